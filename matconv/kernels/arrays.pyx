@@ -1,0 +1,113 @@
+"""The Python edge: every argument is checked here before anything is computed."""
+
+import numpy as np
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+_DTYPES = (np.float64, np.float32)
+
+
+def _shape_text(shape):
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+cdef bint is_plain(cnp.ndarray array) noexcept:
+    # C-contiguous, aligned and native: what a kernel reads directly
+    return cnp.PyArray_ISCARRAY_RO(array)
+
+
+def as_array(str function, str name, value):
+    """`value` as an ndarray of any layout whose dtype is float64 or float32."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
+    if value is None or isinstance(value, (str, bytes)):
+        raise TypeError(
+            f"{function}: {name} must be an array of float64 or float32, got {value!r}"
+        )
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{function}: {name} is not an array: {error}") from None
+    if array.dtype.type not in _DTYPES:
+        raise TypeError(f"{function}: {name} must be float64 or float32, got {array.dtype}")
+    return array
+
+
+cdef cnp.ndarray as_input(str function, str name, object value, int ndim, cnp.ndarray like=None):
+    cdef cnp.ndarray array
+    cdef int kind
+    if type(value) is not cnp.ndarray:
+        value = as_array(function, name, value)
+    array = value
+    kind = cnp.PyArray_TYPE(array)
+    if kind != cnp.NPY_DOUBLE and kind != cnp.NPY_FLOAT:
+        raise TypeError(f"{function}: {name} must be float64 or float32, got {array.dtype}")
+    if like is not None and kind != cnp.PyArray_TYPE(like):
+        raise TypeError(
+            f"{function}: {name} is {array.dtype.newbyteorder('=')} where {like.dtype} was "
+            "expected; all arrays of a call have one dtype"
+        )
+    if ndim >= 0 and cnp.PyArray_NDIM(array) != ndim:
+        raise ValueError(
+            f"{function}: {name} must have {ndim} dimensions, got shape "
+            f"{_shape_text(value.shape)}"
+        )
+    if not is_plain(array):
+        array = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    return array
+
+
+cdef int check_shape(str function, str name, cnp.ndarray array, tuple shape) except -1:
+    cdef int axis
+    cdef bint same = cnp.PyArray_NDIM(array) == len(shape)
+    if same:
+        for axis in range(cnp.PyArray_NDIM(array)):
+            if cnp.PyArray_DIM(array, axis) != shape[axis]:
+                same = False
+    if not same:
+        raise ValueError(
+            f"{function}: {name} must have shape {_shape_text(shape)}, got "
+            f"{_shape_text((<object> array).shape)}"
+        )
+    return 0
+
+
+cdef cnp.ndarray as_output(
+    str function, str name, object out, tuple shape, cnp.ndarray like, tuple inputs
+):
+    cdef cnp.ndarray array
+    if out is None:
+        return np.empty(shape, like.dtype)
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{function}: {name} must be an ndarray, got {type(out).__name__}")
+    array = out
+    if out.dtype != like.dtype:
+        raise TypeError(
+            f"{function}: {name} is {out.dtype} where {like.dtype} was expected; "
+            "all arrays of a call have one dtype"
+        )
+    check_shape(function, name, array, shape)
+    if not cnp.PyArray_ISWRITEABLE(array):
+        raise ValueError(f"{function}: {name} is read-only")
+    if not is_plain(array):
+        raise ValueError(f"{function}: {name} must be C-contiguous and aligned")
+    for other_name, other in inputs:
+        if other is not None and np.shares_memory(array, other):
+            raise ValueError(f"{function}: {name} overlaps {other_name}")
+    return array
+
+
+cdef cnp.ndarray as_scratch(str function, object scratch, Py_ssize_t size, cnp.ndarray like):
+    cdef cnp.ndarray array
+    if scratch is None:
+        return np.empty(size, like.dtype)
+    array = as_input(function, "scratch", scratch, 1, like)
+    if array is not scratch or not cnp.PyArray_ISWRITEABLE(array):
+        raise ValueError(f"{function}: scratch must be a contiguous, writable array")
+    if cnp.PyArray_SIZE(array) < size:
+        raise ValueError(
+            f"{function}: scratch must have at least {size} elements, got {array.size}"
+        )
+    return array

@@ -1,0 +1,32 @@
+"""The geometry of a window (a filter, a pooling window) that slides over images.
+
+`Geometry` is what every kernel takes, whole. Its first block is given, its second block is
+derived, and `geometry_init` is the one place that checks the first and fills the second.
+"""
+
+cdef struct Geometry:
+    # given, in the notes' letters: a is horizontal, b vertical, d channels, h kernel, s stride
+    Py_ssize_t l, b, a, d             # images, height, width, channels
+    Py_ssize_t d_out                  # filters (for a pooling window: d)
+    Py_ssize_t groups
+    Py_ssize_t h_b, h_a               # kernel height, width
+    Py_ssize_t s_b, s_a               # stride down, right
+    Py_ssize_t top, bottom, left, right   # padding
+    Py_ssize_t dil_b, dil_a           # dilation down, right
+    # derived
+    Py_ssize_t b_out, a_out           # output height, width
+    Py_ssize_t d_g, d_out_g           # channels and filters of one group
+    Py_ssize_t K                      # h_b h_a d_g: rows of phi that one group's filters see
+
+
+# Check what is given, fill what is derived. INOUT: g. Returns a Status; O(1).
+cdef int geometry_init(Geometry *g) noexcept nogil
+
+# x*y into *product; 1 when it does not fit. IN: x, y >= 0. OUT: product.
+cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcept nogil
+
+
+cdef class WindowGeometry:
+    cdef Geometry c
+    cdef readonly str function
+    cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1

@@ -1,0 +1,284 @@
+"""Sizes: what a window does on an image, checked in one place for Python, C and Network."""
+
+from operator import index
+
+from .status cimport OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT
+
+cdef extern from "limits.h":
+    const int INT_MAX
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcept nogil:
+    if y != 0 and x > PY_SSIZE_T_MAX // y:
+        return True
+    product[0] = x * y
+    return False
+
+
+cdef bint add_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *total) noexcept nogil:
+    if x > PY_SSIZE_T_MAX - y:
+        return True
+    total[0] = x + y
+    return False
+
+
+cdef int output_length(
+    Py_ssize_t n, Py_ssize_t before, Py_ssize_t after, Py_ssize_t h, Py_ssize_t stride,
+    Py_ssize_t dilation, Py_ssize_t *length,
+) noexcept nogil:
+    # floor((n + before + after - ((h-1) dilation + 1)) / stride) + 1, and at least one window.
+    # The numerator is tested before the division, which truncates in C.
+    cdef Py_ssize_t padded = 0, extent = 0
+    if add_overflows(n, before, &padded) or add_overflows(padded, after, &padded):
+        return OVERFLOW
+    if mul_overflows(h - 1, dilation, &extent) or add_overflows(extent, 1, &extent):
+        return OVERFLOW
+    if extent > padded:
+        return KERNEL
+    length[0] = (padded - extent) // stride + 1
+    return OK
+
+
+cdef bint elements_overflow(
+    Py_ssize_t l, Py_ssize_t b, Py_ssize_t a, Py_ssize_t d
+) noexcept nogil:
+    # whether an array of l x b x a x d doubles has more bytes than Py_ssize_t counts
+    cdef Py_ssize_t total = 0
+    return (
+        mul_overflows(b, a, &total)
+        or mul_overflows(total, d, &total)
+        or mul_overflows(total, 8, &total)
+        or mul_overflows(total, l, &total)
+    )
+
+
+cdef int geometry_init(Geometry *g) noexcept nogil:
+    cdef int status
+    if g.l < 0 or g.b < 1 or g.a < 1 or g.d < 1 or g.d_out < 1 or g.groups < 1:
+        return SIZE
+    if g.h_b < 1 or g.h_a < 1 or g.s_b < 1 or g.s_a < 1 or g.dil_b < 1 or g.dil_a < 1:
+        return SIZE
+    if g.top < 0 or g.bottom < 0 or g.left < 0 or g.right < 0:
+        return SIZE
+    if g.d % g.groups != 0 or g.d_out % g.groups != 0:
+        return GROUPS
+    status = output_length(g.b, g.top, g.bottom, g.h_b, g.s_b, g.dil_b, &g.b_out)
+    if status != OK:
+        return status
+    status = output_length(g.a, g.left, g.right, g.h_a, g.s_a, g.dil_a, &g.a_out)
+    if status != OK:
+        return status
+    g.d_g = g.d // g.groups
+    g.d_out_g = g.d_out // g.groups
+    if elements_overflow(g.l, g.b, g.a, g.d):
+        return OVERFLOW
+    if elements_overflow(g.l, g.b_out, g.a_out, g.d_out):
+        return OVERFLOW
+    if elements_overflow(g.d_out, g.h_b, g.h_a, g.d_g):
+        return OVERFLOW
+    g.K = g.h_b * g.h_a * g.d_g
+    # leading dimensions and inner sizes of the products are d, d_out and K
+    if g.d > INT_MAX or g.d_out > INT_MAX or g.K > INT_MAX:
+        return BLAS_INT
+    return OK
+
+
+def as_size(str function, str name, value, expected="an integer"):
+    """`value` as a Python int that fits Py_ssize_t; anything with ``__index__`` except bool."""
+    if isinstance(value, bool):
+        raise TypeError(f"{function}: {name} must be {expected}, got {value!r} (bool)")
+    try:
+        size = index(value)
+    except TypeError:
+        raise TypeError(
+            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+        ) from None
+    if not -PY_SSIZE_T_MAX <= size <= PY_SSIZE_T_MAX:
+        raise OverflowError(f"{function}: {name} {size} does not fit a signed 64-bit size")
+    return size
+
+
+def _is_sequence(value):
+    return not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
+
+
+def as_pair(str function, str name, value):
+    """(height, width) from an integer or a pair of integers."""
+    expected = "an integer or a pair (height, width)"
+    if not _is_sequence(value):
+        size = as_size(function, name, value, expected)
+        return size, size
+    if len(value) != 2:
+        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
+    return tuple(as_size(function, name, entry, expected) for entry in value)
+
+
+def as_padding(str function, value):
+    """((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
+    expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
+    if not _is_sequence(value):
+        size = as_size(function, "pad", value, expected)
+        return (size, size), (size, size)
+    if len(value) != 2:
+        raise ValueError(f"{function}: pad must be {expected}, got length {len(value)}")
+    sides = []
+    for entry in value:
+        if _is_sequence(entry):
+            if len(entry) != 2:
+                raise ValueError(f"{function}: pad must be {expected}, got {value!r}")
+            sides.append(tuple(as_size(function, "pad", side, expected) for side in entry))
+        else:
+            size = as_size(function, "pad", entry, expected)
+            sides.append((size, size))
+    return tuple(sides)
+
+
+cdef class WindowGeometry:
+    """What a window does on images: checked sizes, given once, used by every kernel.
+
+    Parameters
+    ----------
+    function : str
+        Who asks; the first word of every error message.
+    shape : (l, b, a, d)
+        Images, height, width, channels; ``l`` may be 0.
+    kernel, stride, dilation : int or (height, width)
+    pad : int, (height, width) or ((top, bottom), (left, right))
+    groups : int
+    channels : int, optional
+        Output channels (filters); those of the input when left out.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        With the function, the argument, what came and what was expected.
+
+    Notes
+    -----
+    The output has ``floor((n + pad - ((h - 1) dilation + 1)) / stride) + 1`` rows and columns;
+    the notes' a_out and b_out, generalised.
+
+    Examples
+    --------
+    >>> from matconv.kernels.geometry import WindowGeometry
+    >>> WindowGeometry("conv2d", (2, 28, 28, 1), 5, channels=20).out_shape
+    (2, 24, 24, 20)
+    """
+
+    def __init__(
+        self, str function, shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None
+    ):
+        cdef Geometry *g = &self.c
+        self.function = function
+        if not _is_sequence(shape):
+            raise TypeError(
+                f"{function}: shape must be (images, height, width, channels), "
+                f"got {shape!r} ({type(shape).__name__})"
+            )
+        if len(shape) != 4:
+            raise ValueError(
+                f"{function}: shape must be (images, height, width, channels), got {shape!r}"
+            )
+        g.l, g.b, g.a, g.d = [as_size(function, "shape", size) for size in shape]
+        g.d_out = g.d if channels is None else as_size(function, "channels", channels)
+        g.groups = as_size(function, "groups", groups)
+        g.h_b, g.h_a = as_pair(function, "kernel", kernel)
+        g.s_b, g.s_a = as_pair(function, "stride", stride)
+        g.dil_b, g.dil_a = as_pair(function, "dilation", dilation)
+        (g.top, g.bottom), (g.left, g.right) = as_padding(function, pad)
+        raise_status(function, geometry_init(g), g)
+
+    cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1:
+        """The same window on l images, into *g."""
+        g[0] = self.c
+        g.l = l
+        raise_status(self.function, geometry_init(g), g)
+        return 0
+
+    @property
+    def shape(self):
+        """(l, b, a, d) of the input."""
+        return self.c.l, self.c.b, self.c.a, self.c.d
+
+    @property
+    def out_shape(self):
+        """(l, b_out, a_out, d_out) of the output."""
+        return self.c.l, self.c.b_out, self.c.a_out, self.c.d_out
+
+    @property
+    def kernel(self):
+        """(height, width)."""
+        return self.c.h_b, self.c.h_a
+
+    @property
+    def stride(self):
+        """(down, right)."""
+        return self.c.s_b, self.c.s_a
+
+    @property
+    def dilation(self):
+        """(down, right)."""
+        return self.c.dil_b, self.c.dil_a
+
+    @property
+    def pad(self):
+        """((top, bottom), (left, right))."""
+        return (self.c.top, self.c.bottom), (self.c.left, self.c.right)
+
+    @property
+    def groups(self):
+        """Number of groups."""
+        return self.c.groups
+
+    @property
+    def filter_shape(self):
+        """(d_in/groups, h_b, h_a, d_out): the shape of W as a view of theta."""
+        return self.c.d_g, self.c.h_b, self.c.h_a, self.c.d_out
+
+
+cdef raise_status(str function, int status, const Geometry *g):
+    # the one place where a status becomes an exception
+    if status == OK:
+        return
+    if status == SIZE:
+        raise ValueError(f"{function}: {_bad_size(g)}")
+    if status == KERNEL:
+        padded = f"{g.b + g.top + g.bottom} x {g.a + g.left + g.right}"
+        kernel = f"{g.h_b} x {g.h_a}"
+        if g.dil_b > 1 or g.dil_a > 1:
+            kernel += f", dilated {(g.h_b - 1) * g.dil_b + 1} x {(g.h_a - 1) * g.dil_a + 1}"
+        raise ValueError(f"{function}: padded input ({padded}) is smaller than the kernel ({kernel})")
+    if status == GROUPS:
+        raise ValueError(
+            f"{function}: groups {g.groups} must divide the {g.d} input channels "
+            f"and the {g.d_out} output channels"
+        )
+    sizes = (
+        f"images {g.l}, input {g.b} x {g.a} x {g.d}, kernel {g.h_b} x {g.h_a}, "
+        f"pad (({g.top}, {g.bottom}), ({g.left}, {g.right})), output channels {g.d_out}"
+    )
+    if status == OVERFLOW:
+        raise OverflowError(f"{function}: the sizes overflow ({sizes})")
+    raise OverflowError(
+        f"{function}: a matrix dimension exceeds the integers of BLAS, {INT_MAX} ({sizes})"
+    )
+
+
+cdef str _bad_size(const Geometry *g):
+    for name, least, values in (
+        ("the number of images", 0, (g.l,)),
+        ("input height and width", 1, (g.b, g.a)),
+        ("input channels", 1, (g.d,)),
+        ("output channels", 1, (g.d_out,)),
+        ("groups", 1, (g.groups,)),
+        ("kernel height and width", 1, (g.h_b, g.h_a)),
+        ("stride", 1, (g.s_b, g.s_a)),
+        ("dilation", 1, (g.dil_b, g.dil_a)),
+        ("pad", 0, (g.top, g.bottom, g.left, g.right)),
+    ):
+        if min(values) < least:
+            came = " x ".join(map(str, values)) if len(values) == 2 else ", ".join(map(str, values))
+            return f"{name} must be at least {least}, got {came}"
+    return "bad size"  # not reached: SIZE has one of these reasons

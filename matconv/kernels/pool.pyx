@@ -1,0 +1,409 @@
+"""Pooling: the largest or the mean of the real pixels of each window, and their adjoints."""
+
+from libc.string cimport memset
+
+import numpy as np
+
+cimport numpy as cnp
+
+from .arrays cimport as_input, as_output, check_shape
+from .geometry cimport Geometry, WindowGeometry
+from .tile cimport inside
+from .types cimport real
+
+cnp.import_array()
+
+cdef extern from "limits.h":
+    const int INT_MAX
+
+
+# The largest number of each window, channel by channel. `x <= best` is false when either is a
+# NaN, so that the first NaN is taken and kept; of equal numbers the first in row-major order is.
+# IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d); where (the same shape, or NULL): the pixel
+# q a + p it came from. Every window has a real pixel: the padding is smaller than the window.
+cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noexcept nogil:
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t d = g.d
+    cdef const real *pixel
+    cdef int at
+    cdef bint first, better
+    for i in range(g.l):
+        for q in range(g.b_out):
+            y0 = q * g.s_b - g.top
+            inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
+            for p in range(g.a_out):
+                x0 = p * g.s_a - g.left
+                inside(x0, 1, g.a, g.h_a, &v_lo, &v_hi)
+                first = True
+                for u in range(u_lo, u_hi):
+                    for v in range(v_lo, v_hi):
+                        at = <int> ((y0 + u) * g.a + x0 + v)
+                        pixel = Z + at * d
+                        if first:
+                            first = False
+                            for c in range(d):
+                                out[c] = pixel[c]
+                            if where != NULL:
+                                for c in range(d):
+                                    where[c] = at
+                        elif where == NULL:
+                            for c in range(d):
+                                better = not (pixel[c] <= out[c]) and out[c] == out[c]
+                                out[c] = pixel[c] if better else out[c]
+                        else:
+                            for c in range(d):
+                                better = not (pixel[c] <= out[c]) and out[c] == out[c]
+                                out[c] = pixel[c] if better else out[c]
+                                where[c] = at if better else where[c]
+                out += d
+                if where != NULL:
+                    where += d
+        Z += g.b * g.a * d
+
+
+# The adjoint: each gradient goes to the pixel its number came from.
+# IN: dOut, where. INOUT: dZ (l, b, a, d).
+cdef void max_pool_backward(
+    const Geometry *g, const real *dOut, const int *where, real *dZ
+) noexcept nogil:
+    cdef Py_ssize_t i, t, c, d = g.d
+    for i in range(g.l):
+        for t in range(g.b_out * g.a_out):
+            for c in range(d):
+                dZ[where[c] * d + c] += dOut[c]
+            dOut += d
+            where += d
+        dZ += g.b * g.a * d
+
+
+# The mean of the real pixels of each window. IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d).
+cdef void avg_pool(const Geometry *g, const real *Z, real *out) noexcept nogil:
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t d = g.d
+    cdef const real *pixel
+    cdef real count
+    for i in range(g.l):
+        for q in range(g.b_out):
+            y0 = q * g.s_b - g.top
+            inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
+            for p in range(g.a_out):
+                x0 = p * g.s_a - g.left
+                inside(x0, 1, g.a, g.h_a, &v_lo, &v_hi)
+                for c in range(d):
+                    out[c] = 0
+                for u in range(u_lo, u_hi):
+                    for v in range(v_lo, v_hi):
+                        pixel = Z + ((y0 + u) * g.a + x0 + v) * d
+                        for c in range(d):
+                            out[c] += pixel[c]
+                count = <real> ((u_hi - u_lo) * (v_hi - v_lo))
+                for c in range(d):
+                    out[c] /= count
+                out += d
+        Z += g.b * g.a * d
+
+
+# The adjoint. IN: dOut (l, b_out, a_out, d). INOUT: dZ (l, b, a, d).
+cdef void avg_pool_backward(const Geometry *g, const real *dOut, real *dZ) noexcept nogil:
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t d = g.d
+    cdef real *pixel
+    cdef real count
+    for i in range(g.l):
+        for q in range(g.b_out):
+            y0 = q * g.s_b - g.top
+            inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
+            for p in range(g.a_out):
+                x0 = p * g.s_a - g.left
+                inside(x0, 1, g.a, g.h_a, &v_lo, &v_hi)
+                count = <real> ((u_hi - u_lo) * (v_hi - v_lo))
+                for u in range(u_lo, u_hi):
+                    for v in range(v_lo, v_hi):
+                        pixel = dZ + ((y0 + u) * g.a + x0 + v) * d
+                        for c in range(d):
+                            pixel[c] += dOut[c] / count
+                dOut += d
+        dZ += g.b * g.a * d
+
+
+def pool_geometry(str function, shape, window, stride=None, pad=0):
+    """The geometry of a pooling window: as for a filter, but each window needs a real pixel."""
+    cdef WindowGeometry geometry = WindowGeometry(
+        function, shape, window, window if stride is None else stride, pad
+    )
+    cdef const Geometry *g = &geometry.c
+    if g.top >= g.h_b or g.bottom >= g.h_b or g.left >= g.h_a or g.right >= g.h_a:
+        raise ValueError(
+            f"{function}: pad (({g.top}, {g.bottom}), ({g.left}, {g.right})) must be smaller "
+            f"than the window ({g.h_b} x {g.h_a})"
+        )
+    if g.b > INT_MAX // g.a:
+        raise OverflowError(f"{function}: an image of {g.b} x {g.a} has too many pixels")
+    return geometry
+
+
+def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=None, indices=None):
+    """`max_pool2d` for a geometry that is already checked; l is taken from Z.
+
+    Returns
+    -------
+    out, indices : ndarray, ndarray or None
+    """
+    cdef str function = geometry.function
+    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef cnp.ndarray where = None
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
+    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    cdef tuple shape = (g.l, g.b_out, g.a_out, g.d)
+    cdef cnp.ndarray result = as_output(function, "out", out, shape, images, (("Z", Z),))
+    if return_indices:
+        where = as_output(
+            function, "indices", indices, shape, np.empty(0, np.intc), (("Z", Z), ("out", result))
+        )
+    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef void *Z_ = cnp.PyArray_DATA(images)
+    cdef void *out_ = cnp.PyArray_DATA(result)
+    cdef int *where_ = NULL
+    if where is not None:
+        where_ = <int *> cnp.PyArray_DATA(where)
+    with nogil:
+        if is_double:
+            max_pool(&g, <const double *> Z_, <double *> out_, where_)
+        else:
+            max_pool(&g, <const float *> Z_, <float *> out_, where_)
+    return result, where
+
+
+def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
+    """`max_pool2d_backward` for a geometry that is already checked, with indices of its own."""
+    cdef str function = geometry.function
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(gradient, 0), &g)
+    cdef tuple shape = (g.l, g.b_out, g.a_out, g.d)
+    check_shape(function, "dZ_out", gradient, shape)
+    check_shape(function, "indices", indices, shape)
+    cdef cnp.ndarray dZ = as_output(
+        function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
+    )
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef const int *where_ = <const int *> cnp.PyArray_DATA(indices)
+    cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    with nogil:
+        memset(dZ_, 0, size)
+        if is_double:
+            max_pool_backward(&g, <const double *> dOut_, where_, <double *> dZ_)
+        else:
+            max_pool_backward(&g, <const float *> dOut_, where_, <float *> dZ_)
+    return dZ
+
+
+def avg_pool_forward(WindowGeometry geometry, Z, out=None):
+    """`avg_pool2d` for a geometry that is already checked; l is taken from Z."""
+    cdef str function = geometry.function
+    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
+    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    cdef cnp.ndarray result = as_output(
+        function, "out", out, (g.l, g.b_out, g.a_out, g.d), images, (("Z", Z),)
+    )
+    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef void *Z_ = cnp.PyArray_DATA(images)
+    cdef void *out_ = cnp.PyArray_DATA(result)
+    with nogil:
+        if is_double:
+            avg_pool(&g, <const double *> Z_, <double *> out_)
+        else:
+            avg_pool(&g, <const float *> Z_, <float *> out_)
+    return result
+
+
+def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
+    """`avg_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out."""
+    cdef str function = geometry.function
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(gradient, 0), &g)
+    check_shape(function, "dZ_out", gradient, (g.l, g.b_out, g.a_out, g.d))
+    cdef cnp.ndarray dZ = as_output(
+        function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
+    )
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    with nogil:
+        memset(dZ_, 0, size)
+        if is_double:
+            avg_pool_backward(&g, <const double *> dOut_, <double *> dZ_)
+        else:
+            avg_pool_backward(&g, <const float *> dOut_, <float *> dZ_)
+    return dZ
+
+
+def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
+    """The largest pixel of each window, channel by channel.
+
+    Parameters
+    ----------
+    Z : array, shape (l, b, a, d)
+        Images: count, height, width, channels; float64 or float32.
+    window : int or (height, width)
+    stride : int or (height, width), optional
+        The window when left out.
+    pad : int, (height, width) or ((top, bottom), (left, right))
+        Smaller than the window. Padding is never the largest, whatever the sign of the pixels.
+    return_indices : bool
+    out : array, shape of the result, optional
+
+    Returns
+    -------
+    Z_out : ndarray, shape (l, b_out, a_out, d)
+        A NaN in a window is its largest.
+    indices : ndarray of int32, shape of Z_out, when ``return_indices``
+        Where it came from: pixel (q, p) of the image as ``q * a + p``; of equal ones the first.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> Z = np.array([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]]).reshape(1, 2, 3, 1)
+    >>> values, indices = matconv.max_pool2d(Z, 2, stride=1, return_indices=True)
+    >>> values.ravel(), indices.ravel()
+    (array([6., 5.]), array([3, 4], dtype=int32))
+    """
+    cdef cnp.ndarray images = as_input("max_pool2d", "Z", Z, 4)
+    geometry = pool_geometry("max_pool2d", (<object> images).shape, window, stride, pad)
+    result, indices = max_pool_forward(geometry, images, return_indices, out)
+    return (result, indices) if return_indices else result
+
+
+def max_pool2d_backward(dZ_out, indices, shape):
+    """The gradient for the images from the one for `max_pool2d`'s output.
+
+    Parameters
+    ----------
+    dZ_out : array, shape (l, b_out, a_out, d)
+    indices : array of int32, shape of dZ_out
+        As `max_pool2d` returned them.
+    shape : (l, b, a, d)
+        Of the images.
+
+    Returns
+    -------
+    dZ : ndarray, shape (l, b, a, d)
+        A pixel that was the largest of several windows gets the sum.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> indices = np.array([3, 3], np.int32).reshape(1, 1, 2, 1)
+    >>> matconv.max_pool2d_backward(np.ones((1, 1, 2, 1)), indices, (1, 2, 3, 1)).ravel()
+    array([0., 0., 0., 2., 0., 0.])
+    """
+    function = "max_pool2d_backward"
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    if not isinstance(indices, np.ndarray) or indices.dtype != np.intc:
+        came = getattr(indices, "dtype", type(indices).__name__)
+        raise TypeError(f"{function}: indices must be an array of int32, got {came}")
+    cdef WindowGeometry geometry = pool_geometry(function, shape, 1)
+    cdef Geometry *g = &geometry.c
+    outputs = (<object> gradient).shape
+    if outputs[0] != g.l or outputs[3] != g.d:
+        raise ValueError(
+            f"{function}: dZ_out has {outputs[0]} images of {outputs[3]} channels where shape "
+            f"says {g.l} of {g.d}"
+        )
+    check_shape(function, "indices", indices, outputs)
+    if indices.size and not (0 <= indices.min() and indices.max() < g.b * g.a):
+        raise ValueError(
+            f"{function}: indices must be from 0 to {g.b * g.a - 1}, got {indices.min()} to "
+            f"{indices.max()}"
+        )
+    # any window with these outputs will do: the adjoint only reads the indices
+    g.b_out, g.a_out = outputs[1], outputs[2]
+    cdef cnp.ndarray dZ = np.zeros(geometry.shape, gradient.dtype)
+    cdef cnp.ndarray where = np.require(indices, np.intc, ["C", "A"])
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef const int *where_ = <const int *> cnp.PyArray_DATA(where)
+    with nogil:
+        if is_double:
+            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_)
+        else:
+            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_)
+    return dZ
+
+
+def avg_pool2d(Z, window, stride=None, pad=0, out=None):
+    """The mean of each window's real pixels, channel by channel.
+
+    Parameters
+    ----------
+    Z, window, stride, pad, out
+        As for `max_pool2d`. Pixels of the padding do not count: the sum is divided by the number
+        of real pixels.
+
+    Returns
+    -------
+    Z_out : ndarray, shape (l, b_out, a_out, d)
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> Z = np.array([[1.0, 2.0, 3.0]]).reshape(1, 1, 3, 1)
+    >>> matconv.avg_pool2d(Z, (1, 2), stride=1, pad=((0, 0), (1, 0))).ravel()
+    array([1. , 1.5, 2.5])
+    """
+    cdef cnp.ndarray images = as_input("avg_pool2d", "Z", Z, 4)
+    geometry = pool_geometry("avg_pool2d", (<object> images).shape, window, stride, pad)
+    return avg_pool_forward(geometry, images, out)
+
+
+def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
+    """The gradient for the images from the one for `avg_pool2d`'s output: its exact adjoint.
+
+    Parameters
+    ----------
+    dZ_out : array, shape (l, b_out, a_out, d)
+    shape : (l, b, a, d)
+        Of the images.
+    window, stride, pad
+        As for `avg_pool2d`.
+
+    Returns
+    -------
+    dZ : ndarray, shape (l, b, a, d)
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> matconv.avg_pool2d_backward(np.ones((1, 1, 1, 1)), (1, 2, 2, 1), 2).ravel()
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    cdef cnp.ndarray gradient = as_input("avg_pool2d_backward", "dZ_out", dZ_out, 4)
+    cdef WindowGeometry geometry = pool_geometry(
+        "avg_pool2d_backward", shape, window, stride, pad
+    )
+    check_shape("avg_pool2d_backward", "dZ_out", gradient, geometry.out_shape)
+    return avg_pool_adjoint(geometry, gradient)

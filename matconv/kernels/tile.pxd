@@ -1,0 +1,174 @@
+"""phi, a tile of output positions at a time, and W in the order that goes with it.
+
+Inside the convolution the rows of phi are ordered channel fastest, then p, then q (the notes: p,
+q, channel), because with channels fastest in memory each sub-image is then h_b runs of h_a d_g
+neighbouring numbers. `permute_filters` puts the columns of W into the same order.
+
+    phi tile:  n output positions, t0 .. t0 + n - 1, counted through all images;
+               column t is K = h_b h_a d_g numbers, so the tile is a (K, n) column-major matrix.
+"""
+
+from libc.string cimport memcpy, memset
+
+from .geometry cimport Geometry
+from .types cimport real
+
+# up to this many numbers a loop beats a call of memcpy
+cdef enum:
+    SHORT_RUN = 32
+
+
+cdef inline void copy_run(real *target, const real *source, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t k
+    if n > SHORT_RUN:
+        memcpy(target, source, n * sizeof(real))
+    else:
+        for k in range(n):
+            target[k] = source[k]
+
+
+cdef inline void zero_run(real *target, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t k
+    if n > SHORT_RUN:
+        memset(target, 0, n * sizeof(real))
+    else:
+        for k in range(n):
+            target[k] = 0
+
+
+cdef inline void add_run(real *target, const real *source, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        target[k] += source[k]
+
+
+# The filter columns v with 0 <= left + v dil < a are lo <= v < hi, with 0 <= lo <= hi <= h:
+#   left + v dil >= 0      <=>  v >= ceil(-left / dil)
+#   left + v dil <= a - 1  <=>  v <= floor((a - 1 - left) / dil)
+cdef inline void inside(
+    Py_ssize_t left, Py_ssize_t dil, Py_ssize_t a, Py_ssize_t h, Py_ssize_t *lo, Py_ssize_t *hi
+) noexcept nogil:
+    lo[0] = 0
+    hi[0] = 0
+    if left < 0:
+        lo[0] = min(h, (-left + dil - 1) // dil)
+    if left < a:
+        hi[0] = min(h, (a - 1 - left) // dil + 1)
+
+
+# One column of phi: the sub-image of one group whose first pixel is (y0, x0).
+# IN: Z, the image, from the group's first channel on. OUT: column, K numbers.
+cdef inline void gather_column(
+    const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
+    const real *Z, real *column,
+) noexcept nogil:
+    cdef Py_ssize_t u, v, y = y0
+    cdef Py_ssize_t d = g.d, d_g = g.d_g
+    cdef const real *row
+    for u in range(g.h_b):
+        if y < 0 or y >= g.b:
+            zero_run(column, g.h_a * d_g)
+        else:
+            row = Z + (y * g.a + x0) * d
+            zero_run(column, lo * d_g)
+            if g.dil_a == 1 and d_g == d:
+                copy_run(column + lo * d, row + lo * d, (hi - lo) * d)
+            else:
+                for v in range(lo, hi):
+                    copy_run(column + v * d_g, row + v * g.dil_a * d, d_g)
+            zero_run(column + hi * d_g, (g.h_a - hi) * d_g)
+        column += g.h_a * d_g
+        y += g.dil_b
+
+
+# The adjoint of gather_column: adds a column to the pixels it was gathered from.
+# INOUT: Z, the image, from the group's first channel on. IN: column, K numbers.
+cdef inline void scatter_column(
+    const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
+    real *Z, const real *column,
+) noexcept nogil:
+    cdef Py_ssize_t u, v, y = y0
+    cdef Py_ssize_t d = g.d, d_g = g.d_g
+    cdef real *row
+    for u in range(g.h_b):
+        if 0 <= y < g.b:
+            row = Z + (y * g.a + x0) * d
+            if g.dil_a == 1 and d_g == d:
+                add_run(row + lo * d, column + lo * d, (hi - lo) * d)
+            else:
+                for v in range(lo, hi):
+                    add_run(row + v * g.dil_a * d, column + v * d_g, d_g)
+        column += g.h_a * d_g
+        y += g.dil_b
+
+
+# phi(Z) of one group at positions t0 .. t0 + n - 1.
+# IN: Z (l, b, a, d), from the group's first channel on. OUT: phi (n, K).
+cdef inline void gather_tile(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *Z, real *phi
+) noexcept nogil:
+    cdef Py_ssize_t plane = g.b_out * g.a_out
+    cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
+    cdef Py_ssize_t t, x0, lo = 0, hi = 0
+    Z += t0 // plane * g.b * g.a * g.d
+    for t in range(n):
+        x0 = p * g.s_a - g.left
+        inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
+        gather_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
+        phi += g.K
+        p += 1
+        if p == g.a_out:
+            p = 0
+            q += 1
+            if q == g.b_out:
+                q = 0
+                Z += g.b * g.a * g.d
+
+
+# The adjoint of gather_tile. INOUT: Z (l, b, a, d), added to. IN: phi (n, K).
+cdef inline void scatter_tile(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, real *Z, const real *phi
+) noexcept nogil:
+    cdef Py_ssize_t plane = g.b_out * g.a_out
+    cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
+    cdef Py_ssize_t t, x0, lo = 0, hi = 0
+    Z += t0 // plane * g.b * g.a * g.d
+    for t in range(n):
+        x0 = p * g.s_a - g.left
+        inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
+        scatter_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
+        phi += g.K
+        p += 1
+        if p == g.a_out:
+            p = 0
+            q += 1
+            if q == g.b_out:
+                q = 0
+                Z += g.b * g.a * g.d
+
+
+# Whether W's own order is already the tile's: one channel, or one pixel.
+cdef inline bint filters_in_tile_order(const Geometry *g) noexcept nogil:
+    return g.d_g == 1 or g.h_b * g.h_a == 1
+
+
+# W in the notes' order, (d_g, h_b, h_a, d_out), to the tile's, (h_b, h_a, d_g, d_out), and back.
+# IN: the one, OUT: the other. Blocks of d_out numbers move whole.
+cdef inline void permute_filters(
+    const Geometry *g, const real *W, real *W_tile
+) noexcept nogil:
+    cdef Py_ssize_t j, hh = g.h_b * g.h_a, pixel
+    for pixel in range(hh):
+        for j in range(g.d_g):
+            copy_run(W_tile, W + (j * hh + pixel) * g.d_out, g.d_out)
+            W_tile += g.d_out
+
+
+cdef inline void unpermute_filters(
+    const Geometry *g, const real *W_tile, real *W
+) noexcept nogil:
+    cdef Py_ssize_t j, hh = g.h_b * g.h_a, pixel
+    for pixel in range(hh):
+        for j in range(g.d_g):
+            copy_run(W + (j * hh + pixel) * g.d_out, W_tile, g.d_out)
+            W_tile += g.d_out
