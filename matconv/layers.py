@@ -1,0 +1,281 @@
+"""What a layer is: its shapes, its parameters, its two passes.
+
+A layer such as ``Conv(20, 5)`` is a description without sizes. `bind` puts it on images of one
+shape: the result knows its geometry and computes.
+
+    forward    Z (l, b, a, d)      ->  Z_out (l, b_out, a_out, d_out)
+    backward   dZ_out, Z, Z_out    ->  dZ; the gradients for W and b go into views of dtheta
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .kernels import conv, pool
+from .kernels.bias_relu import bias_relu_backward
+from .kernels.geometry import WindowGeometry, as_pair, as_size
+
+Shape = tuple[int, ...]
+Pad = Any  # int, pair, four-sided, or "same"
+
+
+def _check_activation(kind: str, activation: str | None) -> None:
+    if activation not in ("relu", None):
+        raise ValueError(f"{kind}: activation must be 'relu' or None, got {activation!r}")
+
+
+def _padding(function: str, pad: Pad, shape: Shape, kernel: Any, stride: Any, dilation: Any) -> Any:
+    """``pad``, with "same" worked out: zeros for ceil(n / stride) outputs; an odd one goes last."""
+    if not isinstance(pad, str):
+        return pad
+    if pad != "same":
+        raise ValueError(f"{function}: pad must be sizes or 'same', got {pad!r}")
+    sides = []
+    pairs = (
+        as_pair(function, name, value)
+        for name, value in (("kernel", kernel), ("stride", stride), ("dilation", dilation))
+    )
+    for n, h, s, dil in zip(shape, *pairs):
+        total = max((-(-n // max(s, 1)) - 1) * s + (h - 1) * dil + 1 - n, 0)
+        sides.append((total // 2, total - total // 2))
+    return tuple(sides)
+
+
+class BoundLayer:
+    """A layer on images of one shape.
+
+    Attributes
+    ----------
+    shape, out_shape : (b, a, d)
+        Of one input and one output image.
+    W_shape, b_shape : tuple or None
+        Of the views of theta; None without parameters.
+    fan_in : int
+        Numbers that one output sees: the rows of phi.
+    multiply_adds : int
+        Of the forward pass, per image.
+    keeps_indices : bool
+        Whether the forward pass leaves int32 indices of the output's shape for the backward one.
+    """
+
+    shape: Shape
+    out_shape: Shape
+    W_shape: Shape | None = None
+    b_shape: Shape | None = None
+    fan_in: int = 0
+    multiply_adds: int = 0
+    keeps_indices: bool = False
+
+    def scratch_size(self) -> int:
+        """Numbers of scratch either pass needs, whatever the number of images."""
+        return 0
+
+    def forward(self, Z, W, b, out, scratch, indices=None):
+        """Z_out into ``out``."""
+        raise NotImplementedError
+
+    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        """dZ into ``dZ`` (None: not computed), and dW, db; dZ_out is overwritten."""
+        raise NotImplementedError
+
+
+class _BoundConv(BoundLayer):
+    def __init__(self, geometry: WindowGeometry, relu: bool, W_shape: Shape | None = None) -> None:
+        self.geometry = geometry
+        self.relu = relu
+        self.shape = geometry.shape[1:]
+        self.out_shape = geometry.out_shape[1:]
+        self.filter_shape = geometry.filter_shape
+        self.W_shape = W_shape or self.filter_shape
+        self.b_shape = (self.out_shape[2],)
+        self.fan_in = int(np.prod(self.filter_shape[:3], dtype=object))
+        self.multiply_adds = self.fan_in * int(np.prod(self.out_shape, dtype=object))
+
+    def scratch_size(self) -> int:
+        return conv.scratch_size(self.geometry, True)
+
+    def forward(self, Z, W, b, out, scratch, indices=None):
+        conv.forward(self.geometry, Z, W.reshape(self.filter_shape), b, self.relu, out, scratch)
+
+    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        dS = dZ_out
+        if self.relu:
+            dS, db[:] = bias_relu_backward(dZ_out, Z_out, out=dZ_out)
+        conv.backward(
+            self.geometry,
+            dS,
+            Z,
+            W.reshape(self.filter_shape),
+            need_dZ=dZ is not None,
+            need_db=not self.relu,
+            out_dZ=dZ,
+            out_dW=dW.reshape(self.filter_shape),
+            out_db=None if self.relu else db,
+            scratch=scratch,
+        )
+
+
+class _BoundDense(_BoundConv):
+    """W vec(Z) + b is a 1x1 convolution on images of one pixel."""
+
+    def __init__(self, shape: Shape, units: int, relu: bool, function: str) -> None:
+        m = int(np.prod(shape, dtype=object))
+        super().__init__(WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, (m, units))
+        self.shape = shape
+
+    def forward(self, Z, W, b, out, scratch, indices=None):
+        super().forward(self._pixels(Z), W, b, out, scratch)
+
+    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        if dZ is not None:
+            dZ = self._pixels(dZ)
+        super().backward(dZ_out, self._pixels(Z), Z_out, W, dW, db, dZ, scratch)
+
+    def _pixels(self, Z):
+        return Z.reshape(len(Z), 1, 1, self.W_shape[0])
+
+
+class _BoundMaxPool(BoundLayer):
+    keeps_indices = True
+
+    def __init__(self, geometry: WindowGeometry) -> None:
+        self.geometry = geometry
+        self.shape = geometry.shape[1:]
+        self.out_shape = geometry.out_shape[1:]
+
+    def forward(self, Z, W, b, out, scratch, indices=None):
+        pool.max_pool_forward(self.geometry, Z, indices is not None, out, indices)
+
+    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        if dZ is not None:
+            pool.max_pool_adjoint(self.geometry, dZ_out, indices, dZ)
+
+
+class _BoundAvgPool(BoundLayer):
+    def __init__(self, geometry: WindowGeometry) -> None:
+        self.geometry = geometry
+        self.shape = geometry.shape[1:]
+        self.out_shape = geometry.out_shape[1:]
+
+    def forward(self, Z, W, b, out, scratch, indices=None):
+        pool.avg_pool_forward(self.geometry, Z, out)
+
+    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        if dZ is not None:
+            pool.avg_pool_adjoint(self.geometry, dZ_out, dZ)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Z_out = sigma(W phi(Z) + b 1'): equations (1) to (3) of the notes.
+
+    Parameters
+    ----------
+    channels : int
+        Filters, d_out.
+    kernel, stride, dilation : int or (height, width)
+    pad : int, (height, width), ((top, bottom), (left, right)) or "same"
+        Zeros around each image; "same": as many as give ``ceil(n / stride)`` rows and columns.
+    groups : int
+    activation : "relu" or None
+    """
+
+    kind: ClassVar[str] = "Conv"
+    channels: int
+    kernel: int | tuple[int, int]
+    stride: int | tuple[int, int] = 1
+    pad: Pad = 0
+    dilation: int | tuple[int, int] = 1
+    groups: int = 1
+    activation: str | None = "relu"
+
+    def bind(self, shape: Shape, function: str) -> BoundLayer:
+        """This layer on images of ``shape``; ``function`` begins every error message."""
+        _check_activation(function, self.activation)
+        pad = _padding(function, self.pad, shape, self.kernel, self.stride, self.dilation)
+        geometry = WindowGeometry(
+            function,
+            (1, *shape),
+            self.kernel,
+            self.stride,
+            pad,
+            self.dilation,
+            self.groups,
+            self.channels,
+        )
+        return _BoundConv(geometry, self.activation == "relu")
+
+
+@dataclass(frozen=True)
+class Dense:
+    """z_out = W vec(Z) + b, and sigma of it when ``activation="relu"``.
+
+    Parameters
+    ----------
+    units : int
+        Outputs.
+    activation : "relu" or None
+    """
+
+    kind: ClassVar[str] = "Dense"
+    units: int
+    activation: str | None = None
+
+    def bind(self, shape: Shape, function: str) -> BoundLayer:
+        """This layer on images of ``shape``; ``function`` begins every error message."""
+        _check_activation(function, self.activation)
+        units = as_size(function, "units", self.units)
+        if units < 1:
+            raise ValueError(f"{function}: units must be at least 1, got {units}")
+        return _BoundDense(shape, units, self.activation == "relu", function)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    window: int | tuple[int, int]
+    stride: int | tuple[int, int] | None = None
+    pad: Pad = 0
+
+    def _geometry(self, shape: Shape, function: str) -> WindowGeometry:
+        stride = self.window if self.stride is None else self.stride
+        pad = _padding(function, self.pad, shape, self.window, stride, 1)
+        return pool.pool_geometry(function, (1, *shape), self.window, stride, pad)
+
+
+@dataclass(frozen=True)
+class MaxPool(_Pool):
+    """The largest number of each window, channel by channel.
+
+    Parameters
+    ----------
+    window : int or (height, width)
+    stride : int or (height, width), optional
+        The window when left out.
+    pad : int, (height, width), ((top, bottom), (left, right)) or "same"
+        Smaller than the window; padding is never the largest.
+    """
+
+    kind: ClassVar[str] = "MaxPool"
+
+    def bind(self, shape: Shape, function: str) -> BoundLayer:
+        """This layer on images of ``shape``; ``function`` begins every error message."""
+        return _BoundMaxPool(self._geometry(shape, function))
+
+
+@dataclass(frozen=True)
+class AvgPool(_Pool):
+    """The mean of each window's real pixels, channel by channel; parameters as for `MaxPool`."""
+
+    kind: ClassVar[str] = "AvgPool"
+
+    def bind(self, shape: Shape, function: str) -> BoundLayer:
+        """This layer on images of ``shape``; ``function`` begins every error message."""
+        return _BoundAvgPool(self._geometry(shape, function))
+
+
+Layer = Conv | Dense | MaxPool | AvgPool
+
+KINDS: dict[str, type] = {layer.kind: layer for layer in (Conv, Dense, MaxPool, AvgPool)}

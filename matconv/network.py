@@ -1,0 +1,401 @@
+"""Network: the layers in order, where each sits in theta, theta in and outputs out.
+
+    theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
+
+One table, `Network.layout`, says where everything sits; theta and its gradient share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .engines.threads import ThreadEngine, shards
+from .kernels.arrays import as_array
+from .kernels.geometry import as_size
+from .layers import KINDS, BoundLayer, Layer
+from .workspace import Workspace
+
+# a shard is as many images as make about this many multiply-adds forward, and keep at most
+# this many numbers: enough work to pay for Python, little enough for the cache and for memory
+SHARD_MULTIPLY_ADDS = 1 << 26
+SHARD_NUMBERS = 1 << 21
+SHARD_MOST = 256
+
+
+class Place(NamedTuple):
+    """Where a layer's parameters sit in theta: W[start:middle], b[middle:stop]."""
+
+    start: int
+    middle: int
+    stop: int
+
+
+class Network:
+    """A convolutional network as a function of one vector theta. Immutable, thread-safe.
+
+    Parameters
+    ----------
+    input_shape : (height, width, channels)
+        Of one image.
+    layers : sequence of Conv, Dense, MaxPool, AvgPool
+    dtype : float64 or float32
+        Of theta, of images and of everything computed.
+
+    Attributes
+    ----------
+    n : int
+        Number of parameters: the length of theta.
+    layers, input_shape, dtype
+        As given.
+    output_shape : tuple
+        Of z^{L+1,i}: ``(units,)`` after a Dense layer, else (height, width, channels).
+    n_outputs : int
+        Numbers in z^{L+1,i}.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        Layers that do not fit, with the layer's index and kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matconv import Conv, Dense, MaxPool, Network
+    >>> net = Network((8, 8, 1), [Conv(4, 3, pad="same"), MaxPool(2), Dense(10)])
+    >>> net.n
+    690
+    >>> theta = net.init(seed=0)
+    >>> net.forward(theta, np.ones((3, 8, 8, 1))).shape
+    (3, 10)
+    """
+
+    def __init__(
+        self, input_shape: Sequence[int], layers: Iterable[Layer], dtype: Any = np.float64
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float64, np.float32):
+            raise TypeError(f"Network: dtype must be float64 or float32, got {self.dtype}")
+        self.input_shape = _image_shape(input_shape)
+        self.layers = tuple(layers)
+        if not self.layers:
+            raise ValueError("Network: at least one layer is needed, got none")
+        self._bound = list(_bind(self.input_shape, self.layers))
+        self.layout: list[Place | None] = []
+        self.n = 0
+        for bound in self._bound:
+            if bound.W_shape is None or bound.b_shape is None:
+                self.layout.append(None)
+                continue
+            middle = self.n + _size(bound.W_shape)
+            self.layout.append(Place(self.n, middle, middle + _size(bound.b_shape)))
+            self.n = middle + _size(bound.b_shape)
+        out_shape = self._bound[-1].out_shape
+        self.output_shape = out_shape[2:] if self.layers[-1].kind == "Dense" else out_shape
+        self.n_outputs = _size(out_shape)
+        self.shard_size = self._shard_size()
+
+    def _shard_size(self) -> int:
+        """Images of a shard: of the network alone, so that the bits are too."""
+        multiply_adds = sum(bound.multiply_adds for bound in self._bound)
+        numbers = sum(_size(bound.out_shape) for bound in self._bound)
+        most = min(SHARD_MULTIPLY_ADDS // (multiply_adds + 1), SHARD_NUMBERS // numbers, SHARD_MOST)
+        return 1 << max(most, 1).bit_length() - 1
+
+    # theta
+
+    def init(self, seed: int | None = None) -> np.ndarray:
+        """A random theta: W from N(0, 2/K) with K the inputs of one output (He 2015), b = 0.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The same seed gives the same bits; fresh random numbers when left out.
+
+        Returns
+        -------
+        theta : ndarray, shape (n,)
+        """
+        random = np.random.default_rng(seed)
+        theta = np.zeros(self.n, self.dtype)
+        for bound, place in zip(self._bound, self.layout):
+            if place is not None:
+                W = random.standard_normal(place.middle - place.start)
+                theta[place.start : place.middle] = W * np.sqrt(2 / bound.fan_in)
+        return theta
+
+    def unpack(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The (W, b) of each layer that has parameters, in order, as views of theta.
+
+        Writing into them changes theta. W of a Conv has shape (d_in/groups, h_b, h_a, d_out), of
+        a Dense (inputs, units): in memory it is vec(W) of the notes' d_out x ... matrix.
+
+        Raises
+        ------
+        TypeError, ValueError
+            theta is not a contiguous vector of n numbers of the network's dtype.
+        """
+        if not isinstance(theta, np.ndarray):
+            raise TypeError(f"Network: theta must be an ndarray, got {type(theta).__name__}")
+        self._check_theta(theta)
+        if not theta.flags.c_contiguous:
+            raise ValueError("Network: theta must be contiguous to be seen as views")
+        return [views for views in self._views(theta) if views[0] is not None]
+
+    def pack(self, parameters: Iterable[tuple[Any, Any]]) -> np.ndarray:
+        """theta = [vec(W^1); b^1; ...; vec(W^L); b^L], the inverse of `unpack`; a new array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the layer whose W or b has another dtype or shape.
+        """
+        parameters = list(parameters)
+        theta = np.empty(self.n, self.dtype)
+        views = self.unpack(theta)
+        if len(parameters) != len(views):
+            raise ValueError(
+                f"Network: {len(views)} pairs (W, b) expected, one per layer with parameters, "
+                f"got {len(parameters)}"
+            )
+        owners = [k for k, place in enumerate(self.layout) if place is not None]
+        for k, pair, pair_views in zip(owners, parameters, views):
+            for name, value, view in zip("Wb", pair, pair_views):
+                function = f"layer {k} ({self.layers[k].kind})"
+                array = as_array(function, name, value)
+                self._check_dtype(f"{function}: {name}", array)
+                if array.shape != view.shape:
+                    raise ValueError(
+                        f"{function}: {name} must have shape {view.shape}, got {array.shape}"
+                    )
+                view[...] = array
+        return theta
+
+    def _views(self, theta: np.ndarray) -> list[tuple[Any, Any]]:
+        """(W, b) views for every layer, (None, None) for those without parameters."""
+        return [
+            (None, None)
+            if place is None
+            else (
+                theta[place.start : place.middle].reshape(bound.W_shape),
+                theta[place.middle : place.stop],
+            )
+            for bound, place in zip(self._bound, self.layout)
+        ]
+
+    def _check_dtype(self, name: str, array: np.ndarray) -> None:
+        if array.dtype.newbyteorder("=") != self.dtype:
+            raise TypeError(f"{name} is {array.dtype}, the network computes in {self.dtype}")
+
+    def _check_theta(self, theta: np.ndarray) -> None:
+        self._check_dtype("Network: theta", theta)
+        if theta.ndim != 1:
+            raise ValueError(f"Network: theta must be a vector, got shape {theta.shape}")
+        if len(theta) != self.n:
+            raise ValueError(
+                f"Network: theta must have {self.n} numbers, one per parameter, got {len(theta)}"
+            )
+
+    def as_theta(self, theta: Any) -> np.ndarray:
+        """theta checked: a contiguous native vector of n numbers; copied only if it is not one."""
+        array = as_array("Network", "theta", theta)
+        self._check_theta(array)
+        return np.require(array, self.dtype, ["C", "A"])
+
+    def as_images(self, Z: Any, function: str = "Network") -> np.ndarray:
+        """Z checked: (l, height, width, channels) in the network's dtype; of any layout."""
+        array = as_array(function, "Z", Z)
+        self._check_dtype(f"{function}: Z", array)
+        if array.ndim != 4 or array.shape[1:] != self.input_shape:
+            expected = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"{function}: Z must have shape (l, {expected}), got {array.shape}")
+        return array
+
+    # passes
+
+    def workspace(self, l: int | None = None) -> Workspace:  # noqa: E741
+        """Buffers for shards of at most ``l`` images; `shard_size` when left out."""
+        return Workspace(self._bound, self.dtype, self.shard_size if l is None else l)
+
+    def forward(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
+        """z^{L+1}, the outputs of the last layer, for every image.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+        Z : array, shape (l, height, width, channels)
+        n_threads : int, optional
+            All cores when left out. The result has the same bits for any number.
+
+        Returns
+        -------
+        z : ndarray, shape (l, n_outputs) after a Dense layer, else (l, height, width, channels)
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        engine = ThreadEngine(n_threads)
+        parameters = self._views(self.as_theta(theta))
+        images = self.as_images(Z)
+        l = len(images)  # noqa: E741
+        result = np.empty((l, *self._bound[-1].out_shape), self.dtype)
+        spare: list[Workspace] = []
+
+        def evaluate(part: slice) -> None:
+            workspace = spare.pop() if spare else self.workspace(min(l, self.shard_size))
+            shard = np.require(images[part], self.dtype, ["C", "A"])
+            result[part] = workspace.forward(parameters, shard, keep=False)
+            spare.append(workspace)
+
+        engine.run(evaluate, shards(l, self.shard_size), lambda done: None)
+        return result.reshape(l, *self.output_shape)
+
+    def predict(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
+        """The class of every image: the index of its largest output; of equal ones the first.
+
+        Parameters and errors as for `forward`.
+
+        Returns
+        -------
+        classes : ndarray of int64, shape (l,)
+        """
+        z = self.forward(theta, Z, n_threads)
+        return z.reshape(len(z), self.n_outputs).argmax(axis=1)
+
+    # in words
+
+    def summary(self) -> str:
+        """A table: layer, output shape, parameters, their place in theta, multiply-adds."""
+        header = ("layer", "output", "parameters", "theta", "multiply-adds")
+        rows = [("input", _shape_text(self.input_shape), "", "", "")]
+        for layer, bound, place in zip(self.layers, self._bound, self.layout):
+            out_shape = bound.out_shape[2:] if layer.kind == "Dense" else bound.out_shape
+            count = f"{place.stop - place.start:,}" if place else "0"
+            where = f"{place.start}:{place.stop}" if place else ""
+            rows.append(
+                (_layer_text(layer), _shape_text(out_shape), count, where, f"{bound.multiply_adds:,}")
+            )
+        total = sum(bound.multiply_adds for bound in self._bound)
+        rows.append(("total", "", f"{self.n:,}", "", f"{total:,}"))
+        widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+        aligns = ("<", "<", ">", ">", ">")
+        lines = [
+            "  ".join(f"{cell:{align}{width}}" for cell, align, width in zip(row, aligns, widths))
+            for row in (header, *rows)
+        ]
+        lines.insert(1, "-" * len(lines[0]))
+        lines.insert(-1, "-" * len(lines[0]))
+        return "\n".join(line.rstrip() for line in lines)
+
+    def __repr__(self) -> str:
+        return f"Network({self.input_shape}, {list(self.layers)}, dtype={self.dtype})"
+
+    def description(self) -> dict[str, Any]:
+        """The network as JSON-able data; `from_description` is the inverse."""
+        layers = [
+            {"kind": layer.kind, **dataclasses.asdict(layer)}  # type: ignore[call-overload]
+            for layer in self.layers
+        ]
+        return {
+            "input_shape": list(self.input_shape),
+            "dtype": self.dtype.name,
+            "layers": [{key: _plain(value) for key, value in layer.items()} for layer in layers],
+        }
+
+    @classmethod
+    def from_description(cls, description: Any) -> Network:
+        """The network that `description` described.
+
+        Raises
+        ------
+        ValueError
+            Naming what is missing, unknown or out of range.
+        """
+        _check_keys("network", description, {"input_shape", "layers"}, {"dtype"})
+        dtype = description.get("dtype", "float64")
+        if dtype not in ("float64", "float32"):
+            raise ValueError(f"network: dtype must be 'float64' or 'float32', got {dtype!r}")
+        if not isinstance(description["layers"], list):
+            raise ValueError("network: layers must be a list")
+        layers = [_layer(k, entry) for k, entry in enumerate(description["layers"])]
+        try:
+            return cls(description["input_shape"], layers, dtype)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+
+
+def _size(shape: Iterable[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _image_shape(shape: Any) -> tuple[int, int, int]:
+    expected = "(height, width, channels)"
+    if isinstance(shape, (str, bytes)) or not hasattr(shape, "__len__"):
+        raise TypeError(f"Network: input_shape must be {expected}, got {shape!r}")
+    if len(shape) != 3:
+        raise ValueError(f"Network: input_shape must be {expected}, got {tuple(shape)}")
+    sizes = tuple(as_size("Network", "input_shape", size) for size in shape)
+    if min(sizes) < 1:
+        raise ValueError(f"Network: input_shape must be at least 1 each, got {sizes}")
+    return sizes  # type: ignore[return-value]
+
+
+def _bind(shape: tuple[int, ...], layers: Iterable[Any]) -> Iterable[BoundLayer]:
+    for k, layer in enumerate(layers):
+        if not hasattr(layer, "bind"):
+            raise TypeError(f"Network: layer {k} must be a layer, got {layer!r}")
+        bound = layer.bind(shape, f"layer {k} ({layer.kind}) on images {_shape_text(shape)}")
+        yield bound
+        shape = bound.out_shape
+
+
+def _shape_text(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _layer_text(layer: Layer) -> str:
+    """``Conv(20, kernel=5, activation='relu')``: what differs from the defaults."""
+    shown = []
+    for field in dataclasses.fields(layer):
+        value = getattr(layer, field.name)
+        if not shown:
+            shown.append(str(value))
+        elif value != field.default:
+            shown.append(f"{field.name}={value}")
+        elif field.name == "activation" and value is not None:
+            shown.append(str(value))
+    return f"{layer.kind}({', '.join(shown)})"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, numpy integers as int: what JSON holds."""
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{name}: a table is expected, got {entry!r}")
+    missing, unknown = needed - entry.keys(), entry.keys() - needed - optional
+    if missing or unknown:
+        words = [f"missing {', '.join(sorted(missing))}"] if missing else []
+        words += [f"unknown {', '.join(sorted(map(str, unknown)))}"] if unknown else []
+        raise ValueError(f"{name}: {'; '.join(words)}")
+
+
+def _layer(k: int, entry: Any) -> Layer:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"layer {k}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    fields = dataclasses.fields(KINDS[kind])
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    _check_keys(f"layer {k} ({kind})", entry, needed | {"kind"}, {field.name for field in fields})
+    return KINDS[kind](**{key: value for key, value in entry.items() if key != "kind"})

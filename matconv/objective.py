@@ -1,0 +1,254 @@
+"""Objective: f(theta) = theta'theta/(2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i), and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .engines.threads import ThreadEngine, shards
+from .losses import Loss, get_loss
+from .network import Network
+from .workspace import Workspace
+
+
+class Objective:
+    """f(theta) over all images, and its gradient, for any optimiser of one flat vector.
+
+        f(theta) = theta'theta / (2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i)
+
+    The images are cut into shards whose size never depends on the number of threads, and partial
+    sums are added in the order of the shards: f and its gradient have the same bits for any
+    number of threads. Memory beyond Z does not grow with l.
+
+    Parameters
+    ----------
+    net : Network
+    Z : array, shape (l, height, width, channels)
+        In the network's dtype, of any layout; may be read-only or memory-mapped. Not copied.
+    Y : array, shape (l,) of integer labels, or (l, n_outputs)
+        What the loss compares the outputs with.
+    loss : "squared", "softmax" or an object as in `matconv.losses`
+    C : float
+        Regularisation; ``inf`` (none) when left out.
+    n_threads : int, optional
+        All cores when left out.
+
+    Attributes
+    ----------
+    l : int
+        Number of images.
+
+    Raises
+    ------
+    TypeError, ValueError
+
+    Examples
+    --------
+    >>> from scipy.optimize import minimize
+    >>> from matconv import Conv, Dense, Network, Objective
+    >>> from matconv.data import load_digits
+    >>> digits = load_digits()
+    >>> net = Network((8, 8, 1), [Conv(4, 3, stride=2), Dense(10)])
+    >>> f = Objective(net, digits.Z_train, digits.y_train, loss="softmax", C=1000)
+    >>> result = minimize(f.value_and_gradient, net.init(0), jac=True, method="L-BFGS-B",
+    ...                   options={"maxiter": 20})
+    >>> bool((net.predict(result.x, digits.Z_test) == digits.y_test).mean() > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        Z: Any,
+        Y: Any,
+        loss: str | Loss = "squared",
+        C: float = np.inf,
+        n_threads: int | None = None,
+    ) -> None:
+        self.net = net
+        self.loss = get_loss(loss)
+        self.C = _regularisation(C)
+        self.engine = ThreadEngine(n_threads)
+        self.Z = net.as_images(Z, "Objective")
+        if len(self.Z) == 0:
+            raise ValueError("Objective: Z has no images")
+        self.Y = self.loss.targets(Y, len(self.Z), net.n_outputs, net.dtype)
+        self._indices: np.ndarray | None = None
+        self.l = len(self.Z)
+        # buffers that no thread is using; list.append and list.pop are atomic
+        self._workspaces: list[Workspace] = []
+        self._gradients: list[np.ndarray] = []
+
+    def __call__(self, theta: Any) -> float:
+        """f(theta)."""
+        return self.value(theta)
+
+    def subset(self, indices: Any) -> Objective:
+        """The same objective on some of the images: a mini-batch.
+
+        Parameters
+        ----------
+        indices : array of integers from 0 to l - 1, or slice
+            Images may come in any order and more than once. Nothing is copied.
+
+        Returns
+        -------
+        objective : Objective
+            Its mean is over the images of the subset.
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        if isinstance(indices, slice):
+            indices = np.arange(self.l)[indices]
+        indices = np.asarray(indices)
+        if indices.dtype.kind not in "iu" and indices.size:
+            raise TypeError(f"Objective: indices must be integers, got {indices.dtype}")
+        if indices.ndim != 1 or indices.size == 0:
+            raise ValueError(
+                f"Objective: indices must be a vector of at least one, got shape {indices.shape}"
+            )
+        if not (0 <= indices.min() and indices.max() < self.l):
+            raise ValueError(
+                f"Objective: indices must be from 0 to {self.l - 1}, got {indices.min()} to "
+                f"{indices.max()}"
+            )
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part._indices = indices if self._indices is None else self._indices[indices]
+        part.l = len(indices)
+        return part
+
+    def value(self, theta: Any) -> float:
+        """f(theta).
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        theta = self.net.as_theta(theta)
+        parameters = self.net._views(theta)
+        total = _Sum()
+
+        def evaluate(part: slice) -> float:
+            workspace = self._workspace()
+            Z, y = self._shard(part)
+            z = workspace.forward(parameters, Z, keep=False).reshape(len(Z), -1)
+            with np.errstate(all="ignore"):
+                value = self.loss.value(z, y)
+            self._workspaces.append(workspace)
+            return value
+
+        self.engine.run(evaluate, shards(self.l, self.net.shard_size), total.add)
+        return total.value / self.l + self._penalty(theta)
+
+    def gradient(self, theta: Any) -> np.ndarray:
+        """The gradient of f at theta; parameters and errors as for `value`."""
+        return self.value_and_gradient(theta)[1]
+
+    def value_and_gradient(self, theta: Any) -> tuple[float, np.ndarray]:
+        """f(theta) and its gradient, in one forward and one backward pass.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+
+        Returns
+        -------
+        f : float
+        gradient : ndarray, shape (n,), of the network's dtype
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        theta = self.net.as_theta(theta)
+        parameters = self.net._views(theta)
+        total = _Sum()
+        gradient = np.zeros(self.net.n, self.net.dtype)
+
+        def evaluate(part: slice) -> tuple[float, np.ndarray]:
+            workspace = self._workspace()
+            Z, y = self._shard(part)
+            z = workspace.forward(parameters, Z, keep=True).reshape(len(Z), -1)
+            with np.errstate(all="ignore"):
+                value, dz = self.loss.value_and_gradient(z, y)
+            dtheta = self._gradients.pop() if self._gradients else np.empty_like(gradient)
+            workspace.backward(parameters, Z, dz, self.net._views(dtheta))
+            self._workspaces.append(workspace)
+            return value, dtheta
+
+        def consume(result: tuple[float, np.ndarray]) -> None:
+            value, dtheta = result
+            total.add(value)
+            with np.errstate(all="ignore"):
+                np.add(gradient, dtheta, out=gradient)
+            self._gradients.append(dtheta)
+
+        self.engine.run(evaluate, shards(self.l, self.net.shard_size), consume)
+        with np.errstate(all="ignore"):
+            gradient /= self.l
+            if self.C != np.inf:
+                gradient += theta / self.C
+        return total.value / self.l + self._penalty(theta), gradient
+
+    def outputs(self, theta: Any) -> np.ndarray:
+        """z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
+        parameters = self.net._views(self.net.as_theta(theta))
+        result = np.empty((self.l, self.net.n_outputs), self.net.dtype)
+
+        def evaluate(part: slice) -> None:
+            workspace = self._workspace()
+            Z, _ = self._shard(part)
+            result[part] = workspace.forward(parameters, Z, keep=False).reshape(len(Z), -1)
+            self._workspaces.append(workspace)
+
+        self.engine.run(evaluate, shards(self.l, self.net.shard_size), lambda done: None)
+        return result
+
+    def _penalty(self, theta: np.ndarray) -> float:
+        """theta'theta / (2C)."""
+        if self.C == np.inf:
+            return 0.0
+        wide = theta.astype(np.float64, copy=False)
+        with np.errstate(all="ignore"):
+            return float(np.sum(wide * wide)) / (2 * self.C)
+
+    def _workspace(self) -> Workspace:
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            return self.net.workspace()
+
+    def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Z and y of a shard, Z as the kernels read it."""
+        where = part if self._indices is None else self._indices[part]
+        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), self.Y[where]
+
+
+class _Sum:
+    """A running sum."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, value: float) -> None:
+        self.value += value
+
+
+def _regularisation(C: Any) -> float:
+    if isinstance(C, (bool, str, bytes)) or C is None:
+        raise TypeError(f"Objective: C must be a number, got {C!r}")
+    try:
+        value = float(C)
+    except (TypeError, ValueError):
+        raise TypeError(f"Objective: C must be a number, got {C!r}") from None
+    if not value > 0:
+        raise ValueError(f"Objective: C must be positive (inf: no regularisation), got {C!r}")
+    return value
