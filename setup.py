@@ -28,6 +28,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "embedsignature": True,
+    "autotestdict": False,
 }
 
 extensions = [

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 class Loss(Protocol):
     """What `Objective` asks of a loss."""
 
-    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:  # noqa: E741
+    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
         """Y checked, as one entry or row per image: what the other methods get slices of."""
 
     def value(self, z: Array, y: Array) -> float:
@@ -28,7 +28,7 @@ class Loss(Protocol):
         """That sum, and its gradient for z, of z's shape and dtype."""
 
 
-def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:  # noqa: E741
+def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:
     """Y as class indices, one per image."""
     if Y.shape != (l,):
         raise ValueError(f"{name}: Y must have one label per image, {l}, got shape {Y.shape}")
@@ -40,7 +40,7 @@ def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:  # noqa: E741
     return Y.astype(np.intp, copy=False)
 
 
-def _targets(name: str, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:  # noqa: E741
+def _targets(name: str, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
     """Y as labels (integers, one per image) or rows (one number per output)."""
     if isinstance(Y, np.ma.MaskedArray):
         raise TypeError(f"{name}: Y is a masked array; fill it or drop the mask first")
@@ -75,7 +75,7 @@ class SquaredLoss:
     (5.0, array([[2., 4.]]))
     """
 
-    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:  # noqa: E741
+    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
         return _targets("squared loss", Y, l, n_outputs, dtype)
 
     def _residual(self, z: Array, y: Array) -> Array:
@@ -109,7 +109,7 @@ class SoftmaxLoss:
     (0.693147, array([[ 0.5, -0.5]]))
     """
 
-    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:  # noqa: E741
+    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
         if n_outputs < 2:
             raise ValueError(f"softmax loss: the network must have at least 2 outputs, got {n_outputs}")
         y = _targets("softmax loss", Y, l, n_outputs, dtype)

@@ -21,7 +21,7 @@ from .workspace import Workspace
 
 # a shard is as many images as make about this many multiply-adds forward, and keep at most
 # this many numbers: enough work to pay for Python, little enough for the cache and for memory
-SHARD_MULTIPLY_ADDS = 1 << 26
+SHARD_MULTIPLY_ADDS = 1 << 27
 SHARD_NUMBERS = 1 << 21
 SHARD_MOST = 256
 
@@ -216,7 +216,7 @@ class Network:
 
     # passes
 
-    def workspace(self, l: int | None = None) -> Workspace:  # noqa: E741
+    def workspace(self, l: int | None = None) -> Workspace:
         """Buffers for shards of at most ``l`` images; `shard_size` when left out."""
         return Workspace(self._bound, self.dtype, self.shard_size if l is None else l)
 
@@ -241,7 +241,7 @@ class Network:
         engine = ThreadEngine(n_threads)
         parameters = self._views(self.as_theta(theta))
         images = self.as_images(Z)
-        l = len(images)  # noqa: E741
+        l = len(images)
         result = np.empty((l, *self._bound[-1].out_shape), self.dtype)
         spare: list[Workspace] = []
 
@@ -320,7 +320,7 @@ class Network:
         if dtype not in ("float64", "float32"):
             raise ValueError(f"network: dtype must be 'float64' or 'float32', got {dtype!r}")
         if not isinstance(description["layers"], list):
-            raise ValueError("network: layers must be a list")
+            raise ValueError("network: layers must be a list")  # noqa: TRY004 - what a file holds
         layers = [_layer(k, entry) for k, entry in enumerate(description["layers"])]
         try:
             return cls(description["input_shape"], layers, dtype)
@@ -362,7 +362,7 @@ def _shape_text(shape: Iterable[int]) -> str:
 
 def _layer_text(layer: Layer) -> str:
     """``Conv(20, kernel=5, activation='relu')``: what differs from the defaults."""
-    shown = []
+    shown: list[str] = []
     for field in dataclasses.fields(layer):
         value = getattr(layer, field.name)
         if not shown:
@@ -383,7 +383,7 @@ def _plain(value: Any) -> Any:
 
 def _check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> None:
     if not isinstance(entry, dict):
-        raise ValueError(f"{name}: a table is expected, got {entry!r}")
+        raise ValueError(f"{name}: a table is expected, got {entry!r}")  # noqa: TRY004
     missing, unknown = needed - entry.keys(), entry.keys() - needed - optional
     if missing or unknown:
         words = [f"missing {', '.join(sorted(missing))}"] if missing else []

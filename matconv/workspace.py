@@ -26,7 +26,7 @@ class Workspace:
         Images of the largest shard.
     """
 
-    def __init__(self, layers: list[BoundLayer], dtype: np.dtype, l: int) -> None:  # noqa: E741
+    def __init__(self, layers: list[BoundLayer], dtype: np.dtype, l: int) -> None:
         self.layers = layers
         self.l = l
         self.outputs = [np.empty((l, *layer.out_shape), dtype) for layer in layers]
@@ -46,7 +46,7 @@ class Workspace:
 
     def forward(self, parameters, Z: np.ndarray, keep: bool) -> np.ndarray:
         """z^{L+1}, a view of the last buffer; ``keep`` what the backward pass needs."""
-        l = len(Z)  # noqa: E741
+        l = len(Z)
         for m, layer in enumerate(self.layers):
             W, b = parameters[m]
             out = self.outputs[m][:l]
@@ -62,28 +62,24 @@ class Workspace:
 
         ``dz``, the gradient for z^{L+1}, is overwritten.
         """
-        l = len(Z)  # noqa: E741
+        l = len(Z)
         inputs = [Z, *(output[:l] for output in self.outputs)]
         dZ_out = dz.reshape(inputs[-1].shape)
         for m in reversed(range(len(self.layers))):
-            layer = self.layers[m]
-            dZ = self._gradient(m, l) if m > 0 else None
+            W, _ = parameters[m]
+            dW, db = dparameters[m]
             indices = self.indices[m]
             if indices is not None:
                 indices = indices[:l]
-            layer.backward(
-                dZ_out,
-                inputs[m],
-                inputs[m + 1],
-                parameters[m][0],
-                *dparameters[m],
-                dZ,
-                self.scratch,
-                indices,
+            # the images themselves need no gradient
+            dZ = self._gradient(m, l) if m > 0 else None
+            self.layers[m].backward(
+                dZ_out, inputs[m], inputs[m + 1], W, dW, db, dZ, self.scratch, indices
             )
-            dZ_out = dZ
+            if dZ is not None:
+                dZ_out = dZ
 
-    def _gradient(self, m: int, l: int) -> np.ndarray:  # noqa: E741
+    def _gradient(self, m: int, l: int) -> np.ndarray:
         """The one of the two gradient buffers that is free at layer m, in its input's shape."""
         if self.gradients is None:
             largest = max((output.size for output in self.outputs[:-1]), default=0)

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -19,7 +20,7 @@ class _Limit:
         self.lock = threading.Lock()
         self.depth = 0
         self.controller = ThreadpoolController().select(user_api="blas")
-        self.limiter = None
+        self.limiter: Any = None
 
 
 _limit: _Limit | None = None

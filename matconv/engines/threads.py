@@ -101,7 +101,7 @@ class ThreadEngine:
         return self._pool
 
 
-def shards(l: int, size: int) -> list[slice]:  # noqa: E741
+def shards(l: int, size: int) -> list[slice]:
     """0, ..., l - 1 cut into as few near-equal slices of at most ``size`` as there can be.
 
     Examples

@@ -12,7 +12,7 @@ cdef inline real relu_value(real x) noexcept nogil:
 cdef inline void bias_relu_rows(
     Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, bint relu, real *Z
 ) noexcept nogil:
-    cdef Py_ssize_t t, c
+    cdef Py_ssize_t _t, c
     if b == NULL:
         if relu:
             for c in range(n * d):
@@ -21,7 +21,7 @@ cdef inline void bias_relu_rows(
             for c in range(n * d):
                 Z[c] = S[c]
         return
-    for t in range(n):
+    for _t in range(n):
         if relu:
             for c in range(d):
                 Z[c] = relu_value(S[c] + b[c])
@@ -38,11 +38,13 @@ cdef inline void bias_relu_rows(
 cdef inline void bias_relu_backward_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, real *dS, real *db
 ) noexcept nogil:
-    cdef Py_ssize_t t, c
+    cdef Py_ssize_t _t, c
     cdef real slope
-    for t in range(n):
+    for _t in range(n):
         for c in range(d):
-            slope = 0 if Z[c] <= 0 else dZ[c]
+            # read before the choice: a load that may not happen keeps the loop from SIMD
+            slope = dZ[c]
+            slope = 0 if Z[c] <= 0 else slope
             dS[c] = slope
             db[c] += slope
         dZ += d
@@ -54,8 +56,8 @@ cdef inline void bias_relu_backward_rows(
 cdef inline void add_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dS, real *db
 ) noexcept nogil:
-    cdef Py_ssize_t t, c
-    for t in range(n):
+    cdef Py_ssize_t _t, c
+    for _t in range(n):
         for c in range(d):
             db[c] += dS[c]
         dS += d

@@ -10,8 +10,9 @@ from .types cimport real
 cdef int conv_scratch_size(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil
 
 # S = W phi(Z) + b 1', then sigma when relu; equations (1) to (3).
-# IN: Z (l, b, a, d), W (d_g, h_b, h_a, d_out), b (d_out,) or NULL. OUT: S (l, b_out, a_out, d_out).
-# SCRATCH: conv_scratch_size(g, False). No aliasing. 2 l b_out a_out K d_out flops. Returns a Status.
+# IN: Z (l, b, a, d), W (d_g, h_b, h_a, d_out), b (d_out,) or NULL.
+# OUT: S (l, b_out, a_out, d_out). SCRATCH: conv_scratch_size(g, False). No aliasing.
+# 2 l b_out a_out K d_out flops. Returns a Status.
 cdef int conv_forward(
     const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
     real *S, real *scratch,

@@ -10,7 +10,7 @@ cnp.import_array()
 
 
 cdef tuple flatten(str function, object Z, object W):
-    # Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), and the geometry of both
+    # Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), the geometry, Z's shape
     cdef cnp.ndarray images = as_input(function, "Z", Z, -1)
     cdef cnp.ndarray weights = as_input(function, "W", W, 2, images)
     if cnp.PyArray_NDIM(images) < 2:
@@ -32,6 +32,7 @@ cdef tuple flatten(str function, object Z, object W):
         geometry,
         (<object> images).reshape(l, 1, 1, m),
         (<object> weights).reshape(m, 1, 1, units),
+        (<object> images).shape,
     )
 
 
@@ -63,7 +64,7 @@ def dense(Z, W, b=None, relu=False, out=None):
     >>> matconv.dense(np.ones((1, 2, 2, 1)), np.arange(8.0).reshape(4, 2), np.array([1.0, -20.0]))
     array([[13., -4.]])
     """
-    geometry, images, weights = flatten("dense", Z, W)
+    geometry, images, weights, _ = flatten("dense", Z, W)
     l, units = images.shape[0], weights.shape[3]
     result = as_output("dense", "out", out, (l, units), images, (("Z", Z), ("W", W), ("b", b)))
     forward(geometry, images, weights, b, relu, result.reshape(l, 1, 1, units))
@@ -94,11 +95,11 @@ def dense_backward(dS, Z, W, need_dZ=True, need_dW=True, need_db=True):
     Examples
     --------
     >>> import numpy as np, matconv
-    >>> dZ, dW, db = matconv.dense_backward(np.ones((1, 2)), np.array([[3.0]]), np.array([[1.0, 2.0]]))
-    >>> dZ, dW, db
+    >>> Z, W = np.array([[3.0]]), np.array([[1.0, 2.0]])
+    >>> matconv.dense_backward(np.ones((1, 2)), Z, W)
     (array([[3.]]), array([[3., 3.]]), array([1., 1.]))
     """
-    geometry, images, weights = flatten("dense_backward", Z, W)
+    geometry, images, weights, shape = flatten("dense_backward", Z, W)
     l, units = images.shape[0], weights.shape[3]
     gradient = as_input("dense_backward", "dS", dS, 2, images)
     check_shape("dense_backward", "dS", gradient, (l, units))
@@ -107,7 +108,7 @@ def dense_backward(dS, Z, W, need_dZ=True, need_dW=True, need_db=True):
         need_dZ, need_dW, need_db,
     )
     if dZ is not None:
-        dZ = dZ.reshape(Z.shape if hasattr(Z, "shape") else (l, -1))
+        dZ = dZ.reshape(shape)
     if dW is not None:
         dW = dW.reshape(weights.shape[0], units)
     return dZ, dW, db

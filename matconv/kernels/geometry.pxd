@@ -28,5 +28,6 @@ cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcep
 
 cdef class WindowGeometry:
     cdef Geometry c
-    cdef readonly str function
+    cdef readonly str function      # who asks: the first word of every error message
+    cdef readonly str kernel_name   # what error messages call the kernel
     cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1

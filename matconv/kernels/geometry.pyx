@@ -64,6 +64,11 @@ cdef int geometry_init(Geometry *g) noexcept nogil:
         return SIZE
     if g.d % g.groups != 0 or g.d_out % g.groups != 0:
         return GROUPS
+    # the dilation of a single row or column means nothing, and nothing bounds it
+    if g.h_b == 1:
+        g.dil_b = 1
+    if g.h_a == 1:
+        g.dil_a = 1
     status = output_length(g.b, g.top, g.bottom, g.h_b, g.s_b, g.dil_b, &g.b_out)
     if status != OK:
         return status
@@ -101,7 +106,13 @@ def as_size(str function, str name, value, expected="an integer"):
 
 
 def _is_sequence(value):
-    return not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
+    if isinstance(value, (str, bytes)):
+        return False
+    try:
+        len(value)
+    except TypeError:
+        return False
+    return True
 
 
 def as_pair(str function, str name, value):
@@ -149,6 +160,8 @@ cdef class WindowGeometry:
     groups : int
     channels : int, optional
         Output channels (filters); those of the input when left out.
+    kernel_name : str
+        What error messages call the kernel.
 
     Raises
     ------
@@ -168,10 +181,12 @@ cdef class WindowGeometry:
     """
 
     def __init__(
-        self, str function, shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None
+        self, str function, shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
+        str kernel_name="kernel",
     ):
         cdef Geometry *g = &self.c
         self.function = function
+        self.kernel_name = kernel_name
         if not _is_sequence(shape):
             raise TypeError(
                 f"{function}: shape must be (images, height, width, channels), "
@@ -184,17 +199,17 @@ cdef class WindowGeometry:
         g.l, g.b, g.a, g.d = [as_size(function, "shape", size) for size in shape]
         g.d_out = g.d if channels is None else as_size(function, "channels", channels)
         g.groups = as_size(function, "groups", groups)
-        g.h_b, g.h_a = as_pair(function, "kernel", kernel)
+        g.h_b, g.h_a = as_pair(function, kernel_name, kernel)
         g.s_b, g.s_a = as_pair(function, "stride", stride)
         g.dil_b, g.dil_a = as_pair(function, "dilation", dilation)
         (g.top, g.bottom), (g.left, g.right) = as_padding(function, pad)
-        raise_status(function, geometry_init(g), g)
+        raise_status(function, kernel_name, geometry_init(g), g)
 
     cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1:
         """The same window on l images, into *g."""
         g[0] = self.c
         g.l = l
-        raise_status(self.function, geometry_init(g), g)
+        raise_status(self.function, self.kernel_name, geometry_init(g), g)
         return 0
 
     @property
@@ -238,25 +253,27 @@ cdef class WindowGeometry:
         return self.c.d_g, self.c.h_b, self.c.h_a, self.c.d_out
 
 
-cdef raise_status(str function, int status, const Geometry *g):
+cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
     # the one place where a status becomes an exception
     if status == OK:
         return
     if status == SIZE:
-        raise ValueError(f"{function}: {_bad_size(g)}")
+        raise ValueError(f"{function}: {_bad_size(kernel_name, g)}")
     if status == KERNEL:
         padded = f"{g.b + g.top + g.bottom} x {g.a + g.left + g.right}"
         kernel = f"{g.h_b} x {g.h_a}"
         if g.dil_b > 1 or g.dil_a > 1:
             kernel += f", dilated {(g.h_b - 1) * g.dil_b + 1} x {(g.h_a - 1) * g.dil_a + 1}"
-        raise ValueError(f"{function}: padded input ({padded}) is smaller than the kernel ({kernel})")
+        raise ValueError(
+            f"{function}: padded input ({padded}) is smaller than the {kernel_name} ({kernel})"
+        )
     if status == GROUPS:
         raise ValueError(
             f"{function}: groups {g.groups} must divide the {g.d} input channels "
             f"and the {g.d_out} output channels"
         )
     sizes = (
-        f"images {g.l}, input {g.b} x {g.a} x {g.d}, kernel {g.h_b} x {g.h_a}, "
+        f"images {g.l}, input {g.b} x {g.a} x {g.d}, {kernel_name} {g.h_b} x {g.h_a}, "
         f"pad (({g.top}, {g.bottom}), ({g.left}, {g.right})), output channels {g.d_out}"
     )
     if status == OVERFLOW:
@@ -266,14 +283,14 @@ cdef raise_status(str function, int status, const Geometry *g):
     )
 
 
-cdef str _bad_size(const Geometry *g):
+cdef str _bad_size(str kernel_name, const Geometry *g):
     for name, least, values in (
         ("the number of images", 0, (g.l,)),
         ("input height and width", 1, (g.b, g.a)),
         ("input channels", 1, (g.d,)),
         ("output channels", 1, (g.d_out,)),
         ("groups", 1, (g.groups,)),
-        ("kernel height and width", 1, (g.h_b, g.h_a)),
+        (f"{kernel_name} height and width", 1, (g.h_b, g.h_a)),
         ("stride", 1, (g.s_b, g.s_a)),
         ("dilation", 1, (g.dil_b, g.dil_a)),
         ("pad", 0, (g.top, g.bottom, g.left, g.right)),

@@ -16,10 +16,10 @@ cnp.import_array()
 # IN: Z (l, b, a, d). OUT: phi (l b_out a_out, d h_b h_a).
 cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
-    cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef Py_ssize_t _i, q, p, u, v, j, y, x0, lo = 0, hi = 0
     cdef const real *pixel
     cdef real *row
-    for i in range(g.l):
+    for _i in range(g.l):
         for q in range(g.b_out):
             for p in range(g.a_out):
                 x0 = p * g.s_a - g.left
@@ -42,10 +42,10 @@ cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogi
 # The adjoint: Z(l, b, a, d) += P_phi' phi. INOUT: Z. IN: phi.
 cdef void col2im_add(const Geometry *g, const real *phi, real *Z) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
-    cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef Py_ssize_t _i, q, p, u, v, j, y, x0, lo = 0, hi = 0
     cdef real *pixel
     cdef const real *row
-    for i in range(g.l):
+    for _i in range(g.l):
         for q in range(g.b_out):
             for p in range(g.a_out):
                 x0 = p * g.s_a - g.left

@@ -22,12 +22,12 @@ cdef extern from "limits.h":
 # IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d); where (the same shape, or NULL): the pixel
 # q a + p it came from. Every window has a real pixel: the padding is smaller than the window.
 cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noexcept nogil:
-    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
     cdef const real *pixel
     cdef int at
     cdef bint first, better
-    for i in range(g.l):
+    for _i in range(g.l):
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -66,9 +66,9 @@ cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noex
 cdef void max_pool_backward(
     const Geometry *g, const real *dOut, const int *where, real *dZ
 ) noexcept nogil:
-    cdef Py_ssize_t i, t, c, d = g.d
-    for i in range(g.l):
-        for t in range(g.b_out * g.a_out):
+    cdef Py_ssize_t _i, _t, c, d = g.d
+    for _i in range(g.l):
+        for _t in range(g.b_out * g.a_out):
             for c in range(d):
                 dZ[where[c] * d + c] += dOut[c]
             dOut += d
@@ -78,11 +78,11 @@ cdef void max_pool_backward(
 
 # The mean of the real pixels of each window. IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d).
 cdef void avg_pool(const Geometry *g, const real *Z, real *out) noexcept nogil:
-    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
     cdef const real *pixel
     cdef real count
-    for i in range(g.l):
+    for _i in range(g.l):
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -105,11 +105,11 @@ cdef void avg_pool(const Geometry *g, const real *Z, real *out) noexcept nogil:
 
 # The adjoint. IN: dOut (l, b_out, a_out, d). INOUT: dZ (l, b, a, d).
 cdef void avg_pool_backward(const Geometry *g, const real *dOut, real *dZ) noexcept nogil:
-    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
     cdef real *pixel
     cdef real count
-    for i in range(g.l):
+    for _i in range(g.l):
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -129,7 +129,7 @@ cdef void avg_pool_backward(const Geometry *g, const real *dOut, real *dZ) noexc
 def pool_geometry(str function, shape, window, stride=None, pad=0):
     """The geometry of a pooling window: as for a filter, but each window needs a real pixel."""
     cdef WindowGeometry geometry = WindowGeometry(
-        function, shape, window, window if stride is None else stride, pad
+        function, shape, window, window if stride is None else stride, pad, kernel_name="window"
     )
     cdef const Geometry *g = &geometry.c
     if g.top >= g.h_b or g.bottom >= g.h_b or g.left >= g.h_a or g.right >= g.h_a:
@@ -281,7 +281,8 @@ def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
     """
     cdef cnp.ndarray images = as_input("max_pool2d", "Z", Z, 4)
     geometry = pool_geometry("max_pool2d", (<object> images).shape, window, stride, pad)
-    result, indices = max_pool_forward(geometry, images, return_indices, out)
+    result = as_output("max_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
+    result, indices = max_pool_forward(geometry, images, return_indices, result)
     return (result, indices) if return_indices else result
 
 
@@ -314,8 +315,13 @@ def max_pool2d_backward(dZ_out, indices, shape):
     """
     function = "max_pool2d_backward"
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
-    if not isinstance(indices, np.ndarray) or indices.dtype != np.intc:
-        came = getattr(indices, "dtype", type(indices).__name__)
+    if (
+        not isinstance(indices, np.ndarray) or isinstance(indices, np.ma.MaskedArray)
+        or indices.dtype.newbyteorder("=") != np.intc
+    ):
+        came = type(indices).__name__
+        if type(indices) is np.ndarray:
+            came = indices.dtype
         raise TypeError(f"{function}: indices must be an array of int32, got {came}")
     cdef WindowGeometry geometry = pool_geometry(function, shape, 1)
     cdef Geometry *g = &geometry.c
@@ -373,7 +379,8 @@ def avg_pool2d(Z, window, stride=None, pad=0, out=None):
     """
     cdef cnp.ndarray images = as_input("avg_pool2d", "Z", Z, 4)
     geometry = pool_geometry("avg_pool2d", (<object> images).shape, window, stride, pad)
-    return avg_pool_forward(geometry, images, out)
+    result = as_output("avg_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
+    return avg_pool_forward(geometry, images, result)
 
 
 def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):

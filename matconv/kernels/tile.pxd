@@ -51,7 +51,7 @@ cdef inline void inside(
     lo[0] = 0
     hi[0] = 0
     if left < 0:
-        lo[0] = min(h, (-left + dil - 1) // dil)
+        lo[0] = min(h, (-left - 1) // dil + 1)
     if left < a:
         hi[0] = min(h, (a - 1 - left) // dil + 1)
 
@@ -62,23 +62,23 @@ cdef inline void gather_column(
     const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
     const real *Z, real *column,
 ) noexcept nogil:
-    cdef Py_ssize_t u, v, y = y0
+    cdef Py_ssize_t u, v, y
     cdef Py_ssize_t d = g.d, d_g = g.d_g
-    cdef const real *row
+    cdef const real *pixel
     for u in range(g.h_b):
-        if y < 0 or y >= g.b:
+        y = y0 + u * g.dil_b
+        if y < 0 or y >= g.b or lo == hi:
             zero_run(column, g.h_a * d_g)
         else:
-            row = Z + (y * g.a + x0) * d
+            pixel = Z + (y * g.a + x0 + lo * g.dil_a) * d
             zero_run(column, lo * d_g)
             if g.dil_a == 1 and d_g == d:
-                copy_run(column + lo * d, row + lo * d, (hi - lo) * d)
+                copy_run(column + lo * d, pixel, (hi - lo) * d)
             else:
                 for v in range(lo, hi):
-                    copy_run(column + v * d_g, row + v * g.dil_a * d, d_g)
+                    copy_run(column + v * d_g, pixel + (v - lo) * g.dil_a * d, d_g)
             zero_run(column + hi * d_g, (g.h_a - hi) * d_g)
         column += g.h_a * d_g
-        y += g.dil_b
 
 
 # The adjoint of gather_column: adds a column to the pixels it was gathered from.
@@ -87,19 +87,19 @@ cdef inline void scatter_column(
     const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
     real *Z, const real *column,
 ) noexcept nogil:
-    cdef Py_ssize_t u, v, y = y0
+    cdef Py_ssize_t u, v, y
     cdef Py_ssize_t d = g.d, d_g = g.d_g
-    cdef real *row
+    cdef real *pixel
     for u in range(g.h_b):
-        if 0 <= y < g.b:
-            row = Z + (y * g.a + x0) * d
+        y = y0 + u * g.dil_b
+        if 0 <= y < g.b and lo < hi:
+            pixel = Z + (y * g.a + x0 + lo * g.dil_a) * d
             if g.dil_a == 1 and d_g == d:
-                add_run(row + lo * d, column + lo * d, (hi - lo) * d)
+                add_run(pixel, column + lo * d, (hi - lo) * d)
             else:
                 for v in range(lo, hi):
-                    add_run(row + v * g.dil_a * d, column + v * d_g, d_g)
+                    add_run(pixel + (v - lo) * g.dil_a * d, column + v * d_g, d_g)
         column += g.h_a * d_g
-        y += g.dil_b
 
 
 # phi(Z) of one group at positions t0 .. t0 + n - 1.
@@ -109,9 +109,9 @@ cdef inline void gather_tile(
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out
     cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
-    cdef Py_ssize_t t, x0, lo = 0, hi = 0
+    cdef Py_ssize_t _t, x0, lo = 0, hi = 0
     Z += t0 // plane * g.b * g.a * g.d
-    for t in range(n):
+    for _t in range(n):
         x0 = p * g.s_a - g.left
         inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
         gather_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
@@ -131,9 +131,9 @@ cdef inline void scatter_tile(
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out
     cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
-    cdef Py_ssize_t t, x0, lo = 0, hi = 0
+    cdef Py_ssize_t _t, x0, lo = 0, hi = 0
     Z += t0 // plane * g.b * g.a * g.d
-    for t in range(n):
+    for _t in range(n):
         x0 = p * g.s_a - g.left
         inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
         scatter_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
