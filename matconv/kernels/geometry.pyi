@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
+from typing_extensions import disjoint_base
+
 _Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
 

@@ -1,0 +1,114 @@
+"""matconv: the convolutional network as matrix operations, f(theta) and its gradient.
+
+A map of the house; each room imports only from rooms above it:
+
+    kernels     what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
+    engines     who evaluates the shards of a data set: threads
+    layers      Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
+    losses      squared, softmax: value and gradient
+    workspace   the buffers of one thread, the passes over the layers
+    network     Network: theta in, outputs out
+    objective   Objective: f(theta) and its gradient over all images
+    phi         the notes' matrices themselves: P_phi, vec, mat
+    solvers     minimize: L-BFGS, stochastic gradient
+    io          model and data files
+    data        the digits that ship
+    cli         the command line
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+try:
+    from .kernels import conv as _conv  # noqa: F401
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("matconv."):
+        raise
+    raise ImportError(
+        "matconv is not built: run `pip install .` in its source folder and start Python in "
+        "another one, or run `pip install -e .` to work in the source folder itself"
+    ) from None
+
+from .kernels import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    bias_relu,
+    bias_relu_backward,
+    col2im,
+    conv2d,
+    conv2d_backward,
+    dense,
+    dense_backward,
+    im2col,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from .layers import AvgPool, Conv, Dense, MaxPool
+from .network import Network
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from .io import FormatError, load_model, read_idx, read_idx_images, read_images_npz, save_model
+    from .phi import P_phi, mat, phi_operator, vec
+    from .solvers import minimize
+
+__version__ = "0.1.0"
+
+# rooms that import more than numpy and scipy.linalg open at the first use of one of their names
+_LATER = {
+    "FormatError": "io",
+    "P_phi": "phi",
+    "load_model": "io",
+    "mat": "phi",
+    "minimize": "solvers",
+    "phi_operator": "phi",
+    "read_idx": "io",
+    "read_idx_images": "io",
+    "read_images_npz": "io",
+    "save_model": "io",
+    "vec": "phi",
+}
+
+__all__ = [
+    "AvgPool",
+    "Conv",
+    "Dense",
+    "FormatError",
+    "MaxPool",
+    "Network",
+    "Objective",
+    "P_phi",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "bias_relu",
+    "bias_relu_backward",
+    "col2im",
+    "conv2d",
+    "conv2d_backward",
+    "dense",
+    "dense_backward",
+    "im2col",
+    "load_model",
+    "mat",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "minimize",
+    "phi_operator",
+    "read_idx",
+    "read_idx_images",
+    "read_images_npz",
+    "save_model",
+    "vec",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])

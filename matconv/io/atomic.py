@@ -1,0 +1,149 @@
+"""Writing a file so that at any moment, whatever happens, the old or the new one is there."""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from matconv.io.errors import FilePath
+from matconv.io.regular import naming, refuse_irregular
+
+__all__ = ["atomic_write"]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+for _name in ("O_CLOEXEC", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+def _target(path: str) -> tuple[str, int | None]:
+    """The file that `path` leads to through symbolic links, and its mode (None: not there).
+
+    Refused is what ``open(path, "wb")`` would refuse, and what a rename must not replace.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        target = os.path.realpath(path)
+        if path and (not os.path.basename(path) or os.path.isdir(target)):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from None
+        if not path:
+            raise
+        return target, None
+    refuse_irregular(path, mode)
+    # A rename asks for nothing but the directory; a file that its owner has protected stays.
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return os.path.realpath(path), stat.S_IMODE(mode)
+
+
+def _open_directory(directory: str) -> int | None:
+    """A descriptor to synchronise `directory` by; None where directories cannot be opened."""
+    if os.name == "nt":
+        return None
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync_directory(descriptor: int | None) -> None:
+    """Make a rename durable, where the file system knows how to."""
+    if descriptor is None:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+@contextmanager
+def _temporary(path: str, directory: str, private: bool) -> Iterator[tuple[BinaryIO, str]]:
+    """A new file in `directory`, removed at the end: yields (file, its name).
+
+    The name does not grow with the target's, which may already be as long as names can be.
+    """
+    name = os.path.join(directory, f".matconv-{secrets.token_hex(8)}.tmp")
+    ours = True
+    try:
+        try:
+            with naming(path, always=True):
+                descriptor = os.open(name, _FLAGS, 0o600 if private else 0o666)
+        except FileExistsError:
+            ours = False
+            raise
+        file = os.fdopen(descriptor, "wb")
+        try:
+            yield file, name
+        finally:
+            # After a failed write, closing tries to write once more and fails again: the first
+            # error is the one to report.
+            with suppress(OSError):
+                file.close()
+    finally:
+        if ours:
+            # Usually it is no longer there under this name.
+            with suppress(OSError):
+                os.unlink(name)
+
+
+@contextmanager
+def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
+    """A binary file to write whose content appears at `path` at the end, whole and durable.
+
+    The content goes to a temporary file in the same directory. When the block ends, it is
+    synchronised to disk and renamed to `path`, and the directory is synchronised. If the block or
+    any of this raises, the temporary is removed and `path` is what it was (only where the very
+    last step fails is the new file there already, but it might not survive a power cut). A
+    process that is killed may leave a file ``.matconv-*.tmp`` behind, never half a file at
+    `path`. Of two processes that write to the same path, the last to rename wins whole.
+
+    A symbolic link stays, and what it leads to is replaced. The mode of an existing file is
+    kept; a new file gets the usual one (umask).
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+
+    Yields
+    ------
+    file : binary file
+        To write to and seek in. It is closed at the end of the block.
+
+    Raises
+    ------
+    OSError
+        With the path: if it is a directory (IsADirectoryError) or another non-regular file, if
+        it or its directory may not be written, if the disk is full.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "theta.bin")
+    ...     with atomic_write(path) as file:
+    ...         n = file.write(b"1234")
+    ...     os.listdir(directory)
+    ['theta.bin']
+    """
+    path = os.fsdecode(path)
+    with naming(path, always=True):
+        target, mode = _target(path)
+        directory = os.path.dirname(target)
+        # Opened first: where this fails, nothing has been written yet.
+        directory_descriptor = _open_directory(directory)
+    try:
+        with _temporary(path, directory, private=mode is not None) as (file, name):
+            with naming(path):
+                yield file
+            with naming(path, always=True):
+                file.flush()
+                if mode is not None:
+                    os.chmod(name, mode)
+                os.fsync(file.fileno())
+                file.close()
+                os.replace(name, target)
+                _sync_directory(directory_descriptor)
+    finally:
+        if directory_descriptor is not None:
+            os.close(directory_descriptor)

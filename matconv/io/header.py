@@ -1,0 +1,186 @@
+"""The header of a model file: a JSON object, what may stand in it, and its checksum.
+
+    format          "matconv-model"
+    format_version  1
+    network         what Network.description() says
+    labels          a name or number per output, or null
+    preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, or null
+    training        whatever the training wants to record, or null
+    sha256          of theta's bytes (little-endian), followed by this object without this
+                    entry as `to_text` writes it
+
+Only a NaN or an infinity among the numbers of `training` is not strictly JSON.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matconv.io.errors import FilePath, format_error
+from matconv.io.regular import shortened
+
+if TYPE_CHECKING:
+    from matconv.network import Network
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MAX_BYTES",
+    "check_header",
+    "digest",
+    "make_header",
+    "parse_header",
+    "to_text",
+]
+
+FORMAT = "matconv-model"
+FORMAT_VERSION = 1
+# The training record is the only part that grows, and it is not the place for images.
+MAX_BYTES = 16 * 2**20
+
+_KEYS = frozenset(
+    ("format", "format_version", "network", "labels", "preprocessing", "training", "sha256")
+)
+
+
+def to_text(header: dict[str, Any]) -> bytes:
+    """The one text of a header, in ASCII: what is hashed and what is written."""
+    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
+    """SHA-256, in hexadecimal, of theta and of the header's other entries."""
+    numbers = np.ascontiguousarray(theta, theta.dtype.newbyteorder("<"))
+    result = hashlib.sha256(numbers.view(np.uint8).data)
+    result.update(to_text({key: value for key, value in header.items() if key != "sha256"}))
+    return result.hexdigest()
+
+
+def _plain(value: Any, where: str) -> Any:
+    """`value` with numpy's numbers and arrays, and tuples, as what JSON has; else TypeError."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"save_model: {where} has the key {key!r}, expected a str")
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"save_model: {where} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _check_labels(labels: Any, outputs: int) -> str | None:
+    """What is wrong with the labels of a network of so many outputs, or None."""
+    if not isinstance(labels, list):
+        return "expected a list or null"
+    for kind in (str, int):
+        if labels and all(isinstance(x, kind) and not isinstance(x, bool) for x in labels):
+            break
+    else:
+        return "must be all str or all int"
+    if len(labels) != outputs:
+        return f"{len(labels)} labels, the network has {outputs} outputs"
+    if kind is int and not all(-(2**63) <= label < 2**63 for label in labels):
+        return "an integer beyond 64 bits"
+    return None
+
+
+def _check_preprocessing(value: Any) -> str | None:
+    """What is wrong with the preprocessing, or None."""
+    if not isinstance(value, dict) or set(value) != {"shift", "scale"}:
+        return f"expected 'shift' and 'scale', got {shortened(value)}"
+    for key in ("shift", "scale"):
+        number = value[key]
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{key!r} must be a number, got {shortened(repr(number))}"
+        if not abs(number) <= sys.float_info.max:
+            return f"{key!r} must be finite, got {shortened(number)}"
+    return None
+
+
+def make_header(
+    net: "Network",
+    labels: Iterable[Any] | None,
+    preprocessing: dict[str, Any] | None,
+    training: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """All of the header but its sha256."""
+    if labels is not None:
+        labels = _plain(list(labels), "labels")
+        problem = _check_labels(labels, net.n_outputs)
+        if problem:
+            raise ValueError(f"save_model: labels: {problem}")
+    if preprocessing is not None:
+        preprocessing = _plain(preprocessing, "preprocessing")
+        problem = _check_preprocessing(preprocessing)
+        if problem:
+            raise ValueError(f"save_model: preprocessing: {problem}")
+        preprocessing = {key: float(number) for key, number in preprocessing.items()}
+    if training is not None and not isinstance(training, dict):
+        raise TypeError(f"save_model: training must be a dict, got {type(training).__name__}")
+    try:
+        training = _plain(training, "training")
+    except RecursionError:
+        raise ValueError("save_model: training is nested too deeply") from None
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "network": _plain(net.description(), "network"),
+        "labels": labels,
+        "preprocessing": preprocessing,
+        "training": training,
+    }
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict, refusing a key that comes twice."""
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {shortened(repr(key))} comes twice")
+        result[key] = value
+    return result
+
+
+def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
+    """The header as a dict of the right keys, of a version that this reader knows."""
+    try:
+        header = json.loads(content.tobytes().decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise format_error(path, f"'header' is not JSON: {shortened(error, 200)}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise format_error(path, f"not a model file: 'header' does not say format {FORMAT!r}")
+    version = header.get("format_version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise format_error(path, f"format version {shortened(version)} is not a version")
+    if version > FORMAT_VERSION:
+        raise format_error(
+            path,
+            f"format version {shortened(version)} is newer than {FORMAT_VERSION}, the newest "
+            f"that this matconv reads",
+        )
+    problems = [f"lacks {key!r}" for key in sorted(_KEYS - set(header))]
+    problems += [f"has an unexpected {key!r}" for key in sorted(set(header) - _KEYS)]
+    if problems:
+        raise format_error(path, f"'header': {shortened(', '.join(problems), 400)}")
+    return header
+
+
+def check_header(path: FilePath, header: dict[str, Any], net: "Network") -> None:
+    """Refuse labels, preprocessing or training that do not go with the network."""
+    labels, preprocessing = header["labels"], header["preprocessing"]
+    problems = {
+        "labels": labels is not None and _check_labels(labels, net.n_outputs),
+        "preprocessing": preprocessing is not None and _check_preprocessing(preprocessing),
+        "training": not isinstance(header["training"], dict | None)
+        and "expected an object or null",
+    }
+    for key, problem in problems.items():
+        if problem:
+            raise format_error(path, f"'header': {key}: {problem}")

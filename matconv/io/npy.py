@@ -1,0 +1,131 @@
+"""The header of one array of an .npz file: what it is, before anything of its size is made.
+
+numpy's own parser reads the header, but only after its bytes have been found to be those of a
+plain numeric array: no nested types, no names, nothing that numpy would unpickle, warn about or
+give up on with an exception of its own choice.
+"""
+
+import io
+import math
+import re
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from matconv.io.regular import shortened
+
+__all__ = ["ArrayHeader", "BadHeader", "read_header"]
+
+# numpy pads the headers of plain arrays to 128 bytes, of very many dimensions to a few hundred.
+_MAX_HEADER = 4096
+# What numpy 1 has; the shapes of images, labels and theta need 4.
+_MAX_DIMS = 32
+
+# Not the letter a: numpy warns about it.
+_ENTRY = (
+    rb"(?:'descr': *'[<>|=]?[?A-Zb-z]\d{0,4}'"
+    rb"|'fortran_order': *(?:True|False)"
+    rb"|'shape': *\([-\d, ']*\))"
+)
+_PLAIN = re.compile(rb"\{ *" + _ENTRY + rb"(?:, *" + _ENTRY + rb"){2},? *\} *\n?")
+_OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
+
+
+class BadHeader(Exception):
+    """What is wrong with a header, in words; the caller knows which file and array it is of."""
+
+
+class ArrayHeader(NamedTuple):
+    """What an .npy header says: `nbytes` numbers follow `start` bytes from the beginning."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the numbers, as a Python integer: it cannot wrap around."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _exactly(stream: Any, count: int, what: str) -> bytes:
+    content: bytes = stream.read(count)
+    if len(content) < count:
+        raise BadHeader(f"truncated in the {what}: expected {count} bytes, got {len(content)}")
+    return content
+
+
+def _check_plain(text: bytes) -> None:
+    """Refuse what is not a dict of a simple type, an order and a shape."""
+    if _OBJECTS.search(text):
+        raise BadHeader("an array of Python objects (pickle), which is never read")
+    if not _PLAIN.fullmatch(text):
+        raise BadHeader(f"not the header of a plain array: {shortened(text)}")
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse what is not numbers, and dimensions that no array has."""
+    if dtype.kind not in "biufc":
+        raise BadHeader(f"expected numbers, got the type {dtype}")
+    if len(shape) > _MAX_DIMS:
+        raise BadHeader(f"{len(shape)} dimensions, expected at most {_MAX_DIMS}")
+    if any(size < 0 for size in shape):
+        raise BadHeader(f"a negative dimension in the shape {shortened(shape)}")
+    # A zero among the dimensions makes the content empty, not the others small.
+    if math.prod(size for size in shape if size) * dtype.itemsize > np.iinfo(np.intp).max:
+        raise BadHeader(f"the shape {shortened(shape)} is beyond any memory")
+
+
+def read_header(stream: Any) -> ArrayHeader:
+    """Read the .npy header at the beginning of `stream`, and nothing behind it.
+
+    Parameters
+    ----------
+    stream : binary file
+
+    Returns
+    -------
+    ArrayHeader
+
+    Raises
+    ------
+    BadHeader
+        If it is damaged, of another version than 1.0 and 2.0, or that of anything but a plain
+        array of booleans, integers or floats.
+
+    Examples
+    --------
+    >>> stream = io.BytesIO()
+    >>> np.save(stream, np.zeros((2, 3)))
+    >>> position = stream.seek(0)
+    >>> header = read_header(stream)
+    >>> header.shape, header.dtype, header.nbytes, header.start
+    ((2, 3), dtype('float64'), 48, 128)
+    """
+    magic = _exactly(stream, npy.MAGIC_LEN, "magic string")
+    try:
+        version = npy.read_magic(io.BytesIO(magic))
+    except ValueError as error:
+        raise BadHeader(f"not an .npy array: {error}") from error
+    if version == (1, 0):
+        size, parse = "<H", npy.read_array_header_1_0
+    elif version == (2, 0):
+        size, parse = "<I", npy.read_array_header_2_0
+    else:
+        raise BadHeader(f"expected .npy version 1.0 or 2.0, got {version[0]}.{version[1]}")
+    length = _exactly(stream, struct.calcsize(size), "header length")
+    (count,) = struct.unpack(size, length)
+    if count > _MAX_HEADER:
+        raise BadHeader(f"an .npy header of {count} bytes, expected at most {_MAX_HEADER}")
+    text = _exactly(stream, count, "header")
+    _check_plain(text)
+    try:
+        shape, fortran_order, dtype = parse(io.BytesIO(length + text), max_header_size=_MAX_HEADER)
+    except Exception as error:
+        # Its second attempt, meant for Python 2, can raise what the tokenizer raises.
+        raise BadHeader(f"not an .npy header: {shortened(error)}") from error
+    _check_array(shape, dtype)
+    return ArrayHeader(shape, fortran_order, dtype, len(magic) + len(length) + count)

@@ -1,0 +1,355 @@
+"""Arrays by name from an .npz file (a zip of .npy members), for files that nobody vouches for.
+
+Everything that a file declares is held against what it holds before anything of the declared
+size is made: the end record and the directory against the file, each member against the directory,
+each array's shape against its member. Nothing is ever unpickled.
+"""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from matconv.io.errors import FilePath, format_error
+from matconv.io.npy import ArrayHeader, BadHeader, read_header
+from matconv.io.regular import (
+    check_deflate,
+    check_expansion,
+    fill,
+    open_regular,
+    shortened,
+)
+
+__all__ = ["Arrays", "open_npz", "read_images_npz", "read_npz"]
+
+_LOCAL_MAGIC = b"PK\3\4"
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+# A directory entry has about 60 bytes; zipfile makes 20 times as much of it.
+_MAX_DIRECTORY = 2**20
+# Bits 1, 2 (how hard deflate tried), 3 (sizes follow the data) and 11 (UTF-8 names).
+_HARMLESS_FLAGS = 0b1000_0000_1110
+_METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+
+
+def _check_directory(path: FilePath, file: BinaryIO, size: int) -> tuple[int, int]:
+    """Find the zip directory from the end of the file: it must be small and in its place.
+
+    zipfile would look for it behind comments and in front of other data, and read it whole.
+    Returns where it starts, which is where the members end.
+    """
+    if file.read(4) != _LOCAL_MAGIC:
+        raise format_error(path, "not an .npz file: it does not start as a zip archive")
+    end = size - _END.size
+    if end < 0:
+        raise format_error(path, f"truncated: {size} bytes hold no zip archive")
+    file.seek(end)
+    fields = _END.unpack(file.read(_END.size))
+    if fields[0] != b"PK\5\6" or fields[7] != 0:
+        raise format_error(path, "truncated, or followed by other data: no zip end record")
+    count, length, start = fields[4:7]
+    file.seek(max(0, end - _END64_LOCATOR.size))
+    locator = file.read(_END64_LOCATOR.size)
+    if locator.startswith(b"PK\6\7"):
+        end -= _END64_LOCATOR.size + _END64.size
+        if end < 0 or _END64_LOCATOR.unpack(locator)[2] != end:
+            raise format_error(path, "damaged: the zip64 end record is not in its place")
+        file.seek(end)
+        fields = _END64.unpack(file.read(_END64.size))
+        if fields[0] != b"PK\6\6":
+            raise format_error(path, "damaged: there is no zip64 end record in its place")
+        count, length, start = fields[7:10]
+    if start + length != end:
+        raise format_error(
+            path,
+            f"damaged: a zip directory of {length} bytes at {start} does not end at {end}",
+        )
+    if length > _MAX_DIRECTORY:
+        raise format_error(
+            path, f"a zip directory of {length} bytes, expected at most {_MAX_DIRECTORY}"
+        )
+    file.seek(0)
+    return start, count
+
+
+def _check_name(path: FilePath, info: zipfile.ZipInfo) -> None:
+    """Refuse member names that are anything but one plain file name."""
+    name = info.orig_filename
+    plain = name and name == info.filename and name.isprintable()
+    if not plain or set(name) & set("/\\:") or ".." in name:
+        raise format_error(path, f"a member of the unsafe name {shortened(repr(name))}")
+
+
+def _check_member(path: FilePath, info: zipfile.ZipInfo, end: int) -> None:
+    """Refuse what zipfile does not read, or would have to read beyond the members' `end`."""
+    _check_name(path, info)
+    where = f"member {shortened(repr(info.filename))}"
+    if info.flag_bits & 0x41:
+        raise format_error(path, f"{where} is encrypted")
+    if info.flag_bits & ~_HARMLESS_FLAGS:
+        raise format_error(path, f"{where} has unknown zip flags {info.flag_bits:#06x}")
+    if info.compress_type not in _METHODS:
+        raise format_error(
+            path, f"{where} is compressed by method {info.compress_type}, expected 0 or 8"
+        )
+    if info.header_offset < 0 or info.header_offset + 30 + info.compress_size > end:
+        raise format_error(
+            path,
+            f"{where} of {info.compress_size} bytes at {info.header_offset} goes beyond the "
+            f"members' end at {end}",
+        )
+    if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+        raise format_error(
+            path, f"{where} is stored in {info.compress_size} bytes, but declares {info.file_size}"
+        )
+    check_deflate(path, info.file_size, info.compress_size, where)
+
+
+@contextmanager
+def _zip_errors(path: FilePath, where: str) -> Iterator[None]:
+    """What zipfile, zlib and numpy say about bad content, as a FormatError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        problem = str(error) or "the data ends too early"
+    except BadHeader as error:
+        problem = str(error)
+    except (RuntimeError, struct.error, UnicodeDecodeError, IndexError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        return
+    raise format_error(path, f"{where}: {shortened(problem, 200)}")
+
+
+class Arrays:
+    """The arrays of an open .npz file; made by `open_npz`.
+
+    Attributes
+    ----------
+    headers : dict of str to ArrayHeader
+        Shape and type by name, all checked against the sizes in the file.
+    """
+
+    def __init__(
+        self, path: FilePath, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
+    ) -> None:
+        self._path = path
+        self._archive = archive
+        self._members = members
+        self.headers = {name: self._header(name) for name in members}
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        where = f"array {shortened(repr(name))}"
+        with _zip_errors(self._path, where), self._archive.open(self._members[name]) as stream:
+            yield stream
+
+    def _header(self, name: str) -> ArrayHeader:
+        with self._open(name) as stream:
+            header = read_header(stream)
+            size = self._members[name].file_size
+            if header.start + header.nbytes != size:
+                raise BadHeader(
+                    f"the shape {shortened(header.shape)} of {header.dtype} takes "
+                    f"{shortened(header.nbytes)} bytes, the file has {size - header.start}"
+                )
+        return header
+
+    def stored(self, name: str) -> bool:
+        """Whether an array is not compressed, so that its size is that of the file's bytes."""
+        return self._members[name].compress_type == zipfile.ZIP_STORED
+
+    def read(self, name: str) -> np.ndarray:
+        """One array, C-contiguous and in native byte order.
+
+        Raises
+        ------
+        FormatError
+            If its data is damaged (a checksum that does not fit, a bad deflate stream).
+        """
+        header = self.headers[name]
+        content = np.empty(header.nbytes, np.uint8)
+        with self._open(name) as stream:
+            fill(stream, np.empty(header.start, np.uint8))
+            count = fill(stream, content)
+            if count < content.size:
+                raise BadHeader(f"truncated: expected {content.size} bytes, got {count}")
+            if header.dtype.kind == "b" and content.size and content.max() > 1:
+                raise BadHeader(f"booleans are 0 or 1, got {content.max()}")
+        array = content.view(header.dtype)
+        if not array.dtype.isnative:
+            array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+        if header.fortran_order:
+            return np.ascontiguousarray(array.reshape(header.shape[::-1]).T).reshape(header.shape)
+        return array.reshape(header.shape)
+
+
+@contextmanager
+def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
+    """Open an .npz file of plain numeric arrays, and check all but their data.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+    max_bytes : int, optional
+        The most that all compressed members together may expand to; by default the larger of 64
+        MiB and 200 times the length of the file.
+
+    Yields
+    ------
+    Arrays
+
+    Raises
+    ------
+    FormatError
+        If it is no zip archive, is truncated, has duplicate or unsafe names, encrypted members, a
+        member that declares more than it can hold, an array of Python objects or of anything
+        else but numbers, a shape that does not fit its member.
+    OSError
+        If the file cannot be read or is not a regular file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "some.npz")
+    ...     np.savez(path, S=np.ones((2, 3)))
+    ...     with open_npz(path) as arrays:
+    ...         arrays.headers["S"].shape, arrays.read("S")[1]
+    ((2, 3), array([1., 1., 1.]))
+    """
+    with open_regular(path) as (file, size):
+        end, count = _check_directory(path, file, size)
+        with _zip_errors(path, "zip directory"):
+            archive = zipfile.ZipFile(file)
+        with archive:
+            infos = archive.infolist()
+            if len(infos) != count:
+                raise format_error(path, f"{len(infos)} zip members, but {count} are declared")
+            members: dict[str, zipfile.ZipInfo] = {}
+            for info in infos:
+                _check_member(path, info, end)
+                name = info.filename.removesuffix(".npy")
+                if name in members:
+                    raise format_error(path, f"duplicate array {shortened(repr(name))}")
+                members[name] = info
+            # Members that overlap could each expand the same bytes.
+            packed = sum(info.compress_size for info in infos)
+            if packed > end:
+                raise format_error(path, f"members of {packed} bytes overlap within {end}")
+            check_expansion(path, sum(info.file_size for info in infos), size, max_bytes)
+            yield Arrays(path, archive, members)
+
+
+def check_names(arrays: Arrays, names: Sequence[str]) -> list[str]:
+    """What is missing and what is not expected, as a list of problems."""
+    missing = [name for name in names if name not in arrays.headers]
+    extra = [name for name in arrays.headers if name not in names]
+    problems = []
+    if missing:
+        problems.append(f"missing {', '.join(map(repr, missing))}")
+    if extra:
+        problems.append(f"unexpected {shortened(', '.join(map(repr, extra)))}")
+    return problems
+
+
+def read_npz(
+    path: FilePath, names: Sequence[str], max_bytes: int | None = None
+) -> dict[str, np.ndarray]:
+    """Read exactly these arrays from an .npz file.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+    names : sequence of str
+    max_bytes : int, optional
+        As in `open_npz`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        C-contiguous, native byte order, otherwise of the file's type; booleans, integers, floats
+        or complex numbers.
+
+    Raises
+    ------
+    FormatError
+        As in `open_npz`; if arrays are missing or not expected, one message names them all; if
+        an array's data is damaged.
+    OSError
+        If the file cannot be read or is not a regular file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "some.npz")
+    ...     np.savez_compressed(path, W=np.eye(2), b=np.arange(2))
+    ...     read_npz(path, ["W", "b"])["b"]
+    array([0, 1])
+    """
+    with open_npz(path, max_bytes) as arrays:
+        problems = check_names(arrays, names)
+        if problems:
+            raise format_error(path, "; ".join(problems))
+        return {name: arrays.read(name) for name in names}
+
+
+def read_images_npz(path: FilePath, max_bytes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read images `Z` and their labels `y` from an .npz file.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+    max_bytes : int, optional
+        As in `open_npz`.
+
+    Returns
+    -------
+    Z : ndarray, (l, height, width, channels)
+        C-contiguous, of the type in the file (real numbers). The file may leave out the axis of
+        a single channel.
+    y : ndarray, (l,), int64
+
+    Raises
+    ------
+    FormatError
+        As in `read_npz`; if `Z` or `y` has another shape or type, or their lengths differ.
+    OSError
+        If the file cannot be read or is not a regular file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "images.npz")
+    ...     np.savez(path, Z=np.zeros((5, 8, 6)), y=[0, 1, 2, 0, 1])
+    ...     Z, y = read_images_npz(path)
+    >>> Z.shape, y
+    ((5, 8, 6, 1), array([0, 1, 2, 0, 1]))
+    """
+    with open_npz(path, max_bytes) as arrays:
+        problems = check_names(arrays, ("Z", "y"))
+        Z, y = arrays.headers.get("Z"), arrays.headers.get("y")
+        if Z and (len(Z.shape) not in (3, 4) or Z.dtype.kind == "c"):
+            problems.append(
+                f"'Z' must be real, of shape (l, height, width[, channels]), got "
+                f"{Z.dtype} {Z.shape}"
+            )
+        if y and (len(y.shape) != 1 or y.dtype.kind not in "iu"):
+            problems.append(f"'y' must be integers of shape (l,), got {y.dtype} {y.shape}")
+        if not problems and Z and y and Z.shape[0] != y.shape[0]:
+            problems.append(f"{Z.shape[0]} images in 'Z', but {y.shape[0]} labels in 'y'")
+        if problems:
+            raise format_error(path, "; ".join(problems))
+        images, labels = arrays.read("Z"), arrays.read("y")
+    if labels.dtype == np.uint64 and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise format_error(path, f"'y': the label {labels.max()} is over the largest int64")
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    return images, labels.astype(np.int64)

@@ -1,0 +1,259 @@
+"""The notes' matrices and equations (1), (2), (3) and (5), in numpy alone.
+
+A matrix has one column per pixel or output position: images are ``d x ab``, filters
+``d_out x hhd``. The arrays of the library already hold exactly these matrices in column-major
+order, so the views `image_matrix` and `filter_matrix` copy nothing.
+
+Nothing here is needed for speed: it says what the compiled kernels compute. The table of all
+equations is in `matconv.phi`.
+"""
+
+import numpy as np
+
+__all__ = [
+    "activation",
+    "filter_matrix",
+    "image_matrix",
+    "mat",
+    "pre_activation",
+    "relu",
+    "relu_derivative",
+    "vec",
+]
+
+
+def _array(function, name, value, ndim):
+    """`value` as an array of `ndim` dimensions, or a ValueError that says what came."""
+    array = np.asarray(value)
+    if array.ndim != ndim:
+        raise ValueError(
+            f"{function}: {name} must have {ndim} dimension(s), got {array.ndim}: {array.shape}"
+        )
+    return array
+
+
+def vec(M):
+    """All columns of a matrix, one below the other: the notes' vec, the inverse of `mat`.
+
+    Parameters
+    ----------
+    M : array_like, (rows, columns)
+
+    Returns
+    -------
+    ndarray, (rows*columns,)
+        A view when the columns of `M` already follow one another in memory, else a copy.
+
+    Raises
+    ------
+    ValueError
+        If `M` is not a matrix.
+
+    Examples
+    --------
+    >>> vec([[1, 3, 5], [2, 4, 6]])
+    array([1, 2, 3, 4, 5, 6])
+    """
+    return _array("vec", "M", M, 2).ravel(order="F")
+
+
+def mat(v, rows, cols):
+    """Equation (5): the matrix whose columns, one below the other, are `v`.
+
+    Parameters
+    ----------
+    v : array_like, (rows*cols,)
+    rows, cols : int
+
+    Returns
+    -------
+    ndarray, (rows, cols)
+        A view of `v` when `v` is a contiguous array, else a copy.
+
+    Raises
+    ------
+    ValueError
+        If `v` is not a vector, or does not hold rows*cols numbers.
+
+    Examples
+    --------
+    >>> mat([1, 2, 3, 4, 5, 6], 2, 3)
+    array([[1, 3, 5],
+           [2, 4, 6]])
+    """
+    v = _array("mat", "v", v, 1)
+    if min(rows, cols) < 0 or v.size != rows * cols:
+        raise ValueError(
+            f"mat: v holds {v.size} numbers, expected {rows} x {cols} = {rows * cols}"
+        )
+    return v.reshape((rows, cols), order="F")
+
+
+def _columns(function, name, array):
+    """The matrix with one column per position that a C-contiguous array, last axis first, holds."""
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{function}: {name} must be C-contiguous to be seen as a matrix without a copy, "
+            f"got shape {array.shape} with strides {array.strides}"
+        )
+    return array.reshape(-1, array.shape[-1]).T
+
+
+def image_matrix(Z_i):
+    """One image as the notes' matrix, a row per channel and a column per pixel. No copy.
+
+    Parameters
+    ----------
+    Z_i : ndarray, (b, a, d), C-contiguous
+        Height, width, channels: ``Z[i]`` of a batch.
+
+    Returns
+    -------
+    ndarray, (d, a*b)
+        A column-major view: ``vec(image_matrix(Z_i))`` is the memory of `Z_i`.
+
+    Raises
+    ------
+    ValueError
+        If `Z_i` has another number of dimensions, or could not be seen without a copy.
+
+    Examples
+    --------
+    >>> Z_i = np.arange(8.0).reshape(2, 2, 2)
+    >>> image_matrix(Z_i)
+    array([[0., 2., 4., 6.],
+           [1., 3., 5., 7.]])
+    """
+    return _columns("image_matrix", "Z_i", _array("image_matrix", "Z_i", Z_i, 3))
+
+
+def filter_matrix(W):
+    """All filters as the notes' matrix, one row per filter. No copy.
+
+    Parameters
+    ----------
+    W : ndarray, (d, h_b, h_a, d_out), C-contiguous
+
+    Returns
+    -------
+    ndarray, (d_out, h_a*h_b*d)
+        A column-major view: ``vec(filter_matrix(W))`` is the memory of `W`, and the columns are
+        ordered as the rows of phi, p fastest, then q, then the channel.
+
+    Raises
+    ------
+    ValueError
+        If `W` has another number of dimensions, or could not be seen without a copy.
+
+    Examples
+    --------
+    >>> W = np.arange(8.0).reshape(2, 1, 2, 2)
+    >>> filter_matrix(W)
+    array([[0., 2., 4., 6.],
+           [1., 3., 5., 7.]])
+    """
+    return _columns("filter_matrix", "W", _array("filter_matrix", "W", W, 4))
+
+
+def pre_activation(W, phi_Z, b):
+    """Equation (1): ``S = W phi(Z) + b 1'``.
+
+    Parameters
+    ----------
+    W : array_like, (d_out, hhd)
+        As `filter_matrix` gives it.
+    phi_Z : array_like, (hhd, positions)
+        As `phi` gives it.
+    b : array_like, (d_out,)
+
+    Returns
+    -------
+    ndarray, (d_out, positions)
+        Column-major, so that its `vec` is a view.
+
+    Raises
+    ------
+    ValueError
+        If the three shapes do not fit each other.
+
+    Examples
+    --------
+    >>> pre_activation([[1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], [10.0])
+    array([[11., 12.]])
+    """
+    W = _array("pre_activation", "W", W, 2)
+    phi_Z = _array("pre_activation", "phi_Z", phi_Z, 2)
+    b = _array("pre_activation", "b", b, 1)
+    if W.shape[1] != phi_Z.shape[0] or b.shape[0] != W.shape[0]:
+        raise ValueError(
+            f"pre_activation: W {W.shape}, phi_Z {phi_Z.shape} and b {b.shape} do not fit: "
+            "expected (d_out, hhd), (hhd, positions) and (d_out,)"
+        )
+    ones = np.ones((1, phi_Z.shape[1]), dtype=b.dtype)
+    return np.asfortranarray(W @ phi_Z + b[:, np.newaxis] @ ones)
+
+
+def relu(S):
+    """Equation (3): ``max(x, 0)`` of every element; a NaN stays a NaN.
+
+    Parameters
+    ----------
+    S : array_like, any shape
+
+    Returns
+    -------
+    ndarray, the shape and dtype of `S`
+
+    Examples
+    --------
+    >>> relu([-1.5, 0.0, 2.5])
+    array([0. , 0. , 2.5])
+    """
+    S = np.asarray(S)
+    return np.where(S <= 0, S.dtype.type(0), S)
+
+
+def relu_derivative(S):
+    """The derivative of `relu` as Krizhevsky et al. (2012) take it: 1 where x > 0, otherwise 0.
+
+    Where x is not a number the derivative is 1, as in the kernels, so that what went wrong
+    stays visible.
+
+    Parameters
+    ----------
+    S : array_like, any shape
+
+    Returns
+    -------
+    ndarray, the shape and dtype of `S`
+
+    Examples
+    --------
+    >>> relu_derivative([-1.5, 0.0, 2.5])
+    array([0., 0., 1.])
+    """
+    S = np.asarray(S)
+    return np.where(S <= 0, S.dtype.type(0), S.dtype.type(1))
+
+
+def activation(S, sigma=relu):
+    """Equation (2): ``Z = sigma(S)``, element by element.
+
+    Parameters
+    ----------
+    S : array_like, any shape
+    sigma : callable, optional
+        The function of one array that is applied, `relu` if not given.
+
+    Returns
+    -------
+    ndarray, the shape of `S`
+
+    Examples
+    --------
+    >>> activation([-1.5, 2.5])
+    array([0. , 2.5])
+    >>> activation([-1.5, 2.5], np.square)
+    array([2.25, 6.25])
+    """
+    return sigma(np.asarray(S))

@@ -1,0 +1,40 @@
+"""Small networks and data for the tests of whatever is above the kernels."""
+
+import numpy as np
+
+from matconv import AvgPool, Conv, Dense, MaxPool, Network
+
+# every kind of layer; padding, stride, groups, both activations
+MIXED = (
+    Conv(4, 3, pad="same"),
+    MaxPool(2),
+    Conv(6, (2, 3), stride=(1, 2), pad=((1, 0), (1, 2)), groups=2, activation=None),
+    AvgPool(2, stride=1),
+    Dense(7, activation="relu"),
+    Dense(3),
+)
+LENET = (
+    Conv(20, 5),
+    MaxPool(2),
+    Conv(50, 5),
+    MaxPool(2),
+    Dense(500, activation="relu"),
+    Dense(10),
+)
+
+
+def mixed(dtype=np.float64):
+    """A network with every kind of layer on 9 x 8 images of 2 channels; 3 outputs."""
+    return Network((9, 8, 2), MIXED, dtype)
+
+
+def lenet(dtype=np.float64):
+    """LeNet on 28 x 28 images of one channel."""
+    return Network((28, 28, 1), LENET, dtype)
+
+
+def images(net, l, seed=0):
+    """l random images and labels for a network."""
+    random = np.random.default_rng(seed)
+    Z = random.standard_normal((l, *net.input_shape)).astype(net.dtype)
+    return Z, random.integers(0, net.n_outputs, l)

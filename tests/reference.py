@@ -1,0 +1,218 @@
+"""The naive truth: every operator as plain loops over positions and filter offsets.
+
+Nothing of matconv is imported here. The notation and the memory layout are the library's:
+images Z of shape (l, b, a, d), filters W of shape (d/groups, h_b, h_a, d_out), pairs in array
+order (height, width). numpy only runs along images, channels and filters, where nothing can be
+confused; which pixel meets which filter offset is decided by the loops of `taps` alone.
+
+The functions keep the dtype they are given, so integers give exact integer truths.
+"""
+
+import numpy as np
+
+
+def pair(value):
+    """(height, width) of an integer or a pair."""
+    return (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+
+
+def pads(pad):
+    """((top, bottom), (left, right)) of an integer, a pair or four sides."""
+    vertical, horizontal = pair(pad)
+    return pair(vertical), pair(horizontal)
+
+
+def output_size(n, before, after, h, stride, dilation=1):
+    """How many windows fit: counted one by one, so that nothing is rounded."""
+    count = 0
+    while count * stride + (h - 1) * dilation + 1 <= before + n + after:
+        count += 1
+    return count
+
+
+def output_shape(size, kernel, stride=1, pad=0, dilation=1):
+    """(b_out, a_out) for images of size (b, a)."""
+    return tuple(
+        output_size(n, before, after, h, s, step)
+        for n, (before, after), h, s, step in zip(
+            size, pads(pad), pair(kernel), pair(stride), pair(dilation)
+        )
+    )
+
+
+def taps(size, kernel, stride=1, pad=0, dilation=1):
+    """Every meeting (q_out, p_out, q, p, y, x) of a filter offset (q, p) with a real pixel (y, x).
+
+    q_out, q and y count along the height, p_out, p and x along the width. Offsets that fall into
+    the padding meet no pixel and are left out: their value is zero.
+    """
+    (top, _), (left, _) = pads(pad)
+    (h_b, h_a), (s_b, s_a), (e_b, e_a) = pair(kernel), pair(stride), pair(dilation)
+    b_out, a_out = output_shape(size, kernel, stride, pad, dilation)
+    for q_out in range(b_out):
+        for p_out in range(a_out):
+            for q in range(h_b):
+                for p in range(h_a):
+                    y = q_out * s_b + q * e_b - top
+                    x = p_out * s_a + p * e_a - left
+                    if 0 <= y < size[0] and 0 <= x < size[1]:
+                        yield q_out, p_out, q, p, y, x
+
+
+def im2col(Z, kernel, stride=1, pad=0, dilation=1):
+    """phi of every image, rows in the notes' order: p fastest, then q, then the channel."""
+    l, b, a, d = Z.shape
+    h_b, h_a = pair(kernel)
+    b_out, a_out = output_shape((b, a), kernel, stride, pad, dilation)
+    phi = np.zeros((l, b_out * a_out, d * h_b * h_a), Z.dtype)
+    for q_out, p_out, q, p, y, x in taps((b, a), kernel, stride, pad, dilation):
+        phi[:, q_out * a_out + p_out, q * h_a + p :: h_b * h_a] = Z[:, y, x, :]
+    return phi
+
+
+def col2im(phi, shape, kernel, stride=1, pad=0, dilation=1):
+    """The adjoint of im2col: every entry of phi is added to the pixel it came from."""
+    _, b, a, _ = shape
+    h_b, h_a = pair(kernel)
+    _, a_out = output_shape((b, a), kernel, stride, pad, dilation)
+    Z = np.zeros(shape, phi.dtype)
+    for q_out, p_out, q, p, y, x in taps((b, a), kernel, stride, pad, dilation):
+        Z[:, y, x, :] += phi[:, q_out * a_out + p_out, q * h_a + p :: h_b * h_a]
+    return Z
+
+
+def group_slices(d, d_out, groups):
+    """The (input channels, filters) that belong together, one pair of slices per group."""
+    c, f = d // groups, d_out // groups
+    return [(slice(g * c, g * c + c), slice(g * f, g * f + f)) for g in range(groups)]
+
+
+def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1):
+    """S of equation (1) for every image: (l, b_out, a_out, d_out)."""
+    d_out, kernel, size = W.shape[3], W.shape[1:3], Z.shape[1:3]
+    out_size = output_shape(size, kernel, stride, pad, dilation)
+    S = np.zeros((len(Z), *out_size, d_out), Z.dtype)
+    parts = group_slices(Z.shape[3], d_out, groups)
+    for q_out, p_out, q, p, y, x in taps(size, kernel, stride, pad, dilation):
+        for channels, filters in parts:
+            S[:, q_out, p_out, filters] += Z[:, y, x, channels] @ W[:, q, p, filters]
+    return S if b is None else S + b
+
+
+def conv2d_backward(dS, Z, W, stride=1, pad=0, dilation=1, groups=1):
+    """(dZ, dW, db) of sum(dS * S)."""
+    d_out, kernel, size = W.shape[3], W.shape[1:3], Z.shape[1:3]
+    dZ, dW = np.zeros_like(Z), np.zeros_like(W)
+    parts = group_slices(Z.shape[3], d_out, groups)
+    for q_out, p_out, q, p, y, x in taps(size, kernel, stride, pad, dilation):
+        for channels, filters in parts:
+            d = dS[:, q_out, p_out, filters]
+            dZ[:, y, x, channels] += d @ W[:, q, p, filters].T
+            dW[:, q, p, filters] += Z[:, y, x, channels].T @ d
+    return dZ, dW, dS.sum(axis=(0, 1, 2), dtype=dS.dtype)
+
+
+def relu(S):
+    """max(x, 0) number by number; what is not a number stays."""
+    Z = S.copy()
+    for index, x in np.ndenumerate(S):
+        if x <= 0:
+            Z[index] = 0
+    return Z
+
+
+def bias_relu(S, b):
+    """relu(S + b), channels last."""
+    return relu(S + b)
+
+
+def bias_relu_backward(dZ, Z):
+    """(dS, db): dZ where the output is not clipped, and its sum over everything but channels."""
+    dS = np.zeros_like(dZ)
+    for index, z in np.ndenumerate(Z):
+        if not z <= 0:
+            dS[index] = dZ[index]
+    return dS, dS.reshape(-1, dS.shape[-1]).sum(axis=0, dtype=dS.dtype)
+
+
+def dense(Z, W, b=None):
+    """W vec(Z) + b of every image, one unit at a time."""
+    flat = Z.reshape(len(Z), W.shape[0])
+    S = np.zeros((len(Z), W.shape[1]), Z.dtype)
+    for unit in range(W.shape[1]):
+        for m in range(W.shape[0]):
+            S[:, unit] += flat[:, m] * W[m, unit]
+    return S if b is None else S + b
+
+
+def dense_backward(dS, Z, W):
+    """(dZ, dW, db) of sum(dS * dense(Z, W, b))."""
+    flat = Z.reshape(len(Z), W.shape[0])
+    dZ, dW = np.zeros_like(flat), np.zeros_like(W)
+    for unit in range(W.shape[1]):
+        for m in range(W.shape[0]):
+            dZ[:, m] += dS[:, unit] * W[m, unit]
+            dW[m, unit] = (flat[:, m] * dS[:, unit]).sum(dtype=Z.dtype)
+    return dZ.reshape(Z.shape), dW, dS.sum(axis=0, dtype=dS.dtype)
+
+
+def windows(size, window, stride=None, pad=0):
+    """Every pooling window: (q_out, p_out, [(y, x), ...]), its real pixels in row-major order."""
+    stride = window if stride is None else stride
+    found = {}
+    for q_out, p_out, _, _, y, x in taps(size, window, stride, pad):
+        found.setdefault((q_out, p_out), []).append((y, x))
+    return [(q_out, p_out, pixels) for (q_out, p_out), pixels in found.items()]
+
+
+def max_pool2d(Z, window, stride=None, pad=0):
+    """(maxima, indices y*a + x): the first of equal maxima, the first NaN where there is one."""
+    l, b, a, d = Z.shape
+    stride = window if stride is None else stride
+    out = np.zeros((l, *output_shape((b, a), window, stride, pad), d), Z.dtype)
+    indices = np.zeros(out.shape, np.int32)
+    for q_out, p_out, pixels in windows((b, a), window, stride, pad):
+        for i in range(l):
+            for j in range(d):
+                values = [Z[i, y, x, j] for y, x in pixels]
+                best = 0
+                for k, value in enumerate(values):
+                    if np.isnan(values[best]):  # a NaN wins and stays
+                        break
+                    if value > values[best] or np.isnan(value):
+                        best = k
+                y, x = pixels[best]
+                out[i, q_out, p_out, j] = values[best]
+                indices[i, q_out, p_out, j] = y * a + x
+    return out, indices
+
+
+def max_pool2d_backward(dZ, indices, shape):
+    """Every output gradient goes to the one pixel its index names."""
+    l, b, a, d = shape
+    result = np.zeros((l, b * a, d), dZ.dtype)
+    for (i, q_out, p_out, j), index in np.ndenumerate(indices):
+        result[i, index, j] += dZ[i, q_out, p_out, j]
+    return result.reshape(shape)
+
+
+def avg_pool2d(Z, window, stride=None, pad=0):
+    """The mean of the real pixels of each window."""
+    l, b, a, d = Z.shape
+    stride = window if stride is None else stride
+    out = np.zeros((l, *output_shape((b, a), window, stride, pad), d), Z.dtype)
+    for q_out, p_out, pixels in windows((b, a), window, stride, pad):
+        for y, x in pixels:
+            out[:, q_out, p_out, :] += Z[:, y, x, :]
+        out[:, q_out, p_out, :] /= len(pixels)
+    return out
+
+
+def avg_pool2d_backward(dZ, shape, window, stride=None, pad=0):
+    """Every output gradient is spread evenly over the real pixels of its window."""
+    stride = window if stride is None else stride
+    result = np.zeros(shape, dZ.dtype)
+    for q_out, p_out, pixels in windows(shape[1:3], window, stride, pad):
+        for y, x in pixels:
+            result[:, y, x, :] += dZ[:, q_out, p_out, :] / len(pixels)
+    return result

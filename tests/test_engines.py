@@ -1,0 +1,146 @@
+"""Threads: results in order, BLAS limited and restored, whatever goes wrong."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from matconv.engines import ThreadEngine, available_cores
+from matconv.engines.blas_threads import single_blas_thread
+from matconv.engines.threads import shards
+
+
+def blas_threads():
+    return sorted({info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"})
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+def test_results_come_in_order(n_threads):
+    random = np.random.default_rng(0)
+    pauses = random.uniform(0, 0.002, 40)
+    results = []
+
+    def evaluate(k):
+        time.sleep(pauses[k])
+        return k
+
+    ThreadEngine(n_threads).run(evaluate, range(40), results.append)
+    assert results == list(range(40))
+
+
+def test_few_results_wait():
+    waiting, most, lock = 0, 0, threading.Lock()
+
+    def evaluate(k):
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        return k
+
+    def consume(k):
+        nonlocal waiting
+        time.sleep(0.001)
+        with lock:
+            waiting -= 1
+
+    ThreadEngine(2).run(evaluate, range(50), consume)
+    assert 1 <= most <= 4
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_blas_has_one_thread_inside_and_what_it_had_after(n_threads):
+    with threadpool_limits(2, user_api="blas"):
+        seen = []
+        ThreadEngine(n_threads).run(lambda k: blas_threads(), range(3), seen.append)
+        assert seen == [[1]] * 3
+        assert blas_threads() == [2]
+
+        with single_blas_thread():
+            with single_blas_thread():
+                assert blas_threads() == [1]
+            assert blas_threads() == [1]
+        assert blas_threads() == [2]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("where", ["evaluate", "consume"])
+def test_an_error_waits_for_what_runs_and_restores(n_threads, where):
+    running, lock = 0, threading.Lock()
+
+    def evaluate(k):
+        nonlocal running
+        with lock:
+            running += 1
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+        if where == "evaluate" and k == 3:
+            raise RuntimeError("shard 3")
+        return k
+
+    def consume(k):
+        if where == "consume" and k == 3:
+            raise RuntimeError("shard 3")
+
+    engine = ThreadEngine(n_threads)
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(RuntimeError, match="shard 3"):
+            engine.run(evaluate, range(20), consume)
+        assert running == 0
+        assert blas_threads() == [2]
+    results = []
+    engine.run(lambda k: k, range(5), results.append)
+    assert results == list(range(5))
+
+
+def test_works_in_a_forked_child():
+    engine = ThreadEngine(2)
+    total = []
+    engine.run(lambda k: k, range(10), total.append)
+    child = os.fork()
+    if child == 0:
+        results = []
+        engine.run(lambda k: k * k, range(10), results.append)
+        os._exit(0 if results == [k * k for k in range(10)] else 1)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert pid == child and os.waitstatus_to_exitcode(status) == 0
+
+
+def test_shards_cover_everything_evenly_and_know_nothing_of_threads():
+    for l in (0, 1, 5, 64, 65, 1000):
+        for size in (1, 3, 64, 256):
+            cut = shards(l, size)
+            indices = [i for part in cut for i in range(part.start, part.stop)]
+            assert indices == list(range(l))
+            lengths = {part.stop - part.start for part in cut}
+            assert not lengths or (max(lengths) <= size and max(lengths) - min(lengths) <= 1)
+
+
+def test_all_cores_by_default():
+    assert ThreadEngine().n_threads == available_cores() >= 1
+
+
+@pytest.mark.catalogue(42)
+@pytest.mark.parametrize("n_threads", [0, -1, 10**6])
+def test_number_of_threads_out_of_range(n_threads):
+    with pytest.raises(ValueError, match=f"n_threads must be from 1 to 1024, got {n_threads}"):
+        ThreadEngine(n_threads)
+
+
+@pytest.mark.catalogue(42)
+@pytest.mark.parametrize("n_threads", ["a", 1.5, True])
+def test_number_of_threads_of_another_kind(n_threads):
+    with pytest.raises(TypeError, match=f"n_threads must be an integer or None, got {n_threads!r}"):
+        ThreadEngine(n_threads)
