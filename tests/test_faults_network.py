@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from nets import images, mixed
+from networks import images, mixed
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network, Objective
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import reference
-from nets import LENET, MIXED, images, lenet, mixed
+from networks import LENET, MIXED, images, lenet, mixed
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from nets import images, lenet, mixed
+from networks import images, lenet, mixed
 from scipy.optimize import minimize
 
 from matconv import Conv, Dense, Network, Objective

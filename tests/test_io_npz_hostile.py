@@ -1,0 +1,301 @@
+"""Hostile and damaged .npz files: a FormatError each, in bounded time and memory."""
+
+import io
+import os
+import pickle
+import struct
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from archives import archive, npy, plain
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matconv.io import FormatError, read_npz
+
+GOOD = plain("(2,)", bytes(16))
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read the array A of an archive given as bytes."""
+
+    def read(content, **options):
+        path = tmp_path / "bad.npz"
+        path.write_bytes(content)
+        return read_npz(path, ["A"], **options)["A"]
+
+    return read
+
+
+def test_the_archives_made_here_are_good_without_their_fault(read):
+    assert read(archive(("A.npy", GOOD))).tolist() == [0, 0]
+    assert read(archive(("A.npy", GOOD), method=zipfile.ZIP_DEFLATED)).tolist() == [0, 0]
+
+
+@pytest.mark.catalogue(44)
+@pytest.mark.parametrize("content", [b"\0\0\x08\1\0\0\0\0" * 9, b"P", b"hello world" * 9, GOOD])
+def test_wrong_magic(read, content):
+    with pytest.raises(FormatError, match=r"bad.npz': not an .npz file: it does not start as"):
+        read(content)
+
+
+class Canary:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.catalogue(45)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_object_arrays_are_refused_and_never_unpickled(tmp_path, read, method):
+    canary = tmp_path / "canary"
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.array([Canary(canary)], dtype=object))
+    with pytest.raises(FormatError, match=r"'A': an array of Python objects \(pickle\), which is"):
+        read(archive(("A.npy", file.getvalue()), method=method))
+    assert not canary.exists()
+    # numpy, when told to, would have done it.
+    file.seek(0)
+    np.lib.format.read_array(file, allow_pickle=True)
+    assert canary.exists()
+
+
+@pytest.mark.catalogue(45)
+def test_pickles_in_other_disguises(tmp_path, read):
+    canary = tmp_path / "canary"
+    bomb = pickle.dumps(Canary(canary))
+    for member in (
+        bomb,
+        plain("(1,)", bomb, descr="|O8"),
+        npy("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }\n", bomb),
+    ):
+        with pytest.raises(FormatError, match="not an .npy array|Python objects|a plain array"):
+            read(archive(("A.npy", member)))
+    assert not canary.exists()
+
+
+@pytest.mark.catalogue(46)
+def test_duplicate_names(read):
+    with pytest.raises(FormatError, match="duplicate array 'A'"):
+        read(archive(("A.npy", GOOD), ("A.npy", GOOD)))
+    with pytest.raises(FormatError, match="duplicate array 'A'"):
+        read(archive(("A.npy", GOOD), ("A", GOOD)))
+
+
+@pytest.mark.catalogue(46)
+@pytest.mark.parametrize(
+    "name",
+    ["../A.npy", "/A.npy", "a/A.npy", "..", "A/", "a\\A.npy", "C:A.npy", "A\n.npy", "\x1b[2J", ""],
+)
+def test_unsafe_names(read, name):
+    with pytest.raises(FormatError, match="a member of the unsafe name '"):
+        read(archive(("A.npy", GOOD), (name, GOOD)))
+
+
+@pytest.mark.catalogue(46)
+def test_a_name_that_ends_at_a_zero_byte(read):
+    content = archive(("AXnpy.npy", GOOD)).replace(b"AXnpy.npy", b"A.npy\0npy")
+    with pytest.raises(FormatError, match=r"unsafe name 'A.npy\\x00npy'"):
+        read(content)
+
+
+def patched(content, offset, value, form="<H"):
+    """Change a field of the first entry of the directory."""
+    start = content.index(b"PK\1\2") + offset
+    patch = struct.pack(form, value)
+    return content[:start] + patch + content[start + len(patch) :]
+
+
+@pytest.mark.catalogue(46)
+@pytest.mark.parametrize(
+    ("offset", "value", "form", "message"),
+    [
+        (8, 0x01, "<H", "member 'A.npy' is encrypted"),
+        (8, 0x41, "<H", "member 'A.npy' is encrypted"),
+        (8, 0x20, "<H", "has unknown zip flags 0x0020"),
+        (10, 12, "<H", "compressed by method 12, expected 0 or 8"),
+        (10, 99, "<H", "compressed by method 99, expected 0 or 8"),
+        (10, 8, "<H", "array 'A': (Bad CRC-32|Error -3|the data ends)"),
+        (16, 1, "<I", "array 'A': Bad CRC-32 for file 'A.npy'"),
+        (20, 0, "<I", "stored in 0 bytes, but declares 8"),
+        (20, 2**31, "<I", "of 2147483648 bytes at 0 goes beyond the members' end at 1"),
+        (24, 2**31, "<I", "but declares 2147483648"),
+        (42, 2**31, "<I", "at 2147483648 goes beyond the members' end at 1"),
+        (42, 7, "<I", "zip directory|array 'A': Bad magic number for file header|goes beyond"),
+        (6, 99, "<H", "zip directory: zip file version 9.9"),
+    ],
+)
+def test_fields_of_the_directory(read, offset, value, form, message):
+    with pytest.raises(FormatError, match=message):
+        read(patched(archive(("A.npy", GOOD)), offset, value, form))
+
+
+@pytest.mark.catalogue(46)
+def test_names_that_differ_in_directory_and_member(read):
+    content = archive(("B.npy", GOOD))
+    with pytest.raises(FormatError, match="'A': File name in directory .* differ"):
+        read(content[:40] + content[40:].replace(b"B.npy", b"A.npy"))
+
+
+@pytest.mark.catalogue(46)
+def test_end_record(read):
+    content = archive(("A.npy", GOOD))
+    with pytest.raises(FormatError, match="truncated, or followed by other data"):
+        read(content + b"\0")
+    with pytest.raises(FormatError, match="truncated, or followed by other data"):
+        read(content[:-2] + b"\5\0hello")
+    with pytest.raises(FormatError, match="truncated: 21 bytes hold no zip archive"):
+        read(content[:21])
+    with pytest.raises(FormatError, match="a zip directory of 51 bytes at .* does not end at"):
+        read(content[:30] + b"\0" + content[30:])
+    with pytest.raises(FormatError, match="1 zip members, but 2 are declared"):
+        read(content[:-12] + b"\2\0" + content[-10:])
+
+
+@pytest.mark.catalogue(46)
+@pytest.mark.parametrize(
+    ("offset", "message"),
+    [
+        (-98, "there is no zip64 end record in its place"),
+        (-34, "the zip64 end record is not in its place"),
+        (-58, "a zip directory of .* bytes at .* does not end"),
+        (-50, "a zip directory of .* bytes at .* does not end"),
+    ],
+)
+def test_zip64_end_record(read, monkeypatch, offset, message):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    content = bytearray(archive(("A.npy", GOOD)))
+    monkeypatch.undo()
+    assert read(content).tolist() == [0, 0]
+    content[offset] ^= 1
+    with pytest.raises(FormatError, match=message):
+        read(content)
+
+
+@pytest.mark.catalogue(46)
+def test_a_locator_in_a_tiny_file(read):
+    tail = archive(("A.npy", GOOD))[-22:]
+    with pytest.raises(FormatError, match="zip64 end record is not in its place"):
+        read(b"PK\3\4" + bytes(60) + b"PK\6\7" + bytes(16) + tail)
+    with pytest.raises(FormatError, match="zip64 end record is not in its place"):
+        read(b"PK\3\4PK\6\7" + bytes(16) + tail)
+
+
+@pytest.mark.catalogue(46)
+def test_a_giant_directory_is_not_read(read):
+    content = archive(*((f"{i:0200}", b"") for i in range(4500)))
+    with pytest.raises(FormatError, match="a zip directory of 1107000 bytes, expected at most"):
+        read(content)
+
+
+@pytest.mark.catalogue(46)
+def test_many_unexpected_arrays_make_a_short_message(read):
+    with pytest.raises(FormatError, match="missing 'A'; unexpected 'x0'") as caught:
+        read(archive(*((f"x{i}.npy", GOOD) for i in range(500))))
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.catalogue(46)
+def test_bombs_stop_at_the_limit(read):
+    bomb = archive(("A.npy", plain("(16777216,)", bytes(2**27))), method=zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**18
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=r"expand to 134217\d{3}, over the limit of 67108864"):
+            read(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+    assert read(bomb, max_bytes=2**28).shape == (2**24,)
+
+
+@pytest.mark.catalogue(46)
+def test_a_member_cannot_declare_more_than_deflate_holds(read):
+    member = plain("(100000,)", bytes(800_000))
+    content = archive(("A.npy", member), method=zipfile.ZIP_DEFLATED)
+    packed = struct.unpack("<I", content[content.index(b"PK\1\2") + 20 :][:4])[0]
+    with pytest.raises(
+        FormatError, match=f"'A.npy' declares 4294967294 bytes, but {packed} compressed bytes"
+    ):
+        read(patched(content, 24, 2**32 - 2, "<I"), max_bytes=2**40)
+
+
+@pytest.mark.catalogue(46)
+def test_members_that_share_their_bytes(read):
+    # The second entry of the directory points at the member of the first.
+    content = archive(*((f"{c}.npy", GOOD) for c in "AB"))
+    second = content.index(b"PK\1\2", content.index(b"PK\1\2") + 1)
+    overlapping = content[: second + 42] + bytes(4) + content[second + 46 :]
+    with pytest.raises(FormatError, match="File name in directory|Overlapped entries"):
+        read(overlapping)
+    giant = archive(("A.npy", plain("(99999,)", bytes(799_992))), ("B.npy", GOOD))
+    second = giant.index(b"PK\1\2", giant.index(b"PK\1\2") + 1)
+    sizes = giant.index(b"PK\1\2") + 20
+    overlapping = giant[: second + 20] + giant[sizes : sizes + 8] + giant[second + 28 : second + 42]
+    with pytest.raises(FormatError, match=r"members of \d+ bytes overlap within"):
+        read(overlapping + bytes(4) + giant[second + 46 :])
+
+
+@pytest.mark.catalogue(46)
+def test_damaged_deflate_stream(read):
+    content = archive(("A.npy", GOOD), method=zipfile.ZIP_DEFLATED)
+    with pytest.raises(FormatError, match="array 'A': Error -3 while decompressing data: invalid"):
+        read(content[:35] + b"\xff" * 8 + content[43:])
+
+
+@pytest.mark.catalogue(46)
+def test_data_that_ends_before_its_size(read):
+    member = plain("(4,)", bytes(32))
+    packer = zlib.compressobj(9, wbits=-15)
+    short = packer.compress(member[:-8]) + packer.flush()
+    content = archive(("A.npy", member), method=zipfile.ZIP_DEFLATED)
+    start = content.index(b"PK\1\2")
+    packed = struct.unpack("<I", content[start + 20 : start + 24])[0]
+    assert len(short) <= packed
+    data = start - packed
+    content = content[:data] + short.ljust(packed, b"\0") + content[start:]
+    checksum = zlib.crc32(member[:-8])
+    with pytest.raises(FormatError, match="'A': truncated: expected 32 bytes, got 24"):
+        read(patched(content, 16, checksum, "<I"))
+
+
+@pytest.mark.catalogue(46)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_every_truncation(read, method):
+    content = archive(("A.npy", GOOD), method=method)
+    for length in range(len(content)):
+        with pytest.raises(FormatError, match="bad.npz': "):
+            read(content[:length])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=4),
+    cut=st.integers(0, 3),
+    insert=st.tuples(st.integers(0, 2000), st.binary(max_size=4)),
+    method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+)
+def test_random_damage(tmp_path_factory, changes, cut, insert, method):
+    member = plain("(3, 2)", np.arange(6.0).tobytes())
+    content = bytearray(archive(("A.npy", member), ("B.npy", GOOD), method=method))
+    for position, value in changes:
+        content[position % len(content)] = value
+    position = insert[0] % len(content)
+    content[position:position] = insert[1]
+    path = tmp_path_factory.mktemp("damage") / "bad.npz"
+    path.write_bytes(content[: len(content) - cut] or b"P")
+    try:
+        arrays = read_npz(path, ["A", "B"])
+    except FormatError as error:
+        assert "bad.npz': " in str(error)
+    else:
+        assert arrays["A"].tolist() == [[0, 1], [2, 3], [4, 5]]
+        assert arrays["B"].tolist() == [0, 0]
