@@ -1,6 +1,7 @@
 """Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -239,3 +240,20 @@ def test_inputs_are_left_alone():
     f.value_and_gradient(theta)
     f(theta)
     assert (theta.tobytes(), Z.tobytes(), y.tobytes()) == before
+
+
+def test_memory_beyond_Z_does_not_grow_with_the_images():
+    net = mixed()
+    theta = net.init(0)
+    peaks = []
+    for count in (4, 40):
+        Z, y = images(net, count * net.shard_size)
+        f = Objective(net, Z, y, "softmax", n_threads=2)
+        f.subset(slice(0, 4 * net.shard_size)).value_and_gradient(theta)
+        tracemalloc.start()
+        f.value_and_gradient(theta)
+        f.value(theta)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # 36 more slices in a list, and nothing else
+    assert peaks[1] < peaks[0] + 50_000 < Z.nbytes / 20

@@ -1,0 +1,40 @@
+"""Counts at the end of a run: cases of bad input by their number in the catalogue."""
+
+import pytest
+
+_passed: dict[int, int] = {}
+_run: dict[int, int] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        for mark in item.iter_markers("catalogue"):
+            for number in mark.args:
+                _run[number] = _run.get(number, 0) + 1
+                _passed[number] = _passed.get(number, 0) + report.passed
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _run:
+        return
+    numbers = sorted(_run)
+    whole = [number for number in numbers if _passed[number] == _run[number]]
+    terminalreporter.write_sep("-", "catalogue of bad input")
+    terminalreporter.write_line(
+        f"cases {_ranges(numbers)}: {len(numbers)} run, {len(whole)} passed "
+        f"({sum(_run.values())} tests, {sum(_passed.values())} passed)"
+    )
+
+
+def _ranges(numbers):
+    """1, 2, 3, 7 as "1-3, 7"."""
+    runs = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)

@@ -1,0 +1,75 @@
+"""What is installed, and what a source tree says that is not built."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import matconv
+
+PACKAGE = Path(matconv.__file__).parent
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_version_is_the_installed_one():
+    assert matconv.__version__ == version("matconv")
+
+
+def test_an_unbuilt_tree_says_how_to_build_in_one_sentence(tmp_path):
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "matconv", ignore=compiled)
+    for arguments in (("-c", "import matconv"), ("-m", "matconv", "info")):
+        result = run(*arguments, cwd=tmp_path)
+        assert result.returncode != 0
+        *_, last = result.stderr.splitlines()
+        assert "matconv is not built: run `pip install .` in its source folder" in last, arguments
+
+
+def test_every_compiled_module_has_its_stub():
+    modules = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*.so")}
+    stubs = {path.stem for path in (PACKAGE / "kernels").glob("*.pyi")}
+    assert modules and modules == stubs
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_importing_changes_nothing(tmp_path):
+    """Not threads, floating point, signals, warnings, environment, nor random numbers."""
+    program = """
+import os, random, signal, sys, warnings
+import numpy as np, scipy.linalg, threadpoolctl
+from scipy.linalg import cython_blas
+
+def state():
+    return (
+        sorted((i["filepath"], i["num_threads"]) for i in threadpoolctl.threadpool_info()),
+        np.geterr(), [signal.getsignal(s) for s in signal.valid_signals()],
+        list(warnings.filters), dict(os.environ), random.getstate(),
+        np.random.get_state()[1].tobytes(), sys.getrecursionlimit(), os.getcwd(),
+    )
+
+before = state()
+import matconv
+after = state()
+assert before == after, [k for k, (x, y) in enumerate(zip(before, after)) if x != y]
+print("unchanged")
+"""
+    result = run("-c", program, cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "unchanged\n", "")
+
+
+def test_the_package_says_where_it_ends():
+    assert set(matconv.__all__) <= set(dir(matconv))
+    for name in matconv.__all__:
+        assert callable(getattr(matconv, name)), name
+    with pytest.raises(AttributeError, match="module 'matconv' has no attribute 'no_such_name'"):
+        _ = matconv.no_such_name
+    assert np.dtype(np.float64) == matconv.Network((1, 1, 1), [matconv.Dense(1)]).dtype
