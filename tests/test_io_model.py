@@ -169,6 +169,7 @@ def test_prepare(path, dtype):
     assert Z.flags.c_contiguous and pixels[0, 0, 0, 1] == 1
     for same in (pixels.tolist(), np.asfortranarray(pixels), pixels.astype(">i8"), pixels[::1]):
         np.testing.assert_array_equal(model.prepare(same), Z, strict=True)
+        assert model.prepare(same).flags.c_contiguous
     assert model.prepare(pixels[:0]).shape == (0, 4, 5, 2)
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matconv.io import FormatError, read_npz
+from matconv.io.npz import open_npz
 
 GOOD = plain("(2,)", bytes(16))
 
@@ -101,6 +102,56 @@ def test_unsafe_names(read, name):
 
 
 @pytest.mark.catalogue(46)
+@pytest.mark.parametrize("second", [b"", b"B.npy"])
+def test_a_second_name_in_unicode(read, second):
+    # Some versions of zipfile take this name instead of the first, and warn when it is empty.
+    info = zipfile.ZipInfo("A.npy")
+    field = struct.pack("<BL", 1, zlib.crc32(b"A.npy")) + second
+    info.extra = struct.pack("<2H", 0x9999, 2) + b"xx"
+    info.extra += struct.pack("<2H", 0x7075, len(field)) + field
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr(info, GOOD)
+    with pytest.raises(FormatError, match="entry 0 of the zip directory has a second name"):
+        read(file.getvalue())
+
+
+@pytest.mark.catalogue(46)
+def test_fields_of_other_tools_are_ignored(read):
+    info = zipfile.ZipInfo("A.npy")
+    info.extra = struct.pack("<2H", 0x5455, 2) + b"up"
+    info.comment = b"PK"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr(info, GOOD)
+    assert read(file.getvalue()).tolist() == [0, 0]
+
+
+@pytest.mark.catalogue(46)
+def test_a_name_that_is_not_utf_8(read):
+    content = archive(("Aä.npy", GOOD))
+    with pytest.raises(FormatError, match="zip directory: 'utf-8' codec can't decode"):
+        read(content.replace("ä".encode(), b"\xc3\xc3"))
+
+
+@pytest.mark.catalogue(46)
+def test_entries_of_the_directory(read):
+    content = archive(("A.npy", GOOD))
+    start = content.index(b"PK\1\2")
+    with pytest.raises(FormatError, match="damaged: entry 0 of the zip directory is none"):
+        read(content[:start] + b"PK\1\3" + content[start + 4 :])
+    with pytest.raises(FormatError, match="damaged: entry 1 of the zip directory is none"):
+        read(patched(content, 28, 4))
+    with pytest.raises(FormatError, match="damaged: entry 1 of the zip directory is none"):
+        read(content[:-22] + b"PK\1\2" + content[-22:-10] + b"\x37" + content[-9:])
+    for offset in (28, 30, 32):
+        with pytest.raises(FormatError, match="damaged: entry 0 goes beyond the zip directory"):
+            read(patched(content, offset, 60_000))
+    with pytest.raises(FormatError, match="zip directory: Corrupt extra field"):
+        read(patched(patched(content, 28, 1), 30, 4))
+
+
+@pytest.mark.catalogue(46)
 def test_a_name_that_ends_at_a_zero_byte(read):
     content = archive(("AXnpy.npy", GOOD)).replace(b"AXnpy.npy", b"A.npy\0npy")
     with pytest.raises(FormatError, match=r"unsafe name 'A.npy\\x00npy'"):
@@ -152,11 +203,13 @@ def test_end_record(read):
         read(content + b"\0")
     with pytest.raises(FormatError, match="truncated, or followed by other data"):
         read(content[:-2] + b"\5\0hello")
+    with pytest.raises(FormatError, match="truncated, or followed by other data"):
+        read(content[:-2] + b"\5\0")
     with pytest.raises(FormatError, match="truncated: 21 bytes hold no zip archive"):
         read(content[:21])
     with pytest.raises(FormatError, match="a zip directory of 51 bytes at .* does not end at"):
         read(content[:30] + b"\0" + content[30:])
-    with pytest.raises(FormatError, match="1 zip members, but 2 are declared"):
+    with pytest.raises(FormatError, match="a zip directory of 1 entries, but 2 are declared"):
         read(content[:-12] + b"\2\0" + content[-10:])
 
 
@@ -265,6 +318,16 @@ def test_data_that_ends_before_its_size(read):
     checksum = zlib.crc32(member[:-8])
     with pytest.raises(FormatError, match="'A': truncated: expected 32 bytes, got 24"):
         read(patched(content, 16, checksum, "<I"))
+
+
+@pytest.mark.catalogue(46)
+def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+    path = tmp_path / "bad.npz"
+    path.write_bytes(archive(("A.npy", plain("(99999,)", bytes(799_992)))))
+    with open_npz(path) as arrays:
+        os.truncate(path, 400_000)
+        with pytest.raises(FormatError, match="bad.npz': array 'A': the data ends too early"):
+            arrays.read("A")
 
 
 @pytest.mark.catalogue(46)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import FaultyOs
 
 import matconv
 from matconv import Conv, Dense, Network
@@ -124,6 +125,28 @@ def test_killed_at_every_step(path):
     assert left and all(name.startswith(".matconv-") for name in left)
     save_model(path, NET, NEW)
     assert load_model(path).theta.tobytes() == NEW.tobytes()
+
+
+@pytest.mark.catalogue(52)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")])
+def test_an_error_at_every_step(path, monkeypatch, error):
+    def fail(name, real, args):
+        raise error
+
+    before = path.read_bytes()
+    recorder = FaultyOs()
+    monkeypatch.setattr("matconv.io.atomic.os", recorder)
+    save_model(path, NET, NEW)
+    for at in range(len(recorder.trace)):
+        path.write_bytes(before)
+        monkeypatch.setattr("matconv.io.atomic.os", FaultyOs(at, fail))
+        with pytest.raises(error if error is KeyboardInterrupt else OSError) as caught:
+            save_model(path, NET, NEW)
+        if error is not KeyboardInterrupt:
+            assert str(caught.value) == f"[Errno 5] Input/output error: '{path}'"
+        number = 1 if at == len(recorder.trace) - 1 else 0
+        assert set(load_model(path).theta.tolist()) == {number}
+        assert os.listdir(path.parent) == [path.name]
 
 
 SAVED_AGAIN_AND_AGAIN = """

@@ -69,10 +69,10 @@ def _temporary(path: str, directory: str, private: bool) -> Iterator[tuple[Binar
         try:
             with naming(path, always=True):
                 descriptor = os.open(name, _FLAGS, 0o600 if private else 0o666)
+                file = os.fdopen(descriptor, "wb")
         except FileExistsError:
             ours = False
             raise
-        file = os.fdopen(descriptor, "wb")
         try:
             yield file, name
         finally:

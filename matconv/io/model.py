@@ -79,7 +79,7 @@ class Model:
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.prepare: pixels must be real numbers, got {pixels.dtype}")
         expected = tuple(self.network.input_shape)
-        if pixels.ndim != 4 or pixels.shape[1:] != expected:
+        if pixels.shape[1:] != expected:
             raise ValueError(
                 f"Model.prepare: pixels must have the shape {('l', *expected)}, got {pixels.shape}"
             )

@@ -34,10 +34,12 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _MAX_DIRECTORY = 2**20
 # Bits 1, 2 (how hard deflate tried), 3 (sizes follow the data) and 11 (UTF-8 names).
 _HARMLESS_FLAGS = 0b1000_0000_1110
-_METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENTRY = struct.Struct("<28x3H12x")
+_UNICODE_PATH = 0x7075
 
 
-def _check_directory(path: FilePath, file: BinaryIO, size: int) -> tuple[int, int]:
+def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
     """Find the zip directory from the end of the file: it must be small and in its place.
 
     zipfile would look for it behind comments and in front of other data, and read it whole.
@@ -57,7 +59,7 @@ def _check_directory(path: FilePath, file: BinaryIO, size: int) -> tuple[int, in
     locator = file.read(_END64_LOCATOR.size)
     if locator.startswith(b"PK\6\7"):
         end -= _END64_LOCATOR.size + _END64.size
-        if end < 0 or _END64_LOCATOR.unpack(locator)[2] != end:
+        if _END64_LOCATOR.unpack(locator)[2] != end:
             raise format_error(path, "damaged: the zip64 end record is not in its place")
         file.seek(end)
         fields = _END64.unpack(file.read(_END64.size))
@@ -73,15 +75,39 @@ def _check_directory(path: FilePath, file: BinaryIO, size: int) -> tuple[int, in
         raise format_error(
             path, f"a zip directory of {length} bytes, expected at most {_MAX_DIRECTORY}"
         )
+    file.seek(start)
+    entries = _count_entries(path, file.read(length))
+    if entries != count:
+        raise format_error(path, f"a zip directory of {entries} entries, but {count} are declared")
     file.seek(0)
-    return start, count
+    return start
+
+
+def _count_entries(path: FilePath, directory: bytes) -> int:
+    """How many entries the zip directory has; refused are second names, which zipfile prefers."""
+    count = position = 0
+    while position < len(directory):
+        fixed = directory[position : position + _ENTRY.size]
+        if len(fixed) < _ENTRY.size or not fixed.startswith(b"PK\1\2"):
+            raise format_error(path, f"damaged: entry {count} of the zip directory is none")
+        name, extra, comment = _ENTRY.unpack(fixed)
+        field = position + _ENTRY.size + name
+        position = field + extra + comment
+        if position > len(directory):
+            raise format_error(path, f"damaged: entry {count} goes beyond the zip directory")
+        while field + 4 <= position - comment:
+            kind, length = struct.unpack_from("<2H", directory, field)
+            if kind == _UNICODE_PATH:
+                raise format_error(path, f"entry {count} of the zip directory has a second name")
+            field += 4 + length
+        count += 1
+    return count
 
 
 def _check_name(path: FilePath, info: zipfile.ZipInfo) -> None:
     """Refuse member names that are anything but one plain file name."""
     name = info.orig_filename
-    plain = name and name == info.filename and name.isprintable()
-    if not plain or set(name) & set("/\\:") or ".." in name:
+    if not name or not name.isprintable() or set(name) & set("/\\:") or ".." in name:
         raise format_error(path, f"a member of the unsafe name {shortened(repr(name))}")
 
 
@@ -97,7 +123,7 @@ def _check_member(path: FilePath, info: zipfile.ZipInfo, end: int) -> None:
         raise format_error(
             path, f"{where} is compressed by method {info.compress_type}, expected 0 or 8"
         )
-    if info.header_offset < 0 or info.header_offset + 30 + info.compress_size > end:
+    if info.header_offset + 30 + info.compress_size > end:
         raise format_error(
             path,
             f"{where} of {info.compress_size} bytes at {info.header_offset} goes beyond the "
@@ -115,15 +141,16 @@ def _zip_errors(path: FilePath, where: str) -> Iterator[None]:
     """What zipfile, zlib and numpy say about bad content, as a FormatError."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeDecodeError,
+        BadHeader,
+    ) as error:
         problem = str(error) or "the data ends too early"
-    except BadHeader as error:
-        problem = str(error)
-    except (RuntimeError, struct.error, UnicodeDecodeError, IndexError) as error:
-        problem = f"{type(error).__name__}: {error}"
-    else:
-        return
-    raise format_error(path, f"{where}: {shortened(problem, 200)}")
+        raise format_error(path, f"{where}: {shortened(problem, 200)}") from error
 
 
 class Arrays:
@@ -224,13 +251,11 @@ def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
     ((2, 3), array([1., 1., 1.]))
     """
     with open_regular(path) as (file, size):
-        end, count = _check_directory(path, file, size)
+        end = _check_directory(path, file, size)
         with _zip_errors(path, "zip directory"):
             archive = zipfile.ZipFile(file)
         with archive:
             infos = archive.infolist()
-            if len(infos) != count:
-                raise format_error(path, f"{len(infos)} zip members, but {count} are declared")
             members: dict[str, zipfile.ZipInfo] = {}
             for info in infos:
                 _check_member(path, info, end)
