@@ -1,0 +1,69 @@
+"""matconv check: whether the derivatives of a network are what they say."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import options
+
+SUMMARY = "check a network's gradient and adjoints on this machine"
+DESCRIPTION = """\
+Check a network on this machine, with random images and a random theta:
+
+  gradient   against central differences of f along random directions
+  adjoint    of each layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>), as its passes are linear
+
+Each number is shown with the bound it must keep; exit status 1 if one does not.
+
+example:
+  matconv check --network lenet
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        default="digits",
+        help="digits, lenet, simplenn-3, or a TOML file. Default: digits",
+    )
+    parser.add_argument(
+        "--input-shape",
+        metavar=("HEIGHT", "WIDTH", "CHANNELS"),
+        nargs=3,
+        type=options.whole(1),
+        help="of the images. Default: what the network is usually used on",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
+    )
+    parser.add_argument(
+        "--loss", choices=("softmax", "squared"), default="softmax", help="default: softmax"
+    )
+    parser.add_argument(
+        "--images", metavar="N", type=options.whole(1), default=16, help="how many. Default: 16"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=options.whole(0), default=0, help="of all that is random"
+    )
+    options.add_threads(parser)
+    options.add_debug(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; gives the exit status."""
+    from ..presets import make_network
+    from . import checks
+
+    net = make_network(arguments.network, arguments.input_shape, 10, arguments.dtype)
+    print(f"{net.summary()}\n", flush=True)
+    print(f"{'check':<44}  {'difference':>10}  {'bound':>8}")
+    right = True
+    found = checks.checks(net, arguments.loss, arguments.images, arguments.seed, arguments.threads)
+    for check in found:
+        end = "" if check.holds else "  WRONG"
+        print(f"{check.name:<44}  {check.difference:>10.2e}  {check.bound:>8.1e}{end}", flush=True)
+        right = right and check.holds
+    print("\nall as it should be" if right else "\nNOT as it should be: see the lines above")
+    return 0 if right else 1

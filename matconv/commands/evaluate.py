@@ -1,0 +1,65 @@
+"""matconv evaluate: how good a model is."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import options
+
+SUMMARY = "accuracy, loss and confusion matrix of a model"
+DESCRIPTION = """\
+Accuracy, loss and confusion matrix of a model.
+
+example:
+  matconv evaluate digits-model.npz
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
+    options.add_images(parser)
+    options.add_threads(parser)
+    options.add_debug(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; gives the exit status."""
+    import numpy as np
+
+    from ..io import load_model
+    from ..losses import get_loss
+    from ..objective import Objective
+    from . import datasets, settings, tables
+    from .labels import as_indices
+
+    model = load_model(arguments.model)
+    before = settings.recorded(model, arguments.model)
+    images = datasets.chosen(arguments, before)
+    net = model.network
+    datasets.check_shape(images, net.input_shape)
+    y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
+    loss = before.get("loss", "softmax" if net.n_outputs > 1 else "squared")
+    objective = Objective(net, model.prepare(images.pixels), y, loss, n_threads=arguments.threads)
+    z = objective.outputs(model.theta)
+    found = z.argmax(axis=1)
+    right = int((found == y).sum())
+    mean = get_loss(loss).value(z, objective.Y) / len(y)
+    told = [
+        ("model", arguments.model),
+        ("images", f"{len(y):,} of {datasets.shape_text(images.shape)}: {images.name}"),
+        ("accuracy", f"{100 * right / len(y):.2f} % ({right:,} of {len(y):,})"),
+        ("loss", f"{mean:.6g}, the mean {loss} loss of an image"),
+    ]
+    C = float(before.get("C", "inf"))
+    if C != float("inf"):
+        theta = model.theta.astype(np.float64)
+        penalty = float(theta @ theta) / (2 * C)
+        told.append(
+            ("f", f"{mean + penalty:.6g}, with theta'theta / 2C = {penalty:.6g}, C = {C:g}")
+        )
+    print(tables.facts(told))
+    print()
+    labels = model.labels or range(net.n_outputs)
+    print(tables.confusion(y, found, [str(label) for label in labels]))
+    return 0

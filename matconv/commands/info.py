@@ -1,0 +1,122 @@
+"""matconv info: what a model file holds, or what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from . import options
+
+SUMMARY = "what a model file holds; with no file, what is installed"
+DESCRIPTION = """\
+What a model file holds; with no file, what is installed: versions, BLAS, threads.
+
+example:
+  matconv info digits-model.npz
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="model file")
+    options.add_debug(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; gives the exit status."""
+    print(installation() if arguments.model is None else _model(arguments.model))
+    return 0
+
+
+def _model(path: str) -> str:
+    from ..io import load_model
+    from .tables import facts
+
+    model = load_model(path)
+    told = [("model", path)]
+    labels = model.labels
+    told.append(("labels", "none" if labels is None else _printable(", ".join(map(str, labels)))))
+    scale = model.preprocessing
+    told.append(
+        ("pixels", "as they are")
+        if scale is None
+        else ("pixels", f"(pixel - {scale['shift']:g}) * {scale['scale']:.6g}")
+    )
+    theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
+    told.append(("theta", f"{model.theta.size:,} numbers, {theta}"))
+    record = model.training or {}
+    told += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
+    chosen = record.get("settings")
+    if isinstance(chosen, dict):
+        pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
+        told.append(("settings", ", ".join(pairs)))
+    return f"{facts(told)}\n\n{model.network.summary()}"
+
+
+def _norm(theta: Any) -> float:
+    import numpy as np
+
+    return float(np.linalg.norm(theta.astype(np.float64)))
+
+
+def _shortened(text: str, limit: int = 70) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What a training recorded about itself, but its history and settings."""
+    first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
+    names = [name for name in first if name in record]
+    names += [name for name in record if name not in (*first, "history", "settings")]
+    return [(name, record[name]) for name in names]
+
+
+def _printable(text: str) -> str:
+    return _shortened(text if text.isprintable() else json.dumps(text))
+
+
+def _text(name: str, value: Any) -> str:
+    """A value of a file in one printable line."""
+    if isinstance(value, float) and name.endswith("accuracy"):
+        return f"{100 * value:.2f} %"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return _printable(value if isinstance(value, str) else json.dumps(value))
+
+
+def installation() -> str:
+    """Versions, where the package is, BLAS, cores: what a report of a problem needs."""
+    import importlib.metadata
+    import os
+    import platform
+    import sys
+
+    import numpy as np
+    import scipy
+    import scipy.linalg.cython_blas  # loads the BLAS that the kernels call
+    import threadpoolctl
+
+    from .. import __file__ as package
+    from .. import __version__
+    from ..engines import available_cores
+    from .tables import facts
+
+    told = [
+        ("matconv", f"{__version__}, {os.path.dirname(package)}"),
+        ("Python", f"{platform.python_version()}, {sys.executable}"),
+        ("system", f"{platform.platform()}, {available_cores()} cores for this process"),
+        ("numpy", np.__version__),
+        ("scipy", scipy.__version__),
+    ]
+    try:
+        told.append(("tqdm", importlib.metadata.version("tqdm")))
+    except importlib.metadata.PackageNotFoundError:
+        told.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] == "blas":
+            kernel = f", kernel {library['architecture']}" if "architecture" in library else ""
+            version = f"{library['internal_api']} {library['version']}{kernel}"
+            threads = f"{library['num_threads']} threads"
+            told.append(("BLAS", f"{version}, {threads}, {library['filepath']}"))
+    return facts(told)

@@ -1,0 +1,64 @@
+"""Labels of a file as indices of a network's outputs, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
+    """What the outputs of a network trained on labels ``y`` stand for.
+
+    One output for each label that occurs. A network with more outputs than that (``n_outputs``)
+    is one for the labels 0, 1, ...
+
+    Raises
+    ------
+    ValueError
+        If the labels do not fit the outputs, or there are fewer than two.
+
+    Examples
+    --------
+    >>> class_labels(np.array([7, 3, 7])), class_labels(np.array([2, 0]), 3)
+    ([3, 7], [0, 1, 2])
+    """
+    labels = [int(label) for label in np.unique(y)]
+    if len(labels) < 2:
+        raise ValueError(f"the training images have {len(labels)} different labels, 2 are needed")
+    if n_outputs is None or n_outputs == len(labels):
+        return labels
+    if labels[0] < 0 or labels[-1] >= n_outputs:
+        raise ValueError(
+            f"the network has {n_outputs} outputs, but the training images have {len(labels)} "
+            f"different labels, from {labels[0]} to {labels[-1]}"
+        )
+    return list(range(n_outputs))
+
+
+def as_indices(
+    y: np.ndarray, labels: Sequence[Any] | None, n_outputs: int, name: str
+) -> np.ndarray:
+    """The output that stands for each label; of outputs without numbers, the one of that index.
+
+    Raises
+    ------
+    ValueError
+        Naming a label that no output stands for.
+
+    Examples
+    --------
+    >>> as_indices(np.array([7, 3, 7]), [3, 7], 2, "images.npz")
+    array([1, 0, 1])
+    """
+    if labels is None or isinstance(labels[0], str):
+        labels = range(n_outputs)
+    numbers = np.array(labels, np.int64)
+    order = np.argsort(numbers, kind="stable")
+    places = np.searchsorted(numbers, y, sorter=order)
+    indices = order[np.minimum(places, len(order) - 1)]
+    strange = np.unique(y[numbers[indices] != y])
+    if len(strange):
+        raise ValueError(f"{name}: no output of the network stands for the label {strange[0]}")
+    return indices

@@ -1,0 +1,84 @@
+"""What a training was told: from the command line, else from the file it goes on from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..io.errors import format_error
+from ..io.model import Model
+
+# how many images L-BFGS, which sees all of them in every step, is the default for
+LBFGS_IMAGES = 10_000
+
+_TEXT, _NUMBER, _WHOLE = (str,), (int, float), (int,)
+
+# name: default, types in a file. None: it depends on the images.
+SETTINGS: dict[str, tuple[Any, tuple[type, ...]]] = {
+    "data": ("digits", _TEXT),
+    "labels": (None, _TEXT),
+    "test_data": (None, _TEXT),
+    "test_labels": (None, _TEXT),
+    "test_fraction": (None, _NUMBER),
+    "loss": ("softmax", _TEXT),
+    "C": (1000.0, (int, float, str)),
+    "solver": (None, _TEXT),
+    "iterations": (None, _WHOLE),
+    "batch_size": (64, _WHOLE),
+    "learning_rate": (0.02, _NUMBER),
+    "momentum": (0.9, _NUMBER),
+    "schedule": ("cosine", _TEXT),
+    "seed": (0, _WHOLE),
+}
+
+DATA = ("data", "labels", "test_data", "test_labels", "test_fraction")
+SGD = ("batch_size", "learning_rate", "momentum", "schedule")
+ITERATIONS = {"lbfgs": 100, "sgd": 10}
+
+
+def recorded(model: Model, path: str) -> dict[str, Any]:
+    """The settings that a model file holds; empty if it holds none.
+
+    Raises
+    ------
+    FormatError
+        If one of them is of another kind.
+    """
+    settings = (model.training or {}).get("settings", {})
+    if not isinstance(settings, dict):
+        raise format_error(path, "'header': training: settings: expected an object")
+    settings = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+    for name, value in settings.items():
+        if not isinstance(value, SETTINGS[name][1]) or isinstance(value, bool):
+            raise format_error(path, f"'header': training: settings: {name} is {value!r}")
+    return settings
+
+
+def iterations_done(model: Model, path: str) -> int:
+    """The iterations behind a model; 0 if its file does not say."""
+    done = (model.training or {}).get("iterations", 0)
+    if isinstance(done, bool) or not isinstance(done, int) or done < 0:
+        raise format_error(path, f"'header': training: iterations is {done!r}")
+    return done
+
+
+def choose(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+    """All settings: those given, else those of ``before``, else the defaults."""
+    given = {name: getattr(arguments, name) for name in SETTINGS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "data" in given:
+        # what belongs to other images says nothing about these
+        before = {name: value for name, value in before.items() if name not in DATA}
+    defaults = {name: default for name, (default, _) in SETTINGS.items()}
+    chosen = {**defaults, **before, **given}
+    chosen["C"] = float(chosen["C"])
+    if chosen["solver"] is None and any(name in given for name in SGD):
+        chosen["solver"] = "sgd"
+    return chosen
+
+
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is worth keeping of the settings, as strict JSON has it: without an infinity."""
+    idle = SGD if settings["solver"] == "lbfgs" else ()
+    kept = {k: value for k, value in settings.items() if value is not None and k not in idle}
+    return {**kept, "C": "inf" if kept["C"] == float("inf") else kept["C"]}

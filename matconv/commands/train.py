@@ -1,0 +1,185 @@
+"""matconv train: from images to a model file."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from typing import Any
+
+from . import options
+from .settings import LBFGS_IMAGES, SETTINGS
+
+SUMMARY = "train a network and save it (with no options: on the digits that ship)"
+DESCRIPTION = """\
+Train a network by minimising
+
+  f(theta) = theta'theta / (2C) + the mean loss of the training images
+
+and save it. With no options: a small network on the handwritten digits that ship with matconv.
+
+Ctrl-C ends the training after the current step, and saves what it has reached.
+
+examples:
+  matconv train
+  matconv train --data /usr/share/datasets/fashion-mnist --network lenet --dtype float32
+  matconv train --resume digits-model.npz --iterations 50
+"""
+
+EPILOG = """\
+a network in a TOML file:
+  [[layers]]
+  kind = "Conv"        # channels, kernel; stride, pad, dilation, groups, activation
+  channels = 16
+  kernel = 3
+  pad = "same"
+
+  [[layers]]
+  kind = "MaxPool"     # or AvgPool: window; stride, pad
+  window = 2
+
+  [[layers]]
+  kind = "Dense"       # units; activation
+  units = 10
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    default = {name: value for name, (value, _) in SETTINGS.items()}
+
+    data = parser.add_argument_group("data")
+    options.add_data(data, "digits")
+    data.add_argument("--test-data", metavar="FILE", help=".npz or IDX file of test images")
+    data.add_argument("--test-labels", metavar="FILE", help="IDX file with their labels")
+    data.add_argument(
+        "--test-fraction",
+        metavar="PART",
+        type=options.number(least=0, below=1),
+        help="part of the images, drawn by --seed, that is kept to test on where no test images "
+        "come with the data. Default: 0.2",
+    )
+
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--network",
+        metavar="NAME",
+        help="digits, lenet, simplenn-3, or a TOML file with a table [[layers]] for each layer. "
+        "Default: digits for images under 16 x 16, else lenet",
+    )
+    network.add_argument(
+        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
+    )
+    network.add_argument(
+        "--resume",
+        metavar="MODEL",
+        help="go on from this model file: its network and theta, its settings where no others "
+        "are given, and its count of iterations (the velocity of sgd starts anew)",
+    )
+
+    objective = parser.add_argument_group("objective")
+    objective.add_argument(
+        "--loss", choices=("softmax", "squared"), help=f"default: {default['loss']}"
+    )
+    objective.add_argument(
+        "--C",
+        metavar="C",
+        type=options.number(above=0, finite=False),
+        help=f"regularisation; 'inf' is none. Default: {default['C']:g}",
+    )
+
+    _add_solver(parser.add_argument_group("solver"), default)
+
+    rest = parser.add_argument_group("output")
+    rest.add_argument(
+        "--output",
+        metavar="FILE",
+        help="model file to write. Default: named after the data, with a number if it exists",
+    )
+    rest.add_argument("--force", action="store_true", help="replace the output if it exists")
+    rest.add_argument("--quiet", action="store_true", help="show only what it came to")
+    options.add_debug(rest)
+
+
+def _add_solver(solver: options.Group, default: dict[str, Any]) -> None:
+    solver.add_argument(
+        "--solver",
+        choices=("lbfgs", "sgd"),
+        help="L-BFGS on all images, or stochastic gradient on mini-batches. Default: lbfgs for "
+        f"up to {LBFGS_IMAGES:,} training images, else sgd",
+    )
+    solver.add_argument(
+        "--iterations",
+        "--epochs",
+        metavar="N",
+        type=options.whole(1),
+        help="iterations of lbfgs (default 100) or epochs of sgd (default 10)",
+    )
+    solver.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=options.whole(1),
+        help=f"sgd: images of a batch. Default: {default['batch_size']}",
+    )
+    solver.add_argument(
+        "--learning-rate",
+        metavar="RATE",
+        type=options.number(above=0),
+        help=f"sgd. Default: {default['learning_rate']:g}",
+    )
+    solver.add_argument(
+        "--momentum",
+        metavar="M",
+        type=options.number(least=0, below=1),
+        help=f"sgd. Default: {default['momentum']:g}",
+    )
+    solver.add_argument(
+        "--schedule",
+        choices=("constant", "step", "cosine"),
+        help="sgd: how the learning rate changes: not; to a tenth after half of the epochs and a "
+        "hundredth after three quarters; or along half a cosine to 0. "
+        f"Default: {default['schedule']}",
+    )
+    solver.add_argument(
+        "--seed",
+        metavar="N",
+        type=options.whole(0),
+        help="of the first theta, of the shuffles, of --test-fraction; the same seed gives the "
+        f"same bits. Default: {default['seed']}",
+    )
+    options.add_threads(solver)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; gives the exit status."""
+    from ..solvers import Result
+    from .outputs import check_output
+    from .training import Training
+
+    began = time.perf_counter()
+    if arguments.output is not None:
+        check_output(arguments.output, arguments.force)
+    training = Training(arguments)
+    check_output(training.output, arguments.force)
+    if not arguments.quiet:
+        print(f"{training.describe()}\n", flush=True)
+    try:
+        result = training.minimize(show=not arguments.quiet)
+    except Exception as error:
+        reached = getattr(error, "result", None)
+        if isinstance(reached, Result) and reached.history:
+            training.save(reached)
+            error.add_note(f"what was reached before is saved in {training.output}")
+        raise
+    result = training.save(result)
+    if result.interrupted:
+        raise KeyboardInterrupt(
+            f"interrupted after iteration {result.iterations}, saved; go on with: "
+            f"matconv train --resume {shlex.quote(training.output)}"
+        )
+    if not arguments.quiet:
+        print()
+    print(training.outcome(result, time.perf_counter() - began))
+    if not arguments.quiet:
+        print(f"\nnext: matconv evaluate {shlex.quote(training.output)}")
+    return 0

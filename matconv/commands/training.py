@@ -1,0 +1,206 @@
+"""A training, from its options to its model file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..io import Model, load_model, save_model
+from ..objective import Objective
+from ..presets import make_network, preset_for
+from ..solvers import Result, State, minimize
+from . import datasets, settings
+from .labels import as_indices, class_labels
+from .options import UsageError
+from .outputs import free_name
+from .tables import counted, facts
+
+
+class Training:
+    """What `matconv train` was told to do, with all that it takes loaded and checked.
+
+    Attributes
+    ----------
+    output : str
+        The file that `save` writes; when it has appeared meanwhile, another name is taken.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        if arguments.resume and (arguments.network or arguments.dtype):
+            raise UsageError("--network and --dtype come from the file of --resume")
+        before = load_model(arguments.resume) if arguments.resume else None
+        found = settings.recorded(before, arguments.resume) if before else {}
+        self.settings = settings.choose(arguments, found)
+        self.history: list[Any] = []
+        self.start = 0
+        if before:
+            self.start = settings.iterations_done(before, arguments.resume)
+            history = (before.training or {}).get("history")
+            self.history = history if isinstance(history, list) else []
+        names = {name: self.settings[name] for name in (*settings.DATA, "seed")}
+        self.data = datasets.load(**names)
+        self.name = arguments.network or preset_for(self.data.train.shape)
+        self.model = before or self._fresh(arguments.dtype)
+        self._set_solver(arguments.iterations)
+        if self.settings["solver"] == "lbfgs":
+            idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
+            if idle:
+                raise UsageError(f"--{idle[0].replace('_', '-')} goes with --solver sgd")
+        self.objective = self._objective(self.data.train, arguments.threads)
+        self.test = None
+        if self.data.test is not None and len(self.data.test):
+            self.test = self._objective(self.data.test, arguments.threads)
+        self.force = arguments.force
+        self.output = arguments.output or _default_output(arguments.resume, self.settings["data"])
+
+    def _fresh(self, dtype: str | None) -> Model:
+        """The network at its random theta."""
+        train = self.data.train
+        labels = class_labels(train.truth) if len(train) else []
+        net = make_network(self.name, train.shape, len(labels), dtype)
+        labels = class_labels(train.truth, net.n_outputs)
+        theta = net.init(self.settings["seed"])
+        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
+
+    def _set_solver(self, iterations: int | None) -> None:
+        """The solver by the number of images, and what is left of its iterations."""
+        chosen = self.settings
+        if chosen["solver"] is None:
+            few = len(self.data.train) <= settings.LBFGS_IMAGES
+            chosen["solver"] = "lbfgs" if few else "sgd"
+        if chosen["solver"] not in settings.ITERATIONS:
+            raise ValueError(f"no solver is called {chosen['solver']!r}")
+        usual = settings.ITERATIONS[chosen["solver"]]
+        if iterations is None:
+            iterations = (chosen["iterations"] or usual) - self.start
+            iterations = iterations if iterations > 0 else usual
+        self.iterations = iterations
+        chosen["iterations"] = self.start + iterations
+
+    def _objective(self, images: datasets.Images, n_threads: int | None) -> Objective:
+        net = self.model.network
+        datasets.check_shape(images, net.input_shape)
+        Z = images.pixels
+        if self.model.preprocessing is not None or Z.dtype != net.dtype:
+            Z = self.model.prepare(Z)
+        y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
+        return Objective(net, Z, y, self.settings["loss"], self.settings["C"], n_threads)
+
+    def describe(self) -> str:
+        """What will be done, for the screen."""
+        chosen, train, test = self.settings, self.data.train, self.data.test
+        shape = datasets.shape_text(train.shape)
+        told = [("data", f"{len(train):,} training images of {shape}: {train.name}")]
+        if test is not None:
+            told.append(("", f"{len(test):,} test images: {test.name}"))
+        C = chosen["C"]
+        end = "no regularisation" if C == float("inf") else f"C = {C:g}"
+        told.append(("objective", f"{chosen['loss']} loss, {end}"))
+        if chosen["solver"] == "lbfgs":
+            solver = f"L-BFGS, {counted(self.iterations, 'iteration')}"
+        else:
+            solver = (
+                f"stochastic gradient, {counted(self.iterations, 'epoch')}, batches of "
+                f"{chosen['batch_size']}, learning rate {chosen['learning_rate']:g} "
+                f"({chosen['schedule']}), momentum {chosen['momentum']:g}"
+            )
+        if self.start:
+            solver += f", after {self.start} before"
+        told.append(("solver", solver))
+        net, threads = self.model.network, self.objective.engine.n_threads
+        told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
+        return f"{facts(told)}\n\n{net.summary()}"
+
+    def minimize(self, show: bool) -> Result:
+        """Minimise f; ``show`` a line per iteration."""
+        names = (*settings.SGD, "seed") if self.settings["solver"] == "sgd" else ()
+        return minimize(
+            self.objective,
+            self.model.theta,
+            self.settings["solver"],
+            self.iterations,
+            callback=self._accuracies if show else None,
+            progress=sys.stdout if show else False,
+            start=self.start,
+            **{name: self.settings[name] for name in names},
+        )
+
+    def _accuracies(self, state: State) -> dict[str, float]:
+        accuracies = {"train_accuracy": _accuracy(self.objective, state.theta)}
+        if self.test is not None:
+            accuracies["test_accuracy"] = _accuracy(self.test, state.theta)
+        return accuracies
+
+    def save(self, result: Result) -> Result:
+        """Write the model file; gives the result, interrupted if the last evaluation was."""
+        last = result.history[-1] if result.history else {}
+        names = ("train_accuracy", "test_accuracy")
+        self.accuracies = {name: last[name] for name in names if name in last}
+        if not self.accuracies and not result.interrupted:
+            try:
+                if self.test is not None:
+                    self.accuracies["test_accuracy"] = _accuracy(self.test, result.theta)
+            except KeyboardInterrupt:
+                result = dataclasses.replace(result, interrupted=True)
+        record = {
+            "matconv": __version__,
+            "network": self.name,
+            "settings": settings.plain(self.settings),
+            "images": len(self.data.train),
+            "iterations": result.iterations,
+            "f": result.f,
+            "seconds": result.seconds,
+            "message": result.message,
+            **self.accuracies,
+            "history": [*self.history, *result.history],
+        }
+        if os.path.lexists(self.output) and not self.force:
+            self.output = free_name(*os.path.splitext(self.output))
+        model = self.model
+        save_model(
+            self.output, model.network, result.theta, model.labels, model.preprocessing, record
+        )
+        return result
+
+    def outcome(self, result: Result, seconds: float) -> str:
+        """What it came to, for the screen."""
+        told = [("ended", result.message)]
+        if "test_accuracy" in self.accuracies and self.test is not None:
+            accuracy = self.accuracies["test_accuracy"]
+            right = f"{round(accuracy * self.test.l):,} of {self.test.l:,} images"
+            told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
+        part = "iteration" if self.settings["solver"] == "lbfgs" else "epoch"
+        each = result.seconds / max(len(result.history), 1)
+        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {part}{_peak_memory()}"))
+        told.append(("model", self.output))
+        return facts(told)
+
+
+def _accuracy(objective: Objective, theta: np.ndarray) -> float:
+    """The part of the images whose largest output is the one of their label."""
+    return float((objective.outputs(theta).argmax(axis=1) == objective.Y).mean())
+
+
+def _default_output(resume: str | None, data: str) -> str:
+    """A free name in the working directory, after the data or the model before."""
+    if resume:
+        return free_name(*os.path.splitext(resume))
+    stem = os.path.splitext(os.path.basename(os.path.abspath(data)))[0]
+    return free_name(f"{stem}-model", ".npz")
+
+
+def _peak_memory() -> str:
+    """The most memory that the process has used, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, the others KiB
+    return f"; peak memory {peak / (2**20 if sys.platform == 'darwin' else 2**10):,.0f} MiB"

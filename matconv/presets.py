@@ -1,0 +1,172 @@
+"""Networks by name, and networks from small TOML files.
+
+[network]                  # may be left out
+dtype = "float64"
+input_shape = [28, 28, 1]  # height, width, channels; by default those of the images
+
+[[layers]]
+kind = "Conv"
+channels = 20
+kernel = 5
+
+[[layers]]
+kind = "MaxPool"
+window = 2
+
+[[layers]]
+kind = "Dense"
+units = 10
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .io.errors import format_error
+from .io.regular import open_regular
+from .layers import Conv, Dense, Layer, MaxPool
+from .network import Network
+
+# a network of a thousand layers has a tenth of this
+MAX_BYTES = 2**20
+
+
+def digits(classes: int) -> list[Layer]:
+    """A small network for small images: two convolutional layers and one dense."""
+    return [Conv(16, 3, pad="same"), Conv(32, 3, pad="same"), MaxPool(2), Dense(classes)]
+
+
+def lenet(classes: int) -> list[Layer]:
+    """Two convolutional layers of 5 x 5 and two dense, after Y. LeCun et al. (1998)."""
+    return [
+        Conv(20, 5),
+        MaxPool(2),
+        Conv(50, 5),
+        MaxPool(2),
+        Dense(500, activation="relu"),
+        Dense(classes),
+    ]
+
+
+def simplenn_3(classes: int) -> list[Layer]:
+    """Three convolutional layers and one dense, after the default network of simpleNN."""
+    return [
+        Conv(32, 5, pad="same"),
+        MaxPool(2),
+        Conv(64, 3, pad="same"),
+        MaxPool(2),
+        Conv(64, 3, pad="same"),
+        MaxPool(2),
+        Dense(classes),
+    ]
+
+
+# name: layers, the shape of the images that it is usually used on
+PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = {
+    "digits": (digits, (8, 8, 1)),
+    "lenet": (lenet, (28, 28, 1)),
+    "simplenn-3": (simplenn_3, (32, 32, 3)),
+}
+
+
+def preset_for(input_shape: Sequence[int]) -> str:
+    """The preset for images of this shape: "lenet" where it fits, else "digits".
+
+    >>> preset_for((28, 28, 1)), preset_for((8, 8, 1))
+    ('lenet', 'digits')
+    """
+    return "lenet" if min(input_shape[:2]) >= 16 else "digits"
+
+
+def make_network(
+    name: str, input_shape: Sequence[int] | None, classes: int, dtype: str | None = None
+) -> Network:
+    """The network of a preset's name, or of a TOML file.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PRESETS`, or a path.
+    input_shape : (height, width, channels), optional
+        Of the images; the preset's usual one or the file's when left out.
+    classes : int
+        Outputs of a preset. A file says its own.
+    dtype : "float64" or "float32", optional
+        By default what the file says, else float64.
+
+    Raises
+    ------
+    FormatError
+        Naming the file and what is wrong with it.
+    OSError, TypeError, ValueError
+
+    Examples
+    --------
+    >>> make_network("lenet", (28, 28, 1), 10).n
+    431080
+    """
+    if name in PRESETS:
+        layers, usual_shape = PRESETS[name]
+        shape = usual_shape if input_shape is None else tuple(input_shape)
+        return Network(shape, layers(classes), dtype or "float64")
+    if not os.path.exists(name) and not name.endswith(".toml"):
+        raise ValueError(
+            f"--network: {name!r} is neither a file nor one of {', '.join(sorted(PRESETS))}"
+        )
+    return _from_toml(name, input_shape, dtype)
+
+
+def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) -> Network:
+    table = _read(path)
+    unknown = table.keys() - {"network", "layers"}
+    about = table.get("network", {})
+    if unknown or not isinstance(about, dict) or about.keys() - {"dtype", "input_shape"}:
+        raise format_error(
+            path,
+            "expected a table [network] with dtype and input_shape, both optional, and tables "
+            "[[layers]], and nothing else",
+        )
+    shape = about.get("input_shape", input_shape)
+    if shape is None:
+        raise format_error(path, "input_shape is needed in [network] where no images give it")
+    if not isinstance(shape, (list, tuple)):
+        raise format_error(path, f"input_shape must be a list of three sizes, got {shape!r}")
+    if input_shape is not None and list(shape) != list(input_shape):
+        raise format_error(
+            path, f"input_shape is {list(shape)}, but the images are {list(input_shape)}"
+        )
+    description = {
+        "input_shape": list(shape),
+        "dtype": dtype or about.get("dtype", "float64"),
+        "layers": _without_none(table.get("layers", [])),
+    }
+    try:
+        return Network.from_description(description)
+    except ValueError as error:
+        raise format_error(path, str(error)) from error
+
+
+def _read(path: str) -> dict[str, Any]:
+    with open_regular(path) as (file, size):
+        if size > MAX_BYTES:
+            raise format_error(path, f"{size} bytes, a network takes at most {MAX_BYTES}")
+        content = file.read()
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise format_error(path, f"not TOML: {error}") from error
+
+
+def _without_none(layers: Any) -> Any:
+    """``activation = "none"``, as TOML has no None."""
+    if not isinstance(layers, list):
+        return layers
+    return [
+        {**layer, "activation": None}
+        if isinstance(layer, dict) and layer.get("activation") == "none"
+        else layer
+        for layer in layers
+    ]

@@ -1,0 +1,145 @@
+"""L-BFGS on f over all images: scipy's L-BFGS-B, without bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .options import as_count, as_number
+from .result import TrainingError
+from .run import Run
+
+
+class _Trials:
+    """f and its gradient as scipy asks for them; the last trial and the last accepted point.
+
+    scipy computes in float64, the network in its own dtype: theta is rounded on the way in, the
+    gradient is widened on the way out.
+
+    A step of the line search may go so far that f overflows. scipy takes an infinity for the end
+    of the search, and after a NaN goes even further. What it gets instead is a parabola around
+    the last accepted point x_k, along the step s,
+
+        f_k + r |s|^2 / |s_trial|^2,   r = max(|f_k|, 1),
+
+    which is above f_k at the trial, so that it is never accepted, and makes the search turn back.
+    """
+
+    def __init__(self, objective: Any, run: Run) -> None:
+        self.objective = objective
+        self.run = run
+        self.x: np.ndarray | None = None  # accepted, as scipy has it
+        self.f = 0.0
+        self.trial: tuple[np.ndarray, float, float, float]  # theta, f, |g|, largest |g_i|
+        self.largest = 0.0
+        self.not_finite: str | None = None  # what a trial of this iteration gave instead
+        self.stopped = False
+
+    def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(all="ignore"):
+            theta = x.astype(self.objective.net.dtype)
+        f, gradient = self.objective.value_and_gradient(theta)
+        wide = gradient.astype(np.float64)
+        largest = float(np.abs(wide).max())
+        if np.isfinite(f) and np.isfinite(largest):
+            self.trial = theta, f, float(np.linalg.norm(wide)), largest
+            if self.x is None:
+                self.x, self.f = x.copy(), f
+            return f, wide
+        self.not_finite = f"f is {f}" if not np.isfinite(f) else "the gradient of f is not finite"
+        if self.x is None:
+            raise self.error("at theta0")
+        return self._turn_back(x)
+
+    def _turn_back(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(all="ignore"):
+            s = x - self.x
+            squared = float(s @ s)
+        # there is no way back from infinity, and none that is shorter than nothing
+        if not 0 < squared < np.inf:
+            raise self.error(f"at step {self.run.iterations + 1}")
+        rise = max(abs(self.f), 1.0)
+        return self.f + rise, (2 * rise / squared) * s
+
+    def accept(self, intermediate_result: Any) -> None:
+        """scipy calls this after every iteration; the point is the last trial."""
+        theta, f, norm, self.largest = self.trial
+        self.x, self.f = intermediate_result.x.copy(), f
+        self.not_finite = None
+        self.run.step(theta)
+        self.run.progress.advance()
+        if not self.run.iterate(f, norm):
+            self.stopped = True
+            raise StopIteration
+
+    def error(self, where: str) -> TrainingError:
+        error = TrainingError(f"lbfgs: {self.not_finite} {where}")
+        error.result = self.run.result(str(error))
+        return error
+
+
+def lbfgs(
+    objective: Any,
+    run: Run,
+    max_iterations: int,
+    *,
+    memory: int = 10,
+    gtol: float = 1e-5,
+    ftol: float = 1e-9,
+) -> tuple[str, bool]:
+    """Minimise f over all images from ``run.theta``; the options are described in `minimize`.
+
+    Returns
+    -------
+    message : str
+    converged : bool
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an option out of range.
+    TrainingError
+        If f or its gradient is not finite at theta0, or stays so however short a step is.
+
+    References
+    ----------
+    R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, "A limited memory algorithm for bound constrained
+    optimization", SIAM Journal on Scientific Computing 16 (1995).
+    """
+    # not at the top: it takes longer than all the rest of `import matconv`
+    from scipy import optimize
+
+    options = {
+        "maxcor": as_count("memory", memory),
+        "gtol": as_number("gtol", gtol),
+        "ftol": as_number("ftol", ftol),
+        "maxiter": max_iterations,
+        "maxfun": np.iinfo(np.int32).max,
+    }
+    trials = _Trials(objective, run)
+    run.progress.begin(max_iterations, "iterations")
+
+    # scipy tells what it wants to pass by the name of the argument
+    def accept(intermediate_result: Any) -> None:
+        trials.accept(intermediate_result)
+
+    found = optimize.minimize(
+        trials.value_and_gradient,
+        run.theta.astype(np.float64),
+        jac=True,
+        method="L-BFGS-B",
+        callback=accept,
+        options=options,
+    )
+    if trials.stopped:
+        return "stopped by the callback", False
+    if found.status == 0:
+        if trials.largest <= gtol:
+            return f"every entry of the gradient is within gtol = {gtol:g}", True
+        return f"f decreased by less than ftol = {ftol:g}, relatively", True
+    if found.status == 1:
+        return f"{max_iterations} iteration{'s' if max_iterations > 1 else ''} done", False
+    if trials.not_finite is not None:
+        raise trials.error(f"at step {run.iterations + 1}")
+    return "the line search finds no lower f: the limit of the precision", False

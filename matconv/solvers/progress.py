@@ -1,0 +1,90 @@
+"""Lines, one per iteration; and on a terminal, where tqdm is installed, a bar below them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from typing import Any, TextIO
+
+# the columns that every iteration has: key, heading, width, format
+_COLUMNS = (
+    ("iteration", "iteration", 9, "d"),
+    ("f", "f", 12, ".6g"),
+    ("gradient_norm", "|gradient|", 12, ".4g"),
+)
+
+
+def _cell(key: str, value: Any) -> str:
+    """A value that a callback added; what is called an accuracy is shown in percent."""
+    if isinstance(value, float):
+        return f"{100 * value:.2f} %" if key.endswith("accuracy") else f"{value:.6g}"
+    return str(value)
+
+
+def _tqdm(stream: TextIO) -> Any:
+    """tqdm's class where a bar makes sense, else None."""
+    if not (hasattr(stream, "isatty") and stream.isatty()):
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+class Progress:
+    """Shows a minimisation on the way.
+
+    Parameters
+    ----------
+    lines : text file, optional
+        Where a line per iteration goes; nothing is shown when left out.
+    """
+
+    def __init__(self, lines: TextIO | None = None) -> None:
+        self._lines = lines
+        self._heading = False
+        self._tqdm = None if lines is None else _tqdm(sys.stderr)
+        self._bar: Any = None
+
+    def begin(self, total: int, unit: str) -> None:
+        """``total`` parts are to be done, called ``unit``."""
+        if self._tqdm is not None:
+            self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
+
+    def advance(self) -> None:
+        """A part is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def line(self, row: dict[str, Any]) -> None:
+        """An iteration is over; `row` is its entry of the history."""
+        if self._lines is None:
+            return
+        known = {key for key, *_ in _COLUMNS} | {"seconds"}
+        more = {key: value for key, value in row.items() if key not in known}
+        text = ""
+        if not self._heading:
+            titles = [f"{title:>{width}}" for _, title, width, _ in _COLUMNS]
+            titles += [f"{_title(key):>{_width(key)}}" for key in more]
+            text = "  ".join([*titles, f"{'seconds':>8}"]) + "\n"
+            self._heading = True
+        cells = [f"{row[key]:>#{width}{spec}}" for key, _, width, spec in _COLUMNS]
+        cells += [f"{_cell(key, value):>{_width(key)}}" for key, value in more.items()]
+        text += "  ".join([*cells, f"{row['seconds']:>8.1f}"]) + "\n"
+        with self._tqdm.external_write_mode(self._lines) if self._tqdm else nullcontext():
+            self._lines.write(text)
+            self._lines.flush()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _width(key: str) -> int:
+    return max(len(key), 9)

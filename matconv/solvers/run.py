@@ -1,0 +1,108 @@
+"""What every method shares: theta of the last whole step, the history, the callback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .progress import Progress
+from .result import Result, State
+
+Callback = Callable[[State], "dict[str, Any] | None"]
+
+
+class Run:
+    """One minimisation under way.
+
+    A method reports each whole step by binding `theta` (one assignment, so that Ctrl-C finds the
+    old or the new vector) and each iteration by `iterate`.
+
+    Attributes
+    ----------
+    theta : ndarray, (n,)
+        After the last whole step. The method never writes into it again before it has bound
+        another vector.
+    moved : bool
+        Whether any step was made.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        theta: np.ndarray,
+        callback: Callback | None,
+        progress: Progress,
+        start: int = 0,
+    ) -> None:
+        self.method = method
+        self.theta = theta
+        self.moved = False
+        self.progress = progress
+        self.history: list[dict[str, Any]] = []
+        self._callback = callback
+        self._start = start
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._began
+
+    @property
+    def iterations(self) -> int:
+        """The number of the last whole iteration."""
+        return self._start + len(self.history)
+
+    def step(self, theta: np.ndarray) -> None:
+        """A whole step was made."""
+        self.theta = theta
+        self.moved = True
+
+    def iterate(self, f: float, gradient_norm: float) -> bool:
+        """An iteration is over: record it and call the callback; False: it wants to stop."""
+        row: dict[str, Any] = {
+            "iteration": self.iterations + 1,
+            "f": f,
+            "gradient_norm": gradient_norm,
+            "seconds": self.seconds,
+        }
+        self.history.append(row)
+        go_on = True
+        if self._callback is not None:
+            theta = self.theta.copy()
+            theta.flags.writeable = False
+            try:
+                more = self._callback(State(method=self.method, theta=theta, **row))
+            except StopIteration:
+                go_on, more = False, None
+            if more is not None:
+                row.update(_extra(more))
+        self.progress.line(row)
+        return go_on
+
+    def result(self, message: str, converged: bool = False, interrupted: bool = False) -> Result:
+        """What was reached so far."""
+        return Result(
+            theta=self.theta.copy(),
+            f=self.history[-1]["f"] if self.history else float("nan"),
+            history=self.history,
+            message=message,
+            converged=converged,
+            iterations=self.iterations,
+            interrupted=interrupted,
+            seconds=self.seconds,
+        )
+
+
+def _extra(more: Any) -> dict[str, Any]:
+    """What a callback returned, as entries of the history."""
+    own = {"iteration", "f", "gradient_norm", "seconds"}
+    if not isinstance(more, dict) or own & more.keys():
+        raise TypeError(
+            f"minimize: callback must return None or a dict without the keys "
+            f"{', '.join(sorted(own))}, got {more!r}"
+        )
+    return more

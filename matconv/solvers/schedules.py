@@ -1,0 +1,59 @@
+"""How a learning rate changes: a factor for each part t of the training, 0 <= t < 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+
+def constant(t: float) -> float:
+    """1 throughout.
+
+    >>> constant(0.9)
+    1.0
+    """
+    return 1.0
+
+
+def step(t: float) -> float:
+    """1, a tenth after half of the training, a hundredth after three quarters.
+
+    >>> step(0.49), step(0.5), step(0.75)
+    (1.0, 0.1, 0.01)
+    """
+    return 1.0 if t < 0.5 else 0.1 if t < 0.75 else 0.01
+
+
+def cosine(t: float) -> float:
+    """From 1 to 0 along half a period of the cosine.
+
+    >>> cosine(0.0), round(cosine(0.5), 12)
+    (1.0, 0.5)
+    """
+    return (1 + math.cos(math.pi * t)) / 2
+
+
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "step": step, "cosine": cosine}
+
+
+def get_schedule(schedule: str | Schedule) -> Schedule:
+    """The schedule of that name, or the function itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if isinstance(schedule, str):
+        if schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule must be one of {', '.join(sorted(SCHEDULES))}, got {schedule!r}"
+            )
+        return SCHEDULES[schedule]
+    if not callable(schedule):
+        raise TypeError(
+            f"schedule must be a name or a function of t, got {schedule!r} "
+            f"({type(schedule).__name__})"
+        )
+    return schedule

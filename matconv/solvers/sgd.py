@@ -1,0 +1,141 @@
+"""Stochastic gradient descent: mini-batches, momentum, a learning rate that changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .options import as_count, as_number
+from .result import TrainingError
+from .run import Run
+from .schedules import Schedule, get_schedule
+
+
+class _Mean:
+    """The means of f and of its gradient over the images of an epoch, batch by batch."""
+
+    def __init__(self, n: int) -> None:
+        self._f = 0.0
+        self._gradient = np.zeros(n)
+        self._images = 0
+
+    def add(self, f: float, gradient: np.ndarray, images: int) -> None:
+        self._f += images * f
+        self._gradient += images * gradient.astype(np.float64, copy=False)
+        self._images += images
+
+    @property
+    def f(self) -> float:
+        return self._f / self._images
+
+    @property
+    def gradient_norm(self) -> float:
+        return float(np.linalg.norm(self._gradient)) / self._images
+
+
+class _Descent:
+    """theta and its velocity.
+
+        v     <- momentum v - rate g
+        theta <- theta + v                         (nesterov: theta + momentum v - rate g)
+
+    theta moves between two vectors, so that the one that holds the last whole step is never
+    written into, and the one before it is still there.
+    """
+
+    def __init__(self, theta: np.ndarray, momentum: float, nesterov: bool) -> None:
+        self.theta = theta.copy()
+        self.before = theta.copy()
+        self._velocity = np.zeros_like(theta)
+        self._momentum = momentum
+        self._nesterov = nesterov
+
+    def move(self, gradient: np.ndarray, rate: float) -> np.ndarray:
+        """One step along ``gradient``, which is overwritten; gives the new theta."""
+        with np.errstate(all="ignore"):
+            gradient *= -rate
+            self._velocity *= self._momentum
+            self._velocity += gradient
+            if self._nesterov:
+                gradient += self._momentum * self._velocity
+                np.add(self.theta, gradient, out=self.before)
+            else:
+                np.add(self.theta, self._velocity, out=self.before)
+        self.theta, self.before = self.before, self.theta
+        return self.theta
+
+
+def sgd(
+    objective: Any,
+    run: Run,
+    max_iterations: int,
+    *,
+    batch_size: int = 64,
+    learning_rate: float = 0.02,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    schedule: str | Schedule = "constant",
+    seed: int | None = None,
+) -> tuple[str, bool]:
+    """Descend for ``max_iterations`` epochs from ``run.theta``; options: see `minimize`.
+
+    Returns
+    -------
+    message : str
+    converged : bool
+        Always False: nothing is tested.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an option out of range.
+    TrainingError
+        If f of a batch, or its gradient, is not finite.
+
+    References
+    ----------
+    B. T. Polyak, "Some methods of speeding up the convergence of iteration methods" (1964);
+    I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
+    momentum in deep learning" (2013), equation for Nesterov's method.
+    """
+    batch_size = as_count("batch_size", batch_size)
+    learning_rate = as_number("learning_rate", learning_rate)
+    momentum = as_number("momentum", momentum, below=1.0)
+    schedule = get_schedule(schedule)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = as_count("seed", seed, least=0)
+
+    l = objective.l
+    batches = -(-l // batch_size)
+    first, last = run.iterations, run.iterations + max_iterations
+    descent = _Descent(run.theta, momentum, nesterov)
+    run.progress.begin(max_iterations * batches, "batches")
+    for epoch in range(first, last):
+        order = np.random.default_rng([seed, epoch]).permutation(l)
+        mean = _Mean(len(run.theta))
+        for k in range(batches):
+            part = objective.subset(order[k * batch_size : (k + 1) * batch_size])
+            f, gradient = part.value_and_gradient(descent.theta)
+            if not (np.isfinite(f) and np.isfinite(gradient).all()):
+                what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
+                raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
+            mean.add(f, gradient, part.l)
+            rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
+            run.step(descent.move(gradient, rate))
+            run.progress.advance()
+        if not np.isfinite(descent.theta).all():
+            raise _error("theta is not finite", f"the end of epoch {epoch + 1}", descent, run)
+        if not run.iterate(mean.f, mean.gradient_norm):
+            return "stopped by the callback", False
+    return f"{max_iterations} epoch{'s' if max_iterations > 1 else ''} done", False
+
+
+def _error(what: str, where: str, descent: _Descent, run: Run) -> TrainingError:
+    """The last step led too far: what is left is the theta before, where all was finite."""
+    if run.moved:
+        run.step(descent.before)
+    error = TrainingError(f"sgd: {what} at {where}; a smaller learning rate may help")
+    error.result = run.result(str(error))
+    return error

@@ -1,0 +1,164 @@
+"""Networks by name and from TOML files, and matconv check on them."""
+
+import numpy as np
+import pytest
+from cli_runs import TOML, write_small
+
+from matconv import Conv, Dense, FormatError, Network
+from matconv.cli import main
+from matconv.commands.checks import checks
+from matconv.layers import _BoundConv, _BoundMaxPool
+from matconv.presets import PRESETS, make_network, preset_for
+
+
+def test_lenet():
+    net = make_network("lenet", None, 10)
+    assert net.input_shape == (28, 28, 1) and net.output_shape == (10,)
+    sizes = [net.layout[k].stop - net.layout[k].start for k in (0, 2, 4, 5)]
+    assert sizes == [20 * 26, 50 * 501, 500 * 801, 10 * 501]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_presets(name, dtype):
+    net = make_network(name, (32, 30, 3), 7, dtype)
+    assert (net.input_shape, net.output_shape, net.dtype) == ((32, 30, 3), (7,), dtype)
+    assert make_network(name, None, 7).input_shape == PRESETS[name][1]
+    assert preset_for(PRESETS[name][1]) == ("digits" if name == "digits" else "lenet")
+
+
+def test_lenet_does_not_fit_small_images():
+    with pytest.raises(ValueError, match=r"layer 2 \(Conv\) on images 2 x 2 x 20"):
+        make_network("lenet", (8, 8, 1), 10)
+
+
+def toml(tmp_path, text):
+    path = tmp_path / "net.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_toml(tmp_path):
+    path = toml(
+        tmp_path,
+        '[network]\ndtype = "float32"\ninput_shape = [9, 8, 2]\n'
+        '[[layers]]\nkind = "Conv"\nchannels = 4\nkernel = [3, 2]\npad = [[1, 0], [0, 1]]\n'
+        'activation = "none"\n'
+        '[[layers]]\nkind = "MaxPool"\nwindow = 2\n'
+        '[[layers]]\nkind = "Dense"\nunits = 5\nactivation = "relu"\n',
+    )
+    net = make_network(path, None, 10)
+    assert net.description()["layers"][0]["pad"] == [[1, 0], [0, 1]]
+    assert net.layers[0].activation is None and net.layers[2].activation == "relu"
+    assert (net.input_shape, net.output_shape, net.dtype) == ((9, 8, 2), (5,), "float32")
+    assert make_network(path, (9, 8, 2), 10, "float64").dtype == "float64"
+    plain = make_network(toml(tmp_path, TOML), (4, 4, 1), 10)
+    assert plain.layers == (Conv(3, 2), Dense(3)) and plain.dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[layers]\n", "not TOML: "),
+        ("\udce9", "not TOML: "),
+        ("# nothing", "at least one layer is needed, got none"),
+        ("layers = 3", "network: layers must be a list"),
+        ("layers = [3]", "layer 0: kind must be one of"),
+        (TOML + "[more]\n", r"expected a table \[network\] with dtype and input_shape"),
+        ("[network]\nloss = 3\n" + TOML, r"expected a table \[network\] with dtype"),
+        ("network = 3\n" + TOML, r"expected a table \[network\] with dtype"),
+        ('[network]\ndtype = "int8"\n' + TOML, "dtype must be 'float64' or 'float32', got 'int8'"),
+        (
+            "[network]\ninput_shape = [5, 4, 1]\n" + TOML,
+            r"\[5, 4, 1\], but the images are \[4, 4, 1\]",
+        ),
+        ("[network]\ninput_shape = 4\n" + TOML, "input_shape must be a list"),
+        (TOML.replace("Conv", "Covn"), "layer 0: kind must be one of .*, got 'Covn'"),
+        (
+            TOML.replace("channels", "filters"),
+            r"layer 0 \(Conv\): missing channels; unknown filters",
+        ),
+        (TOML.replace("kernel = 2", "kernel = 9"), r"layer 0 \(Conv\) on images 4 x 4 x 1: "),
+        ("#" + "x" * 2**20, "1048577 bytes, a network takes at most 1048576"),
+    ],
+)
+def test_bad_toml(tmp_path, text, message):
+    path = tmp_path / "net.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(FormatError, match=message) as caught:
+        make_network(str(path), (4, 4, 1), 3)
+    assert str(path) in str(caught.value)
+
+
+def test_toml_without_a_shape(tmp_path):
+    with pytest.raises(FormatError, match=r"input_shape is needed in \[network\] where no images"):
+        make_network(toml(tmp_path, TOML), None, 3)
+
+
+def test_neither_preset_nor_file(tmp_path):
+    with pytest.raises(
+        ValueError, match="'lenet5' is neither a file nor one of digits, lenet, simplenn-3"
+    ):
+        make_network("lenet5", (28, 28, 1), 10)
+    with pytest.raises(FileNotFoundError, match=r"missing\.toml"):
+        make_network(str(tmp_path / "missing.toml"), (28, 28, 1), 10)
+
+
+# matconv check
+
+
+NET = Network((6, 5, 2), [Conv(4, 3, stride=(1, 2), pad="same", groups=2), Dense(3)])
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_checks_hold_with_room(dtype, loss):
+    found = list(checks(Network(NET.input_shape, NET.layers, dtype), loss, 5, seed=0))
+    assert [check.name for check in found if not check.holds] == []
+    assert len(found) == 4 + (dtype == np.float32) + 4
+    for check in found:
+        assert 0 <= check.difference < check.bound / 10
+
+
+def test_check_command(capsys):
+    status = main(
+        ["check", "--network", "simplenn-3", "--input-shape", "9", "10", "2", "--images", "3"]
+    )
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert out.endswith("\nall as it should be\n") and "WRONG" not in out
+    assert "adjoint of layer 0 (Conv), weights " in out and "adjoint of layer 1 (MaxPool), " in out
+    assert "9 x 10 x 2\n" in out
+
+
+def test_check_of_a_toml_file(tmp_path, capsys):
+    write_small(tmp_path)
+    path = str(tmp_path / "small.toml")
+    assert main(["check", "--network", path, "--input-shape", "4", "4", "1", "--seed", "3"]) == 0
+    assert "all as it should be" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fault", ["dZ", "dW", "db", "pool"])
+def test_check_finds_a_wrong_backward_pass(monkeypatch, capsys, fault):
+    conv, pool = _BoundConv.backward, _BoundMaxPool.backward
+
+    def wrong_conv(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        conv(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices)
+        array = {"dZ": dZ, "dW": dW, "db": db}.get(fault)
+        if array is not None:
+            array *= 1.001
+
+    def wrong_pool(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+        pool(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices)
+        if fault == "pool" and dZ is not None:
+            dZ *= 1.001
+
+    monkeypatch.setattr(_BoundConv, "backward", wrong_conv)
+    monkeypatch.setattr(_BoundMaxPool, "backward", wrong_pool)
+    assert main(["check", "--images", "4"]) == 1
+    out, err = capsys.readouterr()
+    assert err == "" and "NOT as it should be" in out
+    wrong = [line for line in out.splitlines() if line.endswith("WRONG")]
+    assert any(line.startswith("gradient along itself") for line in wrong)
+    part = {"dZ": "(Conv), images", "dW": "(Conv), weights", "pool": "(MaxPool), images"}.get(fault)
+    assert part is None or any(part in line for line in wrong)
