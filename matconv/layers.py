@@ -123,7 +123,9 @@ class _BoundDense(_BoundConv):
 
     def __init__(self, shape: Shape, units: int, relu: bool, function: str) -> None:
         m = int(np.prod(shape, dtype=object))
-        super().__init__(WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, (m, units))
+        super().__init__(
+            WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, (m, units)
+        )
         self.shape = shape
 
     def forward(self, Z, W, b, out, scratch, indices=None):

@@ -111,7 +111,9 @@ class SoftmaxLoss:
 
     def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
         if n_outputs < 2:
-            raise ValueError(f"softmax loss: the network must have at least 2 outputs, got {n_outputs}")
+            raise ValueError(
+                f"softmax loss: the network must have at least 2 outputs, got {n_outputs}"
+            )
         y = _targets("softmax loss", Y, l, n_outputs, dtype)
         if y.ndim == 2:
             total = y.sum(axis=1)

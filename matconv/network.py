@@ -277,7 +277,13 @@ class Network:
             count = f"{place.stop - place.start:,}" if place else "0"
             where = f"{place.start}:{place.stop}" if place else ""
             rows.append(
-                (_layer_text(layer), _shape_text(out_shape), count, where, f"{bound.multiply_adds:,}")
+                (
+                    _layer_text(layer),
+                    _shape_text(out_shape),
+                    count,
+                    where,
+                    f"{bound.multiply_adds:,}",
+                )
             )
         total = sum(bound.multiply_adds for bound in self._bound)
         rows.append(("total", "", f"{self.n:,}", "", f"{total:,}"))

@@ -83,9 +83,7 @@ def mat(v, rows, cols):
     """
     v = _array("mat", "v", v, 1)
     if min(rows, cols) < 0 or v.size != rows * cols:
-        raise ValueError(
-            f"mat: v holds {v.size} numbers, expected {rows} x {cols} = {rows * cols}"
-        )
+        raise ValueError(f"mat: v holds {v.size} numbers, expected {rows} x {cols} = {rows * cols}")
     return v.reshape((rows, cols), order="F")
 
 

@@ -88,9 +88,7 @@ def draw_pad(kind, kernel, random):
         return int(random.integers(0, min(kernel) + 3))
     if kind == "pair":
         return tuple(int(random.integers(0, h + 3)) for h in kernel)
-    return tuple(
-        (int(random.integers(0, h + 3)), int(random.integers(0, h + 3))) for h in kernel
-    )
+    return tuple((int(random.integers(0, h + 3)), int(random.integers(0, h + 3))) for h in kernel)
 
 
 def cases(count, seed=0):

@@ -171,9 +171,7 @@ def test_gradients_left_out_do_not_change_the_others(dtype):
         dS, Z, W = (given[name].astype(dtype) for name in ("dS", "Z", "W"))
         whole = matconv.conv2d_backward(dS, Z, W, **case.convolution)
         for left_out in range(3):
-            flags = {
-                f"need_{name}": k != left_out for k, name in enumerate(("dZ", "dW", "db"))
-            }
+            flags = {f"need_{name}": k != left_out for k, name in enumerate(("dZ", "dW", "db"))}
             part = matconv.conv2d_backward(dS, Z, W, **case.convolution, **flags)
             for k in range(3):
                 if k == left_out:

@@ -95,18 +95,24 @@ def test_read_only_theta_is_no_error():
         ([], "at least one layer is needed, got none"),
         (
             [Conv(4, 3), Conv(4, 7)],
-            ("layer 1 (Conv) on images 6 x 6 x 4: padded input (6 x 6) is smaller than the kernel "
-            "(7 x 7)"),
+            (
+                "layer 1 (Conv) on images 6 x 6 x 4: padded input (6 x 6) is smaller than the kernel "
+                "(7 x 7)"
+            ),
         ),
         (
             [Conv(4, 3), MaxPool(4), MaxPool(2)],
-            ("layer 2 (MaxPool) on images 1 x 1 x 4: padded input (1 x 1) is smaller than the "
-            "window (2 x 2)"),
+            (
+                "layer 2 (MaxPool) on images 1 x 1 x 4: padded input (1 x 1) is smaller than the "
+                "window (2 x 2)"
+            ),
         ),
         (
             [Conv(4, 3, groups=3)],
-            ("layer 0 (Conv) on images 8 x 8 x 2: groups 3 must divide the 2 input channels and "
-            "the 4 output channels"),
+            (
+                "layer 0 (Conv) on images 8 x 8 x 2: groups 3 must divide the 2 input channels and "
+                "the 4 output channels"
+            ),
         ),
         ([Conv(0, 3)], "layer 0 (Conv) on images 8 x 8 x 2: output channels must be at least 1"),
         ([Dense(0)], "layer 0 (Dense) on images 8 x 8 x 2: units must be at least 1, got 0"),
@@ -130,7 +136,11 @@ def test_layers_that_do_not_fit(layers, message):
         (Conv(4, 3, groups=-2), ValueError, "groups must be at least 1, got -2"),
         (Conv(4, 3, stride=True), TypeError, "stride must be an integer or a pair"),
         (Conv(4, 3, pad="full"), ValueError, "pad must be sizes or 'same', got 'full'"),
-        (Conv(4, 3, activation="tanh"), ValueError, "activation must be 'relu' or None, got 'tanh'"),
+        (
+            Conv(4, 3, activation="tanh"),
+            ValueError,
+            "activation must be 'relu' or None, got 'tanh'",
+        ),
         (Dense(3, activation=0), ValueError, "activation must be 'relu' or None, got 0"),
         (Dense(2.0), TypeError, "units must be an integer, got 2.0 (float)"),
         (Conv(2**40, 3), OverflowError, "a matrix dimension exceeds the integers of BLAS"),

@@ -112,7 +112,8 @@ def test_wrong_number_of_dimensions(operator, name, change, refused):
 def test_channels_of_image_and_filter(name, refused):
     operator = OPERATORS[name]
     filters = np.ones((3, 3, 2, 6))
-    bent(operator, "W", filters, refused, ValueError, "W has 3 channels where Z has 4", "groups of 2")
+    message = "W has 3 channels where Z has 4"
+    bent(operator, "W", filters, refused, ValueError, message, "groups of 2")
     filters = np.ones((2, 3, 2, 6))
     bent(operator, "W", filters, refused, ValueError, "W has 2", "Z has 4", groups=1)
 

@@ -199,7 +199,10 @@ def test_description_round_trip(dtype):
     [
         (lambda d: d.pop("layers"), "network: missing layers"),
         (lambda d: d.update(extra=1), "network: unknown extra"),
-        (lambda d: d.update(dtype="float16"), "dtype must be 'float64' or 'float32', got 'float16'"),
+        (
+            lambda d: d.update(dtype="float16"),
+            "dtype must be 'float64' or 'float32', got 'float16'",
+        ),
         (lambda d: d.update(layers={}), "layers must be a list"),
         (lambda d: d["layers"].__setitem__(0, 5), "layer 0: kind must be one of Conv, Dense"),
         (lambda d: d["layers"][0].update(kind="Pool"), "layer 0: kind must be one of Conv"),

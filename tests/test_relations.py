@@ -296,9 +296,7 @@ def test_relu_inside_dense_gives_the_bits_of_relu_after_it(d_out, dtype):
     Z = random.standard_normal((9, 3, 5)).astype(dtype)
     W = random.standard_normal((15, d_out)).astype(dtype)
     b = random.standard_normal(d_out).astype(dtype)
-    assert_same_bytes(
-        matconv.dense(Z, W, b, relu=True), matconv.bias_relu(matconv.dense(Z, W), b)
-    )
+    assert_same_bytes(matconv.dense(Z, W, b, relu=True), matconv.bias_relu(matconv.dense(Z, W), b))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

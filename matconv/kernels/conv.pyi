@@ -2,7 +2,7 @@ from typing import Any, SupportsIndex, TypeAlias
 
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import _Padding, _Pair, WindowGeometry
+from .geometry import WindowGeometry, _Padding, _Pair
 
 _Gradients: TypeAlias = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
 

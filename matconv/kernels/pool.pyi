@@ -4,7 +4,7 @@ from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import _Padding, _Pair, WindowGeometry
+from .geometry import WindowGeometry, _Padding, _Pair
 
 _Indices: TypeAlias = NDArray[np.intc]
 
