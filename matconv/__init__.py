@@ -9,10 +9,13 @@ A map of the house; each room imports only from rooms above it:
     workspace   the buffers of one thread, the passes over the layers
     network     Network: theta in, outputs out
     objective   Objective: f(theta) and its gradient over all images
-    phi         the notes' matrices themselves: P_phi, vec, mat
+    notes       the notes' matrices and equations themselves, in numpy: vec, mat, ...
+    phi         the matrix P_phi, and phi as a linear operator
     solvers     minimize: L-BFGS, stochastic gradient
     io          model and data files
+    presets     networks by name or from a TOML file
     data        the digits that ship
+    commands    what the command line does
     cli         the command line
 """
 
@@ -49,7 +52,8 @@ from .objective import Objective
 
 if TYPE_CHECKING:
     from .io import FormatError, load_model, read_idx, read_idx_images, read_images_npz, save_model
-    from .phi import P_phi, mat, phi_operator, vec
+    from .notes import mat, vec
+    from .phi import P_phi, phi_operator
     from .solvers import minimize
 
 __version__ = "0.1.0"
@@ -59,14 +63,14 @@ _LATER = {
     "FormatError": "io",
     "P_phi": "phi",
     "load_model": "io",
-    "mat": "phi",
+    "mat": "notes",
     "minimize": "solvers",
     "phi_operator": "phi",
     "read_idx": "io",
     "read_idx_images": "io",
     "read_images_npz": "io",
     "save_model": "io",
-    "vec": "phi",
+    "vec": "notes",
 }
 
 __all__ = [

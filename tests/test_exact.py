@@ -1,6 +1,6 @@
 """Exactness: on integer data every operator equals the naive six loops, with difference 0.
 
-The grid of `geometries` runs once per session, in both dtypes; the tests below each look at one
+The grid of `geometries` runs once, in both dtypes; the tests below each look at one
 operator. A geometry counts only when its output is no mostly empty affair: at least one element,
 at most 70 % zeros.
 """
