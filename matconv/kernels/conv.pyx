@@ -26,9 +26,11 @@ cnp.import_array()
 cdef enum:
     # numbers of a phi tile: it shares the level-2 cache with what dgemm packs
     TILE_NUMBERS = 1 << 17
-    # below this many columns dgemm loses more than the cache gives
-    TILE_LEAST = 256
     TILE_MOST = 512
+    # with fewer columns dgemm loses more than the cache gives; the backward pass wants more of
+    # them, since each tile reads and writes the whole dW
+    TILE_LEAST_FORWARD = 192
+    TILE_LEAST_BACKWARD = 256
 
 
 cdef inline bint is_direct(const Geometry *g) noexcept nogil:
@@ -39,15 +41,18 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
     )
 
 
-cdef inline Py_ssize_t usual_tile(const Geometry *g) noexcept nogil:
+cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
     cdef Py_ssize_t n = TILE_NUMBERS // g.K // 16 * 16
-    return min(max(n, <Py_ssize_t> TILE_LEAST), <Py_ssize_t> TILE_MOST)
+    cdef Py_ssize_t least = TILE_LEAST_BACKWARD if backward else TILE_LEAST_FORWARD
+    return min(max(n, least), <Py_ssize_t> TILE_MOST)
 
 
 # Tiles of equal length (a short last one wastes dgemm), half as long again as usual at most.
 # Of the geometry alone, never of threads or free memory, so that the bits are too.
-cdef inline Py_ssize_t tile_length(const Geometry *g, Py_ssize_t total) noexcept nogil:
-    cdef Py_ssize_t usual = usual_tile(g)
+cdef inline Py_ssize_t tile_length(
+    const Geometry *g, Py_ssize_t total, bint backward
+) noexcept nogil:
+    cdef Py_ssize_t usual = usual_tile(g, backward)
     cdef Py_ssize_t count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
     return (total + count - 1) // count
 
@@ -55,7 +60,7 @@ cdef inline Py_ssize_t tile_length(const Geometry *g, Py_ssize_t total) noexcept
 cdef int conv_scratch_size(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
     # W in the tile's order, dW in the tile's order (backward), one tile of phi
     cdef Py_ssize_t tile = 0, filters = 0
-    if not is_direct(g) and mul_overflows(usual_tile(g) * 3 // 2, g.K, &tile):
+    if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
     if not filters_in_tile_order(g):
         filters = g.K * g.d_out
@@ -70,7 +75,7 @@ cdef int conv_forward(
     real *S, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t length = tile_length(g, total), d_out_g = g.d_out_g
+    cdef Py_ssize_t length = tile_length(g, total, False), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
     cdef bint direct = is_direct(g)
     cdef const real *phi = scratch
@@ -106,7 +111,7 @@ cdef int conv_backward(
     real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t length = tile_length(g, total), d_out_g = g.d_out_g
+    cdef Py_ssize_t length = tile_length(g, total, True), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
     cdef bint direct = is_direct(g), in_order = filters_in_tile_order(g)
     cdef const real *phi
