@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cli_runs import SMALL, environment, run, start, write_idx, write_small
 
-from matconv import load_model
+from matconv import Objective, load_model
 from matconv.cli import main, message
 
 
@@ -282,8 +282,8 @@ def test_a_reader_that_goes_away_costs_no_training(folder):
 
 
 @pytest.mark.catalogue(57)
-@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
-def test_ctrl_c(folder, solver):
+@pytest.mark.parametrize(("solver", "part"), [("lbfgs", "iteration"), ("sgd", "epoch")])
+def test_ctrl_c(folder, solver, part):
     count = "100000"
     with start("train", "--solver", solver, "--iterations", count, cwd=folder) as process:
         lines = []
@@ -298,7 +298,7 @@ def test_ctrl_c(folder, solver):
     done = model.training["iterations"]
     assert done >= 3 and len(model.training["history"]) == done
     assert err.decode() == (
-        f"matconv: interrupted after iteration {done}, saved; go on with: "
+        f"matconv: interrupted after {part} {done}, saved; go on with: "
         "matconv train --resume digits-model.npz\n"
     )
     assert b"ended" not in out
@@ -320,6 +320,20 @@ def test_ctrl_c_before_there_is_anything_to_save(folder, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["train"]) == 130
     assert capsys.readouterr() == ("", "matconv: interrupted\n")
+
+
+@pytest.mark.catalogue(57)
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+def test_ctrl_c_before_the_first_step(folder, capsys, monkeypatch, solver):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objective, "value_and_gradient", interrupt)
+    capsys.readouterr()
+    assert main([*SMALL, "--quiet", "--solver", solver, "--output", "n.npz"]) == 130
+    line = "matconv: interrupted before the first step; nothing is saved\n"
+    assert capsys.readouterr() == ("", line)
+    assert not (folder / "n.npz").exists()
 
 
 @pytest.mark.catalogue(57)

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from matconv import Conv, Dense, Network, Objective, minimize
 from matconv.engines import ThreadEngine
@@ -275,6 +276,23 @@ def test_the_same_seed_and_any_threads_give_the_same_bits(method, dtype):
         assert again.theta.tobytes() == first.theta.tobytes()
         assert [row["f"] for row in again.history] == [row["f"] for row in first.history]
     assert train(12, 1).theta.tobytes() != first.theta.tobytes()
+
+
+@pytest.mark.catalogue(40)
+@BOTH
+def test_threads_of_blas_do_not_change_the_bits(method):
+    # theta is long enough for BLAS to share it out among its threads
+    random = np.random.default_rng(2)
+    net = Network((20, 20, 1), [Dense(100)])
+    Z, y = random.standard_normal((24, 20, 20, 1)), random.integers(0, 100, 24)
+    f, theta0 = Objective(net, Z, y, "softmax", 50, 1), net.init(0)
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(minimize(f, theta0, method, 8, **options(method)))
+    assert found[0].theta.tobytes() == found[1].theta.tobytes()
+    for name in ("f", "gradient_norm"):
+        assert [row[name] for row in found[0].history] == [row[name] for row in found[1].history]
 
 
 @pytest.mark.catalogue(40)

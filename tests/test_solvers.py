@@ -157,6 +157,43 @@ def test_lbfgs_turns_back_where_f_is_not_finite(beyond):
     assert abs(result.theta[0] - 0.998) < 1e-4 and abs(result.theta[1]) < 1e-4
 
 
+class Wall:
+    """f = -slope t of theta = (t, 0, ...), undefined for t > 0."""
+
+    def __init__(self, slope):
+        self.net = small()[0].net
+        self.slope = slope
+
+    def value_and_gradient(self, theta):
+        gradient = np.zeros_like(theta)
+        gradient[0] = -self.slope
+        return (-self.slope * theta[0] if theta[0] <= 0 else np.nan), gradient
+
+
+@pytest.mark.catalogue(37)
+@pytest.mark.parametrize("slope", [1e-3, 1.0, 1e3, 1e9])
+def test_lbfgs_at_a_wall_has_not_converged(slope):
+    f = Wall(slope)
+    with pytest.raises(TrainingError, match="^lbfgs: f is nan at step 1$") as caught:
+        minimize(f, np.zeros(f.net.n))
+    assert not caught.value.result.theta.any() and caught.value.result.history == []
+
+
+def test_lbfgs_forgets_what_it_turned_back_from():
+    # one trial of step 1 is not finite; much later the gradient lies, so that no step helps
+    class Lying(Spy):
+        def value_and_gradient(self, theta):
+            f, gradient = super().value_and_gradient(theta)
+            if len(self.seen) == 2:
+                return np.nan, gradient
+            return f, -gradient if len(self.seen) > 12 else gradient
+
+    f, theta0 = small()
+    result = minimize(Lying(f), theta0, ftol=0, gtol=0)
+    assert result.message == "the line search finds no lower f: the limit of the precision"
+    assert result.iterations > 3 and f(result.theta) == result.f < f(theta0)
+
+
 # stochastic gradient
 
 
@@ -197,6 +234,15 @@ def test_sgd_is_its_formulas(schedule, nesterov):
     )
     np.testing.assert_allclose(result.theta, truth, rtol=1e-12, atol=1e-13)
     assert result.message == "4 epochs done" and not result.converged
+
+
+def test_schedules():
+    parts = (0.0, 0.25, 0.49, 0.5, 0.74, 0.75, 0.99)
+    assert [SCHEDULES["constant"](t) for t in parts] == [1] * 7
+    assert [SCHEDULES["step"](t) for t in parts] == [1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    np.testing.assert_allclose(
+        [SCHEDULES["cosine"](t) for t in (0, 1 / 3, 0.5, 2 / 3)], [1, 0.75, 0.5, 0.25]
+    )
 
 
 def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles():
@@ -358,7 +404,7 @@ def test_progress_is_plain_lines(method):
     assert text.replace("\n", "").isprintable()
     heading, *lines = text.splitlines()
     assert heading.split() == [
-        "iteration", "f", "|gradient|", "test", "accuracy", "cost", "name", "seconds",
+        {"lbfgs": "iteration", "sgd": "epoch"}[method], "f", "|gradient|", "test", "accuracy", "cost", "name", "seconds",
     ]  # fmt: skip
     assert len(lines) == 3 and {len(line) for line in lines} == {len(heading)}
     for line, row in zip(lines, result.history):

@@ -171,10 +171,12 @@ def run(arguments: argparse.Namespace) -> int:
             training.save(reached)
             error.add_note(f"what was reached before is saved in {training.output}")
         raise
+    if result.interrupted and not training.moved(result):
+        raise KeyboardInterrupt("interrupted before the first step; nothing is saved")
     result = training.save(result)
     if result.interrupted:
         raise KeyboardInterrupt(
-            f"interrupted after iteration {result.iterations}, saved; go on with: "
+            f"interrupted after {training.part} {result.iterations}, saved; go on with: "
             f"matconv train --resume {shlex.quote(training.output)}"
         )
     if not arguments.quiet:

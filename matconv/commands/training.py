@@ -44,24 +44,25 @@ class Training:
             history = (before.training or {}).get("history")
             self.history = history if isinstance(history, list) else []
         names = {name: self.settings[name] for name in (*settings.DATA, "seed")}
-        self.data = datasets.load(**names)
-        self.name = arguments.network or preset_for(self.data.train.shape)
-        self.model = before or self._fresh(arguments.dtype)
+        data = datasets.load(**names)
+        self._told = _told(data)
+        self.images = len(data.train)
+        self.name = arguments.network or preset_for(data.train.shape)
+        self.model = before or self._fresh(data.train, arguments.dtype)
         self._set_solver(arguments.iterations)
         if self.settings["solver"] == "lbfgs":
             idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
             if idle:
                 raise UsageError(f"--{idle[0].replace('_', '-')} goes with --solver sgd")
-        self.objective = self._objective(self.data.train, arguments.threads)
+        self.objective = self._objective(data.train, arguments.threads)
         self.test = None
-        if self.data.test is not None and len(self.data.test):
-            self.test = self._objective(self.data.test, arguments.threads)
+        if data.test is not None and len(data.test):
+            self.test = self._objective(data.test, arguments.threads)
         self.force = arguments.force
         self.output = arguments.output or _default_output(arguments.resume, self.settings["data"])
 
-    def _fresh(self, dtype: str | None) -> Model:
+    def _fresh(self, train: datasets.Images, dtype: str | None) -> Model:
         """The network at its random theta."""
-        train = self.data.train
         labels = class_labels(train.truth) if len(train) else []
         net = make_network(self.name, train.shape, len(labels), dtype)
         labels = class_labels(train.truth, net.n_outputs)
@@ -72,7 +73,7 @@ class Training:
         """The solver by the number of images, and what is left of its iterations."""
         chosen = self.settings
         if chosen["solver"] is None:
-            few = len(self.data.train) <= settings.LBFGS_IMAGES
+            few = self.images <= settings.LBFGS_IMAGES
             chosen["solver"] = "lbfgs" if few else "sgd"
         if chosen["solver"] not in settings.ITERATIONS:
             raise ValueError(f"no solver is called {chosen['solver']!r}")
@@ -94,11 +95,7 @@ class Training:
 
     def describe(self) -> str:
         """What will be done, for the screen."""
-        chosen, train, test = self.settings, self.data.train, self.data.test
-        shape = datasets.shape_text(train.shape)
-        told = [("data", f"{len(train):,} training images of {shape}: {train.name}")]
-        if test is not None:
-            told.append(("", f"{len(test):,} test images: {test.name}"))
+        chosen, told = self.settings, [*self._told]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
         told.append(("objective", f"{chosen['loss']} loss, {end}"))
@@ -152,7 +149,7 @@ class Training:
             "matconv": __version__,
             "network": self.name,
             "settings": settings.plain(self.settings),
-            "images": len(self.data.train),
+            "images": self.images,
             "iterations": result.iterations,
             "f": result.f,
             "seconds": result.seconds,
@@ -168,6 +165,15 @@ class Training:
         )
         return result
 
+    @property
+    def part(self) -> str:
+        """What an iteration of the solver is called."""
+        return "iteration" if self.settings["solver"] == "lbfgs" else "epoch"
+
+    def moved(self, result: Result) -> bool:
+        """Whether any step was made."""
+        return not np.array_equal(result.theta, self.model.theta)
+
     def outcome(self, result: Result, seconds: float) -> str:
         """What it came to, for the screen."""
         told = [("ended", result.message)]
@@ -175,11 +181,19 @@ class Training:
             accuracy = self.accuracies["test_accuracy"]
             right = f"{round(accuracy * self.test.l):,} of {self.test.l:,} images"
             told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
-        part = "iteration" if self.settings["solver"] == "lbfgs" else "epoch"
         each = result.seconds / max(len(result.history), 1)
-        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {part}{_peak_memory()}"))
+        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {self.part}{_peak_memory()}"))
         told.append(("model", self.output))
         return facts(told)
+
+
+def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
+    """The images in words, so that their pixels need not be kept."""
+    shape = datasets.shape_text(data.train.shape)
+    told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
+    if data.test is not None:
+        told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
+    return told
 
 
 def _accuracy(objective: Objective, theta: np.ndarray) -> float:

@@ -43,6 +43,7 @@ class _Trials:
         wide = gradient.astype(np.float64)
         largest = float(np.abs(wide).max())
         if np.isfinite(f) and np.isfinite(largest):
+            f = float(f)
             self.trial = theta, f, float(np.linalg.norm(wide)), largest
             if self.x is None:
                 self.x, self.f = x.copy(), f
@@ -65,6 +66,9 @@ class _Trials:
     def accept(self, intermediate_result: Any) -> None:
         """scipy calls this after every iteration; the point is the last trial."""
         theta, f, norm, self.largest = self.trial
+        # back at x_k itself: no point beside it will do
+        if self.not_finite is not None and f >= self.f:
+            raise self.error(f"at step {self.run.iterations + 1}")
         self.x, self.f = intermediate_result.x.copy(), f
         self.not_finite = None
         self.run.step(theta)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-import numpy as np
-
+from ..engines.blas_threads import single_blas_thread
 from ..objective import Objective
 from .lbfgs import lbfgs
 from .options import as_count
@@ -101,11 +100,13 @@ def minimize(
         raise TypeError(f"minimize: callback must be callable or None, got {callback!r}")
     max_iterations = as_count("max_iterations", max_iterations)
     start = as_count("start", start, least=0)
-    theta = np.array(objective.net.as_theta(theta0))
+    theta = objective.net.as_theta(theta0)
     lines = None if progress is False else sys.stderr if progress is True else progress
     run = Run(method, theta, callback, Progress(lines), start)
     try:
-        message, converged = METHODS[method](objective, run, max_iterations, **options)
+        # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
+        with single_blas_thread():
+            message, converged = METHODS[method](objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)
     except Exception as error:

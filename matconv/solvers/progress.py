@@ -6,12 +6,8 @@ import sys
 from contextlib import nullcontext
 from typing import Any, TextIO
 
-# the columns that every iteration has: key, heading, width, format
-_COLUMNS = (
-    ("iteration", "iteration", 9, "d"),
-    ("f", "f", 12, ".6g"),
-    ("gradient_norm", "|gradient|", 12, ".4g"),
-)
+# the columns that every iteration has: key, width, format
+_COLUMNS = (("iteration", 9, "d"), ("f", 12, ".6g"), ("gradient_norm", 12, ".4g"))
 
 
 def _cell(key: str, value: Any) -> str:
@@ -43,12 +39,13 @@ class Progress:
 
     def __init__(self, lines: TextIO | None = None) -> None:
         self._lines = lines
-        self._heading = False
+        self._headings: tuple[str, ...] | None = ("iteration", "f", "|gradient|")
         self._tqdm = None if lines is None else _tqdm(sys.stderr)
         self._bar: Any = None
 
-    def begin(self, total: int, unit: str) -> None:
-        """``total`` parts are to be done, called ``unit``."""
+    def begin(self, total: int, unit: str, iteration: str = "iteration") -> None:
+        """``total`` parts are to be done, called ``unit``; what an iteration is called."""
+        self._headings = (iteration, "f", "|gradient|")
         if self._tqdm is not None:
             self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
 
@@ -61,15 +58,15 @@ class Progress:
         """An iteration is over; `row` is its entry of the history."""
         if self._lines is None:
             return
-        known = {key for key, *_ in _COLUMNS} | {"seconds"}
+        known = {key for key, _, _ in _COLUMNS} | {"seconds"}
         more = {key: value for key, value in row.items() if key not in known}
         text = ""
-        if not self._heading:
-            titles = [f"{title:>{width}}" for _, title, width, _ in _COLUMNS]
+        if self._headings is not None:
+            titles = [f"{title:>{column[1]}}" for title, column in zip(self._headings, _COLUMNS)]
             titles += [f"{_title(key):>{_width(key)}}" for key in more]
             text = "  ".join([*titles, f"{'seconds':>8}"]) + "\n"
-            self._heading = True
-        cells = [f"{row[key]:>#{width}{spec}}" for key, _, width, spec in _COLUMNS]
+            self._headings = None
+        cells = [f"{row[key]:>#{width}{spec}}" for key, width, spec in _COLUMNS]
         cells += [f"{_cell(key, value):>{_width(key)}}" for key, value in more.items()]
         text += "  ".join([*cells, f"{row['seconds']:>8.1f}"]) + "\n"
         with self._tqdm.external_write_mode(self._lines) if self._tqdm else nullcontext():

@@ -111,7 +111,7 @@ def sgd(
     batches = -(-l // batch_size)
     first, last = run.iterations, run.iterations + max_iterations
     descent = _Descent(run.theta, momentum, nesterov)
-    run.progress.begin(max_iterations * batches, "batches")
+    run.progress.begin(max_iterations * batches, "batches", "epoch")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
         mean = _Mean(len(run.theta))
