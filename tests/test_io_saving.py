@@ -36,7 +36,10 @@ def content():
 
 
 def environment():
-    """So that another process finds matconv and the helpers, and runs on one thread."""
+    """So that another process finds matconv and the helpers, and runs on one thread.
+
+    With ``-P`` it looks nowhere else: not in the working directory, which may be a source tree.
+    """
     folders = [Path(matconv.__file__).parents[1], Path(__file__).parent]
     return {
         **os.environ,
@@ -49,7 +52,7 @@ def environment():
 def script(text, *arguments):
     """Run a script in a process of its own and give what it prints as JSON."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PREAMBLE + text, *map(str, arguments)],
+        [sys.executable, "-P", "-W", "error", "-c", PREAMBLE + text, *map(str, arguments)],
         capture_output=True,
         check=False,
         timeout=300,
@@ -159,7 +162,7 @@ print("null")
 
 @pytest.mark.catalogue(53)
 def test_two_processes_save_the_same_name(path):
-    arguments = [sys.executable, "-c", PREAMBLE + SAVED_AGAIN_AND_AGAIN, str(path)]
+    arguments = [sys.executable, "-P", "-c", PREAMBLE + SAVED_AGAIN_AND_AGAIN, str(path)]
     writers = [
         subprocess.Popen([*arguments, number, "40"], env=environment(), stdout=subprocess.DEVNULL)
         for number in ("1", "2")
