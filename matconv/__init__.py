@@ -2,21 +2,22 @@
 
 A map of the house; each room imports only from rooms above it:
 
-    kernels     what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
-    engines     who evaluates the shards of a data set: threads
-    layers      Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
-    losses      squared, softmax: value and gradient
-    workspace   the buffers of one thread, the passes over the layers
-    network     Network: theta in, outputs out
-    objective   Objective: f(theta) and its gradient over all images
-    notes       the notes' matrices and equations themselves, in numpy: vec, mat, ...
-    phi         the matrix P_phi, and phi as a linear operator
-    solvers     minimize: L-BFGS, stochastic gradient
-    io          model and data files
-    presets     networks by name or from a TOML file
-    data        the digits that ship
-    commands    what the command line does
-    cli         the command line
+    kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
+    engines       who evaluates the shards of a data set: threads
+    layers        Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
+    descriptions  layers in words, and as JSON-able data
+    losses        squared, softmax: value and gradient
+    workspace     the buffers of one thread, the passes over the layers
+    network       Network: theta in, outputs out
+    objective     Objective: f(theta) and its gradient over all images
+    notes         the notes' matrices and equations themselves, in numpy: vec, mat, ...
+    phi           the matrix P_phi, and phi as a linear operator
+    solvers       minimize: L-BFGS, stochastic gradient
+    io            model and data files
+    presets       networks by name or from a TOML file
+    data          the digits that ship
+    commands      what the command line does
+    cli           the command line
 """
 
 from importlib import import_module as _import_module

@@ -7,16 +7,16 @@ One table, `Network.layout`, says where everything sits; theta and its gradient 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .descriptions import check_keys, layer_entry, layer_from, layer_text, shape_text
 from .engines.threads import ThreadEngine, shards
 from .kernels.arrays import as_array
 from .kernels.geometry import as_size
-from .layers import KINDS, BoundLayer, Layer
+from .layers import BoundLayer, Layer
 from .workspace import Workspace
 
 # a shard is as many images as make about this many multiply-adds forward, and keep at most
@@ -271,15 +271,15 @@ class Network:
     def summary(self) -> str:
         """A table: layer, output shape, parameters, their place in theta, multiply-adds."""
         header = ("layer", "output", "parameters", "theta", "multiply-adds")
-        rows = [("input", _shape_text(self.input_shape), "", "", "")]
+        rows = [("input", shape_text(self.input_shape), "", "", "")]
         for layer, bound, place in zip(self.layers, self._bound, self.layout):
             out_shape = bound.out_shape[2:] if layer.kind == "Dense" else bound.out_shape
             count = f"{place.stop - place.start:,}" if place else "0"
             where = f"{place.start}:{place.stop}" if place else ""
             rows.append(
                 (
-                    _layer_text(layer),
-                    _shape_text(out_shape),
+                    layer_text(layer),
+                    shape_text(out_shape),
                     count,
                     where,
                     f"{bound.multiply_adds:,}",
@@ -302,14 +302,10 @@ class Network:
 
     def description(self) -> dict[str, Any]:
         """The network as JSON-able data; `from_description` is the inverse."""
-        layers = [
-            {"kind": layer.kind, **dataclasses.asdict(layer)}  # type: ignore[call-overload]
-            for layer in self.layers
-        ]
         return {
             "input_shape": list(self.input_shape),
             "dtype": self.dtype.name,
-            "layers": [{key: _plain(value) for key, value in layer.items()} for layer in layers],
+            "layers": [layer_entry(layer) for layer in self.layers],
         }
 
     @classmethod
@@ -321,13 +317,13 @@ class Network:
         ValueError
             Naming what is missing, unknown or out of range.
         """
-        _check_keys("network", description, {"input_shape", "layers"}, {"dtype"})
+        check_keys("network", description, {"input_shape", "layers"}, {"dtype"})
         dtype = description.get("dtype", "float64")
         if dtype not in ("float64", "float32"):
             raise ValueError(f"network: dtype must be 'float64' or 'float32', got {dtype!r}")
         if not isinstance(description["layers"], list):
             raise ValueError("network: layers must be a list")  # noqa: TRY004 - what a file holds
-        layers = [_layer(k, entry) for k, entry in enumerate(description["layers"])]
+        layers = [layer_from(k, entry) for k, entry in enumerate(description["layers"])]
         try:
             return cls(description["input_shape"], layers, dtype)
         except (TypeError, OverflowError) as error:
@@ -357,51 +353,6 @@ def _bind(shape: tuple[int, ...], layers: Iterable[Any]) -> Iterable[BoundLayer]
     for k, layer in enumerate(layers):
         if not hasattr(layer, "bind"):
             raise TypeError(f"Network: layer {k} must be a layer, got {layer!r}")
-        bound = layer.bind(shape, f"layer {k} ({layer.kind}) on images {_shape_text(shape)}")
+        bound = layer.bind(shape, f"layer {k} ({layer.kind}) on images {shape_text(shape)}")
         yield bound
         shape = bound.out_shape
-
-
-def _shape_text(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _layer_text(layer: Layer) -> str:
-    """``Conv(20, kernel=5, activation='relu')``: what differs from the defaults."""
-    shown: list[str] = []
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name)
-        if not shown:
-            shown.append(str(value))
-        elif value != field.default:
-            shown.append(f"{field.name}={value}")
-        elif field.name == "activation" and value is not None:
-            shown.append(str(value))
-    return f"{layer.kind}({', '.join(shown)})"
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, numpy integers as int: what JSON holds."""
-    if isinstance(value, (tuple, list)):
-        return [_plain(entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> None:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{name}: a table is expected, got {entry!r}")  # noqa: TRY004
-    missing, unknown = needed - entry.keys(), entry.keys() - needed - optional
-    if missing or unknown:
-        words = [f"missing {', '.join(sorted(missing))}"] if missing else []
-        words += [f"unknown {', '.join(sorted(map(str, unknown)))}"] if unknown else []
-        raise ValueError(f"{name}: {'; '.join(words)}")
-
-
-def _layer(k: int, entry: Any) -> Layer:
-    kind = entry.get("kind") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"layer {k}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    fields = dataclasses.fields(KINDS[kind])
-    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-    _check_keys(f"layer {k} ({kind})", entry, needed | {"kind"}, {field.name for field in fields})
-    return KINDS[kind](**{key: value for key, value in entry.items() if key != "kind"})

@@ -69,6 +69,7 @@ def test_theta_is_vec_W_then_b_layer_by_layer():
     np.testing.assert_array_equal(np.concatenate(parts), theta)
 
 
+@pytest.mark.catalogue(31)
 def test_unpack_copies_nothing_and_outlives_theta():
     net = mixed()
     theta = net.init(0)
