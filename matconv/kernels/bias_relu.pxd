@@ -12,7 +12,9 @@ cdef inline real relu_value(real x) noexcept nogil:
 cdef inline void bias_relu_rows(
     Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, bint relu, real *Z
 ) noexcept nogil:
-    cdef Py_ssize_t _t, c
+    cdef Py_ssize_t t, c
+    cdef const real *S_t
+    cdef real *Z_t
     if b == NULL:
         if relu:
             for c in range(n * d):
@@ -21,15 +23,15 @@ cdef inline void bias_relu_rows(
             for c in range(n * d):
                 Z[c] = S[c]
         return
-    for _t in range(n):
+    for t in range(n):
+        S_t = S + t * d
+        Z_t = Z + t * d
         if relu:
             for c in range(d):
-                Z[c] = relu_value(S[c] + b[c])
+                Z_t[c] = relu_value(S_t[c] + b[c])
         else:
             for c in range(d):
-                Z[c] = S[c] + b[c]
-        S += d
-        Z += d
+                Z_t[c] = S_t[c] + b[c]
 
 
 # dS(n, d) = dZ where sigma'(S) is 1, else 0; db(d) += the sum of its rows.
@@ -38,26 +40,30 @@ cdef inline void bias_relu_rows(
 cdef inline void bias_relu_backward_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, real *dS, real *db
 ) noexcept nogil:
-    cdef Py_ssize_t _t, c
+    cdef Py_ssize_t t, c
     cdef real slope
-    for _t in range(n):
+    cdef const real *dZ_t
+    cdef const real *Z_t
+    cdef real *dS_t
+    for t in range(n):
+        dZ_t = dZ + t * d
+        Z_t = Z + t * d
+        dS_t = dS + t * d
         for c in range(d):
             # read before the choice: a load that may not happen keeps the loop from SIMD
-            slope = dZ[c]
-            slope = 0 if Z[c] <= 0 else slope
-            dS[c] = slope
+            slope = dZ_t[c]
+            slope = 0 if Z_t[c] <= 0 else slope
+            dS_t[c] = slope
             db[c] += slope
-        dZ += d
-        Z += d
-        dS += d
 
 
 # db(d) += the sum of the n rows of dS. IN: dS. INOUT: db.
 cdef inline void add_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dS, real *db
 ) noexcept nogil:
-    cdef Py_ssize_t _t, c
-    for _t in range(n):
+    cdef Py_ssize_t t, c
+    cdef const real *dS_t
+    for t in range(n):
+        dS_t = dS + t * d
         for c in range(d):
-            db[c] += dS[c]
-        dS += d
+            db[c] += dS_t[c]

@@ -123,7 +123,7 @@ def as_pair(str function, str name, value):
         return size, size
     if len(value) != 2:
         raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
-    return tuple(as_size(function, name, entry, expected) for entry in value)
+    return tuple([as_size(function, name, entry, expected) for entry in value])
 
 
 def as_padding(str function, value):
@@ -139,7 +139,7 @@ def as_padding(str function, value):
         if _is_sequence(entry):
             if len(entry) != 2:
                 raise ValueError(f"{function}: pad must be {expected}, got {value!r}")
-            sides.append(tuple(as_size(function, "pad", side, expected) for side in entry))
+            sides.append(tuple([as_size(function, "pad", side, expected) for side in entry]))
         else:
             size = as_size(function, "pad", entry, expected)
             sides.append((size, size))

@@ -16,10 +16,12 @@ cnp.import_array()
 # IN: Z (l, b, a, d). OUT: phi (l b_out a_out, d h_b h_a).
 cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
-    cdef Py_ssize_t _i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef const real *image
     cdef const real *pixel
     cdef real *row
-    for _i in range(g.l):
+    for i in range(g.l):
+        image = Z + i * g.b * g.a * d
         for q in range(g.b_out):
             for p in range(g.a_out):
                 x0 = p * g.s_a - g.left
@@ -29,23 +31,24 @@ cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogi
                     for v in range(g.h_a):
                         row = phi + u * g.h_a + v
                         if 0 <= y < g.b and lo <= v < hi:
-                            pixel = Z + (y * g.a + x0 + v * g.dil_a) * d
+                            pixel = image + (y * g.a + x0 + v * g.dil_a) * d
                             for j in range(d):
                                 row[j * hh] = pixel[j]
                         else:
                             for j in range(d):
                                 row[j * hh] = 0
                 phi += hh * d
-        Z += g.b * g.a * d
 
 
 # The adjoint: Z(l, b, a, d) += P_phi' phi. INOUT: Z. IN: phi.
 cdef void col2im_add(const Geometry *g, const real *phi, real *Z) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
-    cdef Py_ssize_t _i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
+    cdef real *image
     cdef real *pixel
     cdef const real *row
-    for _i in range(g.l):
+    for i in range(g.l):
+        image = Z + i * g.b * g.a * d
         for q in range(g.b_out):
             for p in range(g.a_out):
                 x0 = p * g.s_a - g.left
@@ -56,11 +59,10 @@ cdef void col2im_add(const Geometry *g, const real *phi, real *Z) noexcept nogil
                         continue
                     for v in range(lo, hi):
                         row = phi + u * g.h_a + v
-                        pixel = Z + (y * g.a + x0 + v * g.dil_a) * d
+                        pixel = image + (y * g.a + x0 + v * g.dil_a) * d
                         for j in range(d):
                             pixel[j] += row[j * hh]
                 phi += hh * d
-        Z += g.b * g.a * d
 
 
 cdef tuple phi_shape(str function, WindowGeometry geometry):

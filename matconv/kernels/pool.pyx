@@ -22,12 +22,14 @@ cdef extern from "limits.h":
 # IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d); where (the same shape, or NULL): the pixel
 # q a + p it came from. Every window has a real pixel: the padding is smaller than the window.
 cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noexcept nogil:
-    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
+    cdef const real *image
     cdef const real *pixel
     cdef int at
     cdef bint first, better
-    for _i in range(g.l):
+    for i in range(g.l):
+        image = Z + i * g.b * g.a * d
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -38,7 +40,7 @@ cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noex
                 for u in range(u_lo, u_hi):
                     for v in range(v_lo, v_hi):
                         at = <int> ((y0 + u) * g.a + x0 + v)
-                        pixel = Z + at * d
+                        pixel = image + at * d
                         if first:
                             first = False
                             for c in range(d):
@@ -58,7 +60,6 @@ cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noex
                 out += d
                 if where != NULL:
                     where += d
-        Z += g.b * g.a * d
 
 
 # The adjoint: each gradient goes to the pixel its number came from.
@@ -66,23 +67,25 @@ cdef void max_pool(const Geometry *g, const real *Z, real *out, int *where) noex
 cdef void max_pool_backward(
     const Geometry *g, const real *dOut, const int *where, real *dZ
 ) noexcept nogil:
-    cdef Py_ssize_t _i, _t, c, d = g.d
-    for _i in range(g.l):
-        for _t in range(g.b_out * g.a_out):
+    cdef Py_ssize_t i, t, c, d = g.d
+    cdef Py_ssize_t n = g.b_out * g.a_out
+    cdef real *image
+    for i in range(g.l):
+        image = dZ + i * g.b * g.a * d
+        for t in range(i * n, (i + 1) * n):
             for c in range(d):
-                dZ[where[c] * d + c] += dOut[c]
-            dOut += d
-            where += d
-        dZ += g.b * g.a * d
+                image[where[t * d + c] * d + c] += dOut[t * d + c]
 
 
 # The mean of the real pixels of each window. IN: Z (l, b, a, d). OUT: out (l, b_out, a_out, d).
 cdef void avg_pool(const Geometry *g, const real *Z, real *out) noexcept nogil:
-    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
+    cdef const real *image
     cdef const real *pixel
     cdef real count
-    for _i in range(g.l):
+    for i in range(g.l):
+        image = Z + i * g.b * g.a * d
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -93,23 +96,24 @@ cdef void avg_pool(const Geometry *g, const real *Z, real *out) noexcept nogil:
                     out[c] = 0
                 for u in range(u_lo, u_hi):
                     for v in range(v_lo, v_hi):
-                        pixel = Z + ((y0 + u) * g.a + x0 + v) * d
+                        pixel = image + ((y0 + u) * g.a + x0 + v) * d
                         for c in range(d):
                             out[c] += pixel[c]
                 count = <real> ((u_hi - u_lo) * (v_hi - v_lo))
                 for c in range(d):
                     out[c] /= count
                 out += d
-        Z += g.b * g.a * d
 
 
 # The adjoint. IN: dOut (l, b_out, a_out, d). INOUT: dZ (l, b, a, d).
 cdef void avg_pool_backward(const Geometry *g, const real *dOut, real *dZ) noexcept nogil:
-    cdef Py_ssize_t _i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
+    cdef Py_ssize_t i, q, p, u, v, c, y0, x0, u_lo = 0, u_hi = 0, v_lo = 0, v_hi = 0
     cdef Py_ssize_t d = g.d
+    cdef real *image
     cdef real *pixel
     cdef real count
-    for _i in range(g.l):
+    for i in range(g.l):
+        image = dZ + i * g.b * g.a * d
         for q in range(g.b_out):
             y0 = q * g.s_b - g.top
             inside(y0, 1, g.b, g.h_b, &u_lo, &u_hi)
@@ -119,11 +123,10 @@ cdef void avg_pool_backward(const Geometry *g, const real *dOut, real *dZ) noexc
                 count = <real> ((u_hi - u_lo) * (v_hi - v_lo))
                 for u in range(u_lo, u_hi):
                     for v in range(v_lo, v_hi):
-                        pixel = dZ + ((y0 + u) * g.a + x0 + v) * d
+                        pixel = image + ((y0 + u) * g.a + x0 + v) * d
                         for c in range(d):
                             pixel[c] += dOut[c] / count
                 dOut += d
-        dZ += g.b * g.a * d
 
 
 def pool_geometry(str function, shape, window, stride=None, pad=0):

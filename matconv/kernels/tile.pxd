@@ -109,13 +109,12 @@ cdef inline void gather_tile(
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out
     cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
-    cdef Py_ssize_t _t, x0, lo = 0, hi = 0
+    cdef Py_ssize_t t, x0, lo = 0, hi = 0
     Z += t0 // plane * g.b * g.a * g.d
-    for _t in range(n):
+    for t in range(n):
         x0 = p * g.s_a - g.left
         inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
-        gather_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
-        phi += g.K
+        gather_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi + t * g.K)
         p += 1
         if p == g.a_out:
             p = 0
@@ -131,13 +130,12 @@ cdef inline void scatter_tile(
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out
     cdef Py_ssize_t q = t0 % plane // g.a_out, p = t0 % g.a_out
-    cdef Py_ssize_t _t, x0, lo = 0, hi = 0
+    cdef Py_ssize_t t, x0, lo = 0, hi = 0
     Z += t0 // plane * g.b * g.a * g.d
-    for _t in range(n):
+    for t in range(n):
         x0 = p * g.s_a - g.left
         inside(x0, g.dil_a, g.a, g.h_a, &lo, &hi)
-        scatter_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi)
-        phi += g.K
+        scatter_column(g, q * g.s_b - g.top, x0, lo, hi, Z, phi + t * g.K)
         p += 1
         if p == g.a_out:
             p = 0
