@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 
+from matconv.cli import main
+
 COMMAND = (sys.executable, "-m", "matconv")
 
 TOML = """\
@@ -74,3 +76,13 @@ def write_small(directory, l=60, name="small.npz", **more):
 
 
 SMALL = ("train", "--data", "small.npz", "--network", "small.toml", "--iterations", "4")
+
+
+def complaint(capsys, *arguments, status):
+    """The one line on standard error of a command that fails and prints nothing else."""
+    capsys.readouterr()
+    assert main(arguments) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("matconv: error: ") and err.count("\n") == 1 and err.endswith("\n")
+    return err.removeprefix("matconv: error: ").rstrip("\n")

@@ -1,6 +1,19 @@
-"""Counts at the end of a run: cases of bad input by their number in the catalogue."""
+"""A folder to run commands in; counts of bad input by its number in the catalogue."""
 
 import pytest
+from cli_runs import SMALL, write_small
+
+from matconv.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with small.npz, small.toml, and the model m.npz, in which the test runs."""
+    write_small(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
+    return tmp_path
+
 
 _passed: dict[int, int] = {}
 _run: dict[int, int] = {}

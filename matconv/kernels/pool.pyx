@@ -178,6 +178,23 @@ def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=
     return result, where
 
 
+cdef void scatter(
+    const Geometry *g, cnp.ndarray gradient, cnp.ndarray indices, cnp.ndarray dZ
+) noexcept:
+    # max_pool_backward into a zeroed dZ, for arrays that are already checked
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef const int *where_ = <const int *> cnp.PyArray_DATA(indices)
+    cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    with nogil:
+        memset(dZ_, 0, size)
+        if is_double:
+            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_)
+        else:
+            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_)
+
+
 def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
     """`max_pool2d_backward` for a geometry that is already checked, with indices of its own."""
     cdef str function = geometry.function
@@ -190,17 +207,7 @@ def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=N
     cdef cnp.ndarray dZ = as_output(
         function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
     )
-    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
-    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
-    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
-    cdef const int *where_ = <const int *> cnp.PyArray_DATA(indices)
-    cdef size_t size = cnp.PyArray_NBYTES(dZ)
-    with nogil:
-        memset(dZ_, 0, size)
-        if is_double:
-            max_pool_backward(&g, <const double *> dOut_, where_, <double *> dZ_)
-        else:
-            max_pool_backward(&g, <const float *> dOut_, where_, <float *> dZ_)
+    scatter(&g, gradient, indices, dZ)
     return dZ
 
 
@@ -342,17 +349,8 @@ def max_pool2d_backward(dZ_out, indices, shape):
         )
     # any window with these outputs will do: the adjoint only reads the indices
     g.b_out, g.a_out = outputs[1], outputs[2]
-    cdef cnp.ndarray dZ = np.zeros(geometry.shape, gradient.dtype)
-    cdef cnp.ndarray where = np.require(indices, np.intc, ["C", "A"])
-    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
-    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
-    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
-    cdef const int *where_ = <const int *> cnp.PyArray_DATA(where)
-    with nogil:
-        if is_double:
-            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_)
-        else:
-            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_)
+    cdef cnp.ndarray dZ = np.empty(geometry.shape, gradient.dtype)
+    scatter(g, gradient, np.require(indices, np.intc, ["C", "A"]), dZ)
     return dZ
 
 

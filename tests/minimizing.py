@@ -1,0 +1,48 @@
+"""Small problems for the tests of minimize, and a record of what a method asks."""
+
+import numpy as np
+
+from matconv import Conv, Dense, Network, Objective, minimize
+
+C = 20.0
+
+
+def small(dtype=np.float64, l=22, loss="softmax", n_threads=1):
+    """A small problem: its objective and a theta to start from."""
+    random = np.random.default_rng(7)
+    net = Network((4, 4, 1), [Conv(3, 2), Dense(3)], dtype)
+    Z = random.standard_normal((l, 4, 4, 1)).astype(dtype)
+    y = random.integers(0, 3, l)
+    return Objective(net, Z, y, loss, C, n_threads), net.init(1)
+
+
+class Spy:
+    """An objective that remembers every evaluation, whole or on a batch."""
+
+    def __init__(self, objective, seen=None, indices=None):
+        self.objective = objective
+        self.net, self.l = objective.net, objective.l
+        self.seen = [] if seen is None else seen
+        self.indices = indices
+
+    def value_and_gradient(self, theta):
+        f, gradient = self.objective.value_and_gradient(theta)
+        self.seen.append((theta.copy(), f, gradient.copy(), self.indices))
+        return f, gradient
+
+    def subset(self, indices):
+        return Spy(self.objective.subset(indices), self.seen, np.array(indices))
+
+
+def thetas_of(objective, theta0, method="lbfgs", iterations=4, **options):
+    """theta after every iteration, and the result."""
+    found = []
+    result = minimize(
+        objective,
+        theta0,
+        method,
+        iterations,
+        callback=lambda state: found.append(state.theta),
+        **options,
+    )
+    return found, result
