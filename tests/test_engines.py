@@ -9,6 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from matconv.engines import ThreadEngine, available_cores
+from matconv.engines import blas_threads as blas_threads_module
 from matconv.engines.blas_threads import single_blas_thread
 from matconv.engines.threads import shards
 
@@ -144,3 +145,57 @@ def test_number_of_threads_out_of_range(n_threads):
 def test_number_of_threads_of_another_kind(n_threads):
     with pytest.raises(TypeError, match=f"n_threads must be an integer or None, got {n_threads!r}"):
         ThreadEngine(n_threads)
+
+
+def test_threads_that_come_first_at_once_share_one_limit(monkeypatch):
+    """Otherwise the one that leaves last restores what another had set: BLAS on one thread."""
+    with threadpool_limits(2, user_api="blas"):
+        for _ in range(20):
+            monkeypatch.setattr(blas_threads_module, "_limits", {})
+            barrier = threading.Barrier(4)
+            inside = []
+
+            def work(barrier=barrier, inside=inside):
+                barrier.wait()
+                with single_blas_thread():
+                    inside.append(blas_threads())
+                    barrier.wait()
+
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert inside == [[1]] * 4
+            assert blas_threads() == [2]
+
+
+def test_whichever_thread_comes_first_or_leaves_last():
+    """The thread that sets the limit need not be the one that restores it, nor the main one."""
+    with threadpool_limits(2, user_api="blas"):
+        entered, left = threading.Event(), threading.Event()
+
+        def first():
+            with single_blas_thread():
+                entered.set()
+                left.wait(10)
+
+        def alone():
+            with single_blas_thread():
+                seen.append(blas_threads())
+
+        thread = threading.Thread(target=first)
+        thread.start()
+        entered.wait(10)
+        with single_blas_thread():
+            left.set()
+            thread.join()
+            assert blas_threads() == [1]
+        assert blas_threads() == [2]
+
+        seen = []
+        thread = threading.Thread(target=alone)
+        thread.start()
+        thread.join()
+        assert seen == [[1]]
+        assert blas_threads() == [2]
