@@ -28,7 +28,6 @@ class Workspace:
 
     def __init__(self, layers: list[BoundLayer], dtype: np.dtype, l: int) -> None:
         self.layers = layers
-        self.l = l
         self.outputs = [np.empty((l, *layer.out_shape), dtype) for layer in layers]
         self.indices = [
             np.empty((l, *layer.out_shape), np.intc) if layer.keeps_indices else None
@@ -36,13 +35,6 @@ class Workspace:
         ]
         self.scratch = np.empty(max(layer.scratch_size() for layer in layers), dtype)
         self.gradients: list[np.ndarray] | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        kept = [index for index in self.indices if index is not None]
-        arrays = [*self.outputs, *kept, self.scratch, *(self.gradients or [])]
-        return sum(array.nbytes for array in arrays)
 
     def forward(self, parameters, Z: np.ndarray, keep: bool) -> np.ndarray:
         """z^{L+1}, a view of the last buffer; ``keep`` what the backward pass needs."""

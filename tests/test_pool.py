@@ -7,6 +7,7 @@ import reference
 from tolerances import assert_same, assert_same_bytes, assert_within
 
 import matconv
+from matconv.kernels import pool
 
 DTYPES = ("float64", "float32")
 CASES = 400
@@ -141,7 +142,18 @@ def test_padding_never_wins(value):
 
 def test_stride_defaults_to_the_window():
     Z = np.arange(2.0 * 7 * 6 * 3).reshape(2, 7, 6, 3)
-    for pool in (matconv.max_pool2d, matconv.avg_pool2d):
-        assert_same(pool(Z, (2, 3)), pool(Z, (2, 3), stride=(2, 3)))
-        assert pool(Z, (2, 3)).shape == (2, 3, 2, 3)
-        assert_same(pool(Z, 2), pool(Z, (2, 2), stride=2))
+    for operator in (matconv.max_pool2d, matconv.avg_pool2d):
+        assert_same(operator(Z, (2, 3)), operator(Z, (2, 3), stride=(2, 3)))
+        assert operator(Z, (2, 3)).shape == (2, 3, 2, 3)
+        assert_same(operator(Z, 2), operator(Z, (2, 2), stride=2))
+
+
+@pytest.mark.parametrize("wrong", [np.int64, ">i4"])
+def test_the_planned_adjoint_reads_only_indices_of_its_own_kind(wrong):
+    geometry = pool.pool_geometry("MaxPool", (1, 4, 4, 1), 2)
+    indices = np.zeros((1, 2, 2, 1), wrong)
+    with pytest.raises(TypeError, match="^MaxPool: indices must be contiguous int32, got "):
+        pool.max_pool_adjoint(geometry, np.ones((1, 2, 2, 1)), indices)
+    strided = np.zeros((1, 2, 4, 1), np.intc)[:, :, ::2]
+    with pytest.raises(TypeError, match="indices must be contiguous int32"):
+        pool.max_pool_adjoint(geometry, np.ones((1, 2, 2, 1)), strided)

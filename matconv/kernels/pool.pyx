@@ -196,7 +196,11 @@ cdef void scatter(
 
 
 def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
-    """`max_pool2d_backward` for a geometry that is already checked, with indices of its own."""
+    """`max_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out.
+
+    The indices are those that `max_pool_forward` gave for this geometry: their values are not
+    looked at again.
+    """
     cdef str function = geometry.function
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
     cdef Geometry g
@@ -204,6 +208,8 @@ def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=N
     cdef tuple shape = (g.l, g.b_out, g.a_out, g.d)
     check_shape(function, "dZ_out", gradient, shape)
     check_shape(function, "indices", indices, shape)
+    if cnp.PyArray_TYPE(indices) != cnp.NPY_INT or not cnp.PyArray_ISCARRAY_RO(indices):
+        raise TypeError(f"{function}: indices must be contiguous int32, got {indices.dtype}")
     cdef cnp.ndarray dZ = as_output(
         function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
     )
