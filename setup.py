@@ -1,15 +1,21 @@
 """Build the kernels: each ``matconv/kernels/*.pyx`` becomes one extension module.
 
-Everything else about the package stands in pyproject.toml.
+Those with loops become one more for each SIMD variant: the same C with other flags, in a
+sub-folder, ``matconv/kernels/avx2/conv.*.so``. ``matconv/kernels/simd.py`` chooses among them at
+run time. Everything else about the package stands in pyproject.toml.
 """
 
+import copy
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 # IEEE arithmetic throughout. -fno-trapping-math says only that nobody reads the exception
 # flags; without it the compiler may not turn `x if not x <= 0 else 0` into a SIMD mask.
@@ -22,6 +28,21 @@ else:
         # without debugging symbols the wheel has a quarter of the size
         FLAGS += ["-fno-tree-loop-distribute-patterns", "-g0"]
 
+# by the names that matconv.kernels.cpu knows
+VARIANTS = {
+    "avx2": ["-march=x86-64-v3"],
+    "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+# no loops over numbers in these, or imported before the choice
+BASELINE_ONLY = {"arrays", "cpu", "dense", "geometry"}
+
+# what a compiler must understand beside the flags; other processors' compilers do not
+PROBE = """\
+int main(void) {
+    return __builtin_cpu_supports("x86-64-v3") && __builtin_cpu_supports("x86-64-v4");
+}
+"""
+
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -32,6 +53,68 @@ DIRECTIVES = {
     "autotestdict": False,
 }
 
+
+class BuildVariants(build_ext):
+    """`build_ext` where the modules of a variant have object files of their own."""
+
+    def build_extensions(self):
+        if self.compiler_knows_variants():
+            for extension in self.extensions:
+                if extension.name == "matconv.kernels.cpu":
+                    extension.define_macros.append(("MATCONV_VARIANTS", None))
+        else:
+            print("this compiler builds no SIMD variants for this processor: baseline only")
+            self.extensions[:] = [e for e in self.extensions if variant_of(e) is None]
+        super().build_extensions()
+
+    def compiler_knows_variants(self):
+        if sys.platform == "win32":
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(PROBE)
+            try:
+                for flags in VARIANTS.values():
+                    self.compiler.compile([str(source)], folder, extra_postargs=flags)
+            except CompileError:
+                return False
+        return True
+
+    def build_extension(self, ext):
+        variant = variant_of(ext)
+        if variant is None:
+            super().build_extension(ext)
+        else:
+            # a copy of the command, for several threads build at once
+            own = copy.copy(self)
+            own.build_temp = os.path.join(self.build_temp, variant)
+            build_ext.build_extension(own, ext)
+
+    def copy_extensions_to_source(self):
+        for variant in filter(None, map(variant_of, self.extensions)):
+            os.makedirs(f"matconv/kernels/{variant}", exist_ok=True)
+        super().copy_extensions_to_source()
+
+
+def variant_of(extension):
+    """The variant that an extension belongs to; None for the baseline."""
+    folder = extension.name.split(".")[-2]
+    return folder if folder in VARIANTS else None
+
+
+def with_variants(extensions):
+    """The extensions, and again for each variant those that have one."""
+    yield from extensions
+    for variant, flags in VARIANTS.items():
+        for extension in extensions:
+            package, _, module = extension.name.rpartition(".")
+            if module not in BASELINE_ONLY:
+                other = copy.copy(extension)
+                other.name = f"{package}.{variant}.{module}"
+                other.extra_compile_args = [*extension.extra_compile_args, *flags]
+                yield other
+
+
 extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
@@ -39,16 +122,22 @@ extensions = [
         include_dirs=[np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS,
+        depends=["setup.py"],  # the flags
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))
 ]
 
 setup(
-    ext_modules=cythonize(
-        extensions,
-        build_dir="build/cython",
-        compiler_directives=DIRECTIVES,
-        nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,
+    ext_modules=list(
+        with_variants(
+            cythonize(
+                extensions,
+                build_dir="build/cython",
+                compiler_directives=DIRECTIVES,
+                nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,
+            )
+        )
     ),
+    cmdclass={"build_ext": BuildVariants},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

@@ -10,7 +10,8 @@ from . import options
 
 SUMMARY = "what a model file holds; with no file, what is installed"
 DESCRIPTION = """\
-What a model file holds; with no file, what is installed: versions, BLAS, threads.
+What a model file holds; with no file, what is installed: versions, BLAS, threads,
+the SIMD variant of the kernels.
 
 example:
   matconv info digits-model.npz
@@ -100,6 +101,7 @@ def installation() -> str:
     from .. import __file__ as package
     from .. import __version__
     from ..engines import available_cores
+    from ..kernels import built, supported, variant
     from .tables import facts
 
     told = [
@@ -113,6 +115,8 @@ def installation() -> str:
         told.append(("tqdm", importlib.metadata.version("tqdm")))
     except importlib.metadata.PackageNotFoundError:
         told.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+    known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"
+    told.append(("kernels", f"{variant} ({known})"))
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
             kernel = f", kernel {library['architecture']}" if "architecture" in library else ""

@@ -1,0 +1,44 @@
+"""Which build of the kernels is used: the best that is there and that the processor runs.
+
+The baseline of every kernel lies in this folder; a variant, the same kernel compiled for more of
+the processor's instructions, in the sub-folder of its name. The environment variable MATCONV_SIMD
+names one to use instead of the best.
+"""
+
+import os
+from importlib.machinery import EXTENSION_SUFFIXES
+
+from .cpu import variants
+
+_FOLDER = os.path.dirname(__file__)
+_VARIABLE = "MATCONV_SIMD"
+
+
+def _is_built(name: str) -> bool:
+    """Whether a variant has a module for this Python."""
+    try:
+        files = os.listdir(os.path.join(_FOLDER, name))
+    except OSError:
+        return False
+    return any(f".{file.partition('.')[2]}" in EXTENSION_SUFFIXES for file in files)
+
+
+def _choose() -> str:
+    usable = [name for name in supported if name in built]
+    wanted = os.environ.get(_VARIABLE)
+    if not wanted:
+        return usable[0]
+    if wanted not in usable:
+        raise ImportError(
+            f"{_VARIABLE} is {wanted!r}, expected one of {', '.join(usable)} (built: "
+            f"{', '.join(built)}; this processor runs: {', '.join(supported)})"
+        )
+    return wanted
+
+
+# each the best first
+supported = variants()
+built = (*filter(_is_built, ("avx512", "avx2")), "baseline")
+variant = _choose()
+# where Python looks for the kernels first
+path = [] if variant == "baseline" else [os.path.join(_FOLDER, variant)]
