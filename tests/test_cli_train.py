@@ -313,8 +313,8 @@ def test_info_of_the_installation(capsys):
     text = printed(capsys, "info")
     names = [line.split()[0] for line in text.splitlines()]
     assert names[:7] == ["matconv", "Python", "system", "numpy", "scipy", "tqdm", "kernels"]
-    assert "BLAS" in names and "kernel" in text
+    assert "BLAS" in names and ", kernel " in text
     assert matconv.__version__ in text and np.__version__ in text
     built, runs = (", ".join(names) for names in (matconv.kernels.built, matconv.kernels.supported))
     expected = f"{matconv.kernels.variant} (built: {built}; this processor runs: {runs})"
-    assert f"kernels         {expected}" in text
+    assert f"kernels  {expected}" in text

@@ -38,6 +38,8 @@ def test_every_compiled_module_has_its_stub():
     modules = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*.so")}
     stubs = {path.stem for path in (PACKAGE / "kernels").glob("*.pyi")}
     assert modules and modules == stubs
+    variants = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*/*.so")}
+    assert variants <= modules
     assert (PACKAGE / "py.typed").is_file()
 
 
