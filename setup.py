@@ -7,6 +7,7 @@ run time. Everything else about the package stands in pyproject.toml.
 
 import copy
 import os
+import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,7 @@ VARIANTS = {
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
 # no loops over numbers in these, or imported before the choice
-BASELINE_ONLY = {"arrays", "cpu", "dense", "geometry"}
+BASELINE_ONLY = {"algorithms", "arrays", "conv", "cpu", "dense", "geometry"}
 
 # what a compiler must understand beside the flags; other processors' compilers do not
 PROBE = """\
@@ -115,12 +116,19 @@ def with_variants(extensions):
                 other.extra_compile_args = [*extension.extra_compile_args, *flags]
                 yield other
 
+# The loops of Winograd's transforms are written here, from exact rationals; see toom_cook.
+GENERATED = Path("build/cython")
+GENERATED.mkdir(parents=True, exist_ok=True)
+LOOPS = GENERATED / "winograd_loops.h"
+loops = runpy.run_path("matconv/kernels/toom_cook.py")["header"]()
+if not LOOPS.exists() or LOOPS.read_text(encoding="utf-8") != loops:
+    LOOPS.write_text(loops, encoding="utf-8")
 
 extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        include_dirs=[np.get_include()],
+        include_dirs=[np.get_include(), str(GENERATED)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS,
         depends=["setup.py"],  # the flags

@@ -33,6 +33,8 @@ def layer_text(layer: Layer) -> str:
 def layer_entry(layer: Layer) -> dict[str, Any]:
     """``{"kind": "Conv", "channels": 20, ...}``; `layer_from` is the inverse."""
     fields = dataclasses.asdict(layer)  # type: ignore[call-overload]
+    if fields.get("algorithm", "") is None:
+        del fields["algorithm"]
     return {"kind": layer.kind, **{name: _plain(value) for name, value in fields.items()}}
 
 

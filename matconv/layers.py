@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .kernels import conv, pool
+from .kernels.algorithms import as_algorithm
 from .kernels.bias_relu import bias_relu_backward
 from .kernels.geometry import WindowGeometry, as_pair, as_size
 
@@ -69,23 +70,41 @@ class BoundLayer:
     multiply_adds: int = 0
     keeps_indices: bool = False
 
+    def plan(self, images: int, dtype: np.dtype, algorithm: str) -> None:
+        """Settle how to compute for up to so many images at once; before anything below."""
+
     def scratch_size(self) -> int:
-        """Numbers of scratch either pass needs, whatever the number of images."""
+        """Numbers of scratch either pass needs, for the planned number of images."""
         return 0
 
-    def forward(self, Z, W, b, out, scratch, indices=None):
-        """Z_out into ``out``."""
+    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
+        """Z_out into ``out``; of a convolution or a dense layer only this one of so many parts."""
         raise NotImplementedError
 
     def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
         """dZ into ``dZ`` (None: not computed), and dW, db; dZ_out is overwritten."""
         raise NotImplementedError
 
+    def before_activation(self, dZ_out, Z_out, db):
+        """The first half of `backward`, for layers with parameters: the gradient for S."""
+        raise NotImplementedError
+
+    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
+        """The second half of `backward`: dZ and dW, each unless it is None."""
+        raise NotImplementedError
+
 
 class _BoundConv(BoundLayer):
-    def __init__(self, geometry: WindowGeometry, relu: bool, W_shape: Shape | None = None) -> None:
+    def __init__(
+        self,
+        geometry: WindowGeometry,
+        relu: bool,
+        algorithm: str | None,
+        W_shape: Shape | None = None,
+    ) -> None:
         self.geometry = geometry
         self.relu = relu
+        self.algorithm = algorithm
         self.shape = geometry.shape[1:]
         self.out_shape = geometry.out_shape[1:]
         self.filter_shape = geometry.filter_shape
@@ -94,25 +113,41 @@ class _BoundConv(BoundLayer):
         self.fan_in = int(np.prod(self.filter_shape[:3], dtype=object))
         self.multiply_adds = self.fan_in * int(np.prod(self.out_shape, dtype=object))
 
-    def scratch_size(self) -> int:
-        return conv.scratch_size(self.geometry, True)
+    def plan(self, images: int, dtype: np.dtype, algorithm: str) -> None:
+        self.conv_plan = conv.ConvPlan(
+            self.geometry.with_images(images), dtype, self.algorithm or algorithm
+        )
 
-    def forward(self, Z, W, b, out, scratch, indices=None):
-        conv.forward(self.geometry, Z, W.reshape(self.filter_shape), b, self.relu, out, scratch)
+    def scratch_size(self) -> int:
+        return max(self.conv_plan.scratch_size(backward) for backward in (False, True))
+
+    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
+        W = W.reshape(self.filter_shape)
+        conv.forward(self.conv_plan, Z, W, b, self.relu, out, scratch, part, parts)
 
     def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        dS = dZ_out
-        if self.relu:
-            dS, db[:] = bias_relu_backward(dZ_out, Z_out, out=dZ_out)
+        dS = self.before_activation(dZ_out, Z_out, db)
+        self.gradients(dS, Z, W, dW, db, dZ, scratch)
+
+    def before_activation(self, dZ_out, Z_out, db):
+        """dS, in dZ_out's memory; its sums into db when they cost nothing more."""
+        if not self.relu:
+            return dZ_out
+        dS, db[:] = bias_relu_backward(dZ_out, Z_out, out=dZ_out)
+        return dS
+
+    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
+        """dZ and dW, each unless it is None; db, unless `before_activation` has it, with dW."""
         conv.backward(
-            self.geometry,
+            self.conv_plan,
             dS,
             Z,
             W.reshape(self.filter_shape),
             need_dZ=dZ is not None,
-            need_db=not self.relu,
+            need_dW=dW is not None,
+            need_db=dW is not None and not self.relu,
             out_dZ=dZ,
-            out_dW=dW.reshape(self.filter_shape),
+            out_dW=None if dW is None else dW.reshape(self.filter_shape),
             out_db=None if self.relu else db,
             scratch=scratch,
         )
@@ -124,17 +159,17 @@ class _BoundDense(_BoundConv):
     def __init__(self, shape: Shape, units: int, relu: bool, function: str) -> None:
         m = int(np.prod(shape, dtype=object))
         super().__init__(
-            WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, (m, units)
+            WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, "im2col", (m, units)
         )
         self.shape = shape
 
-    def forward(self, Z, W, b, out, scratch, indices=None):
-        super().forward(self._pixels(Z), W, b, out, scratch)
+    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
+        super().forward(self._pixels(Z), W, b, out, scratch, None, part, parts)
 
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
+    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
         if dZ is not None:
             dZ = self._pixels(dZ)
-        super().backward(dZ_out, self._pixels(Z), Z_out, W, dW, db, dZ, scratch)
+        super().gradients(dS, self._pixels(Z), W, dW, db, dZ, scratch)
 
     def _pixels(self, Z):
         return Z.reshape(len(Z), 1, 1, self.W_shape[0])
@@ -148,7 +183,7 @@ class _BoundMaxPool(BoundLayer):
         self.shape = geometry.shape[1:]
         self.out_shape = geometry.out_shape[1:]
 
-    def forward(self, Z, W, b, out, scratch, indices=None):
+    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
         pool.max_pool_forward(self.geometry, Z, indices is not None, out, indices)
 
     def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
@@ -162,7 +197,7 @@ class _BoundAvgPool(BoundLayer):
         self.shape = geometry.shape[1:]
         self.out_shape = geometry.out_shape[1:]
 
-    def forward(self, Z, W, b, out, scratch, indices=None):
+    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
         pool.avg_pool_forward(self.geometry, Z, out)
 
     def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
@@ -183,6 +218,8 @@ class Conv:
         Zeros around each image; "same": as many as give ``ceil(n / stride)`` rows and columns.
     groups : int
     activation : "relu" or None
+    algorithm : "auto", "im2col", "winograd" or None
+        See `conv2d`; None: what the network says.
     """
 
     kind: ClassVar[str] = "Conv"
@@ -193,10 +230,13 @@ class Conv:
     dilation: int | tuple[int, int] = 1
     groups: int = 1
     activation: str | None = "relu"
+    algorithm: str | None = None
 
     def bind(self, shape: Shape, function: str) -> BoundLayer:
         """This layer on images of ``shape``; ``function`` begins every error message."""
         _check_activation(function, self.activation)
+        if self.algorithm is not None:
+            as_algorithm(function, self.algorithm)
         pad = _padding(function, self.pad, shape, self.kernel, self.stride, self.dilation)
         geometry = WindowGeometry(
             function,
@@ -208,7 +248,7 @@ class Conv:
             self.groups,
             self.channels,
         )
-        return _BoundConv(geometry, self.activation == "relu")
+        return _BoundConv(geometry, self.activation == "relu", self.algorithm)
 
 
 @dataclass(frozen=True)

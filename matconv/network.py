@@ -14,16 +14,24 @@ import numpy as np
 
 from .descriptions import check_keys, layer_entry, layer_from, layer_text, shape_text
 from .engines.threads import ThreadEngine, shards
+from .kernels.algorithms import as_algorithm
 from .kernels.arrays import as_array
 from .kernels.geometry import as_size
 from .layers import BoundLayer, Layer
-from .workspace import Workspace
+from .workspace import Workspace, Workspaces
 
-# a shard is as many images as make about this many multiply-adds forward, and keep at most
-# this many numbers: enough work to pay for Python, little enough for the cache and for memory
-SHARD_MULTIPLY_ADDS = 1 << 27
-SHARD_NUMBERS = 1 << 21
-SHARD_MOST = 256
+# A shard has to pay for what each one costs whatever its size: Python, the transforms of the
+# filters, one addition of its gradient. So it has at least about this many multiply-adds, also
+# for each parameter, ...
+LEAST_MULTIPLY_ADDS = 1 << 25
+LEAST_PER_PARAMETER = 128
+# ... and at most as many images as keep this many numbers, or twice the parameters.
+MOST_NUMBERS = 1 << 21
+MOST_IMAGES = 256
+# few shards come in multiples of this, so that two or four threads have the same work
+EVEN = 4
+# a workspace of `forward` that is kept for its next call
+SPARE_BYTES = 1 << 24
 
 
 class Place(NamedTuple):
@@ -44,13 +52,18 @@ class Network:
     layers : sequence of Conv, Dense, MaxPool, AvgPool
     dtype : float64 or float32
         Of theta, of images and of everything computed.
+    algorithm : "auto", "im2col" or "winograd"
+        Of the convolutions that do not name their own; see `conv2d`. How to compute, not what:
+        a saved model does not hold it.
 
     Attributes
     ----------
     n : int
         Number of parameters: the length of theta.
-    layers, input_shape, dtype
+    layers, input_shape, dtype, algorithm
         As given.
+    shard_size : int
+        Images that are evaluated at once, at most.
     output_shape : tuple
         Of z^{L+1,i}: ``(units,)`` after a Dense layer, else (height, width, channels).
     n_outputs : int
@@ -74,11 +87,17 @@ class Network:
     """
 
     def __init__(
-        self, input_shape: Sequence[int], layers: Iterable[Layer], dtype: Any = np.float64
+        self,
+        input_shape: Sequence[int],
+        layers: Iterable[Layer],
+        dtype: Any = np.float64,
+        algorithm: str = "auto",
     ) -> None:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"Network: dtype must be float64 or float32, got {self.dtype}")
+        as_algorithm("Network", algorithm)
+        self.algorithm = algorithm
         self.input_shape = _image_shape(input_shape)
         self.layers = tuple(layers)
         if not self.layers:
@@ -96,14 +115,39 @@ class Network:
         out_shape = self._bound[-1].out_shape
         self.output_shape = out_shape[2:] if self.layers[-1].kind == "Dense" else out_shape
         self.n_outputs = _size(out_shape)
-        self.shard_size = self._shard_size()
+        self.least_shard, self.shard_size = self._shard_sizes()
+        for bound in self._bound:
+            bound.plan(self.shard_size, self.dtype, algorithm)
+        # small ones only: nobody expects a network to hold on to the memory of a large batch
+        self._spare = Workspaces(self._bound, self.dtype, SPARE_BYTES)
 
-    def _shard_size(self) -> int:
-        """Images of a shard: of the network alone, so that the bits are too."""
-        multiply_adds = sum(bound.multiply_adds for bound in self._bound)
+    def _shard_sizes(self) -> tuple[int, int]:
+        """Least and most images of a shard: of the network alone, so that the bits are too."""
+        multiply_adds = sum(bound.multiply_adds for bound in self._bound) + 1
         numbers = sum(_size(bound.out_shape) for bound in self._bound)
-        most = min(SHARD_MULTIPLY_ADDS // (multiply_adds + 1), SHARD_NUMBERS // numbers, SHARD_MOST)
-        return 1 << max(most, 1).bit_length() - 1
+        work = max(LEAST_MULTIPLY_ADDS, LEAST_PER_PARAMETER * self.n)
+        most = min(max(MOST_NUMBERS, 2 * self.n) // numbers, MOST_IMAGES)
+        most = 1 << max(most, 1).bit_length() - 1
+        return min(-(-work // multiply_adds), most), most
+
+    def shards(self, l: int) -> list[slice]:
+        """0, ..., l - 1 in near-equal slices: what is evaluated at once. The same for any threads.
+
+        As few as `shard_size` allows, but at least four where they still are worth it.
+        """
+        needed = -(-l // self.shard_size)
+        count = needed if needed > EVEN * EVEN else -(-needed // EVEN) * EVEN
+        affordable = l // self.least_shard
+        if affordable < count:
+            count = affordable - affordable % 2
+        return shards(l, max(count, needed))
+
+    def with_algorithm(self, algorithm: str) -> Network:
+        """The same network, computed by another algorithm; see `conv2d`.
+
+        A layer that names its own algorithm keeps it.
+        """
+        return Network(self.input_shape, self.layers, self.dtype, algorithm)
 
     # theta
 
@@ -220,6 +264,10 @@ class Network:
         """Buffers for shards of at most ``l`` images; `shard_size` when left out."""
         return Workspace(self._bound, self.dtype, self.shard_size if l is None else l)
 
+    def workspaces(self) -> Workspaces:
+        """A store of workspaces, for whoever evaluates shards again and again."""
+        return Workspaces(self._bound, self.dtype)
+
     def forward(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
         """z^{L+1}, the outputs of the last layer, for every image.
 
@@ -243,15 +291,15 @@ class Network:
         images = self.as_images(Z)
         l = len(images)
         result = np.empty((l, *self._bound[-1].out_shape), self.dtype)
-        spare: list[Workspace] = []
+        cut = self.shards(l)
 
         def evaluate(part: slice) -> None:
-            workspace = spare.pop() if spare else self.workspace(min(l, self.shard_size))
             shard = np.require(images[part], self.dtype, ["C", "A"])
-            result[part] = workspace.forward(parameters, shard, keep=False)
-            spare.append(workspace)
+            with self._spare.borrow(len(shard)) as workspace:
+                result[part] = workspace.forward(parameters, shard, False, inner)
 
-        engine.run(evaluate, shards(l, self.shard_size), lambda done: None)
+        inner = engine if len(cut) == 1 else None
+        engine.run(evaluate, cut, lambda done: None)
         return result.reshape(l, *self.output_shape)
 
     def predict(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:

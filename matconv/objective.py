@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .engines.threads import ThreadEngine, shards
+from .engines.threads import ThreadEngine
 from .losses import Loss, get_loss
 from .network import Network
-from .workspace import Workspace
 
 
 class Objective:
@@ -33,9 +32,13 @@ class Objective:
         Regularisation; ``inf`` (none) when left out.
     n_threads : int, optional
         All cores when left out.
+    algorithm : "auto", "im2col" or "winograd", optional
+        See `conv2d`; the network's own when left out.
 
     Attributes
     ----------
+    net : Network
+        As given, or the same by the algorithm.
     l : int
         Number of images.
 
@@ -65,8 +68,9 @@ class Objective:
         loss: str | Loss = "squared",
         C: float = np.inf,
         n_threads: int | None = None,
+        algorithm: str | None = None,
     ) -> None:
-        self.net = net
+        self.net = net if algorithm is None else net.with_algorithm(algorithm)
         self.loss = get_loss(loss)
         self.C = _regularisation(C)
         self.engine = ThreadEngine(n_threads)
@@ -76,8 +80,8 @@ class Objective:
         self.Y = self.loss.targets(Y, len(self.Z), net.n_outputs, net.dtype)
         self._indices: np.ndarray | None = None
         self.l = len(self.Z)
-        # buffers that no thread is using; list.append and list.pop are atomic
-        self._workspaces: list[Workspace] = []
+        self._workspaces = self.net.workspaces()
+        # gradients of shards that are summed; list.append and list.pop are atomic
         self._gradients: list[np.ndarray] = []
 
     def __call__(self, theta: Any) -> float:
@@ -137,15 +141,14 @@ class Objective:
         total = _Sum()
 
         def evaluate(part: slice) -> float:
-            workspace = self._workspace()
             Z, y = self._shard(part)
-            z = workspace.forward(parameters, Z, keep=False).reshape(len(Z), -1)
-            with np.errstate(all="ignore"):
-                value = self.loss.value(z, y)
-            self._workspaces.append(workspace)
-            return value
+            with self._workspaces.borrow(len(Z)) as workspace:
+                z = workspace.forward(parameters, Z, False, inner).reshape(len(Z), -1)
+                with np.errstate(all="ignore"):
+                    return self.loss.value(z, y)
 
-        self.engine.run(evaluate, shards(self.l, self.net.shard_size), total.add)
+        cut, inner = self._cut()
+        self.engine.run(evaluate, cut, total.add)
         return total.value / self.l + self._penalty(theta)
 
     def gradient(self, theta: Any) -> np.ndarray:
@@ -174,14 +177,13 @@ class Objective:
         gradient = np.zeros(self.net.n, self.net.dtype)
 
         def evaluate(part: slice) -> tuple[float, np.ndarray]:
-            workspace = self._workspace()
             Z, y = self._shard(part)
-            z = workspace.forward(parameters, Z, keep=True).reshape(len(Z), -1)
-            with np.errstate(all="ignore"):
-                value, dz = self.loss.value_and_gradient(z, y)
             dtheta = self._gradients.pop() if self._gradients else np.empty_like(gradient)
-            workspace.backward(parameters, Z, dz, self.net._views(dtheta))
-            self._workspaces.append(workspace)
+            with self._workspaces.borrow(len(Z)) as workspace:
+                z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
+                with np.errstate(all="ignore"):
+                    value, dz = self.loss.value_and_gradient(z, y)
+                workspace.backward(parameters, Z, dz, self.net._views(dtheta), inner)
             return value, dtheta
 
         def consume(result: tuple[float, np.ndarray]) -> None:
@@ -191,7 +193,8 @@ class Objective:
                 np.add(gradient, dtheta, out=gradient)
             self._gradients.append(dtheta)
 
-        self.engine.run(evaluate, shards(self.l, self.net.shard_size), consume)
+        cut, inner = self._cut()
+        self.engine.run(evaluate, cut, consume)
         with np.errstate(all="ignore"):
             gradient /= self.l
             if self.C != np.inf:
@@ -204,12 +207,13 @@ class Objective:
         result = np.empty((self.l, self.net.n_outputs), self.net.dtype)
 
         def evaluate(part: slice) -> None:
-            workspace = self._workspace()
             Z, _ = self._shard(part)
-            result[part] = workspace.forward(parameters, Z, keep=False).reshape(len(Z), -1)
-            self._workspaces.append(workspace)
+            with self._workspaces.borrow(len(Z)) as workspace:
+                z = workspace.forward(parameters, Z, False, inner)
+                result[part] = z.reshape(len(Z), -1)
 
-        self.engine.run(evaluate, shards(self.l, self.net.shard_size), lambda done: None)
+        cut, inner = self._cut()
+        self.engine.run(evaluate, cut, lambda done: None)
         return result
 
     def _penalty(self, theta: np.ndarray) -> float:
@@ -220,11 +224,10 @@ class Objective:
         with np.errstate(all="ignore"):
             return float(np.sum(wide * wide)) / (2 * self.C)
 
-    def _workspace(self) -> Workspace:
-        try:
-            return self._workspaces.pop()
-        except IndexError:
-            return self.net.workspace()
+    def _cut(self) -> tuple[list[slice], ThreadEngine | None]:
+        """The shards; and the engine for use inside of one, if it is the only one."""
+        cut = self.net.shards(self.l)
+        return cut, self.engine if len(cut) == 1 else None
 
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Z and y of a shard, Z as the kernels read it."""

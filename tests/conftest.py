@@ -1,9 +1,35 @@
-"""A folder to run commands in; counts of bad input by its number in the catalogue."""
+"""A folder to run commands in; counts of bad input by its number in the catalogue.
 
+``pytest --algorithm winograd`` runs everything by that algorithm instead of the automatic choice,
+except where a test names one: integers come out exact, and a NaN stays in place, by im2col only.
+"""
+
+import numpy as np
 import pytest
 from cli_runs import SMALL, write_small
 
+import matconv
 from matconv.cli import main
+
+
+def pytest_addoption(parser):
+    parser.addoption("--algorithm", choices=("im2col", "winograd"), help="for all convolutions")
+
+
+def pytest_configure(config):
+    algorithm = config.getoption("--algorithm")
+    if algorithm is None:
+        return
+
+    def by(function):
+        def call(*arguments, **options):
+            return function(*arguments, **{"algorithm": algorithm, **options})
+
+        call.__doc__ = function.__doc__
+        return call
+
+    matconv.conv2d, matconv.conv2d_backward = by(matconv.conv2d), by(matconv.conv2d_backward)
+    matconv.Network.__init__.__defaults__ = (np.float64, algorithm)
 
 
 @pytest.fixture

@@ -64,17 +64,20 @@ def guarded_layer(case, arrays, guard):
     window = geometry.WindowGeometry(
         "conv2d", case.shape, groups=case.groups, channels=case.d_out, **case.window
     )
-    scratch = guard.empty((conv.scratch_size(window, False),), dtype)
-    S = guard.empty(dS.shape, dtype)
-    expected = matconv.conv2d(*arrays[:3], relu=True, **case.convolution)
-    check(conv.forward(window, Z, W, b, True, S, scratch), S, expected)
+    for algorithm in ("im2col", "winograd"):
+        options = {**case.convolution, "algorithm": algorithm}
+        plan = conv.ConvPlan(window, dtype, algorithm)
+        scratch = guard.empty((plan.scratch_size(False),), dtype)
+        S = guard.empty(dS.shape, dtype)
+        expected = matconv.conv2d(*arrays[:3], relu=True, **options)
+        check(conv.forward(plan, Z, W, b, True, S, scratch), S, expected)
 
-    scratch = guard.empty((conv.scratch_size(window, True),), dtype)
-    outs = [guard.empty(array.shape, dtype) for array in (Z, W, b)]
-    expected = matconv.conv2d_backward(arrays[3], *arrays[:2], **case.convolution)
-    actual = conv.backward(window, dS, Z, W, True, True, True, *outs, scratch)
-    for one, out, exact in zip(actual, outs, expected, strict=True):
-        check(one, out, exact)
+        scratch = guard.empty((plan.scratch_size(True),), dtype)
+        outs = [guard.empty(array.shape, dtype) for array in (Z, W, b)]
+        expected = matconv.conv2d_backward(arrays[3], *arrays[:2], **options)
+        actual = conv.backward(plan, dS, Z, W, True, True, True, *outs, scratch)
+        for one, out, exact in zip(actual, outs, expected, strict=True):
+            check(one, out, exact)
 
     out = guard.empty(dS.shape, dtype)
     check(matconv.bias_relu(dS, b, out=out), out, matconv.bias_relu(arrays[3], arrays[2]))

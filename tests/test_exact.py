@@ -7,6 +7,7 @@ at most 70 % zeros.
 
 from collections import Counter
 
+import by_im2col
 import geometries
 import numpy as np
 import pytest
@@ -100,8 +101,8 @@ def results(case, dtype, given):
         ("conv2d with bias and ReLU", b, True),
     ):
         S = poisoned(dS.shape, dtype)
-        yield check, matconv.conv2d(Z, W, bias, relu=relu, out=S, **case.convolution)
-    yield from zip(("dZ", "dW", "db"), matconv.conv2d_backward(dS, Z, W, **case.convolution))
+        yield check, by_im2col.conv2d(Z, W, bias, relu=relu, out=S, **case.convolution)
+    yield from zip(("dZ", "dW", "db"), by_im2col.conv2d_backward(dS, Z, W, **case.convolution))
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +170,10 @@ def test_gradients_left_out_do_not_change_the_others(dtype):
     for case in geometries.cases(40, seed=3):
         given, _ = truths(case, random)
         dS, Z, W = (given[name].astype(dtype) for name in ("dS", "Z", "W"))
-        whole = matconv.conv2d_backward(dS, Z, W, **case.convolution)
+        whole = by_im2col.conv2d_backward(dS, Z, W, **case.convolution)
         for left_out in range(3):
             flags = {f"need_{name}": k != left_out for k, name in enumerate(("dZ", "dW", "db"))}
-            part = matconv.conv2d_backward(dS, Z, W, **case.convolution, **flags)
+            part = by_im2col.conv2d_backward(dS, Z, W, **case.convolution, **flags)
             for k in range(3):
                 if k == left_out:
                     assert part[k] is None

@@ -2,6 +2,7 @@
 overflow and denormal numbers. The numbers are those of the catalogue.
 """
 
+import by_im2col
 import numpy as np
 import pytest
 import reference
@@ -52,8 +53,8 @@ def test_pixels_that_no_window_covers_get_gradient_zero(stride, dtype):
     for *_, y, x in reference.taps((9, 8), (2, 2), stride):
         covered[y, x] = True
     assert not covered.all()
-    S = matconv.conv2d(Z, W, stride=stride)
-    dZ, _, _ = matconv.conv2d_backward(np.ones_like(S), Z, W, stride=stride)
+    S = by_im2col.conv2d(Z, W, stride=stride)
+    dZ, _, _ = by_im2col.conv2d_backward(np.ones_like(S), Z, W, stride=stride)
     back = matconv.col2im(np.ones_like(matconv.im2col(Z, 2, stride)), Z.shape, 2, stride)
     pooled = matconv.avg_pool2d(Z, 2, stride)
     pool = matconv.avg_pool2d_backward(np.ones_like(pooled), Z.shape, 2, stride)
@@ -71,7 +72,7 @@ def test_outputs_in_the_padding_are_the_bias(pad, relu, dtype):
     Z = random.integers(1, 9, (2, 4, 4, 3)).astype(dtype)
     W = random.integers(1, 9, (3, 3, 2, 5)).astype(dtype)
     b = np.array([-2, -1, 0, 1, 2], dtype)
-    S = matconv.conv2d(Z, W, b, pad=pad, relu=relu)
+    S = by_im2col.conv2d(Z, W, b, pad=pad, relu=relu)
     seen = np.zeros(S.shape[1:3], bool)
     for q_out, p_out, *_ in reference.taps((4, 4), (3, 2), 1, pad):
         seen[q_out, p_out] = True
@@ -108,7 +109,7 @@ def test_a_nan_shows_up_where_its_field_is_and_nowhere_else(d_out, dtype):
         group = slice(0, d_out // 2) if j < 2 else slice(d_out // 2, d_out)
         expected[1, :, :, group] = seen[:, :, y, x, np.newaxis]
         for relu in (False, True):
-            S = matconv.conv2d(Z, W, np.ones(d_out, dtype), relu=relu, **LAYER)
+            S = by_im2col.conv2d(Z, W, np.ones(d_out, dtype), relu=relu, **LAYER)
             assert np.array_equal(np.isnan(S), expected)
         phi = matconv.im2col(Z, (3, 2), **window)
         assert np.isnan(phi).sum() == seen[:, :, y, x].sum()
@@ -123,7 +124,7 @@ def test_a_nan_in_the_gradient_shows_up_where_it_belongs(dtype):
     for q_out, p_out, f in np.ndindex(3, 5, 6):
         dS = np.ones((2, 3, 5, 6), dtype)
         dS[0, q_out, p_out, f] = np.nan
-        dZ, dW, db = matconv.conv2d_backward(dS, Z, W, **LAYER)
+        dZ, dW, db = by_im2col.conv2d_backward(dS, Z, W, **LAYER)
         expected = np.zeros(Z.shape, bool)
         channels = slice(0, 2) if f < 3 else slice(2, 4)
         expected[0, :, :, channels] = seen[q_out, p_out, :, :, np.newaxis]
@@ -152,19 +153,19 @@ def test_ieee_results_without_a_warning(dtype):
     """Inf times the zeros of the padding, overflow to Inf, denormals kept, signs of Inf."""
     Z = np.ones((1, 2, 2, 1), dtype)
     W = np.full((1, 2, 2, 1), np.inf, dtype)
-    S = matconv.conv2d(Z, W, pad=1)
+    S = by_im2col.conv2d(Z, W, pad=1)
     assert S[0, 1, 1, 0] == np.inf
     assert np.isnan(S).sum() == 8  # 0 * Inf everywhere at the border
     W = np.ones((1, 1, 1, 1), dtype)
     large = np.finfo(dtype).max
     for value in (large, -large, np.inf, -np.inf):
-        S = matconv.conv2d(np.full((1, 1, 1, 1), value, dtype), 2 * W)
+        S = by_im2col.conv2d(np.full((1, 1, 1, 1), value, dtype), 2 * W)
         assert S.item() == np.copysign(np.inf, value)
         out = matconv.bias_relu(np.full((1, 1), value, dtype), np.full(1, value, dtype))
         assert out.item() == (np.inf if value > 0 else 0)
     tiny = np.finfo(dtype).smallest_subnormal
     Z = np.full((1, 2, 2, 1), tiny, dtype)
-    assert_same(matconv.conv2d(Z, 3 * W), np.full(Z.shape, tiny * 3, dtype))
+    assert_same(by_im2col.conv2d(Z, 3 * W), np.full(Z.shape, tiny * 3, dtype))
     assert_same(matconv.bias_relu(Z, np.full(1, tiny, dtype)), np.full(Z.shape, 2 * tiny, dtype))
     assert_same(matconv.col2im(matconv.im2col(Z, 1), Z.shape, 1), Z)
     assert matconv.max_pool2d(Z, 2).item() == tiny

@@ -58,8 +58,9 @@ if platform.libc_ver()[0] == "glibc":
         assert len(digests) == 1 and len(digests.pop()) == 64
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
+def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype, algorithm):
     """Scratch and outputs full of NaN, then of the bytes 0xA5, then of zeros."""
     random = np.random.default_rng(0)
     for case in geometries.cases(60, seed=22):
@@ -69,6 +70,7 @@ def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
         window = geometry.WindowGeometry(
             "conv2d", case.shape, groups=case.groups, channels=case.d_out, **case.window
         )
+        plan = conv.ConvPlan(window, dtype, algorithm)
         found = []
         for poison in (0xFF, 0xA5, 0):
 
@@ -77,11 +79,11 @@ def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
                 array.view(np.uint8).fill(poison)
                 return array
 
-            scratch = filled((conv.scratch_size(window, True),))
-            S = conv.forward(window, Z, W, None, True, filled(dS.shape), scratch)
+            scratch = filled((max(map(plan.scratch_size, (False, True))),))
+            S = conv.forward(plan, Z, W, None, True, filled(dS.shape), scratch)
             outs = [filled(shape) for shape in (Z.shape, W.shape, (case.d_out,))]
             scratch.view(np.uint8).fill(poison)
-            found.append([S, *conv.backward(window, dS, Z, W, True, True, True, *outs, scratch)])
+            found.append([S, *conv.backward(plan, dS, Z, W, True, True, True, *outs, scratch)])
         for other in found[1:]:
             for one, two in zip(found[0], other, strict=True):
                 assert_same_bytes(one, two, str(case))

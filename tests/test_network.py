@@ -107,7 +107,8 @@ def test_init_is_he_and_seeded():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("l", [0, 1, 5])
 def test_forward_is_exact_on_integers(dtype, l):
-    net = Network((9, 8, 2), [layer for layer in MIXED if layer.kind != "AvgPool"], dtype)
+    layers = [layer for layer in MIXED if layer.kind != "AvgPool"]
+    net = Network((9, 8, 2), layers, dtype, algorithm="im2col")
     random = np.random.default_rng(l)
     theta = random.integers(-2, 3, net.n).astype(dtype)
     Z = random.integers(-4, 5, (l, *net.input_shape)).astype(dtype)

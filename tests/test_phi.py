@@ -1,5 +1,6 @@
 """The equations of the notes, one by one, evaluated with plain loops; equality is demanded."""
 
+import by_im2col
 import geometries
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_equations_1_to_4_are_conv2d():
         if case.groups > 1:
             continue
         Z, W, b = images(case), integers(case.filter_shape, 1), integers(case.d_out, 2)
-        out = matconv.conv2d(Z, W, b, relu=True, **case.convolution)
+        out = by_im2col.conv2d(Z, W, b, relu=True, **case.convolution)
         for i in range(len(Z)):
             S = notes.pre_activation(notes.filter_matrix(W), notes.phi(Z[i], **case.window), b)
             assert_same(notes.image_matrix(out[i]), notes.activation(S), str(case))

@@ -1,5 +1,6 @@
 """Relations that hold exactly on integers: adjoints, and one geometry told through another."""
 
+import by_im2col
 import geometries
 import numpy as np
 import pytest
@@ -69,8 +70,8 @@ def test_im2col_and_col2im_are_adjoint(layer):
 @given(layers())
 def test_conv2d_and_its_gradients_are_adjoint(layer):
     Z, W, _, dS, options = layer
-    dZ, dW, db = matconv.conv2d_backward(dS, Z, W, **options)
-    conv = inner(matconv.conv2d(Z, W, **options), dS)
+    dZ, dW, db = by_im2col.conv2d_backward(dS, Z, W, **options)
+    conv = inner(by_im2col.conv2d(Z, W, **options), dS)
     assert conv == inner(Z, dZ) == inner(W, dW)
     assert_same(db, dS.sum(axis=(0, 1, 2)))
 
@@ -80,7 +81,7 @@ def test_conv2d_and_its_gradients_are_adjoint(layer):
 def test_conv2d_is_w_times_phi(layer):
     Z, W, b, _, options = layer
     phi = matconv.im2col(Z, **window_of(W, options))
-    S = matconv.conv2d(Z, W, b, **options)
+    S = by_im2col.conv2d(Z, W, b, **options)
     product = np.matmul(phi, W.reshape(-1, W.shape[3])) + b
     assert_same(S.reshape(product.shape), product)
 
@@ -89,9 +90,9 @@ def test_conv2d_is_w_times_phi(layer):
 @given(layers())
 def test_stride_is_a_subsample_of_stride_one(layer):
     Z, W, b, _, options = layer
-    dense = matconv.conv2d(Z, W, b, **{**options, "stride": 1})
+    dense = by_im2col.conv2d(Z, W, b, **{**options, "stride": 1})
     down, right = options["stride"]
-    assert_same(matconv.conv2d(Z, W, b, **options), dense[:, ::down, ::right])
+    assert_same(by_im2col.conv2d(Z, W, b, **options), dense[:, ::down, ::right])
 
 
 @settings(deadline=None)
@@ -101,9 +102,9 @@ def test_pad_is_an_image_extended_by_zeros(layer):
     (top, bottom), (left, right) = options["pad"]
     wide = np.pad(Z, ((0, 0), (top, bottom), (left, right), (0, 0)))
     bare = {**options, "pad": 0}
-    assert_same(matconv.conv2d(Z, W, b, **options), matconv.conv2d(wide, W, b, **bare))
-    dZ, dW, db = matconv.conv2d_backward(dS, Z, W, **options)
-    wide_dZ, wide_dW, wide_db = matconv.conv2d_backward(dS, wide, W, **bare)
+    assert_same(by_im2col.conv2d(Z, W, b, **options), matconv.conv2d(wide, W, b, **bare))
+    dZ, dW, db = by_im2col.conv2d_backward(dS, Z, W, **options)
+    wide_dZ, wide_dW, wide_db = by_im2col.conv2d_backward(dS, wide, W, **bare)
     _, height, width, _ = Z.shape
     assert_same(dZ, wide_dZ[:, top : top + height, left : left + width])
     assert_same(dW, wide_dW)
@@ -120,8 +121,8 @@ def test_dilation_is_a_filter_with_zeros_between(layer):
     holes = np.zeros(spread, W.dtype)
     holes[:, ::down, ::right] = W
     assert_same(
-        matconv.conv2d(Z, W, b, **options),
-        matconv.conv2d(Z, holes, b, **{**options, "dilation": 1}),
+        by_im2col.conv2d(Z, W, b, **options),
+        by_im2col.conv2d(Z, holes, b, **{**options, "dilation": 1}),
     )
 
 
@@ -135,9 +136,9 @@ def test_groups_are_a_block_diagonal_filter(layer):
     for channels, filters in parts:
         blocks[channels, ..., filters] = W[..., filters]
     whole = {**options, "groups": 1}
-    assert_same(matconv.conv2d(Z, W, b, **options), matconv.conv2d(Z, blocks, b, **whole))
-    dZ, dW, _ = matconv.conv2d_backward(dS, Z, W, **options)
-    block_dZ, block_dW, _ = matconv.conv2d_backward(dS, Z, blocks, **whole)
+    assert_same(by_im2col.conv2d(Z, W, b, **options), matconv.conv2d(Z, blocks, b, **whole))
+    dZ, dW, _ = by_im2col.conv2d_backward(dS, Z, W, **options)
+    block_dZ, block_dW, _ = by_im2col.conv2d_backward(dS, Z, blocks, **whole)
     assert_same(dZ, block_dZ)
     for channels, filters in parts:
         assert_same(dW[..., filters], block_dW[channels, ..., filters])
@@ -150,8 +151,8 @@ def test_one_by_one_is_a_matrix_product(shape, d_out, seed, dtype):
     Z = geometries.integers(random, shape, dtype)
     W = geometries.integers(random, (shape[3], 1, 1, d_out), dtype)
     dS = geometries.integers(random, (*shape[:3], d_out), dtype)
-    assert_same(matconv.conv2d(Z, W), Z @ W[:, 0, 0, :])
-    dZ, dW, _ = matconv.conv2d_backward(dS, Z, W)
+    assert_same(by_im2col.conv2d(Z, W), Z @ W[:, 0, 0, :])
+    dZ, dW, _ = by_im2col.conv2d_backward(dS, Z, W)
     assert_same(dZ, dS @ W[:, 0, 0, :].T)
     assert_same(dW[:, 0, 0, :], Z.reshape(-1, shape[3]).T @ dS.reshape(-1, d_out))
 
@@ -168,11 +169,11 @@ def test_dense_is_a_convolution_with_a_filter_of_the_whole_image(shape, units, s
     flat = W.reshape(-1, units)
     filters = np.ascontiguousarray(W.transpose(2, 0, 1, 3))
     for relu in (False, True):
-        S = matconv.conv2d(Z, filters, bias, relu=relu)
+        S = by_im2col.conv2d(Z, filters, bias, relu=relu)
         assert_same(matconv.dense(Z, flat, bias, relu=relu), S.reshape(l, units))
     dS = geometries.integers(random, (l, units), dtype)
     dZ, dW, db = matconv.dense_backward(dS, Z, flat)
-    conv_dZ, conv_dW, conv_db = matconv.conv2d_backward(dS.reshape(l, 1, 1, units), Z, filters)
+    conv_dZ, conv_dW, conv_db = by_im2col.conv2d_backward(dS.reshape(l, 1, 1, units), Z, filters)
     assert_same(dZ, conv_dZ)
     assert_same(dW.reshape(W.shape), conv_dW.transpose(1, 2, 0, 3))
     assert_same(db, conv_db)
@@ -183,15 +184,15 @@ def test_dense_is_a_convolution_with_a_filter_of_the_whole_image(shape, units, s
 def test_images_do_not_meet(layer):
     """A batch gives for every image the bits that the image alone gives, in any order."""
     Z, W, b, dS, options = layer
-    S = matconv.conv2d(Z, W, b, **options)
-    dZ, dW, db = matconv.conv2d_backward(dS, Z, W, **options)
-    backwards = matconv.conv2d(np.ascontiguousarray(Z[::-1]), W, b, **options)
+    S = by_im2col.conv2d(Z, W, b, **options)
+    dZ, dW, db = by_im2col.conv2d_backward(dS, Z, W, **options)
+    backwards = by_im2col.conv2d(np.ascontiguousarray(Z[::-1]), W, b, **options)
     assert_same(backwards[::-1], S)
     sum_dW, sum_db = np.zeros_like(dW), np.zeros_like(db)
     for i in range(len(Z)):
         one = slice(i, i + 1)
-        assert_same(matconv.conv2d(Z[one], W, b, **options), S[one])
-        one_dZ, one_dW, one_db = matconv.conv2d_backward(dS[one], Z[one], W, **options)
+        assert_same(by_im2col.conv2d(Z[one], W, b, **options), S[one])
+        one_dZ, one_dW, one_db = by_im2col.conv2d_backward(dS[one], Z[one], W, **options)
         assert_same(one_dZ, dZ[one])
         sum_dW += one_dW
         sum_db += one_db
@@ -222,15 +223,15 @@ def test_tile_borders_leave_no_trace(shape, kernel, d_out, options, dtype):
     Z = geometries.integers(random, shape, dtype)
     W = geometries.integers(random, (shape[3] // options.get("groups", 1), *kernel, d_out), dtype)
     b = geometries.integers(random, d_out, dtype)
-    S = matconv.conv2d(Z, W, b, **options)
+    S = by_im2col.conv2d(Z, W, b, **options)
     # smaller data: the sums over a large batch must stay below 2**24
     dS = random.integers(-1, 2, S.shape).astype(dtype)
-    whole = matconv.conv2d_backward(dS, Z, W, **options)
+    whole = by_im2col.conv2d_backward(dS, Z, W, **options)
     parts, sums = [], [np.zeros_like(W, np.int64), np.zeros_like(b, np.int64)]
     for start in range(0, len(Z), 3):
         part = slice(start, start + 3)
-        assert_same(matconv.conv2d(Z[part], W, b, **options), S[part])
-        dZ, dW, db = matconv.conv2d_backward(dS[part], Z[part], W, **options)
+        assert_same(by_im2col.conv2d(Z[part], W, b, **options), S[part])
+        dZ, dW, db = by_im2col.conv2d_backward(dS[part], Z[part], W, **options)
         parts.append(dZ)
         sums = [sums[0] + dW.astype(np.int64), sums[1] + db.astype(np.int64)]
     assert_same(np.concatenate(parts), whole[0])
@@ -281,11 +282,11 @@ def test_fused_equals_unfused_for_any_length_and_alignment(dtype):
 def test_relu_inside_conv2d_gives_the_bits_of_relu_after_it(layer):
     Z, W, b, _, options = layer
     Z, W, b = (array / array.dtype.type(7) for array in (Z, W, b))  # any numbers, not integers
-    S = matconv.conv2d(Z, W, **options)
-    assert_same_bytes(matconv.conv2d(Z, W, b, **options), S + b)
-    fused = matconv.conv2d(Z, W, b, relu=True, **options)
+    S = by_im2col.conv2d(Z, W, **options)
+    assert_same_bytes(by_im2col.conv2d(Z, W, b, **options), S + b)
+    fused = by_im2col.conv2d(Z, W, b, relu=True, **options)
     assert_same_bytes(fused, matconv.bias_relu(S, b))
-    without = matconv.conv2d(Z, W, relu=True, **options)
+    without = by_im2col.conv2d(Z, W, relu=True, **options)
     assert_same_bytes(without, matconv.bias_relu(S, np.zeros_like(b)))
 
 
@@ -305,9 +306,9 @@ def test_the_same_call_gives_the_same_bits(dtype):
     for case in GRID[::6]:
         Z = random.standard_normal(case.shape).astype(dtype)
         W = random.standard_normal(case.filter_shape).astype(dtype)
-        S = matconv.conv2d(Z, W, **case.convolution)
-        assert_same_bytes(matconv.conv2d(Z.copy(), W.copy(), **case.convolution), S)
-        first = matconv.conv2d_backward(S, Z, W, **case.convolution)
-        second = matconv.conv2d_backward(S.copy(), Z.copy(), W.copy(), **case.convolution)
+        S = by_im2col.conv2d(Z, W, **case.convolution)
+        assert_same_bytes(by_im2col.conv2d(Z.copy(), W.copy(), **case.convolution), S)
+        first = by_im2col.conv2d_backward(S, Z, W, **case.convolution)
+        second = by_im2col.conv2d_backward(S.copy(), Z.copy(), W.copy(), **case.convolution)
         for one, other in zip(first, second):
             assert_same_bytes(one, other)

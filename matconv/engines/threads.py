@@ -101,14 +101,13 @@ class ThreadEngine:
         return self._pool
 
 
-def shards(l: int, size: int) -> list[slice]:
-    """0, ..., l - 1 cut into as few near-equal slices of at most ``size`` as there can be.
+def shards(l: int, count: int) -> list[slice]:
+    """0, ..., l - 1 cut into ``count`` near-equal slices.
 
     Examples
     --------
     >>> from matconv.engines.threads import shards
-    >>> shards(10, 4)
+    >>> shards(10, 3)
     [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
     """
-    count = -(-l // size)
     return [slice(k * l // count, (k + 1) * l // count) for k in range(count)]

@@ -25,3 +25,45 @@ cdef inline void gemm(
     else:
         sgemm(&op_A, &op_B, &m_, &n_, &k_, &alpha, <float *> A, &ld_A_, <float *> B, &ld_B_,
               &beta, C, &ld_C_)
+
+
+# Up to about BLOCK_ROWS x BLOCK_COLUMNS x BLOCK_INNER multiply-adds OpenBLAS takes the operands as
+# they lie, which for matrices in cache beats copying them into its own order first.
+cdef enum:
+    BLOCK_ROWS = 64
+    BLOCK_COLUMNS = 48
+    BLOCK_INNER = 128
+
+
+# The length of the next block: near-equal blocks of at most `most`, whole cache lines of doubles.
+cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
+    cdef Py_ssize_t count = (n + most - 1) // most
+    return min(n, ((n + count - 1) // count + 7) // 8 * 8)
+
+
+# C(m, n) = A(m, k) op(B)(k, n), or += when add, in blocks that each are one `gemm`.
+# Arguments as for gemm; op by 'N' or 'T'.
+cdef inline void product(
+    char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
+    bint add, real *C, Py_ssize_t ld_C,
+) noexcept nogil:
+    cdef Py_ssize_t m_ = block_length(m, BLOCK_ROWS)
+    cdef Py_ssize_t n_ = block_length(n, BLOCK_COLUMNS)
+    cdef Py_ssize_t k_ = block_length(k, BLOCK_INNER)
+    cdef Py_ssize_t i, j, p
+    j = 0
+    while j < n:
+        i = 0
+        while i < m:
+            p = 0
+            while p < k:
+                gemm(
+                    c'N', op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
+                    A + p * ld_A + i, ld_A,
+                    B + (p + j * ld_B if op_B == c'N' else j + p * ld_B), ld_B,
+                    1 if add or p > 0 else 0, C + j * ld_C + i, ld_C,
+                )
+                p += k_
+            i += m_
+        j += n_

@@ -1,23 +1,38 @@
 from typing import Any, SupportsIndex, TypeAlias
 
-from numpy.typing import ArrayLike, NDArray
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .geometry import WindowGeometry, _Padding, _Pair
 
 _Gradients: TypeAlias = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
 
-def scratch_size(geometry: WindowGeometry, backward: bool) -> int: ...
+class ConvPlan:
+    geometry: WindowGeometry
+    dtype: np.dtype[Any]
+    def __init__(
+        self, geometry: WindowGeometry, dtype: DTypeLike, algorithm: str = "auto"
+    ) -> None: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def tile(self) -> tuple[int, int] | None: ...
+    def scratch_size(self, backward: bool) -> int: ...
+    def parts(self) -> int: ...
+
 def forward(
-    geometry: WindowGeometry,
+    plan: ConvPlan,
     Z: ArrayLike,
     W: ArrayLike,
     b: ArrayLike | None = None,
     relu: bool = False,
     out: NDArray[Any] | None = None,
     scratch: NDArray[Any] | None = None,
+    part: SupportsIndex = 0,
+    parts: SupportsIndex = 1,
 ) -> NDArray[Any]: ...
 def backward(
-    geometry: WindowGeometry,
+    plan: ConvPlan,
     dS: ArrayLike,
     Z: ArrayLike,
     W: ArrayLike,
@@ -39,6 +54,7 @@ def conv2d(
     groups: SupportsIndex = 1,
     relu: bool = False,
     out: NDArray[Any] | None = None,
+    algorithm: str = "auto",
 ) -> NDArray[Any]: ...
 def conv2d_backward(
     dS: ArrayLike,
@@ -51,4 +67,5 @@ def conv2d_backward(
     need_dZ: bool = True,
     need_dW: bool = True,
     need_db: bool = True,
+    algorithm: str = "auto",
 ) -> _Gradients: ...

@@ -1,264 +1,235 @@
-"""Convolution as matrix products, a tile of phi at a time.
+"""Convolution from Python: `conv2d`, its gradients, and the plan that says how they are computed.
 
-    Z (l, b, a, d)  --gather-->  phi tile (K, n)  --dgemm with W (d_out, K)-->  S tile (d_out, n)
-                                 stays in cache                                + b, ReLU in place
-
-A tile is n output positions, counted through all images, so that small images share one. Every
-matrix is column-major, so a tile of S is a piece of the output array itself.
+A `ConvPlan` is a geometry, a dtype and the choice between the two paths: `conv_im2col`, products
+with tiles of phi, and `winograd`, products of transformed tiles.
 """
 
 from libc.string cimport memset
 
+import numpy as np
+
 cimport numpy as cnp
 
+from .algorithms cimport Algorithm, choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape
-from .bias_relu cimport add_rows, bias_relu_rows
-from .blas cimport gemm
-from .geometry cimport Geometry, WindowGeometry, mul_overflows
-from .status cimport OK, OVERFLOW
-from .tile cimport (
-    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, unpermute_filters,
-)
+from .bias_relu cimport add_rows
+from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
+from .geometry cimport Geometry, WindowGeometry
+from .status cimport OK
 from .types cimport real
+from .winograd cimport (
+    Winograd, winograd_backward, winograd_blocks, winograd_forward, winograd_plan,
+    winograd_scratch,
+)
+
+from .algorithms import as_algorithm
 
 cnp.import_array()
 
-cdef enum:
-    # numbers of a phi tile: it shares the level-2 cache with what dgemm packs
-    TILE_NUMBERS = 1 << 17
-    TILE_MOST = 512
-    # with fewer columns dgemm loses more than the cache gives; the backward pass wants more of
-    # them, since each tile reads and writes the whole dW
-    TILE_LEAST_FORWARD = 192
-    TILE_LEAST_BACKWARD = 256
 
+cdef class ConvPlan:
+    """How one convolution is computed.
 
-cdef inline bint is_direct(const Geometry *g) noexcept nogil:
-    # a 1x1 filter on every pixel: phi(Z) is Z, nothing to gather
-    return (
-        g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
-        and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
-    )
+    Parameters
+    ----------
+    geometry : WindowGeometry
+        Its number of images is what the choice is made for; a call may have any other.
+    dtype : float64 or float32
+    algorithm : "auto", "im2col" or "winograd"
+        See `conv2d`.
 
+    Attributes
+    ----------
+    geometry, dtype
+        As given.
+    algorithm : "im2col" or "winograd"
+        What was chosen.
+    tile : (height, width) or None
+        Outputs of a tile of Winograd's path.
 
-cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
-    cdef Py_ssize_t n = TILE_NUMBERS // g.K // 16 * 16
-    cdef Py_ssize_t least = TILE_LEAST_BACKWARD if backward else TILE_LEAST_FORWARD
-    return min(max(n, least), <Py_ssize_t> TILE_MOST)
+    Examples
+    --------
+    >>> from matconv.kernels.conv import ConvPlan
+    >>> from matconv.kernels.geometry import WindowGeometry
+    >>> plan = ConvPlan(WindowGeometry("conv2d", (8, 56, 56, 64), 3, pad=1, channels=64), float)
+    >>> plan.algorithm, plan.tile
+    ('winograd', (8, 8))
+    """
 
+    def __init__(self, WindowGeometry geometry, dtype, str algorithm="auto"):
+        cdef Algorithm wanted = as_algorithm(geometry.function, algorithm)
+        self.geometry = geometry
+        self.dtype = np.dtype(dtype)
+        self.is_double = self.dtype == np.float64
+        choose_tile(&geometry.c, self.is_double, wanted, &self.m_b, &self.m_a)
 
-# Tiles of equal length (a short last one wastes dgemm), half as long again as usual at most.
-# Of the geometry alone, never of threads or free memory, so that the bits are too.
-cdef inline Py_ssize_t tile_length(
-    const Geometry *g, Py_ssize_t total, bint backward
-) noexcept nogil:
-    cdef Py_ssize_t usual = usual_tile(g, backward)
-    cdef Py_ssize_t count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
-    return (total + count - 1) // count
+    @property
+    def algorithm(self):
+        """"im2col" or "winograd"."""
+        return "winograd" if self.m_b else "im2col"
 
+    @property
+    def tile(self):
+        """(height, width) of a tile's outputs, or None."""
+        return (self.m_b, self.m_a) if self.m_b else None
 
-cdef int conv_scratch_size(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
-    # W in the tile's order, dW in the tile's order (backward), one tile of phi
-    cdef Py_ssize_t tile = 0, filters = 0
-    if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
-        return OVERFLOW
-    if not filters_in_tile_order(g):
-        filters = g.K * g.d_out
-        if mul_overflows(filters, 2 if backward else 1, &filters):
-            return OVERFLOW
-    size[0] = tile + filters
-    return OK
+    def scratch_size(self, bint backward):
+        """Numbers of scratch that a call with at most the geometry's images needs."""
+        return self.size_for(&self.geometry.c, backward)
 
+    def parts(self):
+        """Pieces that `forward` can be cut into: tiles of phi, or blocks of Winograd's tiles."""
+        return self.count(&self.geometry.c)
 
-cdef int conv_forward(
-    const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
-    real *S, real *scratch,
-) noexcept nogil:
-    cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t length = tile_length(g, total, False), d_out_g = g.d_out_g
-    cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
-    cdef bint direct = is_direct(g)
-    cdef const real *phi = scratch
-    cdef real *S_tile
-    if not filters_in_tile_order(g):
-        permute_filters(g, W, scratch)
-        W = scratch
-        scratch += g.K * g.d_out
-    if direct:
-        ld_phi = g.d
-    while t0 < total:
-        n = min(length, total - t0)
-        S_tile = S + t0 * g.d_out
-        for group in range(g.groups):
-            if direct:
-                phi = Z + t0 * g.d + group * g.d_g
-            else:
-                phi = scratch
-                gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
-            gemm(
-                c'N', c'N', d_out_g, n, g.K, W + group * d_out_g, g.d_out, phi, ld_phi,
-                0, S_tile + group * d_out_g, g.d_out,
-            )
-        if b != NULL or relu:
-            bias_relu_rows(n, g.d_out, S_tile, b, relu, S_tile)
-        t0 += n
-    return OK
+    cdef Py_ssize_t size_for(self, const Geometry *g, bint backward) except -1:
+        cdef Py_ssize_t size = 0
+        cdef Winograd w
+        if self.m_b:
+            winograd_plan(g, self.m_b, self.m_a, self.is_double, &w)
+            return winograd_scratch(&w, backward)
+        if im2col_scratch(g, backward, &size) != OK:
+            raise OverflowError(f"{self.geometry.function}: the size of the scratch overflows")
+        return size
 
-
-cdef int conv_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
-) noexcept nogil:
-    cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t length = tile_length(g, total, True), d_out_g = g.d_out_g
-    cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
-    cdef bint direct = is_direct(g), in_order = filters_in_tile_order(g)
-    cdef const real *phi
-    cdef const real *dS_tile
-    cdef real *dphi
-    cdef real *dW_tile = dW
-    if not in_order:
-        if dZ != NULL:
-            permute_filters(g, W, scratch)
-            W = scratch
-        scratch += g.K * g.d_out
-        dW_tile = scratch
-        scratch += g.K * g.d_out
-    if direct:
-        ld_phi = g.d
-    elif dZ != NULL:
-        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    if dW != NULL and total == 0:
-        memset(dW, 0, g.K * g.d_out * sizeof(real))
-    if db != NULL:
-        memset(db, 0, g.d_out * sizeof(real))
-    while t0 < total:
-        n = min(length, total - t0)
-        for group in range(g.groups):
-            dS_tile = dS + t0 * g.d_out + group * d_out_g
-            if dW != NULL:
-                if direct:
-                    phi = Z + t0 * g.d + group * g.d_g
-                else:
-                    phi = scratch
-                    gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-                # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
-                gemm(
-                    c'N', c'T', d_out_g, g.K, n, dS_tile, g.d_out, phi, ld_phi,
-                    t0 != 0, dW_tile + group * d_out_g, g.d_out,
-                )
-            if dZ != NULL:
-                dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
-                # dphi(K, n) = W(d_out_g, K)' dS(d_out_g, n)
-                gemm(
-                    c'T', c'N', g.K, n, d_out_g, W + group * d_out_g, g.d_out, dS_tile, g.d_out,
-                    0, dphi, ld_phi,
-                )
-                if not direct:
-                    # Z's gradient: vec(dZ) += P_phi' vec(dphi)
-                    scatter_tile(g, t0, n, dZ + group * g.d_g, dphi)
-        if db != NULL:
-            # db(d_out) += dS(d_out, n) 1
-            add_rows(n, g.d_out, dS + t0 * g.d_out, db)
-        t0 += n
-    if dW != NULL and not in_order and total > 0:
-        unpermute_filters(g, dW_tile, dW)
-    return OK
-
-
-def scratch_size(WindowGeometry geometry, bint backward):
-    """Numbers of scratch that one call of `forward` or `backward` needs; any batch size."""
-    cdef Py_ssize_t size = 0
-    if conv_scratch_size(&geometry.c, backward, &size) != OK:
-        raise OverflowError(f"{geometry.function}: the size of the scratch overflows")
-    return size
+    cdef Py_ssize_t count(self, const Geometry *g) noexcept:
+        cdef Winograd w
+        if not self.m_b:
+            return im2col_tiles(g)
+        winograd_plan(g, self.m_b, self.m_a, self.is_double, &w)
+        return winograd_blocks(g, &w)
 
 
 cdef void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
-def forward(WindowGeometry geometry, Z, W, b=None, bint relu=False, out=None, scratch=None):
-    """`conv2d` for a geometry that is already checked; l is taken from Z.
+cdef int run_forward(
+    const Geometry *g, ConvPlan plan, const real *Z, const real *W, const real *b, bint relu,
+    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if plan.m_b:
+        winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
+        winograd_forward(g, &w, Z, W, b, relu, S, first, last, scratch)
+    else:
+        im2col_forward(g, Z, W, b, relu, S, first, last, scratch)
+    return 0
+
+
+cdef int run_backward(
+    const Geometry *g, ConvPlan plan, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if dZ != NULL or dW != NULL:
+        if plan.m_b:
+            winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
+            winograd_backward(g, &w, dS, Z, W, dZ, dW, scratch)
+        else:
+            im2col_backward(g, dS, Z, W, dZ, dW, scratch)
+    if db != NULL:
+        memset(db, 0, g.d_out * sizeof(real))
+        # db(d_out) = dS(d_out, n) 1
+        add_rows(g.l * g.b_out * g.a_out, g.d_out, dS, db)
+    return 0
+
+
+cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Geometry *g):
+    # Z as the kernels read it, and the geometry of its number of images
+    cdef str function = plan.geometry.function
+    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    if (cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE) != plan.is_double:
+        raise TypeError(f"{function}: Z is {images.dtype} where {plan.dtype} was planned")
+    plan.geometry.for_images(cnp.PyArray_DIM(images, 0), g)
+    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    return images
+
+
+def forward(
+    ConvPlan plan, Z, W, b=None, bint relu=False, out=None, scratch=None, Py_ssize_t part=0,
+    Py_ssize_t parts=1,
+):
+    """`conv2d` by a plan that is already made; l is taken from Z.
 
     Parameters
     ----------
-    geometry : WindowGeometry
+    plan : ConvPlan
     Z, W, b, relu, out
         As for `conv2d`.
-    scratch : 1-D array of at least ``scratch_size(geometry, False)`` numbers, optional
+    scratch : 1-D array of at least ``plan.scratch_size(False)`` numbers, optional
+    part, parts : int
+        Only the outputs of this one of so many near-equal parts, which together are the whole and
+        have its bits: threads share an image in this way.
 
     Returns
     -------
     S : ndarray, shape (l, b_out, a_out, d_out)
     """
-    cdef str function = geometry.function
-    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef Geometry g
+    cdef str function = plan.geometry.function
+    cdef cnp.ndarray images = planned_images(plan, Z, &g)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray bias = None
-    cdef Geometry g
-    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
-    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
     check_shape(function, "W", filters, (g.d_g, g.h_b, g.h_a, g.d_out))
     if b is not None:
         bias = as_input(function, "b", b, 1, images)
         check_shape(function, "b", bias, (g.d_out,))
+    if not 0 <= part < parts:
+        raise ValueError(f"{function}: part must be from 0 to parts - 1, got {part} of {parts}")
     cdef cnp.ndarray S = as_output(
         function, "out", out, (g.l, g.b_out, g.a_out, g.d_out), images,
         (("Z", Z), ("W", W), ("b", b)),
     )
-    cdef cnp.ndarray work = as_scratch(function, scratch, scratch_size(geometry, False), images)
-    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef cnp.ndarray work = as_scratch(function, scratch, plan.size_for(&g, False), images)
+    cdef Py_ssize_t pieces = plan.count(&g)
+    cdef Py_ssize_t first = pieces * part // parts, last = pieces * (part + 1) // parts
     cdef void *Z_ = data(images)
     cdef void *W_ = data(filters)
     cdef void *b_ = data(bias)
     cdef void *S_ = data(S)
     cdef void *work_ = data(work)
     with nogil:
-        if is_double:
-            conv_forward(
-                &g, <const double *> Z_, <const double *> W_, <const double *> b_, relu,
-                <double *> S_, <double *> work_,
+        if plan.is_double:
+            run_forward(
+                &g, plan, <const double *> Z_, <const double *> W_, <const double *> b_, relu,
+                <double *> S_, first, last, <double *> work_,
             )
         else:
-            conv_forward(
-                &g, <const float *> Z_, <const float *> W_, <const float *> b_, relu,
-                <float *> S_, <float *> work_,
+            run_forward(
+                &g, plan, <const float *> Z_, <const float *> W_, <const float *> b_, relu,
+                <float *> S_, first, last, <float *> work_,
             )
     return S
 
 
 def backward(
-    WindowGeometry geometry, dS, Z, W, bint need_dZ=True, bint need_dW=True, bint need_db=True,
+    ConvPlan plan, dS, Z, W, bint need_dZ=True, bint need_dW=True, bint need_db=True,
     out_dZ=None, out_dW=None, out_db=None, scratch=None,
 ):
-    """`conv2d_backward` for a geometry that is already checked; l is taken from Z.
+    """`conv2d_backward` by a plan that is already made; l is taken from Z.
 
     Parameters
     ----------
-    geometry : WindowGeometry
+    plan : ConvPlan
     dS, Z, W, need_dZ, need_dW, need_db
         As for `conv2d_backward`.
     out_dZ, out_dW, out_db : arrays, optional
         Where the gradients go; C-contiguous.
-    scratch : 1-D array of at least ``scratch_size(geometry, True)`` numbers, optional
+    scratch : 1-D array of at least ``plan.scratch_size(True)`` numbers, optional
 
     Returns
     -------
     dZ, dW, db : ndarray or None
     """
-    cdef str function = geometry.function
-    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef Geometry g
+    cdef str function = plan.geometry.function
+    cdef cnp.ndarray images = planned_images(plan, Z, &g)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray gradient = as_input(function, "dS", dS, 4, images)
     cdef cnp.ndarray dZ = None
     cdef cnp.ndarray dW = None
     cdef cnp.ndarray db = None
-    cdef Geometry g
     cdef tuple inputs = (("dS", dS), ("Z", Z), ("W", W))
-    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
-    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
     check_shape(function, "W", filters, (g.d_g, g.h_b, g.h_a, g.d_out))
     check_shape(function, "dS", gradient, (g.l, g.b_out, g.a_out, g.d_out))
     if need_dZ:
@@ -267,8 +238,7 @@ def backward(
         dW = as_output(function, "dW", out_dW, (g.d_g, g.h_b, g.h_a, g.d_out), images, inputs)
     if need_db:
         db = as_output(function, "db", out_db, (g.d_out,), images, inputs)
-    cdef cnp.ndarray work = as_scratch(function, scratch, scratch_size(geometry, True), images)
-    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef cnp.ndarray work = as_scratch(function, scratch, plan.size_for(&g, True), images)
     cdef void *dS_ = data(gradient)
     cdef void *Z_ = data(images)
     cdef void *W_ = data(filters)
@@ -277,14 +247,14 @@ def backward(
     cdef void *db_ = data(db)
     cdef void *work_ = data(work)
     with nogil:
-        if is_double:
-            conv_backward(
-                &g, <const double *> dS_, <const double *> Z_, <const double *> W_,
+        if plan.is_double:
+            run_backward(
+                &g, plan, <const double *> dS_, <const double *> Z_, <const double *> W_,
                 <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_,
             )
         else:
-            conv_backward(
-                &g, <const float *> dS_, <const float *> Z_, <const float *> W_,
+            run_backward(
+                &g, plan, <const float *> dS_, <const float *> Z_, <const float *> W_,
                 <float *> dZ_, <float *> dW_, <float *> db_, <float *> work_,
             )
     return dZ, dW, db
@@ -306,7 +276,9 @@ cdef WindowGeometry conv_geometry(
     return geometry
 
 
-def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=None):
+def conv2d(
+    Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=None, algorithm="auto"
+):
     """S = W phi(Z) + b 1', and sigma(S) when ``relu``: equations (1) to (3).
 
     Parameters
@@ -325,6 +297,12 @@ def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=
     relu : bool
     out : array, shape of the result, optional
         C-contiguous, of Z's dtype, not overlapping Z, W or b.
+    algorithm : "auto", "im2col" or "winograd"
+        "im2col": the formula itself; integers come out exact, a NaN stays where it belongs.
+        "winograd": the same with fewer products, for filters of 2 to 5 rows and columns after
+        division by the stride, without dilation; im2col for others. A NaN or an infinity spreads
+        through its tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
+        rule on the geometry and the dtype (`matconv.kernels.algorithms`).
 
     Returns
     -------
@@ -338,8 +316,9 @@ def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=
 
     Notes
     -----
-    Like the field, and the notes, this is a correlation: filters are not turned. Products go to
-    BLAS in tiles of output positions; integers within the range of the dtype come out exact.
+    Like the field, and the notes, this is a correlation: filters are not turned. By im2col the
+    error of an entry is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the length of its sum;
+    by Winograd's algorithm see `matconv.kernels.algorithms.error_bound`.
 
     Examples
     --------
@@ -357,11 +336,12 @@ def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=
     )
     # checked against what came: a converted copy overlaps nothing
     S = as_output("conv2d", "out", out, geometry.out_shape, images, (("Z", Z), ("W", W), ("b", b)))
-    return forward(geometry, images, filters, b, relu, S)
+    return forward(ConvPlan(geometry, images.dtype, algorithm), images, filters, b, relu, S)
 
 
 def conv2d_backward(
-    dS, Z, W, stride=1, pad=0, dilation=1, groups=1, need_dZ=True, need_dW=True, need_db=True
+    dS, Z, W, stride=1, pad=0, dilation=1, groups=1, need_dZ=True, need_dW=True, need_db=True,
+    algorithm="auto",
 ):
     """The gradients for Z, W and b from the gradient for S = W phi(Z) + b 1'.
 
@@ -369,8 +349,8 @@ def conv2d_backward(
     ----------
     dS : array, shape (l, b_out, a_out, d_out)
         Gradient for S, before the ReLU (`bias_relu_backward` gives it).
-    Z, W, stride, pad, dilation, groups
-        As for `conv2d`.
+    Z, W, stride, pad, dilation, groups, algorithm
+        As for `conv2d`; by the same algorithm, these are the exact adjoints of its S.
     need_dZ, need_dW, need_db : bool
         What is not needed is not computed.
 
@@ -404,4 +384,5 @@ def conv2d_backward(
     cdef WindowGeometry geometry = conv_geometry(
         "conv2d_backward", images, filters, stride, pad, dilation, groups
     )
-    return backward(geometry, dS, images, filters, need_dZ, need_dW, need_db)
+    cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
+    return backward(plan, dS, images, filters, need_dZ, need_dW, need_db)

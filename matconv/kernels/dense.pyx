@@ -3,14 +3,14 @@
 cimport numpy as cnp
 
 from .arrays cimport as_input, as_output, check_shape
-from .conv import backward, forward
+from .conv import ConvPlan, backward, forward
 from .geometry import WindowGeometry
 
 cnp.import_array()
 
 
 cdef tuple flatten(str function, object Z, object W):
-    # Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), the geometry, Z's shape
+    # Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), the plan, Z's shape
     cdef cnp.ndarray images = as_input(function, "Z", Z, -1)
     cdef cnp.ndarray weights = as_input(function, "W", W, 2, images)
     if cnp.PyArray_NDIM(images) < 2:
@@ -29,7 +29,7 @@ cdef tuple flatten(str function, object Z, object W):
         )
     geometry = WindowGeometry(function, (l, 1, 1, m), 1, channels=units)
     return (
-        geometry,
+        ConvPlan(geometry, (<object> images).dtype, "im2col"),
         (<object> images).reshape(l, 1, 1, m),
         (<object> weights).reshape(m, 1, 1, units),
         (<object> images).shape,
@@ -64,10 +64,10 @@ def dense(Z, W, b=None, relu=False, out=None):
     >>> matconv.dense(np.ones((1, 2, 2, 1)), np.arange(8.0).reshape(4, 2), np.array([1.0, -20.0]))
     array([[13., -4.]])
     """
-    geometry, images, weights, _ = flatten("dense", Z, W)
+    plan, images, weights, _ = flatten("dense", Z, W)
     l, units = images.shape[0], weights.shape[3]
     result = as_output("dense", "out", out, (l, units), images, (("Z", Z), ("W", W), ("b", b)))
-    forward(geometry, images, weights, b, relu, result.reshape(l, 1, 1, units))
+    forward(plan, images, weights, b, relu, result.reshape(l, 1, 1, units))
     return result
 
 
@@ -99,12 +99,12 @@ def dense_backward(dS, Z, W, need_dZ=True, need_dW=True, need_db=True):
     >>> matconv.dense_backward(np.ones((1, 2)), Z, W)
     (array([[3.]]), array([[3., 3.]]), array([1., 1.]))
     """
-    geometry, images, weights, shape = flatten("dense_backward", Z, W)
+    plan, images, weights, shape = flatten("dense_backward", Z, W)
     l, units = images.shape[0], weights.shape[3]
     gradient = as_input("dense_backward", "dS", dS, 2, images)
     check_shape("dense_backward", "dS", gradient, (l, units))
     dZ, dW, db = backward(
-        geometry, (<object> gradient).reshape(l, 1, 1, units), images, weights,
+        plan, (<object> gradient).reshape(l, 1, 1, units), images, weights,
         need_dZ, need_dW, need_db,
     )
     if dZ is not None:

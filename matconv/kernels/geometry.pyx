@@ -212,6 +212,13 @@ cdef class WindowGeometry:
         raise_status(self.function, self.kernel_name, geometry_init(g), g)
         return 0
 
+    def with_images(self, l):
+        """The same window on l images, as another object."""
+        return WindowGeometry(
+            self.function, (l, *self.shape[1:]), self.kernel, self.stride, self.pad, self.dilation,
+            self.groups, self.c.d_out, self.kernel_name,
+        )
+
     @property
     def shape(self):
         """(l, b, a, d) of the input."""

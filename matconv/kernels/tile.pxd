@@ -170,3 +170,15 @@ cdef inline void unpermute_filters(
         for j in range(g.d_g):
             copy_run(W + (j * hh + pixel) * g.d_out, W_tile, g.d_out)
             W_tile += g.d_out
+
+
+# B(columns, rows) = A(rows, columns)', both C-ordered, in squares that stay in cache.
+cdef inline void transpose(
+    Py_ssize_t rows, Py_ssize_t columns, const real *A, real *B
+) noexcept nogil:
+    cdef Py_ssize_t i0, j0, i, j
+    for i0 in range(0, rows, 16):
+        for j0 in range(0, columns, 16):
+            for j in range(j0, min(j0 + 16, columns)):
+                for i in range(i0, min(i0 + 16, rows)):
+                    B[j * rows + i] = A[i * columns + j]

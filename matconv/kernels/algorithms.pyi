@@ -1,0 +1,3 @@
+NAMES: tuple[str, ...]
+
+def as_algorithm(function: str, name: object) -> int: ...

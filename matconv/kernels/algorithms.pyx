@@ -1,0 +1,75 @@
+"""Which of the two paths a convolution takes, and with which tiles: the one place that says so.
+
+Each candidate has a cost, in multiply-adds of a product of matrices in cache; the least wins. What
+is not a product counts as many of them as it was measured to take:
+
+    im2col      outputs (K d_out + GATHER K)
+    winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out)) + n_b n_a FILTERS d' d_out
+
+with d' = s_b s_a d channels of all phases. The second line holds the transforms in and out, and
+the transform of the filters, which few images cannot pay for. ``bench/run.py algorithms`` measures
+both paths on every layer beside what is chosen here.
+
+Larger tiles need fewer products and lose accuracy: `error_growth`. Tiles of 10 inputs are for double
+precision alone.
+"""
+
+from .geometry cimport Geometry, WindowGeometry
+from .winograd cimport Winograd, winograd_plan
+
+from . import toom_cook
+
+cdef enum:
+    GATHER = 10
+    TRANSFORM = 20
+    FILTERS = 32
+    LARGEST_F64 = 10
+    LARGEST_F32 = 8
+
+NAMES = ("auto", "im2col", "winograd")
+
+
+cdef double im2col_cost(const Geometry *g) noexcept nogil:
+    cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
+    return outputs * g.K * (<double> g.d_out_g + GATHER)
+
+
+cdef double winograd_cost(const Geometry *g, const Winograd *w) noexcept nogil:
+    cdef double tiles = <double> g.l * w.b.tiles * w.a.tiles
+    cdef double product = <double> w.inner * g.d_out_g
+    return g.groups * <double> w.positions * (
+        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g)) + FILTERS * product
+    )
+
+
+cdef void choose_tile(
+    const Geometry *g, bint is_double, Algorithm algorithm, Py_ssize_t *m_b, Py_ssize_t *m_a
+) noexcept nogil:
+    cdef Py_ssize_t largest = LARGEST_F64 if is_double else LARGEST_F32
+    cdef Py_ssize_t r_b = (g.h_b + g.s_b - 1) // g.s_b, r_a = (g.h_a + g.s_a - 1) // g.s_a
+    cdef Py_ssize_t i, j
+    cdef double cost, least = im2col_cost(g)
+    cdef bint found = algorithm != WINOGRAD
+    cdef Winograd w
+    m_b[0] = 0
+    m_a[0] = 0
+    if algorithm == IM2COL:
+        return
+    for i in range(2, largest - r_b + 2):
+        for j in range(2, largest - r_a + 2):
+            if winograd_plan(g, i, j, is_double, &w):
+                cost = winograd_cost(g, &w)
+                if not found or cost < least:
+                    found = True
+                    least = cost
+                    m_b[0] = i
+                    m_a[0] = j
+
+
+def as_algorithm(str function, name):
+    """The number of an algorithm by its name."""
+    if not isinstance(name, str) or name not in NAMES:
+        raise ValueError(
+            f"{function}: algorithm must be 'auto', 'im2col' or 'winograd', got {name!r}"
+        )
+    return NAMES.index(name)

@@ -1,0 +1,28 @@
+"""Convolution as one matrix product per tile of phi: the drivers."""
+
+from .geometry cimport Geometry
+from .types cimport real
+
+
+# Numbers of scratch that the drivers need (OUT: size). Returns a Status.
+cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil
+
+# Tiles that the outputs of g.l images are cut into.
+cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil
+
+# S = W phi(Z) + b 1', then sigma when relu, on tiles first to last - 1.
+# IN: Z (l, b, a, d), W (d_g, h_b, h_a, d_out), b (d_out,) or NULL.
+# OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch(g, False). No aliasing.
+# 2 l b_out a_out K d_out flops.
+cdef void im2col_forward(
+    const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
+    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil
+
+# The gradients for Z and W from the one for S; each may be NULL: not computed.
+# IN: dS (l, b_out, a_out, d_out), Z, W. OUT: dZ, dW, shaped as Z, W.
+# SCRATCH: im2col_scratch(g, True). No aliasing.
+cdef void im2col_backward(
+    const Geometry *g, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *scratch,
+) noexcept nogil

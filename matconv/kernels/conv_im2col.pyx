@@ -1,0 +1,159 @@
+"""Convolution as matrix products, a tile of phi at a time.
+
+    Z (l, b, a, d)  --gather-->  phi tile (K, n)  --product with W (d_out, K)-->  S tile (d_out, n)
+                                 stays in cache                                + b, ReLU in place
+
+A tile is n output positions, counted through all images, so that small images share one. Every
+matrix is column-major, so a tile of S is a piece of the output array itself.
+"""
+
+from libc.string cimport memset
+
+from .bias_relu cimport bias_relu_rows
+from .blas cimport product
+from .geometry cimport Geometry, mul_overflows
+from .status cimport OK, OVERFLOW
+from .tile cimport (
+    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose,
+    unpermute_filters,
+)
+from .types cimport real
+
+cdef enum:
+    # numbers of a phi tile: it shares the level-2 cache with what it is multiplied by
+    TILE_NUMBERS = 1 << 16
+    TILE_MOST = 512
+    TILE_LEAST_FORWARD = 96
+    # each tile of the backward pass reads and writes the whole dW
+    TILE_LEAST_BACKWARD = 256
+
+
+cdef inline bint is_direct(const Geometry *g) noexcept nogil:
+    # a 1x1 filter on every pixel: phi(Z) is Z, nothing to gather
+    return (
+        g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
+        and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
+    )
+
+
+cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
+    cdef Py_ssize_t n = TILE_NUMBERS // g.K // 16 * 16
+    cdef Py_ssize_t least = TILE_LEAST_BACKWARD if backward else TILE_LEAST_FORWARD
+    return min(max(n, least), <Py_ssize_t> TILE_MOST)
+
+
+# Tiles of equal length (a short last one wastes the product), half as long again as usual at most.
+# Of the geometry alone, never of threads or free memory, so that the bits are too.
+cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept nogil:
+    cdef Py_ssize_t total = g.l * g.b_out * g.a_out
+    cdef Py_ssize_t usual = usual_tile(g, backward)
+    cdef Py_ssize_t count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
+    return max((total + count - 1) // count, <Py_ssize_t> 1)
+
+
+cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
+    # forward: W in the tile's order, one tile of phi; backward: W' and dW in it, one tile
+    cdef Py_ssize_t tile = 0, filters = g.K * g.d_out
+    if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
+        return OVERFLOW
+    if backward:
+        if mul_overflows(filters, 1 if filters_in_tile_order(g) else 2, &filters):
+            return OVERFLOW
+    elif filters_in_tile_order(g):
+        filters = 0
+    size[0] = tile + filters
+    return OK
+
+
+cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil:
+    cdef Py_ssize_t length = tile_length(g, False)
+    return (g.l * g.b_out * g.a_out + length - 1) // length
+
+
+cdef void im2col_forward(
+    const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
+    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil:
+    cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
+    cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
+    cdef Py_ssize_t stop = min(last * length, g.l * g.b_out * g.a_out)
+    cdef bint direct = is_direct(g)
+    cdef const real *phi = scratch
+    cdef real *S_tile
+    if not filters_in_tile_order(g):
+        permute_filters(g, W, scratch)
+        W = scratch
+        scratch += g.K * g.d_out
+    if direct:
+        ld_phi = g.d
+    while t0 < stop:
+        n = min(length, stop - t0)
+        S_tile = S + t0 * g.d_out
+        for group in range(g.groups):
+            if direct:
+                phi = Z + t0 * g.d + group * g.d_g
+            else:
+                phi = scratch
+                gather_tile(g, t0, n, Z + group * g.d_g, scratch)
+            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
+            product(c'N', d_out_g, n, g.K, W + group * d_out_g, g.d_out, phi, ld_phi,
+                    False, S_tile + group * d_out_g, g.d_out)
+        if b != NULL or relu:
+            bias_relu_rows(n, g.d_out, S_tile, b, relu, S_tile)
+        t0 += n
+
+
+cdef void im2col_backward(
+    const Geometry *g, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *scratch,
+) noexcept nogil:
+    cdef Py_ssize_t total = g.l * g.b_out * g.a_out
+    cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
+    cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
+    cdef bint direct = is_direct(g), in_order = filters_in_tile_order(g)
+    cdef const real *phi
+    cdef const real *dS_tile
+    cdef real *dphi
+    cdef real *W_turned = scratch
+    cdef real *dW_tile = dW
+    scratch += g.K * g.d_out
+    if not in_order:
+        dW_tile = scratch
+        scratch += g.K * g.d_out
+    if dZ != NULL:
+        # W'(K, d_out), so that the product below is one of plain matrices
+        if in_order:
+            transpose(g.K, g.d_out, W, W_turned)
+        else:
+            permute_filters(g, W, dW_tile)
+            transpose(g.K, g.d_out, dW_tile, W_turned)
+    if direct:
+        ld_phi = g.d
+    elif dZ != NULL:
+        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    if dW != NULL and total == 0:
+        memset(dW, 0, g.K * g.d_out * sizeof(real))
+    while t0 < total:
+        n = min(length, total - t0)
+        for group in range(g.groups):
+            dS_tile = dS + t0 * g.d_out + group * d_out_g
+            if dW != NULL:
+                if direct:
+                    phi = Z + t0 * g.d + group * g.d_g
+                else:
+                    phi = scratch
+                    gather_tile(g, t0, n, Z + group * g.d_g, scratch)
+                # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
+                product(c'T', d_out_g, g.K, n, dS_tile, g.d_out, phi, ld_phi,
+                        t0 != 0, dW_tile + group * d_out_g, g.d_out)
+            if dZ != NULL:
+                dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
+                # dphi(K, n) = W'(K, d_out_g) dS(d_out_g, n)
+                product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * g.K, g.K,
+                        dS_tile, g.d_out, False, dphi, ld_phi)
+                if not direct:
+                    # Z's gradient: vec(dZ) += P_phi' vec(dphi)
+                    scatter_tile(g, t0, n, dZ + group * g.d_g, dphi)
+        t0 += n
+    if dW != NULL and not in_order and total > 0:
+        unpermute_filters(g, dW_tile, dW)

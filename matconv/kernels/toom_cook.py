@@ -1,0 +1,250 @@
+"""The transforms of Winograd's convolution, in exact rationals, and as C for the compiler.
+
+One direction of a filter of r numbers over n = m + r - 1 inputs, which gives m outputs:
+
+    y_i = sum_j g_j d_{i+j}     is     y = A' [(G g) . (B' d)]        n products instead of m r
+
+    A' (m x n)    powers of the points: what evaluates a polynomial, transposed
+    G  (n x r)    values at the points of the polynomial with coefficients g, scaled
+    B' (n x n)    rows are the coefficients of the Lagrange polynomials, unscaled
+
+Two directions nest: Y = A'_b [(G_b g G_a') . (B'_b d B_a)] A_a.
+
+A. L. Toom 1963, S. A. Cook 1966, S. Winograd 1980. This module needs nothing but Python: the
+build runs it to write the C loops, `algorithms` asks it for the error bounds, and the tests prove
+from its matrices that the identity holds exactly.
+"""
+
+from fractions import Fraction
+
+# The finite points of a tile of n inputs; infinity is the last one. Pairs +-p share their even and
+# odd parts, which halves the work. Among such sets of small fractions these have about the
+# smallest sum_k |A'_ik| |G_kj| |B'_ks|, which is what rounding errors are multiplied by.
+_PAIRS = {
+    4: ("1",),
+    5: ("3/8", "4/3"),
+    6: ("5/8", "8/5"),
+    7: ("1/3", "4/5", "2"),
+    8: ("1/2", "1", "2"),
+    9: ("1/3", "3/5", "5/4", "5/2"),
+    10: ("2/5", "4/5", "5/4", "5/2"),
+}
+TILES = tuple(_PAIRS)
+FILTERS = (2, 3, 4, 5)
+
+
+def points(n):
+    """The n - 1 finite points of a tile of n inputs; zero is one of them when n is even.
+
+    Examples
+    --------
+    >>> [str(point) for point in points(6)]
+    ['0', '5/8', '-5/8', '8/5', '-8/5']
+    """
+    found = [Fraction(0)] if n % 2 == 0 else []
+    for text in _PAIRS[n]:
+        found += [Fraction(text), -Fraction(text)]
+    return found
+
+
+def _product(roots):
+    """Coefficients, lowest first, of the product of x - root."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        lower, upper = [*coefficients, Fraction(0)], [Fraction(0), *coefficients]
+        coefficients = [high - root * low for low, high in zip(lower, upper)]
+    return coefficients
+
+
+def input_matrix(n):
+    """B' (n x n): row k holds prod_{l != k} (x - a_l), the last row prod_l (x - a_l)."""
+    a = points(n)
+    rows = [[*_product(a[:k] + a[k + 1 :]), Fraction(0)] for k in range(n - 1)]
+    return [*rows, _product(a)]
+
+
+def filter_matrix(n, r):
+    """G (n x r): a_k^j / prod_{l != k} (a_k - a_l); the row of infinity picks g_{r-1}."""
+    a = points(n)
+    rows = []
+    for k, point in enumerate(a):
+        scale = Fraction(1)
+        for other in a[:k] + a[k + 1 :]:
+            scale *= point - other
+        rows.append([point**j / scale for j in range(r)])
+    return [*rows, [Fraction(int(j == r - 1)) for j in range(r)]]
+
+
+def output_matrix(n, m):
+    """A' (m x n): a_k^i; the column of infinity feeds the last output."""
+    a = points(n)
+    return [[*(point**i for point in a), Fraction(int(i == m - 1))] for i in range(m)]
+
+
+def transposed(matrix):
+    """The transpose, for the adjoint passes."""
+    return [list(column) for column in zip(*matrix)]
+
+
+# C. A transform applies one matrix to `count` columns that lie side by side, which is what the
+# compiler turns into SIMD:  y[i * y_stride + c] = sum_j T[i][j] x[j * x_stride + c].
+
+
+def _term(coefficient, name):
+    """A signed term of a sum; the literal is the nearest double."""
+    sign = "-" if coefficient < 0 else "+"
+    size = abs(coefficient)
+    if size == 1:
+        return f"{sign} {name}"
+    return f"{sign} (real_t) {float(size)!r} * {name}"
+
+
+def _sum(terms):
+    text = " ".join(_term(value, name) for value, name in terms if value)
+    return text[2:] if text.startswith("+ ") else (text or "(real_t) 0")
+
+
+def _signs(first, second):
+    """'same' and 'opposite' entries of two rows that differ by signs alone, or None."""
+    if any(abs(p) != abs(q) for p, q in zip(first, second)):
+        return None
+    same = [p if p == q else Fraction(0) for p, q in zip(first, second)]
+    opposite = [p if p != q else Fraction(0) for p, q in zip(first, second)]
+    return (same, opposite) if any(same) and any(opposite) else None
+
+
+def _shared_rows(matrix, inputs):
+    """Pairs of rows as the sum and the difference of what they share; other rows as they are."""
+    lines, outputs, k = [], [], 0
+    while k < len(matrix):
+        shared = _signs(matrix[k], matrix[k + 1]) if k + 1 < len(matrix) else None
+        if shared is None:
+            outputs.append(_sum(zip(matrix[k], inputs)))
+            k += 1
+            continue
+        for name, part in zip((f"e{k}", f"o{k}"), shared):
+            lines.append(f"const real_t {name} = {_sum(zip(part, inputs))};")
+        outputs += [f"e{k} + o{k}", f"e{k} - o{k}"]
+        k += 2
+    return lines, outputs
+
+
+def _statements(matrix):
+    """C statements that leave the rows' values in expressions: (lines, outputs)."""
+    inputs = [f"x{j}" for j in range(len(matrix[0]))]
+    lines, names, rows = [], [], transposed(matrix)
+    columns, j = [], 0
+    while j < len(rows):
+        shared = _signs(rows[j], rows[j + 1]) if j + 1 < len(rows) else None
+        if shared is None:
+            columns.append(rows[j])
+            names.append(inputs[j])
+            j += 1
+            continue
+        # T_j x_j + T_{j+1} x_{j+1} = same (x_j + x_{j+1}) + opposite (x_j - x_{j+1})
+        for letter, sign, part in zip("st", "+-", shared):
+            names.append(f"{letter}{j}")
+            lines.append(f"const real_t {letter}{j} = {inputs[j]} {sign} {inputs[j + 1]};")
+            columns.append(part)
+        j += 2
+    more, outputs = _shared_rows(transposed(columns), names)
+    return lines + more, outputs
+
+
+def _function(name, matrix, add=False):
+    lines, outputs = _statements(matrix)
+    loads = [f"const real_t x{j} = x[{j} * x_stride + c];" for j in range(len(matrix[0]))]
+    sign = "+=" if add else "="
+    stores = [f"y[{i} * y_stride + c] {sign} {text};" for i, text in enumerate(outputs)]
+    body = "\n        ".join([*loads, *lines, *stores])
+    return (
+        f"static void NAME({name})(Py_ssize_t count, const real_t *RESTRICT x, "
+        f"Py_ssize_t x_stride,\n    real_t *RESTRICT y, Py_ssize_t y_stride)\n{{\n"
+        f"    INDEPENDENT\n    for (Py_ssize_t c = 0; c < count; c++) {{\n"
+        f"        {body}\n    }}\n}}\n"
+    )
+
+
+def _pairs():
+    """(n, r) for which there are at least two outputs."""
+    return [(n, r) for n in TILES for r in FILTERS if n - r + 1 >= 2]
+
+
+def loops():
+    """The C functions for one `real_t`."""
+    text = []
+    for n in TILES:
+        B = input_matrix(n)
+        text.append(_function(f"input_{n}", B))
+        text.append(_function(f"input_adjoint_{n}", transposed(B)))
+        text.append(_function(f"input_adjoint_add_{n}", transposed(B), add=True))
+    for n, r in _pairs():
+        m = n - r + 1
+        text.append(_function(f"output_{n}_{m}", output_matrix(n, m)))
+        text.append(_function(f"output_adjoint_{n}_{m}", transposed(output_matrix(n, m))))
+        text.append(_function(f"filter_{n}_{r}", filter_matrix(n, r)))
+        text.append(_function(f"filter_adjoint_{n}_{r}", transposed(filter_matrix(n, r))))
+    return "\n".join(text)
+
+
+def _chooser():
+    """C: the loop of a kind for a tile of n and m outputs, NULL when there is none."""
+    cases = []
+    for n in TILES:
+        for kind in ("input", "input_adjoint", "input_adjoint_add"):
+            cases.append(f"if (kind == {kind.upper()} && n == {n}) return NAME({kind}_{n});")
+    for n, r in _pairs():
+        m = n - r + 1
+        for kind, size in (("output", m), ("filter", r)):
+            for form in (kind, f"{kind}_adjoint"):
+                cases.append(
+                    f"if (kind == {form.upper()} && n == {n} && m == {m}) "
+                    f"return NAME({form}_{n}_{size});"
+                )
+    body = "\n    ".join(cases)
+    return (
+        "static NAME(transform) NAME(choose)(int kind, Py_ssize_t n, Py_ssize_t m)\n"
+        f"{{\n    {body}\n    return 0;\n}}\n"
+    )
+
+
+_KINDS = (
+    "INPUT", "INPUT_ADJOINT", "INPUT_ADJOINT_ADD",
+    "OUTPUT", "OUTPUT_ADJOINT", "FILTER", "FILTER_ADJOINT",
+)  # fmt: skip
+
+_HEAD = """/* Written by matconv/kernels/toom_cook.py at build time. */
+#include <Python.h>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#elif defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT
+#endif
+#ifdef _MSC_VER
+#define RESTRICT __restrict
+#else
+#define RESTRICT __restrict__
+#endif
+"""
+
+_TYPE = """typedef void (*NAME(transform))(Py_ssize_t, const real_t *, Py_ssize_t, real_t *,
+    Py_ssize_t);"""
+
+
+def header():
+    """The whole C header: every loop for double (suffix _f64) and float (_f32)."""
+    text = [_HEAD, f"enum {{ {', '.join(_KINDS)} }};\n"]
+    for dtype, suffix in (("double", "f64"), ("float", "f32")):
+        text += [
+            f"#define real_t {dtype}",
+            f"#define NAME(stem) stem##_{suffix}",
+            _TYPE,
+            loops(),
+            _chooser(),
+            "#undef NAME",
+            "#undef real_t\n",
+        ]
+    return "\n".join(text)

@@ -1,0 +1,54 @@
+"""Winograd's convolution: what one geometry needs of it, and its passes."""
+
+from .geometry cimport Geometry
+from .types cimport real
+
+
+# One direction, down (b) or right (a), of a tile.
+cdef struct Direction:
+    Py_ssize_t n, m, r     # inputs, outputs and filter taps of a tile
+    Py_ssize_t phases      # stride-1 filters that a strided one is cut into: its stride
+    Py_ssize_t tiles       # tiles of an image
+    void *input            # the loops that apply B', B, B added, A', A, G and G'
+    void *input_adjoint
+    void *input_adjoint_add
+    void *output
+    void *output_adjoint
+    void *filter
+    void *filter_adjoint
+
+
+cdef struct Winograd:
+    Direction b, a
+    Py_ssize_t positions   # n_b n_a: products of one tile and pair of channels
+    Py_ssize_t inner       # channels of one group, of all phases: rows of V_k
+    Py_ssize_t block       # tiles at once, at most
+    Py_ssize_t step_U, step_V, step_M   # from one position to the next, in U, V and M
+    Py_ssize_t size_U, size_V, size_M, size_work   # numbers
+
+
+# Plan for tiles of m_b x m_a outputs. OUT: w. False when there are no such transforms for g, or a
+# size would not fit.
+cdef bint winograd_plan(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
+) noexcept nogil
+
+# Numbers of scratch that the drivers need.
+cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil
+
+# Blocks that the tiles of g.l images are cut into.
+cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept nogil
+
+# S = sigma(W phi(Z) + b 1'), on blocks first to last - 1. IN: Z, W, b or NULL. OUT: S.
+# SCRATCH: winograd_scratch(w, False). No aliasing.
+cdef void winograd_forward(
+    const Geometry *g, const Winograd *w, const real *Z, const real *W, const real *b, bint relu,
+    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil
+
+# The gradients for Z and W, each or NULL: not computed. IN: dS, Z, W. OUT: dZ, dW.
+# SCRATCH: winograd_scratch(w, True). No aliasing.
+cdef void winograd_backward(
+    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *scratch,
+) noexcept nogil
