@@ -136,7 +136,7 @@ def test_lbfgs_forgets_what_it_turned_back_from():
             f, gradient = super().value_and_gradient(theta)
             if len(self.seen) == 2:
                 return np.nan, gradient
-            return f, -gradient if len(self.seen) > 12 else gradient
+            return f, -gradient if len(self.seen) > 8 else gradient
 
     f, theta0 = small()
     result = minimize(Lying(f), theta0, ftol=0, gtol=0)
