@@ -24,7 +24,7 @@ from .workspace import Workspace, Workspaces
 # filters, one addition of its gradient. So it has at least about this many multiply-adds, also
 # for each parameter, ...
 LEAST_MULTIPLY_ADDS = 1 << 25
-LEAST_PER_PARAMETER = 128
+LEAST_PER_PARAMETER = 1 << 10
 # ... and at most as many images as keep this many numbers, or twice the parameters.
 MOST_NUMBERS = 1 << 21
 MOST_IMAGES = 256

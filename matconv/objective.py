@@ -174,11 +174,11 @@ class Objective:
         theta = self.net.as_theta(theta)
         parameters = self.net._views(theta)
         total = _Sum()
-        gradient = np.zeros(self.net.n, self.net.dtype)
+        sums: list[np.ndarray] = []  # of the gradients; the first one, once there is one
 
         def evaluate(part: slice) -> tuple[float, np.ndarray]:
             Z, y = self._shard(part)
-            dtheta = self._gradients.pop() if self._gradients else np.empty_like(gradient)
+            dtheta = self._gradients.pop() if self._gradients else np.empty_like(theta)
             with self._workspaces.borrow(len(Z)) as workspace:
                 z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
                 with np.errstate(all="ignore"):
@@ -189,12 +189,16 @@ class Objective:
         def consume(result: tuple[float, np.ndarray]) -> None:
             value, dtheta = result
             total.add(value)
+            if not sums:
+                sums.append(dtheta)
+                return
             with np.errstate(all="ignore"):
-                np.add(gradient, dtheta, out=gradient)
+                np.add(sums[0], dtheta, out=sums[0])
             self._gradients.append(dtheta)
 
         cut, inner = self._cut()
         self.engine.run(evaluate, cut, consume)
+        (gradient,) = sums
         with np.errstate(all="ignore"):
             gradient /= self.l
             if self.C != np.inf:

@@ -3,7 +3,7 @@
 Each candidate has a cost, in multiply-adds of a product of matrices in cache; the least wins. What
 is not a product counts as many of them as it was measured to take:
 
-    im2col      outputs (K d_out + GATHER K)
+    im2col      outputs (K d_out + GATHER K), or without the zeros (`conv_taps`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out)) + n_b n_a FILTERS d' d_out
 
 with d' = s_b s_a d channels of all phases. The second line holds the transforms in and out, and
@@ -14,10 +14,9 @@ Larger tiles need fewer products and lose accuracy: `error_growth`. Tiles of 10 
 precision alone.
 """
 
-from .geometry cimport Geometry, WindowGeometry
+from .conv_taps cimport taps_count, taps_pay
+from .geometry cimport Geometry
 from .winograd cimport Winograd, winograd_plan
-
-from . import toom_cook
 
 cdef enum:
     GATHER = 10
@@ -31,6 +30,8 @@ NAMES = ("auto", "im2col", "winograd")
 
 cdef double im2col_cost(const Geometry *g) noexcept nogil:
     cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
+    if taps_pay(g):
+        return <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
     return outputs * g.K * (<double> g.d_out_g + GATHER)
 
 

@@ -27,12 +27,13 @@ cdef inline void gemm(
               &beta, C, &ld_C_)
 
 
-# Up to about BLOCK_ROWS x BLOCK_COLUMNS x BLOCK_INNER multiply-adds OpenBLAS takes the operands as
-# they lie, which for matrices in cache beats copying them into its own order first.
+# Up to about this many multiply-adds OpenBLAS takes the operands as they lie, which for matrices
+# in cache beats copying them into its own order first.
 cdef enum:
     BLOCK_ROWS = 64
     BLOCK_COLUMNS = 48
     BLOCK_INNER = 128
+    BLOCK_MULTIPLY_ADDS = BLOCK_ROWS * BLOCK_COLUMNS * BLOCK_INNER
 
 
 # The length of the next block: near-equal blocks of at most `most`, whole cache lines of doubles.
@@ -49,21 +50,22 @@ cdef inline void product(
     bint add, real *C, Py_ssize_t ld_C,
 ) noexcept nogil:
     cdef Py_ssize_t m_ = block_length(m, BLOCK_ROWS)
-    cdef Py_ssize_t n_ = block_length(n, BLOCK_COLUMNS)
     cdef Py_ssize_t k_ = block_length(k, BLOCK_INNER)
+    cdef Py_ssize_t n_ = block_length(n, BLOCK_MULTIPLY_ADDS // (m_ * k_))
     cdef Py_ssize_t i, j, p
-    j = 0
-    while j < n:
+    # a block of A, usually the larger matrix, is read once and stays in cache for all columns
+    p = 0
+    while p < k:
         i = 0
         while i < m:
-            p = 0
-            while p < k:
+            j = 0
+            while j < n:
                 gemm(
                     c'N', op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
                     A + p * ld_A + i, ld_A,
                     B + (p + j * ld_B if op_B == c'N' else j + p * ld_B), ld_B,
                     1 if add or p > 0 else 0, C + j * ld_C + i, ld_C,
                 )
-                p += k_
+                j += n_
             i += m_
-        j += n_
+        p += k_

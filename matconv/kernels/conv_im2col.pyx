@@ -11,10 +11,11 @@ from libc.string cimport memset
 
 from .bias_relu cimport bias_relu_rows
 from .blas cimport product
+from .conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from .geometry cimport Geometry, mul_overflows
 from .status cimport OK, OVERFLOW
 from .tile cimport (
-    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose,
+    filters_in_tile_order, gather_tile, gather_turned, permute_filters, scatter_tile, transpose,
     unpermute_filters,
 )
 from .types cimport real
@@ -24,8 +25,12 @@ cdef enum:
     TILE_NUMBERS = 1 << 16
     TILE_MOST = 512
     TILE_LEAST_FORWARD = 96
-    # each tile of the backward pass reads and writes the whole dW
+    # each tile reads the whole W, which comes from memory when it has more numbers than this
+    LARGE_FILTERS = 1 << 20
+    # and each of the backward pass reads and writes the whole dW
     TILE_LEAST_BACKWARD = 256
+    # neighbours in a row of phi are this many numbers apart: then gather along rows
+    NEAR = 4
 
 
 cdef inline bint is_direct(const Geometry *g) noexcept nogil:
@@ -36,9 +41,15 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
     )
 
 
+cdef inline bint is_turned(const Geometry *g) noexcept nogil:
+    return g.s_a * g.d <= NEAR and not is_direct(g)
+
+
 cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
     cdef Py_ssize_t n = TILE_NUMBERS // g.K // 16 * 16
-    cdef Py_ssize_t least = TILE_LEAST_BACKWARD if backward else TILE_LEAST_FORWARD
+    cdef Py_ssize_t least = TILE_LEAST_FORWARD
+    if backward or g.K * g.d_out > LARGE_FILTERS:
+        least = TILE_LEAST_BACKWARD
     return min(max(n, least), <Py_ssize_t> TILE_MOST)
 
 
@@ -67,6 +78,8 @@ cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noex
 
 cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil:
     cdef Py_ssize_t length = tile_length(g, False)
+    if taps_pay(g):
+        return g.b_out * g.a_out
     return (g.l * g.b_out * g.a_out + length - 1) // length
 
 
@@ -77,25 +90,36 @@ cdef void im2col_forward(
     cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
     cdef Py_ssize_t stop = min(last * length, g.l * g.b_out * g.a_out)
-    cdef bint direct = is_direct(g)
+    cdef bint direct = is_direct(g), turned = is_turned(g)
     cdef const real *phi = scratch
     cdef real *S_tile
     if not filters_in_tile_order(g):
         permute_filters(g, W, scratch)
         W = scratch
         scratch += g.K * g.d_out
+    if taps_pay(g):
+        taps_forward(g, Z, W, S, first, last)
+        for n in range(g.l if b != NULL or relu else 0):
+            S_tile = S + (n * g.b_out * g.a_out + first) * g.d_out
+            bias_relu_rows(last - first, g.d_out, S_tile, b, relu, S_tile)
+        return
     if direct:
         ld_phi = g.d
     while t0 < stop:
         n = min(length, stop - t0)
         S_tile = S + t0 * g.d_out
         for group in range(g.groups):
+            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
+            if turned:
+                gather_turned(g, t0, n, Z + group * g.d_g, scratch)
+                product(c'T', d_out_g, n, g.K, W + group * d_out_g, g.d_out, scratch, n,
+                        False, S_tile + group * d_out_g, g.d_out)
+                continue
             if direct:
                 phi = Z + t0 * g.d + group * g.d_g
             else:
                 phi = scratch
                 gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
             product(c'N', d_out_g, n, g.K, W + group * d_out_g, g.d_out, phi, ld_phi,
                     False, S_tile + group * d_out_g, g.d_out)
         if b != NULL or relu:
@@ -110,7 +134,7 @@ cdef void im2col_backward(
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
-    cdef bint direct = is_direct(g), in_order = filters_in_tile_order(g)
+    cdef bint direct = is_direct(g), turned = is_turned(g), in_order = filters_in_tile_order(g)
     cdef const real *phi
     cdef const real *dS_tile
     cdef real *dphi
@@ -123,10 +147,18 @@ cdef void im2col_backward(
     if dZ != NULL:
         # W'(K, d_out), so that the product below is one of plain matrices
         if in_order:
-            transpose(g.K, g.d_out, W, W_turned)
+            transpose(g.K, g.d_out, W, g.d_out, W_turned)
         else:
             permute_filters(g, W, dW_tile)
-            transpose(g.K, g.d_out, dW_tile, W_turned)
+            transpose(g.K, g.d_out, dW_tile, g.d_out, W_turned)
+    if taps_pay(g):
+        if dZ != NULL:
+            taps_images(g, dS, W_turned, dZ)
+        if dW != NULL:
+            taps_filters(g, dS, Z, dW_tile)
+            if not in_order:
+                unpermute_filters(g, dW_tile, dW)
+        return
     if direct:
         ld_phi = g.d
     elif dZ != NULL:
@@ -137,7 +169,12 @@ cdef void im2col_backward(
         n = min(length, total - t0)
         for group in range(g.groups):
             dS_tile = dS + t0 * g.d_out + group * d_out_g
-            if dW != NULL:
+            if dW != NULL and turned:
+                # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
+                gather_turned(g, t0, n, Z + group * g.d_g, scratch)
+                product(c'N', d_out_g, g.K, n, dS_tile, g.d_out, scratch, n,
+                        t0 != 0, dW_tile + group * d_out_g, g.d_out)
+            elif dW != NULL:
                 if direct:
                     phi = Z + t0 * g.d + group * g.d_g
                 else:

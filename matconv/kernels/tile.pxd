@@ -145,6 +145,43 @@ cdef inline void scatter_tile(
                 Z += g.b * g.a * g.d
 
 
+# phi' of one group at the same positions: n numbers of each of its K rows lie together, so that
+# with few channels the runs are as long as the rows of the output. Columns are n apart.
+# IN: Z (l, b, a, d), from the group's first channel on. OUT: phi_turned (K, n).
+cdef inline void gather_turned(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *Z, real *phi_turned
+) noexcept nogil:
+    cdef Py_ssize_t plane = g.b_out * g.a_out, image = g.b * g.a * g.d, step = g.s_a * g.d
+    cdef Py_ssize_t q, p, y, t = 0, u, v, c, run, first, lo, hi, k
+    cdef const real *row
+    cdef real *target
+    while t < n:
+        # the positions of this tile in one row of one image's output: p, ..., p + run - 1
+        q = (t0 + t) % plane // g.a_out
+        p = (t0 + t) % g.a_out
+        run = min(g.a_out - p, n - t)
+        for u in range(g.h_b):
+            y = q * g.s_b - g.top + u * g.dil_b
+            row = Z + (t0 + t) // plane * image + y * g.a * g.d
+            for v in range(g.h_a):
+                # of them [lo, hi) have a pixel: 0 <= first + k s < a
+                first = p * g.s_a - g.left + v * g.dil_a
+                lo = 0 if first >= 0 else min((-first - 1) // g.s_a + 1, run)
+                hi = 0 if first >= g.a else min((g.a - 1 - first) // g.s_a + 1, run)
+                if y < 0 or y >= g.b or hi < lo:
+                    lo = hi = 0
+                for c in range(g.d_g):
+                    target = phi_turned + ((u * g.h_a + v) * g.d_g + c) * n + t
+                    zero_run(target, lo)
+                    if step == 1:
+                        copy_run(target + lo, row + first + lo, hi - lo)
+                    else:
+                        for k in range(lo, hi):
+                            target[k] = row[first * g.d + c + k * step]
+                    zero_run(target + hi, run - hi)
+        t += run
+
+
 # Whether W's own order is already the tile's: one channel, or one pixel.
 cdef inline bint filters_in_tile_order(const Geometry *g) noexcept nogil:
     return g.d_g == 1 or g.h_b * g.h_a == 1
@@ -172,13 +209,13 @@ cdef inline void unpermute_filters(
             W_tile += g.d_out
 
 
-# B(columns, rows) = A(rows, columns)', both C-ordered, in squares that stay in cache.
+# B(columns, rows) = A(rows, columns)', whose rows are row_A apart; in squares that stay in cache.
 cdef inline void transpose(
-    Py_ssize_t rows, Py_ssize_t columns, const real *A, real *B
+    Py_ssize_t rows, Py_ssize_t columns, const real *A, Py_ssize_t row_A, real *B
 ) noexcept nogil:
     cdef Py_ssize_t i0, j0, i, j
     for i0 in range(0, rows, 16):
         for j0 in range(0, columns, 16):
             for j in range(j0, min(j0 + 16, columns)):
                 for i in range(i0, min(i0 + 16, rows)):
-                    B[j * rows + i] = A[i * columns + j]
+                    B[j * rows + i] = A[i * row_A + j]

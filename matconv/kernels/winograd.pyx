@@ -20,7 +20,7 @@ from libc.string cimport memset
 from .bias_relu cimport bias_relu_rows
 from .blas cimport product
 from .geometry cimport Geometry, mul_overflows
-from .tile cimport add_run, copy_run, zero_run
+from .tile cimport add_run, copy_run, transpose, zero_run
 from .transforms cimport (
     FILTER, FILTER_ADJOINT, INPUT, INPUT_ADJOINT, INPUT_ADJOINT_ADD, OUTPUT, OUTPUT_ADJOINT, apply,
     choose,
@@ -315,30 +315,25 @@ cdef inline void filter_transform_adjoint(
 
 
 # U'(positions, d_out, inner): the same numbers as U, each U_k transposed, so that the product
-# for dV is one of plain matrices, which dgemm does faster. IN: W. OUT: Ut. SCRATCH: work.
+# for dV is one of plain matrices, which dgemm does faster. IN: W. OUT: Ut.
+# SCRATCH: work, and K d_out numbers for W in the order (h_b, h_a, d_out, d_g).
 cdef inline void filter_transform_turned(
-    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *work
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *work, real *turned
 ) noexcept nogil:
-    cdef Py_ssize_t f, j, u, v, i, k, hh = g.h_b * g.h_a
-    cdef Py_ssize_t row, d_g = g.d_g
+    cdef Py_ssize_t f, u, v, i, pixel, hh = g.h_b * g.h_a, d_g = g.d_g
     cdef real *half = work + w.size_work
-    cdef real *taps
+    for pixel in range(hh):
+        transpose(d_g, g.d_out, W + pixel * g.d_out, hh * g.d_out,
+                  turned + pixel * g.d_out * d_g)
     for f in range(g.d_out):
         for u in range(w.b.phases):
             for v in range(w.a.phases):
-                taps = work
-                for i in range(w.b.r):
-                    for k in range(w.a.r):
-                        row = (i * g.s_b + u) * g.h_a + k * g.s_a + v
-                        if i * g.s_b + u < g.h_b and k * g.s_a + v < g.h_a:
-                            for j in range(d_g):
-                                taps[j] = W[(j * hh + row) * g.d_out + f]
-                        else:
-                            zero_run(taps, d_g)
-                        taps += d_g
+                gather_taps(g, w, u, v, turned + f * d_g, g.h_a * g.d_out * d_g, g.d_out * d_g,
+                            d_g, work)
                 apply(w.b.filter, w.a.r * d_g, work, w.a.r * d_g, half, w.a.r * d_g)
                 for i in range(w.b.n):
-                    apply(w.a.filter, d_g, half + i * w.a.r * d_g, d_g, Ut + i * w.a.n * w.step_U, w.step_U)
+                    apply(w.a.filter, d_g, half + i * w.a.r * d_g, d_g,
+                          Ut + i * w.a.n * w.step_U, w.step_U)
                 Ut += d_g
 
 
@@ -385,7 +380,8 @@ cdef void winograd_backward(
     cdef real *dM = V + w.size_V
     cdef real *work = dM + w.size_M
     if dZ != NULL:
-        filter_transform_turned(g, w, W, Ut, work)
+        # dU is not in use yet, and larger than W
+        filter_transform_turned(g, w, W, Ut, work, dU)
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     while t0 < total:
         n = min(w.block, total - t0)
