@@ -116,6 +116,7 @@ def with_variants(extensions):
                 other.extra_compile_args = [*extension.extra_compile_args, *flags]
                 yield other
 
+
 # The loops of Winograd's transforms are written here, from exact rationals; see toom_cook.
 GENERATED = Path("build/cython")
 GENERATED.mkdir(parents=True, exist_ok=True)

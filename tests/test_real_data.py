@@ -1,54 +1,20 @@
 """Real images at all magnitudes: every element within the bound that its own operands give.
 
-The images are handwritten digits, enlarged by repetition where a geometry wants more pixels, one
-digit per channel. The truth is the same loops in long double.
+The truth is the same loops in long double. By im2col; `test_winograd` has the other algorithm.
 """
 
+import by_im2col
 import geometries
 import numpy as np
 import pytest
 import reference
-from sklearn.datasets import load_digits
+from real_images import DECADES, digits, real_layer, scales
 from tolerances import assert_same, assert_within, inner_product_bound
 
 import matconv
 
-DIGITS = load_digits().images  # 1,797 images of 8 x 8, integers from 0 to 16
 SHAPES = 220
 LONG = np.longdouble
-# powers of ten of the largest and smallest numbers: products of two stay normal numbers
-DECADES = {"float64": 30, "float32": 12}
-
-
-def digits(shape, first=0):
-    """The digits from number `first` on, as images (l, b, a, d)."""
-    l, b, a, d = shape
-    times = -(-max(b, a) // 8)
-    chosen = DIGITS[(first + np.arange(l * d)) % len(DIGITS)]
-    large = np.kron(chosen, np.ones((1, times, times)))[:, :b, :a]
-    return np.ascontiguousarray(large.reshape(l, d, b, a).transpose(0, 2, 3, 1))
-
-
-def scales(random, kind, shape, decades):
-    """Powers of ten: one for all, one per channel (the last axis), or one per element."""
-    shape = {"whole": (), "channel": shape[-1:], "element": shape}[kind]
-    return 10.0 ** random.uniform(-decades, decades, shape)
-
-
-def real_layer(case, k, dtype):
-    """Digits, random filters and gradients, scaled; (Z, W, b, dS)."""
-    random = np.random.default_rng(k)
-    kind = ("whole", "channel", "element")[k % 3]
-
-    def scaled(array):
-        factor = scales(random, kind, array.shape, DECADES[dtype])
-        return np.ascontiguousarray(array * factor).astype(dtype)
-
-    Z = scaled(digits((max(case.l, 1), *case.shape[1:]), first=17 * k))
-    W = scaled(random.standard_normal(case.filter_shape))
-    b = scaled(random.standard_normal(case.d_out))
-    dS = scaled(random.standard_normal((len(Z), *case.out_size, case.d_out)))
-    return Z, W, b, dS
 
 
 @pytest.mark.parametrize("dtype", DECADES)
@@ -62,13 +28,13 @@ def test_convolution_is_within_the_bound_on_real_images(dtype):
         size_z, size_w, size_b, size_ds = (np.abs(array) for array in exact_operands)
         window, hh = case.convolution, case.kernel[0] * case.kernel[1]
 
-        S = matconv.conv2d(Z, W, b, **window)
+        S = by_im2col.conv2d(Z, W, b, **window)
         exact = reference.conv2d(z, w, bias, **window)
         size = reference.conv2d(size_z, size_w, size_b, **window)
         K = hh * W.shape[0]
         assert_within(S, exact, inner_product_bound(K, size, dtype), f"forward of {case}")
 
-        gradients = matconv.conv2d_backward(dS, Z, W, **window)
+        gradients = by_im2col.conv2d_backward(dS, Z, W, **window)
         exacts = reference.conv2d_backward(ds, z, w, **window)
         magnitudes = reference.conv2d_backward(size_ds, size_z, size_w, **window)
         positions = dS.size // case.d_out
@@ -158,6 +124,6 @@ def test_the_bound_is_tight_enough_to_notice_a_lost_product():
     lost = W.copy()
     lost[2, 2, 2] = 0
     exact = reference.conv2d(Z, W)
-    assert_within(matconv.conv2d(Z, W), exact, inner_product_bound(27, exact, "float64"))
+    assert_within(by_im2col.conv2d(Z, W), exact, inner_product_bound(27, exact, "float64"))
     with pytest.raises(AssertionError, match="1 of 1 elements are too far from the truth"):
-        assert_within(matconv.conv2d(Z, lost), exact, inner_product_bound(27, exact, "float64"))
+        assert_within(by_im2col.conv2d(Z, lost), exact, inner_product_bound(27, exact, "float64"))

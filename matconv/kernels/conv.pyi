@@ -11,7 +11,11 @@ class ConvPlan:
     geometry: WindowGeometry
     dtype: np.dtype[Any]
     def __init__(
-        self, geometry: WindowGeometry, dtype: DTypeLike, algorithm: str = "auto"
+        self,
+        geometry: WindowGeometry,
+        dtype: DTypeLike,
+        algorithm: str = "auto",
+        tile: tuple[int, int] | None = None,
     ) -> None: ...
     @property
     def algorithm(self) -> str: ...

@@ -37,6 +37,13 @@ cdef class ConvPlan:
     dtype : float64 or float32
     algorithm : "auto", "im2col" or "winograd"
         See `conv2d`.
+    tile : (height, width), optional
+        Outputs of a tile, for Winograd's path; what the rule chooses when left out.
+
+    Raises
+    ------
+    ValueError
+        Unknown algorithm, or there are no transforms for the tile.
 
     Attributes
     ----------
@@ -56,12 +63,19 @@ cdef class ConvPlan:
     ('winograd', (8, 8))
     """
 
-    def __init__(self, WindowGeometry geometry, dtype, str algorithm="auto"):
+    def __init__(self, WindowGeometry geometry, dtype, algorithm="auto", tile=None):
         cdef Algorithm wanted = as_algorithm(geometry.function, algorithm)
+        cdef Winograd w
         self.geometry = geometry
         self.dtype = np.dtype(dtype)
         self.is_double = self.dtype == np.float64
         choose_tile(&geometry.c, self.is_double, wanted, &self.m_b, &self.m_a)
+        if tile is not None:
+            self.m_b, self.m_a = tile
+            if not winograd_plan(&geometry.c, self.m_b, self.m_a, self.is_double, &w):
+                raise ValueError(
+                    f"{geometry.function}: no transforms for tiles of {self.m_b} x {self.m_a} outputs"
+                )
 
     @property
     def algorithm(self):
