@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=options.whole(0), default=0, help="of all that is random"
     )
-    options.add_threads(parser)
+    options.add_computing(parser)
     options.add_debug(parser)
 
 
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from . import checks
 
     net = make_network(arguments.network, arguments.input_shape, 10, arguments.dtype)
+    net = net.with_algorithm(arguments.algorithm)
     print(f"{net.summary()}\n", flush=True)
     print(f"{'check':<44}  {'difference':>10}  {'bound':>8}")
     right = True

@@ -44,7 +44,7 @@ def checks(
     theta = net.init(seed).astype(np.float64)
     # biases away from 0, so that their gradients count as well
     theta += 0.01 * random.standard_normal(net.n)
-    wide = Network(net.input_shape, net.layers)
+    wide = Network(net.input_shape, net.layers, algorithm=net.algorithm)
     f = Objective(wide, Z, y, loss, C=100, n_threads=n_threads)
     gradient = f.gradient(theta)
     yield from _differences(f, theta, gradient, random)
@@ -81,7 +81,7 @@ def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
         else layer
         for layer in net.layers
     ]
-    layers = Network(net.input_shape, linear, net.dtype).workspace(2).layers
+    layers = Network(net.input_shape, linear, net.dtype, net.algorithm).workspace(2).layers
     for k, (layer, bound) in enumerate(zip(linear, layers)):
         for name, difference in _adjoint(bound, net.dtype, random):
             what = f"adjoint of layer {k} ({layer.kind}), {name}"

@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
     options.add_images(parser)
-    options.add_threads(parser)
+    options.add_computing(parser)
     options.add_debug(parser)
 
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     before = settings.recorded(model, arguments.model)
     images = datasets.chosen(arguments, before)
-    net = model.network
+    net = model.network.with_algorithm(arguments.algorithm)
     datasets.check_shape(images, net.input_shape)
     y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
     loss = before.get("loss", "softmax" if net.n_outputs > 1 else "squared")

@@ -87,14 +87,21 @@ def add_images(parser: Group) -> None:
     )
 
 
-def add_threads(parser: Group) -> None:
-    """--threads."""
+def add_computing(parser: Group) -> None:
+    """--threads and --algorithm: how to compute, not what."""
     parser.add_argument(
         "--threads",
         metavar="N",
         type=whole(1),
         help="threads to compute on; the results have the same bits for any number. "
         "Default: all cores",
+    )
+    parser.add_argument(
+        "--algorithm",
+        choices=("auto", "im2col", "winograd"),
+        default="auto",
+        help="of the convolutions: im2col as in the notes, winograd with fewer products where there "
+        "are transforms, or whichever is faster by a fixed rule. Default: auto",
     )
 
 

@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_images(parser)
     parser.add_argument("--output", metavar="FILE", help="where to write. Default: standard output")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
-    options.add_threads(parser)
+    options.add_computing(parser)
     options.add_debug(parser)
 
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     before = settings.recorded(model, arguments.model)
     images = datasets.chosen(arguments, before, labelled=False)
-    net = model.network
+    net = model.network.with_algorithm(arguments.algorithm)
     datasets.check_shape(images, net.input_shape)
     z = net.forward(model.theta, model.prepare(images.pixels), arguments.threads)
     z = z.reshape(len(z), net.n_outputs).astype(np.float64)

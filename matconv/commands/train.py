@@ -147,7 +147,7 @@ def _add_solver(solver: options.Group, default: dict[str, Any]) -> None:
         help="of the first theta, of the shuffles, of --test-fraction; the same seed gives the "
         f"same bits. Default: {default['seed']}",
     )
-    options.add_threads(solver)
+    options.add_computing(solver)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -54,10 +54,10 @@ class Training:
             idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
             if idle:
                 raise UsageError(f"--{idle[0].replace('_', '-')} goes with --solver sgd")
-        self.objective = self._objective(data.train, arguments.threads)
+        self.objective = self._objective(data.train, arguments)
         self.test = None
         if data.test is not None and len(data.test):
-            self.test = self._objective(data.test, arguments.threads)
+            self.test = self._objective(data.test, arguments)
         self.force = arguments.force
         self.output = arguments.output or _default_output(arguments.resume, self.settings["data"])
 
@@ -84,14 +84,22 @@ class Training:
         self.iterations = iterations
         chosen["iterations"] = self.start + iterations
 
-    def _objective(self, images: datasets.Images, n_threads: int | None) -> Objective:
+    def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
         datasets.check_shape(images, net.input_shape)
         Z = images.pixels
         if self.model.preprocessing is not None or Z.dtype != net.dtype:
             Z = self.model.prepare(Z)
         y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
-        return Objective(net, Z, y, self.settings["loss"], self.settings["C"], n_threads)
+        return Objective(
+            net,
+            Z,
+            y,
+            self.settings["loss"],
+            self.settings["C"],
+            arguments.threads,
+            arguments.algorithm,
+        )
 
     def describe(self) -> str:
         """What will be done, for the screen."""

@@ -10,8 +10,8 @@ with d' = s_b s_a d channels of all phases. The second line holds the transforms
 the transform of the filters, which few images cannot pay for. ``bench/run.py algorithms`` measures
 both paths on every layer beside what is chosen here.
 
-Larger tiles need fewer products and lose accuracy: `error_growth`. Tiles of 10 inputs are for double
-precision alone.
+Larger tiles need fewer products and lose accuracy: `toom_cook.error_growth`. Tiles of 9 and 10
+inputs are for double precision alone.
 """
 
 from .conv_taps cimport taps_count, taps_pay

@@ -74,7 +74,8 @@ cdef class ConvPlan:
             self.m_b, self.m_a = tile
             if not winograd_plan(&geometry.c, self.m_b, self.m_a, self.is_double, &w):
                 raise ValueError(
-                    f"{geometry.function}: no transforms for tiles of {self.m_b} x {self.m_a} outputs"
+                    f"{geometry.function}: no transforms for tiles of {self.m_b} x {self.m_a} "
+                    "outputs"
                 )
 
     @property
@@ -332,7 +333,7 @@ def conv2d(
     -----
     Like the field, and the notes, this is a correlation: filters are not turned. By im2col the
     error of an entry is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the length of its sum;
-    by Winograd's algorithm see `matconv.kernels.algorithms.error_bound`.
+    by Winograd's algorithm see `matconv.kernels.toom_cook.error_growth`.
 
     Examples
     --------

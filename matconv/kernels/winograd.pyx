@@ -287,7 +287,8 @@ cdef inline void filter_transform(
                 gather_taps(g, w, u, v, W + j * g.h_b * g.h_a * f, g.h_a * f, f, f, work)
                 apply(w.b.filter, w.a.r * f, work, w.a.r * f, half, w.a.r * f)
                 for i in range(w.b.n):
-                    apply(w.a.filter, f, half + i * w.a.r * f, f, U + i * w.a.n * w.step_U, w.step_U)
+                    apply(w.a.filter, f, half + i * w.a.r * f, f,
+                          U + i * w.a.n * w.step_U, w.step_U)
                 U += f
 
 
