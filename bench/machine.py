@@ -7,7 +7,7 @@ import platform
 
 import threadpoolctl
 
-_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch")
+_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
 
 
 def processor():

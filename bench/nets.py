@@ -31,23 +31,30 @@ def stride(kind, options):
     return options.get("stride", options["window"] if kind == "pool" else 1)
 
 
-def parameters(net, seed=0):
-    """[(W, b)] of the layers that have them, float64, in the notes' layout; He's scale.
+def weight_shapes(net):
+    """The shape of each layer's W in the notes' layout, None for pools.
 
-    Convolution: W (d / groups, h, h, d_out).  Dense: W (m, units).
+    Convolution: (d / groups, h, h, d_out).  Dense: (m, units).
     """
-    rng = np.random.default_rng(seed)
     found = []
     for kind, options, before, after in shapes_of(net):
-        if kind == "pool":
-            continue
         if kind == "conv":
-            inputs = before[2] // options.get("groups", 1)
-            shape = (inputs, options["kernel"], options["kernel"], after[2])
+            inputs, side = before[2] // options.get("groups", 1), options["kernel"]
+            found.append((inputs, side, side, after[2]))
         else:
-            shape = (math.prod(before), after[0])
-        scale = math.sqrt(2 / math.prod(shape[:-1]))
-        found.append((scale * rng.standard_normal(shape), 0.1 * rng.standard_normal(shape[-1])))
+            found.append((math.prod(before), after[0]) if kind == "dense" else None)
+    return found
+
+
+def parameters(net, seed=0):
+    """[(W, b)] of the layers that have them, float64, in the notes' layout; He's scale."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for shape in weight_shapes(net):
+        if shape is not None:
+            scale = math.sqrt(2 / math.prod(shape[:-1]))
+            W = scale * rng.standard_normal(shape)
+            found.append((W, 0.1 * rng.standard_normal(shape[-1])))
     return found
 
 
@@ -127,19 +134,19 @@ def for_torch(net, values, dtype):
 
 
 def for_jax(net, values, dtype, form):
-    """(parameters, function of parameters and images) in JAX; ``form`` is "NHWC" or "NCHW"."""
+    """(parameters, function of parameters and images) in JAX; ``form`` is "nhwc" or "nchw"."""
     import jax.numpy as jnp
     from jax import lax
 
     found = shapes_of(net)
-    if form == "NHWC":
+    if form == "nhwc":
         filters = "IHWO"  # the notes' own layout
     else:
         filters, values = "OIHW", channels_first(net, values)
     values = [(jnp.asarray(W, dtype), jnp.asarray(b, dtype)) for W, b in values]
 
     def around(n):  # a pair of sizes on the two axes of the image
-        return (1, n, n, 1) if form == "NHWC" else (1, 1, n, n)
+        return (1, n, n, 1) if form == "nhwc" else (1, 1, n, n)
 
     def outputs(values, Z):
         values = iter(values)
@@ -154,12 +161,12 @@ def for_jax(net, values, dtype, form):
                 pad = (options.get("pad", 0),) * 2
                 Z = lax.conv_general_dilated(
                     *(Z, W, (step, step), (pad, pad)),
-                    dimension_numbers=(form, filters, form),
+                    dimension_numbers=(form.upper(), filters, form.upper()),
                     feature_group_count=options.get("groups", 1),
                 )
-                Z = Z + (b if form == "NHWC" else b[:, None, None])
+                Z = Z + (b if form == "nhwc" else b[:, None, None])
             else:
-                Z = Z.reshape(len(Z), -1) @ (W if form == "NHWC" else W.T) + b
+                Z = Z.reshape(len(Z), -1) @ (W if form == "nhwc" else W.T) + b
             if k < len(found):
                 Z = jnp.maximum(Z, 0)
         return Z

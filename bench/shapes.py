@@ -154,6 +154,7 @@ SETS = {
         "resnet-1x1-s2",
         "resnet-3x3-s2",
     ),
+    "quick": ("vgg-512", "cifar-32", "lenet-2", "resnet-1x1-s2"),
     "all": tuple(LAYERS),
 }
 
