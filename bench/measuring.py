@@ -35,6 +35,8 @@ def run(given, say):
     if given.quick:
         chosen = [layer.with_batch(max(1, layer.batch // 8)) for layer in chosen]
     missing = layers.absent({target.select.get("peer", "") for target in wanted})
+    if "S10" in given.rows and given.wheel is None and not given.build_wheel:
+        missing["wheel"] = "neither --wheel nor --build-wheel was given"
     records = []
     plan = [target for target in wanted if target.select.get("peer") not in missing]
     for layer in chosen:

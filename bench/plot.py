@@ -12,6 +12,7 @@ from pathlib import Path
 
 import compare
 import layers
+import machine
 import numpy as np
 import peers
 import shapes
@@ -20,9 +21,9 @@ import shapes
 BARS = (
     (("matconv", "auto"), "matconv", "#1f5fa8"),
     (("matconv", "im2col"), "matconv, im2col only", "#8fb8e0"),
-    (("other", "torch"), "PyTorch", "#e08a3c"),
+    (("other", "torch"), "PyTorch, same precision", "#e08a3c"),
 )
-LIMIT = (("other", "gemm"), "BLAS: the same products alone", "#222222")
+LIMIT = (("other", "gemm"), "limit of im2col: BLAS alone", "#222222")
 
 
 def add_command(parser):
@@ -93,33 +94,38 @@ def draw(document, path):
     ]
     order += sorted({one["name"] for one in forward} - set(order))
     plt = require()
-    width = max(6.5, 2.0 + 0.55 * len(order))
+    width = max(6.5, 1.6 + 0.46 * len(order))
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(width, 1.5 + 2.9 * len(panels)), sharex=True, squeeze=False
+        len(panels), 1, figsize=(width, 1.6 + 2.5 * len(panels)), sharex=True, squeeze=False
     )
     for axis, (dtype, found) in zip(axes[:, 0], panels, strict=True):
         _panel(axis, dtype, found, order)
-    axes[-1, 0].set_xticks(range(len(order)), order, rotation=40, ha="right")
-    title = f"Convolution layers, forward pass, {layers.count(threads)}: higher is faster"
-    figure.suptitle(title, fontsize=12, fontweight="bold")
-    handles = {h.get_label(): h for axis in axes[:, 0] for h in _handles(axis)}
-    figure.legend(
-        handles=handles.values(),
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.955),
-        ncols=4,
-        frameon=False,
-        fontsize=9,
+    axes[-1, 0].set_xticks(
+        range(len(order)), map(_tick, order), rotation=40, ha="right", rotation_mode="anchor"
     )
-    caption = textwrap.fill(_caption(document), int(width * 15))
-    figure.text(0.01, 0.005, caption, fontsize=7, color="#555555", va="bottom")
-    figure.tight_layout(rect=(0, 0.02 + 0.018 * (1 + caption.count("\n")), 1, 0.93))
+    title = f"Convolution layers, forward pass, {layers.count(threads)}: higher is faster"
+    figure.suptitle(title, fontsize=12, fontweight="bold", y=0.985).set_in_layout(False)
+    handles = {
+        label: handle
+        for axis in axes[:, 0]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.96)}
+    figure.legend(handles.values(), handles, ncols=4, frameon=False, fontsize=9, **where)
+    caption = textwrap.fill(_caption(document), int(width * 18))
+    figure.text(0.012, 0.012, caption, fontsize=7.5, color="#555555", va="bottom")
+    figure.tight_layout(rect=(0, 0.03 + 0.02 * caption.count("\n"), 1, 0.94))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
-def _handles(axis):
-    return axis.get_legend_handles_labels()[0]
+def _tick(name):
+    """A layer's name with its filter's size and stride: what decides which algorithm fits."""
+    layer = shapes.LAYERS.get(name)
+    if layer is None:
+        return name
+    stride = f"/{layer.stride}" if layer.stride > 1 else ""
+    return f"{name} ({layer.kernel[0]}\N{MULTIPLICATION SIGN}{layer.kernel[1]}{stride})"
 
 
 def _panel(axis, dtype, found, order):
@@ -154,14 +160,11 @@ def _panel(axis, dtype, found, order):
 def _caption(document):
     """What GFLOP/s are useful, and the machine, versions and date."""
     about = document["machine"]
-    blas = {
-        f"{pool['internal_api']} {pool.get('version', '')} ({pool['architecture']})"
-        for pool in about["libraries"]
-        if pool["user_api"] == "blas" and "architecture" in pool
-    }
+    blas = next(iter(machine.blas(about)), "unknown BLAS")
     versions = [f"{k} {v}" for k, v in about["versions"].items() if k != "threadpoolctl"]
     return (
         "Useful: additions and multiplications of the direct convolution, over the time taken. "
-        f"{about['processor']}; {', '.join(sorted(blas))}; {', '.join(versions)}; "
+        "In brackets: filter / stride. "
+        f"{about['processor']}; {(machine.blas(about) or ['unknown BLAS'])[0]}; {', '.join(versions)}; "
         f"{about['date'][:10]}."
     )

@@ -4,15 +4,26 @@ python bench/run.py readme results.json
 python bench/run.py readme results.json --write README.md
 """
 
+import textwrap
 from pathlib import Path
 
 import compare
 import layers
+import machine
 import shapes
 import targets
 import timing
 
 BEGIN, END = "<!-- numbers -->", "<!-- /numbers -->"
+
+#: Names for readers.
+NAMES = {
+    "gemm": "BLAS",
+    "torch": "PyTorch",
+    "torch-f32": "PyTorch f32",
+    "jax": "JAX",
+    "onnxruntime": "ONNX Runtime f32",
+}
 
 _TITLES = {"both": "forward + backward", "step": "training step"}
 
@@ -64,26 +75,15 @@ def markdown(document, passes=None):
 
 
 def origin(document):
-    """Two sentences: when, on what, with what; and the command."""
+    """When, on what, with what, and what a ratio is; and the command."""
     about = document["machine"]
-    blas = [
-        f"{pool['internal_api']} {pool.get('version', '')} ({pool['architecture']})"
-        for pool in about["libraries"]
-        if pool["user_api"] == "blas" and "architecture" in pool
-    ]
-    names = {"torch": "PyTorch", "jax": "JAX", "onnxruntime": "ONNX Runtime"}
-    versions = [f"{names.get(k, k)} {v}" for k, v in about["versions"].items()]
-    return "\n".join(
-        [
-            f"Measured on {about['date'][:10]} on {about['processor']}, {about['cores']} cores;",
-            f"{', '.join(dict.fromkeys(blas))}; {', '.join(versions)}. A ratio is the peer's time",
-            "over matconv's (more than 1: matconv is faster), the median of interleaved pairs.",
-            "",
-            "```sh",
-            document["command"],
-            "```",
-        ]
+    versions = [f"{NAMES.get(k, k).removesuffix(' f32')} {v}" for k, v in about["versions"].items()]
+    text = (
+        f"Measured on {about['date'][:10]} on {about['processor']}, {about['cores']} cores; "
+        f"{', '.join(machine.blas(about))}; {', '.join(versions)}. A ratio is the peer's time over "
+        "matconv's (more than 1: matconv is faster), the median of interleaved pairs."
     )
+    return "\n".join([*textwrap.wrap(text, 110), "", "```sh", document["command"], "```"])
 
 
 def table(head, rows):
@@ -121,7 +121,7 @@ def _table(kind, columns):
     sizes = {name: one["sizes"] for column in columns.values() for name, one in column.items()}
     unit = "l, d, b, f, h" if kind == "layer" else "images"
     head = [f"{kind} ({unit})"]
-    head += [f"{peer}, {layers.count(threads)}" for peer, threads in columns]
+    head += [f"{NAMES.get(peer, peer)}, {layers.count(threads)}" for peer, threads in columns]
     rows = []
     for name, size in sizes.items():
         cells = [

@@ -64,8 +64,20 @@ def parse(arguments=None):
         path = getattr(given, option, None)
         if path is not None and not path.resolve().parent.is_dir():
             parser.error(f"argument --{option}: there is no folder {path.parent}")
-    given.command = shlex.join(["python", "bench/run.py", *arguments])
+    given.command = _command_line(arguments)
     return given
+
+
+def _command_line(arguments):
+    """The command as others would give it: of files only their names.
+
+    Examples
+    --------
+    >>> _command_line(["layers", "--quick", "--json", "/home/me/found.json"])
+    'python bench/run.py layers --quick --json found.json'
+    """
+    words = [Path(word).name if "/" in word else word for word in arguments]
+    return shlex.join(["python", "bench/run.py", *words])
 
 
 def _command(commands, name, text, quick=False):
@@ -183,7 +195,7 @@ def _measure(given):
     results, lines = MEASURES[given.what](given, say)
     say("")
     about = {**machine.describe(), "load": before}
-    options = {k: str(v) if isinstance(v, Path) else v for k, v in vars(given).items()}
+    options = {k: v.name if isinstance(v, Path) else v for k, v in vars(given).items()}
     document = {"machine": about, "command": given.command, "options": options, **results}
     skipped = [f"skipped   {k}: {why}" for k, why in results.get("skipped", {}).items()]
     with suppress(BrokenPipeError):

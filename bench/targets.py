@@ -51,6 +51,8 @@ class Target:
     @property
     def text(self):
         """The bounds in words."""
+        if self.least is not None and self.most is not None:
+            return f"{self.least:g} to {self.most:g}"
         bounds = (("gm >=", self.gm), ("each >=", self.least), ("<=", self.most))
         return ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
 
@@ -167,10 +169,10 @@ def _growth(document, threads):
     return {"lenet": scaling.growth(found)} if len(found) > 1 else {}
 
 
-def _startup(key, scale):
+def _startup(key, scale, name):
     def value(document, threads):
         found = document.get("startup", {}).get(key)
-        return {} if found is None else {key: scale * found}
+        return {} if found is None else {name: scale * found}
 
     return value
 
@@ -180,8 +182,8 @@ SOURCES = {
     "memory": _memory,
     "exponent": _exponent,
     "growth": _growth,
-    "import": _startup("import_seconds", 1e3),
-    "wheel": _startup("wheel_bytes", 1e-6),
+    "import": _startup("import_seconds", 1e3, "fresh processes"),
+    "wheel": _startup("wheel_bytes", 1e-6, "one file"),
     "none": lambda document, threads: {},
 }
 
