@@ -95,26 +95,25 @@ def draw(document, path):
     order += sorted({one["name"] for one in forward} - set(order))
     plt = require()
     width = max(6.5, 1.6 + 0.46 * len(order))
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(width, 1.6 + 2.5 * len(panels)), sharex=True, squeeze=False
-    )
+    height = 1.6 + 2.5 * len(panels)
+    figure, axes = plt.subplots(len(panels), 1, figsize=(width, height), sharex=True, squeeze=False)
     for axis, (dtype, found) in zip(axes[:, 0], panels, strict=True):
         _panel(axis, dtype, found, order)
     axes[-1, 0].set_xticks(
         range(len(order)), map(_tick, order), rotation=40, ha="right", rotation_mode="anchor"
     )
     title = f"Convolution layers, forward pass, {layers.count(threads)}: higher is faster"
-    figure.suptitle(title, fontsize=12, fontweight="bold", y=0.985).set_in_layout(False)
+    figure.suptitle(title, fontsize=12, fontweight="bold", y=1 - 0.1 / height).set_in_layout(False)
     handles = {
         label: handle
         for axis in axes[:, 0]
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
-    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.96)}
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - 0.28 / height)}
     figure.legend(handles.values(), handles, ncols=4, frameon=False, fontsize=9, **where)
     caption = textwrap.fill(_caption(document), int(width * 18))
     figure.text(0.012, 0.012, caption, fontsize=7.5, color="#555555", va="bottom")
-    figure.tight_layout(rect=(0, 0.03 + 0.02 * caption.count("\n"), 1, 0.94))
+    figure.tight_layout(rect=(0, (0.2 + 0.13 * caption.count("\n")) / height, 1, 1 - 0.55 / height))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -165,6 +164,6 @@ def _caption(document):
     return (
         "Useful: additions and multiplications of the direct convolution, over the time taken. "
         "In brackets: filter / stride. "
-        f"{about['processor']}; {(machine.blas(about) or ['unknown BLAS'])[0]}; {', '.join(versions)}; "
+        f"{about['processor']}; {blas}; {', '.join(versions)}; "
         f"{about['date'][:10]}."
     )
