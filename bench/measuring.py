@@ -11,7 +11,7 @@ import targets
 import wholenets
 
 #: 9 samples a side, and less for calls of some tenths of a second: all of it in half an hour.
-FULL = {"repeats": 9, "seconds": 0.02, "budget": 4.0}
+FULL = {"repeats": 9, "seconds": 0.02, "budget": 3.0}
 
 #: Networks and images whose gradient's memory is measured; PyTorch takes all images at once.
 MEMORY = (("lenet", 10_000), ("vgg11", 256))
