@@ -24,8 +24,8 @@ def taken(auto, im2col, winograd, names):
     >>> a, b = {"S": np.ones(1), "dZ": np.ones(1)}, {"S": np.zeros(1), "dZ": np.zeros(1)}
     >>> taken(a, a, b, ["S", "dZ"]), taken({**a, "S": b["S"]}, a, b, ["S", "dZ"])
     ('im2col', 'S winograd, dZ im2col')
-    >>> taken({"S": np.full(1, 2.0)}, a, b, ["S"])
-    'neither'
+    >>> taken({"S": np.full(1, 2.0)}, a, b, ["S"]), taken(a, a, a, ["S"])
+    ('neither', 'either')
     """
     found = []
     for name in names:

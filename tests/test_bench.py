@@ -132,6 +132,15 @@ def test_truth_finds_one_wrong_element(name, damage):
         expected.check(results, np.finfo(float).eps, "me")
 
 
+def test_truth_allows_slack_where_told():
+    expected = truth.Truth(PLAIN, peers.operands(PLAIN))
+    eps = np.finfo(float).eps
+    results = {"db": expected.values["db"] + 3 * 2 * 52 * eps * expected.sizes["db"]}
+    assert 0.7 < expected.check(results, eps, "me", slack=4) < 0.8
+    with pytest.raises(ArithmeticError, match="^me: db leaves the rounding bound"):
+        expected.check(results, eps, "me")
+
+
 def test_truth_finds_a_wrong_shape():
     expected = truth.Truth(PLAIN, peers.operands(PLAIN))
     with pytest.raises(ArithmeticError, match=r"^me: db has shape \(3,\), expected \(4,\)"):
@@ -339,6 +348,13 @@ def test_table_is_aligned():
     ]
     assert table.aligned([]) == []
     assert [table.digits(x) for x in (0.0, math.inf, 99.96)] == ["0.0", "inf", "100.0"]
+
+
+def test_blas_of_scipy_comes_first():
+    pool = {"user_api": "blas", "internal_api": "openblas", "version": "1", "architecture": "Zen"}
+    pools = [pool | {"folder": folder} for folder in ("numpy.libs", "scipy.libs", "lib")]
+    owners = [text.removeprefix("openblas 1 (Zen)") for text in machine.blas({"libraries": pools})]
+    assert owners == [" of scipy", " of numpy", ""]
 
 
 def test_machine_tells_blas_kernel_and_versions():

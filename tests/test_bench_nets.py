@@ -63,6 +63,11 @@ def test_shapes_with_stride_pad_groups_and_overlapping_pools():
     assert network.n == 2 * 9 * 6 + 6 + 24 * 3 + 3
 
 
+def test_a_pool_steps_by_its_window_unless_told():
+    thirds = {"input_shape": (10, 9, 2), "layers": (("pool", {"window": 3}),)}
+    assert [after for *_, after in nets.shapes_of(thirds)] == [(3, 3, 2)]
+
+
 def test_channels_first_reorders_what_follows_an_image():
     values = nets.parameters(SMALL)
     (filters, _), (dense, _) = nets.channels_first(SMALL, values)

@@ -179,7 +179,13 @@ def test_readme_replaces_what_is_between_the_markers(document, write, capsys):
 
 @pytest.mark.parametrize(
     "text",
-    ["no markers", readme.BEGIN, f"{readme.END} {readme.BEGIN}", 2 * (readme.BEGIN + readme.END)],
+    [
+        "no markers",
+        readme.BEGIN,
+        f"{readme.END} {readme.BEGIN}",
+        2 * readme.BEGIN + readme.END,
+        readme.BEGIN + 2 * readme.END,
+    ],
 )
 def test_readme_without_its_markers_is_left_alone(document, write, capsys, text):
     path = write("README.md", text)

@@ -219,8 +219,13 @@ def test_targets_is_a_command(capsys, tmp_path, monkeypatch):
 
 
 def test_a_wheel_that_is_none(capsys, tmp_path):
-    assert run.main(["targets", "--rows", "S10", "--quick", "--wheel", str(tmp_path)]) == 1
-    assert f"bench/run.py: not a wheel: {tmp_path}" in capsys.readouterr().err
+    archive = tmp_path / "matconv.zip"
+    archive.write_bytes(b"x")
+    for path in (archive, tmp_path / "missing.whl"):
+        with pytest.raises(ValueError, match="^not a wheel: "):
+            startup.wheel_bytes(path)
+    assert run.main(["targets", "--rows", "S10", "--quick", "--wheel", str(archive)]) == 1
+    assert f"bench/run.py: not a wheel: {archive}" in capsys.readouterr().err
 
 
 def test_scaling_in_fresh_processes():

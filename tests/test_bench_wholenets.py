@@ -67,11 +67,14 @@ def test_step_goes_down_the_gradient(small):
     assert side.gradient()[0] < f
 
 
-def test_threads_against_one(small):
-    bench = wholenets.Bench("small", small)
+def test_threads_against_one(small, monkeypatch):
+    bench, made = wholenets.Bench("small", small), []
+    make = bench.matconv
+    monkeypatch.setattr(bench, "matconv", lambda dtype, n: made.append(n) or make(dtype, n))
     (found,) = bench.speedup("float64", 2, ["step"])
     keys = ("kind", "name", "sizes", "pass", "threads", "peer")
     assert [found[key] for key in keys] == ["net", "small", "3", "step", 2, "1 thread"]
+    assert made == [2, 1]
     assert found["flops"] == 3 * wholenets.flops(SMALL, 3)
 
 
