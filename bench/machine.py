@@ -7,7 +7,7 @@ import platform
 
 import threadpoolctl
 
-_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch")
+_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
 
 
 def processor():
@@ -43,6 +43,8 @@ def libraries():
         {
             **{key: pool[key] for key in keys if pool.get(key)},
             "file": os.path.basename(pool["filepath"]),
+            # wheels keep theirs in a folder such as scipy.libs
+            "folder": os.path.basename(os.path.dirname(pool["filepath"])),
         }
         for pool in threadpoolctl.threadpool_info()
     ]
@@ -72,16 +74,29 @@ def describe():
     }
 
 
+def blas(description):
+    """Each BLAS with its version and kernel, SciPy's first: that is the one that matconv calls.
+
+    Examples
+    --------
+    >>> pool = {"user_api": "blas", "internal_api": "openblas", "architecture": "Zen"}
+    >>> blas({"libraries": [pool | {"version": "0.3", "folder": "scipy.libs"}]})
+    ['openblas 0.3 (Zen) of scipy']
+    """
+    found = []
+    for pool in description["libraries"]:
+        if pool["user_api"] == "blas" and "architecture" in pool:
+            owner, libs, _ = pool.get("folder", "").partition(".libs")
+            name = f"{pool['internal_api']} {pool.get('version', '')} ({pool['architecture']})"
+            found.append(f"{name} of {owner}" if libs else name)
+    return sorted(found, key=lambda text: not text.endswith("of scipy"))
+
+
 def lines(description):
     """The description as a few lines of text."""
-    blas = [
-        f"{pool['internal_api']} {pool.get('version', '')} ({pool['architecture']})"
-        for pool in description["libraries"]
-        if pool["user_api"] == "blas" and "architecture" in pool
-    ]
     text = [
         f"machine   {description['processor']}, {description['cores']} cores, {description['system']}",
-        f"BLAS      {'; '.join(blas) or 'unknown'}",
+        f"BLAS      {'; '.join(blas(description)) or 'unknown'}",
         f"versions  {', '.join(f'{k} {v}' for k, v in description['versions'].items())}",
     ]
     if description["load"] is not None:

@@ -61,7 +61,8 @@ def resident():
     return peak() if now is None else now
 
 
-def _matconv(net, Z, y, dtype, threads):
+def matconv_gradient(net, Z, y, dtype, threads):
+    """A function that gives f and |gradient|, everything it needs made before."""
     import matconv
 
     network = nets.for_matconv(net, dtype)
@@ -105,7 +106,7 @@ def child(who, net, dtype, threads, images):
     """Measure here and now; meant for a process that has done nothing else."""
     Z, y = nets.data(net, images, dtype)
     if who == "matconv":
-        work = _matconv(net, Z, y, dtype, threads)
+        work = matconv_gradient(net, Z, y, dtype, threads)
     else:
         work = _torch(net, Z, y, dtype, threads, 256 if who == "torch-256" else None)
     before = resident()

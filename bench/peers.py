@@ -6,6 +6,8 @@ A side holds its operands in the layout it likes best, made before anything is t
     run(which)      a function without arguments that does the pass "forward", "backward" or "both"
     context()       context manager that gives it its number of threads and takes it back
     results()       what `truth.Truth.check` knows of one run, as float64 in the notes' layout
+    form            the memory format of its images, where it has a choice
+    slack           how many times the bound of plain sums its results may use
 
 All sides allocate what they return, as they would for their users, with one exception: `Gemm`
 writes into arrays made once, because it is not a convolution but the limit of one; so does matconv
@@ -25,9 +27,21 @@ import matconv
 from matconv.engines import ThreadEngine
 from matconv.engines.blas_threads import single_blas_thread
 
+#: What conv2d and Network take as ``algorithm``; "auto" is their default.
+ALGORITHMS = ("auto", "im2col", "winograd")
+
 
 class Missing(Exception):
     """A peer that is not installed here; the text names what is missing."""
+
+
+def algorithm_keyword(name):
+    """The keyword of matconv's functions that chooses one of `ALGORITHMS`."""
+    if "algorithm" not in matconv.Conv.__dataclass_fields__:  # SHIM: delete these lines
+        if name == "winograd":
+            raise Missing("this matconv has no Winograd algorithm")
+        return {}  # im2col is all there is (end of SHIM)
+    return {"algorithm": name}
 
 
 def operands(layer, seed=0):
@@ -44,13 +58,15 @@ def operands(layer, seed=0):
 class Side:
     """What the sides have in common: passes by name."""
 
+    slack, form = 1, None
+
     def __init__(self, name, layer, dtype, threads):
         self.name, self.layer, self.threads = name, layer, threads
         self.dtype = np.dtype(dtype)
 
     def run(self, which):
         """The function that does one pass; its value is the pass's results, in the side's layout."""
-        return {"forward": self.forward, "backward": self.backward, "both": self.both}[which]
+        return getattr(self, which)
 
     def both(self):
         """A whole step of one layer: forward, then all three gradients."""
@@ -58,10 +74,18 @@ class Side:
 
 
 class Matconv(Side):
-    """matconv: the batch in one piece per thread, sums over the batch added in their order."""
+    """matconv: the batch in one piece per thread, sums over the batch added in their order.
 
-    def __init__(self, layer, data, dtype, threads, reuse=False):
+    Winograd's algorithm mixes neighbours before it multiplies: its rounding errors follow the
+    largest of a tile rather than each element's own sum, and are allowed `WINOGRAD` bounds.
+    """
+
+    WINOGRAD = 64
+
+    def __init__(self, layer, data, dtype, threads, reuse=False, algorithm="auto"):
         super().__init__("matconv", layer, dtype, threads)
+        self.options = {**layer.options, **algorithm_keyword(algorithm)}
+        self.slack = 1 if algorithm == "im2col" else self.WINOGRAD
         self.Z, self.W, self.b, self.dS = (data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
         edges = np.linspace(0, layer.batch, min(threads, layer.batch) + 1).astype(int)
         self.pieces = [slice(*edge) for edge in itertools.pairwise(edges)]
@@ -77,7 +101,7 @@ class Matconv(Side):
         S = self.out if self.out is not None else np.empty(self.layer.output_shape, self.dtype)
 
         def work(piece):
-            matconv.conv2d(self.Z[piece], self.W, self.b, out=S[piece], **self.layer.options)
+            matconv.conv2d(self.Z[piece], self.W, self.b, out=S[piece], **self.options)
 
         self.engine.run(work, self.pieces, lambda _: None)
         return S
@@ -86,9 +110,7 @@ class Matconv(Side):
         """[dZ of each piece], dW, db: a piece is what the next layer's shard takes, so no joining."""
 
         def work(piece):
-            return matconv.conv2d_backward(
-                self.dS[piece], self.Z[piece], self.W, **self.layer.options
-            )
+            return matconv.conv2d_backward(self.dS[piece], self.Z[piece], self.W, **self.options)
 
         done = []
         self.engine.run(work, self.pieces, done.append)
@@ -161,16 +183,15 @@ class Gemm(Side):
 class Torch(Side):
     """PyTorch's own convolution and its own backward pass, without autograd's bookkeeping."""
 
-    def __init__(self, layer, data, dtype, threads, memory_format="contiguous"):
+    def __init__(self, layer, data, dtype, threads, form="nchw"):
         torch = require_torch()
         super().__init__(f"torch {np.dtype(dtype).name}", layer, dtype, threads)
-        self.memory_format = memory_format
-        form = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+        self.form, memory_format = form, torch_format(form)
 
         def tensor(array, axes):
             # Its copy has torch's own alignment, and shares nothing with the other sides.
             view = torch.from_numpy(np.ascontiguousarray(array.transpose(axes), dtype))
-            return view.clone().contiguous(memory_format=form[memory_format])
+            return view.clone().contiguous(memory_format=memory_format)
 
         self.Z, self.dS = tensor(data["Z"], (0, 3, 1, 2)), tensor(data["dS"], (0, 3, 1, 2))
         self.W = tensor(data["W"], (3, 0, 1, 2))
@@ -178,16 +199,9 @@ class Torch(Side):
         self.convolve = torch.nn.functional.conv2d
         self.derive = torch.ops.aten.convolution_backward
 
-    @contextlib.contextmanager
     def context(self):
         """PyTorch at this side's number of threads."""
-        torch = require_torch()
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.threads)
 
     def forward(self):
         """S."""
@@ -228,6 +242,28 @@ class Torch(Side):
 def _pools():
     """The thread pools loaded by now, looked up once: the search takes milliseconds."""
     return threadpoolctl.ThreadpoolController()
+
+
+#: PyTorch's memory formats: channels slowest, channels fastest.
+TORCH_FORMS = ("nchw", "nhwc")
+
+
+def torch_format(form):
+    """The ``memory_format`` of one of `TORCH_FORMS`."""
+    torch = require_torch()
+    return {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}[form]
+
+
+@contextlib.contextmanager
+def torch_threads(threads):
+    """PyTorch at this number of threads inside the ``with`` block."""
+    torch = require_torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def require_torch():

@@ -1,245 +1,151 @@
 """Measure matconv against what else could do the work, on this machine.
 
-    python bench/run.py                                    the core layers, every peer, 1 and 2 threads
+    python bench/run.py                                    the core layers, 1 and 2 threads
     python bench/run.py --layers alexnet vgg-64 --passes forward --dtypes float32
+    python bench/run.py nets --nets lenet vgg11 --passes step
     python bench/run.py gradient                           peak memory of one gradient of a network
+    python bench/run.py algorithms                         im2col against Winograd, and what auto takes
+    python bench/run.py targets --json results.json        the table of targets, met or not
+    python bench/run.py plot results.json speed.png        a picture of such a file
+    python bench/run.py readme results.json                its numbers as tables for the README
+    python bench/compare.py old.json new.json              what became slower
 
 Layers: forward is S = W phi(Z) + b; backward is dZ, dW and db from dS; both is the one after the
-other, as in a step of training.  Peers: "gemm" is the matrix products alone with phi given whole,
-so the limit of what im2col can reach; "torch" is PyTorch in the dtype of the row, "torch-f32"
-PyTorch in float32 whatever the row's; of its two memory formats the one that is faster here.
-Every result is compared with numpy's before it is timed.  A ratio is the peer's time over
-matconv's, so more than 1 means that matconv is faster: the median over pairs of samples, its
-quartiles, and under "best" the ratio of the two shortest times, which other processes disturb least.
+other, as in a step of training.  Nets: forward, gradient, and step, a gradient with an SGD update.
+Peers: "gemm" is the matrix products alone with phi given whole, so the limit of what im2col can
+reach; "torch" and "jax" compute in the dtype of the row, "torch-f32" and "onnxruntime" (forward
+only) in float32 whatever the row's; of two memory formats the one that is faster here.
+Every result is compared with numpy's (layers) or matconv's (nets) before it is timed.  A ratio is
+the peer's time over matconv's, so more than 1 means that matconv is faster: the median over pairs
+of samples, its quartiles, and under "best" the ratio of the two shortest times, which other
+processes disturb least.
 """
 
 import argparse
-import itertools
 import json
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import algorithms
+import layers
 import machine
+import measuring
 import memory
-import numpy as np
 import peers
+import plot
+import readme
 import shapes
-import timing
-import truth
-from table import aligned, digits
+import wholenets
+from table import aligned
 
-PEERS = ("gemm", "torch", "torch-f32")
-QUICK = {"repeats": 5, "seconds": 0.005}
-FULL = {"repeats": 15, "seconds": 0.02}
+DTYPES = ["float64", "float32"]
 
 
 def parse(arguments=None):
-    """The command line."""
+    """The command line; without a command it is "layers"."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments.insert(0, "layers")
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", nargs="?", default="layers", choices=["layers", "gradient"])
-    parser.add_argument(
-        "--layers",
-        nargs="+",
-        default=["core"],
-        help=f"of: {', '.join([*shapes.SETS, *shapes.LAYERS])}",
-    )
-    parser.add_argument("--passes", nargs="+", default=list(shapes.PASSES), choices=shapes.PASSES)
-    parser.add_argument("--dtypes", nargs="+", default=["float64"], choices=["float64", "float32"])
-    parser.add_argument("--threads", nargs="+", type=_positive, default=[1, 2])
-    parser.add_argument("--peers", nargs="*", default=["gemm", "torch"], choices=PEERS)
-    parser.add_argument("--repeats", type=_positive, help=f"samples of a side ({FULL['repeats']})")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
-    parser.add_argument("--net", default="lenet", choices=sorted(shapes.NETS))
-    parser.add_argument("--images", type=_positive, default=10_000, help="for gradient (10000)")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write everything there")
+    commands = parser.add_subparsers(dest="what", required=True, metavar="command")
+    _add_layers(commands)
+    _add_nets(commands)
+    _add_gradient(commands)
+    _add_algorithms(commands)
+    measuring.add_command(_command(commands, "targets", "the table of targets", quick=True))
+    plot.add_command(commands.add_parser("plot", help="a picture of results"))
+    readme.add_command(commands.add_parser("readme", help="tables for the README"))
     given = parser.parse_args(arguments)
-    if given.json is not None and not given.json.resolve().parent.is_dir():
-        parser.error(f"argument --json: there is no folder {given.json.parent}")
+    for option in ("json", "plot"):
+        path = getattr(given, option, None)
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"argument --{option}: there is no folder {path.parent}")
+    given.command = _command_line(arguments)
     return given
 
 
-def _positive(text):
+def _command_line(arguments):
+    """The command as others would give it: of files only their names.
+
+    Examples
+    --------
+    >>> _command_line(["layers", "--quick", "--json", "/home/me/found.json"])
+    'python bench/run.py layers --quick --json found.json'
+    """
+    words = [Path(word).name if "/" in word else word for word in arguments]
+    return shlex.join(["python", "bench/run.py", *words])
+
+
+def _command(commands, name, text, quick=False):
+    """A command that measures: with the options that all of those have."""
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument("--threads", nargs="+", type=positive, default=[1, 2])
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write everything there")
+    if quick:
+        full = layers.FULL["repeats"]
+        parser.add_argument("--repeats", type=positive, help=f"samples of a side ({full})")
+        parser.add_argument("--quick", action="store_true", help="few and short samples")
+    return parser
+
+
+def _many(parser, option, default, choices):
+    parser.add_argument(option, nargs="+", default=list(default), choices=choices)
+
+
+def _add_layers(commands):
+    parser = _command(commands, "layers", "single convolutions (the default)", quick=True)
+    _add_layer_names(parser)
+    _many(parser, "--passes", shapes.PASSES, shapes.PASSES)
+    _many(parser, "--dtypes", ["float64"], DTYPES)
+    _many(parser, "--algorithms", ["auto"], peers.ALGORITHMS)
+    _add_peers(parser, layers.PEERS, ["gemm", "torch"])
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="also draw the speeds there")
+
+
+def _add_layer_names(parser):
+    names = ", ".join([*shapes.SETS, *shapes.LAYERS])
+    parser.add_argument("--layers", nargs="+", default=["core"], help=f"of: {names}")
+
+
+def _add_peers(parser, known, default):
+    parser.add_argument("--peers", nargs="*", default=default, choices=known)
+
+
+def _add_nets(commands):
+    parser = _command(commands, "nets", "whole networks", quick=True)
+    _many(parser, "--nets", shapes.NETS, list(shapes.NETS))
+    _many(parser, "--passes", wholenets.PASSES, wholenets.PASSES)
+    _many(parser, "--dtypes", ["float64"], DTYPES)
+    _many(parser, "--algorithms", ["auto"], peers.ALGORITHMS)
+    _add_peers(parser, wholenets.PEERS, ["torch", "torch-f32"])
+    parser.add_argument("--batch", type=positive, help="images (each network's usual batch)")
+
+
+def _add_gradient(commands):
+    parser = _command(commands, "gradient", "peak memory of one gradient")
+    _many(parser, "--dtypes", ["float64"], DTYPES)
+    parser.add_argument("--net", default="lenet", choices=sorted(shapes.NETS))
+    parser.add_argument("--images", type=positive, default=10_000, help="(10000)")
+
+
+def _add_algorithms(commands):
+    parser = _command(commands, "algorithms", "im2col against Winograd", quick=True)
+    _add_layer_names(parser)
+    parser.set_defaults(layers=["all"], threads=[1])
+    _many(parser, "--passes", ["forward", "both"], shapes.PASSES)
+    _many(parser, "--dtypes", DTYPES, DTYPES)
+
+
+def positive(text):
+    """An integer from 1 on, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
-
-
-def sides(peer, layer, data, dtype, threads):
-    """The sides that stand for a peer: two memory formats of PyTorch, one of anything else."""
-    if peer == "gemm":
-        return [peers.Gemm(layer, data, dtype, threads)]
-    dtype = "float32" if peer == "torch-f32" else dtype
-    forms = ("contiguous", "channels_last")
-    return [peers.Torch(layer, data, dtype, threads, form) for form in forms]
-
-
-def faster(candidates, which, seconds):
-    """Of one or two sides the one whose median of three samples, taken in turns, is least."""
-    if len(candidates) == 1:
-        return candidates[0]
-    first, second = candidates
-    found = timing.pair(
-        (first.run(which), first.context), (second.run(which), second.context), 3, seconds
-    )
-    return first if found.a.median <= found.b.median else second
-
-
-def absent(wanted):
-    """{peer: reason} of the peers that cannot be measured here."""
-    reasons = {}
-    for peer in wanted:
-        try:
-            if peer.startswith("torch"):
-                peers.require_torch()
-        except peers.Missing as missing:
-            reasons[peer] = str(missing)
-    return reasons
-
-
-def measure_layer(layer, given, say):
-    """Records of one layer: every dtype, number of threads, peer and pass that was asked for."""
-    data = peers.operands(layer)
-    expected = truth.Truth(layer, data)
-    records = []
-    for dtype, threads in itertools.product(given.dtypes, given.threads):
-        ours = [peers.Matconv(layer, data, dtype, threads, reuse) for reuse in (False, True)]
-        used = max(check(expected, one) for one in ours)
-        for peer in given.peers:
-            others = sides(peer, layer, data, dtype, threads)
-            for other in others:
-                check(expected, other)
-            for which in given.passes:
-                other, found = measure(ours[peer == "gemm"], others, which, given)
-                records.append(record(layer, which, dtype, threads, peer, other, found))
-                records[-1]["bound_used"] = used
-                say(
-                    f"{layer.name} {which} {dtype} {count(threads)} {peer}: {found.ratio.median:.2f}"
-                )
-    return records
-
-
-def measure(mine, others, which, given):
-    """The fastest of the others, and the timing.Pairing of both sides in one pass."""
-    effort = QUICK if given.quick else FULL
-    other = faster(others, which, effort["seconds"])
-    found = timing.pair(
-        (mine.run(which), mine.context),
-        (other.run(which), other.context),
-        given.repeats or effort["repeats"],
-        effort["seconds"],
-    )
-    return other, found
-
-
-def check(expected, one):
-    """Compare a side's results with numpy's; see truth.Truth.check."""
-    eps = float(np.finfo(one.dtype).eps)
-    return expected.check(one.results(), eps, f"{one.name}, {one.layer.name}")
-
-
-def record(layer, which, dtype, threads, peer, other, found):
-    """One measurement as a JSON-able dictionary; seconds per call, flops per call."""
-    return {
-        "layer": layer.name,
-        "sizes": str(layer),
-        "pass": which,
-        "dtype": dtype,
-        "threads": threads,
-        "peer": peer,
-        "memory_format": getattr(other, "memory_format", None),
-        "flops": layer.flops(which),
-        "matconv": vars(found.a),
-        "other": vars(found.b),
-        "ratio": vars(found.ratio),
-    }
-
-
-def sections(records):
-    """The records grouped as tables are: {(pass, dtype, threads, peer): records}."""
-    grouped = {}
-    for one in records:
-        key = (one["pass"], one["dtype"], one["threads"], one["peer"])
-        grouped.setdefault(key, []).append(one)
-    order = list(shapes.PASSES)
-    return dict(
-        sorted(grouped.items(), key=lambda x: (x[0][2], x[0][1], x[0][3], order.index(x[0][0])))
-    )
-
-
-def count(threads):
-    """The number of threads in words.
-
-    >>> count(1), count(2)
-    ('1 thread', '2 threads')
-    """
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
-def means(records):
-    """Geometric mean and least of the median ratios of each section."""
-    return [
-        {
-            **dict(zip(("pass", "dtype", "threads", "peer"), key, strict=True)),
-            "geometric_mean": timing.geometric_mean(one["ratio"]["median"] for one in group),
-            "least": min(one["ratio"]["median"] for one in group),
-            "layers": len(group),
-        }
-        for key, group in sections(records).items()
-    ]
-
-
-def report(records):
-    """Lines of the tables, one table a section."""
-    lines = []
-    for key, group in sections(records).items():
-        which, dtype, threads, peer = key
-        title = {"both": "forward + backward"}.get(which, which)
-        lines += [
-            "",
-            f"{title}, {dtype}, {count(threads)}: matconv against {peer}",
-        ]
-        rows = [
-            ("layer", "l, d, b, f, h", "ms", "GF/s", peer, "GF/s", "ratio", "quartiles", "best", "")
-        ]
-        for one in group:
-            mine, other, ratio = (one[k] for k in ("matconv", "other", "ratio"))
-            rows.append(
-                (
-                    one["layer"],
-                    one["sizes"],
-                    digits(1e3 * mine["median"]),
-                    digits(one["flops"] / mine["median"] / 1e9),
-                    digits(1e3 * other["median"]),
-                    digits(one["flops"] / other["median"] / 1e9),
-                    f"{ratio['median']:.2f}",
-                    f"{ratio['lower']:.2f}-{ratio['upper']:.2f}",
-                    f"{other['least'] / mine['least']:.2f}",
-                    {"channels_last": "nhwc", "contiguous": "nchw"}.get(one["memory_format"], ""),
-                )
-            )
-        (summary,) = means(group)
-        lines += aligned(rows)
-        lines.append(
-            f"  geometric mean {summary['geometric_mean']:.2f}, least {summary['least']:.2f}"
-        )
-    return lines
-
-
-def run_layers(given, say):
-    """All records, and the lines that show them."""
-    chosen = shapes.select(given.layers)
-    missing = absent(given.peers)
-    for peer, reason in missing.items():
-        print(f"skipped   {peer}: {reason}")
-    given.peers = [peer for peer in given.peers if peer not in missing]
-    records = []
-    for layer in chosen:
-        records += measure_layer(layer, given, say)
-    return {"records": records, "means": means(records), "skipped": missing}, report(records)
 
 
 def run_gradient(given, say):
@@ -248,36 +154,56 @@ def run_gradient(given, say):
     for dtype in given.dtypes:
         for threads in given.threads:
             one = memory.measure(given.net, dtype, threads, given.images)
-            found.append({"dtype": dtype, "threads": threads, "sides": one})
-            title = f"one gradient, {given.net}, {given.images} images, {dtype}, {count(threads)}"
-            lines += ["", title, *aligned(memory.rows(one))]
+            about = {"net": given.net, "images": given.images, "dtype": dtype, "threads": threads}
+            found.append({**about, "sides": one})
+            images = f"{given.images} images, {dtype}, {layers.count(threads)}"
+            lines += ["", f"one gradient, {given.net}, {images}", *aligned(memory.rows(one))]
             lines += [f"  skipped {x['who']}: {x['missing']}" for x in one if "missing" in x]
-            say(title)
+            say(f"{given.net}, {images}")
     return {"gradient": found}, lines
+
+
+MEASURES = {
+    "layers": layers.run,
+    "nets": wholenets.run,
+    "gradient": run_gradient,
+    "algorithms": algorithms.run,
+    "targets": measuring.run,
+}
 
 
 def main(arguments=None):
     """Run, print, write; returns the process's exit status."""
     given = parse(arguments)
+    try:
+        if given.what in MEASURES:
+            return _measure(given)
+        return {"plot": plot.main, "readme": readme.main}[given.what](given)
+    except (ValueError, ArithmeticError, RuntimeError, peers.Missing) as error:
+        print(f"bench/run.py: {error}", file=sys.stderr)
+        return 1
 
+
+def _measure(given):
     def say(text):
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
+    if getattr(given, "plot", None) is not None:
+        plot.require()
     before = machine.load()
-    try:
-        results, lines = (run_gradient if given.what == "gradient" else run_layers)(given, say)
-    except (ValueError, ArithmeticError, RuntimeError) as error:
-        print(f"bench/run.py: {error}", file=sys.stderr)
-        return 1
+    results, lines = MEASURES[given.what](given, say)
     say("")
     about = {**machine.describe(), "load": before}
-    options = {key: str(value) if key == "json" else value for key, value in vars(given).items()}
+    options = {k: v.name if isinstance(v, Path) else v for k, v in vars(given).items()}
+    document = {"machine": about, "command": given.command, "options": options, **results}
+    skipped = [f"skipped   {k}: {why}" for k, why in results.get("skipped", {}).items()]
     with suppress(BrokenPipeError):
-        print("\n".join([*machine.lines(about), *lines]))
+        print("\n".join([*machine.lines(about), *skipped, *lines]))
     if given.json is not None:
-        document = {"machine": about, "options": options, **results}
         given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if getattr(given, "plot", None) is not None:
+        plot.draw(document, given.plot)
     return 0
 
 

@@ -154,6 +154,7 @@ SETS = {
         "resnet-1x1-s2",
         "resnet-3x3-s2",
     ),
+    "quick": ("vgg-512", "cifar-32", "lenet-2", "resnet-1x1-s2"),
     "all": tuple(LAYERS),
 }
 
@@ -181,18 +182,76 @@ def select(names):
     return list(chosen.values())
 
 
-#: Networks as (kind, options) pairs: enough to build them in any library.  Convolutions and all
-#: dense layers but the last are followed by a ReLU.
+def _conv(channels, kernel, **options):
+    return ("conv", {"channels": channels, "kernel": kernel, **options})
+
+
+def _pool(window, **options):
+    return ("pool", {"window": window, **options})
+
+
+def _dense(*units):
+    return tuple(("dense", {"units": n}) for n in units)
+
+
+_HALF = _pool(2)
+
+#: Networks as (kind, options) pairs, enough to build them in any library, with a usual batch.
+#: Convolutions and all dense layers but the last are followed by a ReLU; pools take the maximum.
+#:
+#: simplenn-4 and -7 are the networks for CIFAR-10 of C.-J. Lin's simpleNN, counting layers with
+#: weights; the smaller one is that of Wang, Tan and Lin, "Newton methods for convolutional neural
+#: networks", who count its three convolutions.  vgg11 is VGG's configuration A on small images,
+#: one dense layer left.  alexnet has its groups and overlapping pools, but neither local response
+#: normalisation nor dropout.
 NETS = {
     "lenet": {
         "input_shape": (28, 28, 1),
+        "batch": 128,
+        "layers": (_conv(20, 5), _HALF, _conv(50, 5), _HALF, *_dense(500, 10)),
+    },
+    "simplenn-4": {
+        "input_shape": (32, 32, 3),
+        "batch": 128,
         "layers": (
-            ("conv", {"channels": 20, "kernel": 5}),
-            ("pool", {"window": 2}),
-            ("conv", {"channels": 50, "kernel": 5}),
-            ("pool", {"window": 2}),
-            ("dense", {"units": 500}),
-            ("dense", {"units": 10}),
+            *(_conv(32, 5, pad=2), _HALF),
+            *(_conv(64, 3, pad=1), _HALF),
+            *(_conv(64, 3, pad=1), _HALF),
+            *_dense(10),
+        ),
+    },
+    "simplenn-7": {
+        "input_shape": (32, 32, 3),
+        "batch": 128,
+        "layers": (
+            *(_conv(32, 5, pad=2), _conv(32, 3, pad=1), _HALF),
+            *(_conv(64, 3, pad=1), _conv(64, 3, pad=1), _HALF),
+            *(_conv(64, 3, pad=1), _conv(128, 3, pad=1), _HALF),
+            *_dense(10),
+        ),
+    },
+    "vgg11": {
+        "input_shape": (32, 32, 3),
+        "batch": 128,
+        "layers": (
+            *(_conv(64, 3, pad=1), _HALF),
+            *(_conv(128, 3, pad=1), _HALF),
+            *(_conv(256, 3, pad=1), _conv(256, 3, pad=1), _HALF),
+            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF),
+            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF),
+            *_dense(10),
+        ),
+    },
+    "alexnet": {
+        "input_shape": (227, 227, 3),
+        "batch": 16,
+        "layers": (
+            *(_conv(96, 11, stride=4), _pool(3, stride=2)),
+            *(_conv(256, 5, pad=2, groups=2), _pool(3, stride=2)),
+            _conv(384, 3, pad=1),
+            _conv(384, 3, pad=1, groups=2),
+            *(_conv(256, 3, pad=1, groups=2), _pool(3, stride=2)),
+            *_dense(4096, 4096, 1000),
         ),
     },
 }

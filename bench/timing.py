@@ -54,13 +54,28 @@ class Pairing:
     ratio: Spread
 
 
-def _calls_for(action, seconds):
-    """How many calls make a sample of about `seconds`, from one call that warms up and one timed."""
+def _once(action):
+    """Seconds of a call, after one that warms up."""
     action()
     start = time.perf_counter()
     action()
-    once = max(time.perf_counter() - start, 1e-9)
-    return max(1, math.ceil(seconds / once))
+    return max(time.perf_counter() - start, 1e-9)
+
+
+def _fewer(repeats, calls, once, budget, least=3):
+    """As many repeats as fit into the budget: from `least` to `repeats`.
+
+    A sample is `calls` calls and one before them that is not counted.
+
+    Examples
+    --------
+    >>> _fewer(9, [2, 1], [0.1, 0.2], budget=10), _fewer(9, [2, 1], [0.1, 0.2], budget=3.6)
+    (9, 5)
+    >>> _fewer(9, [1, 1], [5.0, 5.0], budget=3.6)
+    3
+    """
+    one = sum((n + 1) * seconds for n, seconds in zip(calls, once, strict=True))
+    return min(repeats, max(least, int(min(repeats, budget / one))))
 
 
 def rest(longest=0.3, step=0.005):
@@ -93,7 +108,7 @@ def _sample(action, context, calls):
         return (time.perf_counter() - start) / calls
 
 
-def pair(a, b, repeats=15, seconds=0.02):
+def pair(a, b, repeats=15, seconds=0.02, budget=math.inf, least=3):
     """Time two sides in turns.
 
     Parameters
@@ -105,6 +120,11 @@ def pair(a, b, repeats=15, seconds=0.02):
         Samples of each side.
     seconds : float
         About how long one sample lasts; short calls are repeated to fill it.
+    budget : float
+        About how many seconds all samples may take together: where calls are long there are
+        fewer repeats.
+    least : int
+        But that many at least, unless `repeats` is less.
 
     Returns
     -------
@@ -117,13 +137,14 @@ def pair(a, b, repeats=15, seconds=0.02):
     >>> pair(side, side, repeats=3, seconds=1e-4).ratio.n
     3
     """
-    calls = []
+    once = []
     for action, context in (a, b):
         with context():
             rest()
-            calls.append(_calls_for(action, seconds))
+            once.append(_once(action))
+    calls = [max(1, math.ceil(seconds / each)) for each in once]
     samples = ([], [])
-    for _ in range(repeats):
+    for _ in range(_fewer(repeats, calls, once, budget, least)):
         for (action, context), n, into in zip((a, b), calls, samples, strict=True):
             into.append(_sample(action, context, n))
     return paired(*samples)

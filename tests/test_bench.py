@@ -16,6 +16,7 @@ import matconv
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
+import layers
 import machine
 import nets
 import peers
@@ -131,6 +132,15 @@ def test_truth_finds_one_wrong_element(name, damage):
         expected.check(results, np.finfo(float).eps, "me")
 
 
+def test_truth_allows_slack_where_told():
+    expected = truth.Truth(PLAIN, peers.operands(PLAIN))
+    eps = np.finfo(float).eps
+    results = {"db": expected.values["db"] + 3 * 2 * 52 * eps * expected.sizes["db"]}
+    assert 0.7 < expected.check(results, eps, "me", slack=4) < 0.8
+    with pytest.raises(ArithmeticError, match="^me: db leaves the rounding bound"):
+        expected.check(results, eps, "me")
+
+
 def test_truth_finds_a_wrong_shape():
     expected = truth.Truth(PLAIN, peers.operands(PLAIN))
     with pytest.raises(ArithmeticError, match=r"^me: db has shape \(3,\), expected \(4,\)"):
@@ -149,7 +159,7 @@ def test_sides_compute_the_layer(layer, threads, dtype):
         peers.Gemm(layer, data, dtype, threads),
     ]
     for side in sides:
-        assert run.check(expected, side) <= 1
+        assert layers.check(expected, side) <= 1
 
 
 # ---- timing -------------------------------------------------------------------------------------
@@ -221,7 +231,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(shapes, "LAYERS", {"tiny": TINY})
     monkeypatch.setattr(shapes, "SETS", {"core": ("tiny",)})
     monkeypatch.setattr(timing, "rest", lambda: None)
-    monkeypatch.setattr(run, "QUICK", {"repeats": 3, "seconds": 1e-4})
+    monkeypatch.setattr(layers, "QUICK", {"repeats": 3, "seconds": 1e-4, "budget": 1})
 
 
 def test_run_prints_a_table_and_writes_what_it_shows(tiny, tmp_path, capsys):
@@ -236,7 +246,7 @@ def test_run_prints_a_table_and_writes_what_it_shows(tiny, tmp_path, capsys):
     assert found["skipped"] == {}
     assert found["options"]["layers"] == ["core"]
     for one in found["records"]:
-        assert one["layer"] == "tiny"
+        assert one["name"] == "tiny"
         assert one["flops"] == TINY.flops(one["pass"])
         assert one["matconv"]["n"] == one["other"]["n"] == one["ratio"]["n"] == 3
         assert 0 < one["ratio"]["least"] <= one["ratio"]["median"] <= one["ratio"]["upper"]
@@ -250,7 +260,9 @@ def test_means_are_geometric_over_the_layers_of_a_section():
     spread = {"least": 1.0, "lower": 1.0, "median": 1.0, "upper": 1.0, "n": 1}
     records = [
         {
+            "kind": "layer",
             "pass": p,
+            "algorithm": "auto",
             "dtype": "float64",
             "threads": 1,
             "peer": "gemm",
@@ -259,8 +271,8 @@ def test_means_are_geometric_over_the_layers_of_a_section():
         for p, r in (("both", 2.0), ("forward", 3.0), ("both", 0.5))
     ]
     assert [
-        (one["pass"], one["geometric_mean"], one["least"], one["layers"])
-        for one in run.means(records)
+        (one["pass"], one["geometric_mean"], one["least"], one["n"])
+        for one in layers.means(records)
     ] == [("forward", pytest.approx(3.0), 3.0, 1), ("both", pytest.approx(1.0), 0.5, 2)]
 
 
@@ -282,7 +294,7 @@ def test_run_skips_a_peer_that_is_not_installed_by_name(tiny, monkeypatch, capsy
     def missing():
         raise peers.Missing("PyTorch is not installed")
 
-    monkeypatch.setattr(peers, "require_torch", missing)
+    monkeypatch.setitem(layers.REQUIRED, "torch", missing)
     path = tmp_path / "found.json"
     arguments = ["--quick", "--threads", "1", "--passes", "forward", "--json", str(path)]
     assert run.main([*arguments, "--peers", "gemm", "torch"]) == 0
@@ -321,7 +333,9 @@ def test_run_is_a_program():
 # ---- small parts --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [machine, nets, peers, run, shapes, table, timing, truth])
+@pytest.mark.parametrize(
+    "module", [layers, machine, nets, peers, run, shapes, table, timing, truth]
+)
 def test_examples_of_the_documentation(module):
     assert doctest.testmod(module).failed == 0
 
@@ -334,6 +348,13 @@ def test_table_is_aligned():
     ]
     assert table.aligned([]) == []
     assert [table.digits(x) for x in (0.0, math.inf, 99.96)] == ["0.0", "inf", "100.0"]
+
+
+def test_blas_of_scipy_comes_first():
+    pool = {"user_api": "blas", "internal_api": "openblas", "version": "1", "architecture": "Zen"}
+    pools = [pool | {"folder": folder} for folder in ("numpy.libs", "scipy.libs", "lib")]
+    owners = [text.removeprefix("openblas 1 (Zen)") for text in machine.blas({"libraries": pools})]
+    assert owners == [" of scipy", " of numpy", ""]
 
 
 def test_machine_tells_blas_kernel_and_versions():

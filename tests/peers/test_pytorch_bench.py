@@ -9,6 +9,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
+import layers
 import memory
 import nets
 import peers
@@ -28,8 +29,8 @@ LAYERS = [
 def test_torch_computes_the_layer(layer, threads, dtype):
     data = peers.operands(layer)
     before = torch.get_num_threads()
-    for side in run.sides("torch", layer, data, dtype, threads):
-        assert run.check(truth.Truth(layer, data), side) <= 1
+    for side in layers.sides("torch", layer, data, dtype, threads):
+        assert layers.check(truth.Truth(layer, data), side) <= 1
         with side.context():
             assert torch.get_num_threads() == threads
     assert torch.get_num_threads() == before

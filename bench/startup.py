@@ -1,0 +1,45 @@
+"""What it costs to begin: the time of ``import matconv``, the size of the wheel."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BARE = "import numpy, scipy.linalg"
+OURS = BARE + ", matconv"
+
+
+def _process(code):
+    """Seconds of a fresh interpreter that runs the code, which imports nothing from here."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    return time.perf_counter() - start
+
+
+def import_seconds(repeats=15):
+    """Median of the differences of processes, taken in turns, with and without matconv."""
+    for code in (BARE, OURS):
+        _process(code)  # files into the system's cache
+    differences = []
+    for _ in range(repeats):
+        bare = _process(BARE)
+        differences.append(_process(OURS) - bare)
+    return statistics.median(differences)
+
+
+def wheel_bytes(path=None):
+    """The size of a wheel: of the given file, or of one built from this tree for the purpose."""
+    if path is not None:
+        if path.suffix != ".whl" or not path.is_file():
+            raise ValueError(f"not a wheel: {path}")
+        return path.stat().st_size
+    top = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        done = subprocess.run([*command, "--wheel-dir", folder, str(top)], check=False)
+        if done.returncode:
+            raise RuntimeError(f"pip wheel ended with status {done.returncode}")
+        (wheel,) = Path(folder).glob("*.whl")
+        return wheel.stat().st_size
