@@ -35,15 +35,6 @@ class Missing(Exception):
     """A peer that is not installed here; the text names what is missing."""
 
 
-def algorithm_keyword(name):
-    """The keyword of matconv's functions that chooses one of `ALGORITHMS`."""
-    if "algorithm" not in matconv.Conv.__dataclass_fields__:  # SHIM: delete these lines
-        if name == "winograd":
-            raise Missing("this matconv has no Winograd algorithm")
-        return {}  # im2col is all there is (end of SHIM)
-    return {"algorithm": name}
-
-
 def operands(layer, seed=0):
     """Z, W, b, dS of a layer as float64 whose values are float32 numbers, so both dtypes agree."""
     draw = functools.partial(np.random.default_rng(seed).standard_normal, dtype=np.float32)
@@ -84,7 +75,7 @@ class Matconv(Side):
 
     def __init__(self, layer, data, dtype, threads, reuse=False, algorithm="auto"):
         super().__init__("matconv", layer, dtype, threads)
-        self.options = {**layer.options, **algorithm_keyword(algorithm)}
+        self.options = {**layer.options, "algorithm": algorithm}
         self.slack = 1 if algorithm == "im2col" else self.WINOGRAD
         self.Z, self.W, self.b, self.dS = (data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
         edges = np.linspace(0, layer.batch, min(threads, layer.batch) + 1).astype(int)

@@ -51,7 +51,7 @@ class Matconv(Side):
         import matconv
 
         super().__init__("matconv", dtype, threads)
-        self.network = nets.for_matconv(net, dtype, **peers.algorithm_keyword(algorithm))
+        self.network = nets.for_matconv(net, dtype, algorithm=algorithm)
         self.Z, y = data[0].astype(dtype), data[1]
         self.theta = self.network.pack([(W.astype(dtype), b.astype(dtype)) for W, b in values])
         self.objective = matconv.Objective(

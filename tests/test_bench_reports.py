@@ -250,7 +250,6 @@ def tiny(monkeypatch):
 
 
 def test_algorithms_are_told_apart_by_their_bits(tiny, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(peers, "algorithm_keyword", lambda name: {})
     original = peers.Matconv.results
 
     def results(side):  # another rounding for what would be Winograd
@@ -266,25 +265,6 @@ def test_algorithms_are_told_apart_by_their_bits(tiny, monkeypatch, capsys, tmp_
         ("both", "winograd"),
     ]
     assert "of 2 measurements" in capsys.readouterr().out
-
-
-def test_algorithms_without_winograd_are_refused_by_name(tiny, monkeypatch, capsys):
-    def missing(name):
-        raise peers.Missing("this matconv has no Winograd algorithm")
-
-    monkeypatch.setattr(peers, "algorithm_keyword", missing)
-    assert run.main(["algorithms", "--quick"]) == 1
-    assert "bench/run.py: this matconv has no Winograd algorithm" in capsys.readouterr().err
-
-
-def test_layers_that_winograd_does_not_cover_are_named(tiny, monkeypatch, capsys):
-    def uncovered(*_):
-        raise ValueError("algorithm 'winograd' needs a 3x3 filter")
-
-    monkeypatch.setattr(peers, "algorithm_keyword", lambda name: {})
-    monkeypatch.setattr(algorithms, "measure", uncovered)
-    assert run.main(["algorithms", "--quick"]) == 0
-    assert "only im2col: tiny (algorithm 'winograd' needs a 3x3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("module", [algorithms, compare, plot, readme])

@@ -97,16 +97,6 @@ def test_networks_that_differ_are_refused():
             wholenets.agree(mine, {**mine, key: value}, 1e-10, "me")
 
 
-def test_algorithms_have_a_keyword_or_are_missing():
-    fields = matconv.Conv.__dataclass_fields__
-    if "algorithm" in fields:
-        assert peers.algorithm_keyword("winograd") == {"algorithm": "winograd"}
-    else:
-        assert peers.algorithm_keyword("im2col") == peers.algorithm_keyword("auto") == {}
-        with pytest.raises(peers.Missing, match="no Winograd"):
-            peers.algorithm_keyword("winograd")
-
-
 def test_a_library_that_is_missing_is_named(small, monkeypatch, capsys):
     def missing():
         raise peers.Missing("JAX is not installed")
