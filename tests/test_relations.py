@@ -102,7 +102,7 @@ def test_pad_is_an_image_extended_by_zeros(layer):
     (top, bottom), (left, right) = options["pad"]
     wide = np.pad(Z, ((0, 0), (top, bottom), (left, right), (0, 0)))
     bare = {**options, "pad": 0}
-    assert_same(by_im2col.conv2d(Z, W, b, **options), matconv.conv2d(wide, W, b, **bare))
+    assert_same(by_im2col.conv2d(Z, W, b, **options), by_im2col.conv2d(wide, W, b, **bare))
     dZ, dW, db = by_im2col.conv2d_backward(dS, Z, W, **options)
     wide_dZ, wide_dW, wide_db = by_im2col.conv2d_backward(dS, wide, W, **bare)
     _, height, width, _ = Z.shape
@@ -136,7 +136,7 @@ def test_groups_are_a_block_diagonal_filter(layer):
     for channels, filters in parts:
         blocks[channels, ..., filters] = W[..., filters]
     whole = {**options, "groups": 1}
-    assert_same(by_im2col.conv2d(Z, W, b, **options), matconv.conv2d(Z, blocks, b, **whole))
+    assert_same(by_im2col.conv2d(Z, W, b, **options), by_im2col.conv2d(Z, blocks, b, **whole))
     dZ, dW, _ = by_im2col.conv2d_backward(dS, Z, W, **options)
     block_dZ, block_dW, _ = by_im2col.conv2d_backward(dS, Z, blocks, **whole)
     assert_same(dZ, block_dZ)

@@ -125,10 +125,10 @@ def test_real_images_are_within_the_bound(variant):
 
 FILES = """
 import matconv
-from matconv.kernels import arrays, bias_relu, conv, geometry, im2col, pool, variant
+from matconv.kernels import arrays, bias_relu, conv_im2col, geometry, im2col, pool, variant
 import sys
 print(variant)
-for name in ("conv", "bias_relu", "im2col", "pool", "arrays", "geometry", "cpu"):
+for name in ("conv_im2col", "bias_relu", "im2col", "pool", "arrays", "geometry", "cpu"):
     print(sys.modules[f"matconv.kernels.{name}"].__file__)
 """
 
@@ -170,9 +170,9 @@ def test_what_a_variant_lacks_comes_from_the_baseline(copied):
     best = copied / "matconv" / "kernels" / USABLE[0]
     for path in best.glob("pool.*"):
         path.unlink()
-    said, conv, _, _, pool, *_ = printed(FILES, cwd=copied)
+    said, driver, _, _, pool, *_ = printed(FILES, cwd=copied)
     assert said == USABLE[0]
-    assert (Path(conv).parent, Path(pool).parent) == (best, best.parent)
+    assert (Path(driver).parent, Path(pool).parent) == (best, best.parent)
 
 
 @pytest.mark.skipif(USABLE == ["baseline"], reason="only the baseline is built and runs here")

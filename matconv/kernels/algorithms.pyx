@@ -4,11 +4,12 @@ Each candidate has a cost, in multiply-adds of a product of matrices in cache; t
 is not a product counts as many of them as it was measured to take:
 
     im2col      outputs (K d_out + GATHER K), or without the zeros (`conv_taps`)
-    winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out)) + n_b n_a FILTERS d' d_out
+    winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
 
-with d' = s_b s_a d channels of all phases. The second line holds the transforms in and out, and
-the transform of the filters, which few images cannot pay for. ``bench/run.py algorithms`` measures
-both paths on every layer beside what is chosen here.
+with d' = s_b s_a d channels of all phases. A number gathered costs as much in single precision as
+in double, where products take half the time, and little where rows of one channel are copied. The
+second line holds the transforms in and out, and that of the filters, which few images cannot pay
+for. ``bench/run.py algorithms`` measures both paths on every layer beside what is chosen here.
 
 Larger tiles need fewer products and lose accuracy: `toom_cook.error_growth`. Tiles of 9 and 10
 inputs are for double precision alone.
@@ -19,8 +20,11 @@ from .geometry cimport Geometry
 from .winograd cimport Winograd, winograd_plan
 
 cdef enum:
-    GATHER = 10
-    TRANSFORM = 20
+    GATHER_F64 = 20
+    GATHER_F32 = 40
+    GATHER_ROW = 10
+    TRANSFORM = 14
+    CALL = 6
     FILTERS = 32
     LARGEST_F64 = 10
     LARGEST_F32 = 8
@@ -28,18 +32,21 @@ cdef enum:
 NAMES = ("auto", "im2col", "winograd")
 
 
-cdef double im2col_cost(const Geometry *g) noexcept nogil:
+cdef double im2col_cost(const Geometry *g, bint is_double) noexcept nogil:
     cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
+    cdef double gather = GATHER_F64 if is_double else GATHER_F32
+    if g.d == 1 and g.s_a == 1:
+        gather = GATHER_ROW
     if taps_pay(g):
         return <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
-    return outputs * g.K * (<double> g.d_out_g + GATHER)
+    return outputs * g.K * (g.d_out_g + gather)
 
 
 cdef double winograd_cost(const Geometry *g, const Winograd *w) noexcept nogil:
     cdef double tiles = <double> g.l * w.b.tiles * w.a.tiles
     cdef double product = <double> w.inner * g.d_out_g
     return g.groups * <double> w.positions * (
-        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g)) + FILTERS * product
+        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g + CALL)) + FILTERS * product
     )
 
 
@@ -49,7 +56,7 @@ cdef void choose_tile(
     cdef Py_ssize_t largest = LARGEST_F64 if is_double else LARGEST_F32
     cdef Py_ssize_t r_b = (g.h_b + g.s_b - 1) // g.s_b, r_a = (g.h_a + g.s_a - 1) // g.s_a
     cdef Py_ssize_t i, j
-    cdef double cost, least = im2col_cost(g)
+    cdef double cost, least = im2col_cost(g, is_double)
     cdef bint found = algorithm != WINOGRAD
     cdef Winograd w
     m_b[0] = 0

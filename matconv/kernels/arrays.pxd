@@ -16,3 +16,6 @@ cdef int check_shape(str function, str name, cnp.ndarray array, tuple shape) exc
 
 # scratch of at least `size` numbers: `scratch` checked, or a new one.
 cdef cnp.ndarray as_scratch(str function, object scratch, Py_ssize_t size, cnp.ndarray like)
+
+# Give back what `as_scratch(..., scratch, ...)` gave: this thread's next call may have it.
+cdef int keep_scratch(object scratch, cnp.ndarray work) except -1

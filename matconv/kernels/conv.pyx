@@ -4,15 +4,12 @@ A `ConvPlan` is a geometry, a dtype and the choice between the two paths: `conv_
 with tiles of phi, and `winograd`, products of transformed tiles.
 """
 
-from libc.string cimport memset
-
 import numpy as np
 
 cimport numpy as cnp
 
 from .algorithms cimport Algorithm, choose_tile
-from .arrays cimport as_input, as_output, as_scratch, check_shape
-from .bias_relu cimport add_rows
+from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
 from .geometry cimport Geometry, WindowGeometry
 from .status cimport OK
@@ -136,16 +133,11 @@ cdef int run_backward(
     real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Winograd w
-    if dZ != NULL or dW != NULL:
-        if plan.m_b:
-            winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
-            winograd_backward(g, &w, dS, Z, W, dZ, dW, scratch)
-        else:
-            im2col_backward(g, dS, Z, W, dZ, dW, scratch)
-    if db != NULL:
-        memset(db, 0, g.d_out * sizeof(real))
-        # db(d_out) = dS(d_out, n) 1
-        add_rows(g.l * g.b_out * g.a_out, g.d_out, dS, db)
+    if plan.m_b:
+        winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
+        winograd_backward(g, &w, dS, Z, W, dZ, dW, db, scratch)
+    else:
+        im2col_backward(g, dS, Z, W, dZ, dW, db, scratch)
     return 0
 
 
@@ -214,6 +206,7 @@ def forward(
                 &g, plan, <const float *> Z_, <const float *> W_, <const float *> b_, relu,
                 <float *> S_, first, last, <float *> work_,
             )
+    keep_scratch(scratch, work)
     return S
 
 
@@ -272,6 +265,7 @@ def backward(
                 &g, plan, <const float *> dS_, <const float *> Z_, <const float *> W_,
                 <float *> dZ_, <float *> dW_, <float *> db_, <float *> work_,
             )
+    keep_scratch(scratch, work)
     return dZ, dW, db
 
 

@@ -19,10 +19,10 @@ cdef void im2col_forward(
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The gradients for Z and W from the one for S; each may be NULL: not computed.
-# IN: dS (l, b_out, a_out, d_out), Z, W. OUT: dZ, dW, shaped as Z, W.
+# The gradients for Z, W and b from the one for S; each may be NULL: not computed.
+# IN: dS (l, b_out, a_out, d_out), Z, W. OUT: dZ, dW, db, shaped as Z, W, b.
 # SCRATCH: im2col_scratch(g, True). No aliasing.
 cdef void im2col_backward(
     const Geometry *g, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *scratch,
+    real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil

@@ -9,7 +9,7 @@ matrix is column-major, so a tile of S is a piece of the output array itself.
 
 from libc.string cimport memset
 
-from .bias_relu cimport bias_relu_rows
+from .bias_relu cimport add_rows, bias_relu_rows
 from .blas cimport product
 from .conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from .geometry cimport Geometry, mul_overflows
@@ -129,7 +129,7 @@ cdef void im2col_forward(
 
 cdef void im2col_backward(
     const Geometry *g, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *scratch,
+    real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
@@ -151,7 +151,11 @@ cdef void im2col_backward(
         else:
             permute_filters(g, W, dW_tile)
             transpose(g.K, g.d_out, dW_tile, g.d_out, W_turned)
+    if db != NULL:
+        memset(db, 0, g.d_out * sizeof(real))
     if taps_pay(g):
+        if db != NULL:
+            add_rows(total, g.d_out, dS, db)
         if dZ != NULL:
             taps_images(g, dS, W_turned, dZ)
         if dW != NULL:
@@ -191,6 +195,9 @@ cdef void im2col_backward(
                 if not direct:
                     # Z's gradient: vec(dZ) += P_phi' vec(dphi)
                     scatter_tile(g, t0, n, dZ + group * g.d_g, dphi)
+        if db != NULL:
+            # db(d_out) += dS(d_out, n) 1
+            add_rows(n, g.d_out, dS + t0 * g.d_out, db)
         t0 += n
     if dW != NULL and not in_order and total > 0:
         unpermute_filters(g, dW_tile, dW)

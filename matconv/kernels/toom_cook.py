@@ -94,7 +94,7 @@ def error_growth(n, r):
     Examples
     --------
     >>> [round(error_growth(n, 3), 1) for n in TILES]
-    [3.0, 4.8, 7.4, 13.9, 22.6, 47.4, 69.7]
+    [2.7, 4.8, 7.4, 13.9, 22.6, 47.4, 69.7]
     """
     rows = zip(filter_matrix(n, r), input_matrix(n))
     sizes = [sum(map(abs, g)) * sum(map(abs, b)) for g, b in rows]

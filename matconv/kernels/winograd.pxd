@@ -23,8 +23,9 @@ cdef struct Winograd:
     Py_ssize_t positions   # n_b n_a: products of one tile and pair of channels
     Py_ssize_t inner       # channels of one group, of all phases: rows of V_k
     Py_ssize_t block       # tiles at once, at most
+    bint apart             # U is so large that the backward pass holds U' and dU in turns
     Py_ssize_t step_U, step_V, step_M   # from one position to the next, in U, V and M
-    Py_ssize_t size_U, size_V, size_M, size_work   # numbers
+    Py_ssize_t size_U, size_W, size_V, size_M, size_work   # numbers
 
 
 # Plan for tiles of m_b x m_a outputs. OUT: w. False when there are no such transforms for g, or a
@@ -46,9 +47,9 @@ cdef void winograd_forward(
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The gradients for Z and W, each or NULL: not computed. IN: dS, Z, W. OUT: dZ, dW.
+# The gradients for Z, W and b, each or NULL: not computed. IN: dS, Z, W. OUT: dZ, dW, db.
 # SCRATCH: winograd_scratch(w, True). No aliasing.
 cdef void winograd_backward(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *scratch,
+    real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil

@@ -17,7 +17,7 @@ them. Tiles are counted through all images and go in blocks.
 
 from libc.string cimport memset
 
-from .bias_relu cimport bias_relu_rows
+from .bias_relu cimport add_rows, bias_relu_rows
 from .blas cimport product
 from .geometry cimport Geometry, mul_overflows
 from .tile cimport add_run, copy_run, transpose, zero_run
@@ -31,6 +31,8 @@ cdef enum:
     # tiles of a block: as many as make V and M together about as large as U, within these
     BLOCK_LEAST = 32
     BLOCK_MOST = 128
+    # a U with more numbers would not stay in cache either
+    APART_NUMBERS = 1 << 19
     # positions are never a power of two apart, which would crowd them into one cache set
     SKEW = 24
 
@@ -82,6 +84,8 @@ cdef bint winograd_plan(
     w.step_V = total * w.inner + SKEW
     w.step_M = total * g.d_out_g + SKEW
     w.size_U = w.positions * w.step_U
+    w.apart = w.size_U > APART_NUMBERS
+    w.size_W = g.K * g.d_out
     w.size_V = w.positions * w.step_V
     w.size_M = w.positions * w.step_M
     w.size_work = w.b.n * w.a.n * max(w.a.phases * g.d_g, g.d_out)
@@ -89,7 +93,11 @@ cdef bint winograd_plan(
 
 
 cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil:
-    return (2 if backward else 1) * w.size_U + w.size_V + w.size_M + 2 * w.size_work
+    cdef Py_ssize_t size = w.size_U + w.size_V + w.size_M + 2 * w.size_work
+    # U' and dU, or one of them and W'
+    if backward:
+        size += w.size_W if w.apart else w.size_U
+    return size
 
 
 cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept nogil:
@@ -234,27 +242,32 @@ cdef inline void output_tile(
                 copy_run(S + (i * g.a_out + x) * d, tile_row + x * d_g, d_g)
 
 
-# The adjoint of output_tile: dM = A_b dS A'_a. IN: dS. OUT: dM. SCRATCH: work.
+# The adjoint of output_tile: dM = A_b dS A'_a; db += dS 1. IN: dS. OUT: dM. INOUT: db or NULL.
+# SCRATCH: work.
 cdef inline void output_tile_adjoint(
-    const Geometry *g, const Winograd *w, Tile tile, const real *dS, real *dM, real *work
+    const Geometry *g, const Winograd *w, Tile tile, const real *dS, real *dM, real *db,
+    real *work,
 ) noexcept nogil:
     cdef Py_ssize_t d = g.d_out, d_g = g.d_out_g, i, x
     cdef Py_ssize_t rows = min(w.b.m, g.b_out - tile.q), columns = min(w.a.m, g.a_out - tile.p)
-    cdef Py_ssize_t row = w.a.m * d_g
+    cdef Py_ssize_t row = w.a.m * d_g, step = g.a_out * d
     cdef real *half = work + w.size_work
     dS += ((tile.image * g.b_out + tile.q) * g.a_out + tile.p) * d
     for i in range(w.b.n):
         zero_run(half + i * row + columns * d_g, (w.a.m - columns) * d_g)
-    if rows == w.b.m and d_g == d:
-        apply(w.b.output_adjoint, columns * d, dS, g.a_out * d, half, row)
-    else:
+    if rows != w.b.m or d_g != d:
         for i in range(w.b.m):
             if i >= rows:
                 zero_run(work + i * row, row)
                 continue
             for x in range(columns):
                 copy_run(work + i * row + x * d_g, dS + (i * g.a_out + x) * d, d_g)
-        apply(w.b.output_adjoint, columns * d_g, work, row, half, row)
+        dS = work
+        step = row
+    apply(w.b.output_adjoint, columns * d_g, dS, step, half, row)
+    if db != NULL:
+        for i in range(rows):
+            add_rows(columns, d_g, dS + i * step, db)
     for i in range(w.b.n):
         apply(w.a.output_adjoint, d_g, half + i * row, d_g, dM + i * w.a.n * w.step_M, w.step_M)
 
@@ -369,27 +382,23 @@ cdef void winograd_forward(
         t0 += n
 
 
-cdef void winograd_backward(
-    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *scratch,
+# The blocks of the backward pass: dU, db and dZ, each or NULL. IN: dS, Z, Ut. OUT: dU.
+# INOUT: dZ and db, added to. SCRATCH: V, dM, work.
+cdef void backward_blocks(
+    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,
+    real *dZ, real *dU, real *db, real *V, real *dM, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * w.b.tiles * w.a.tiles
     cdef Py_ssize_t t0 = 0, n, t, k, group, f = g.d_out_g
-    cdef real *Ut = scratch
-    cdef real *dU = Ut + w.size_U
-    cdef real *V = dU + w.size_U
-    cdef real *dM = V + w.size_V
-    cdef real *work = dM + w.size_M
-    if dZ != NULL:
-        # dU is not in use yet, and larger than W
-        filter_transform_turned(g, w, W, Ut, work, dU)
-        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     while t0 < total:
         n = min(w.block, total - t0)
         for group in range(g.groups):
             for t in range(n):
-                output_tile_adjoint(g, w, tile_at(w, t0 + t), dS + group * f, dM + t * f, work)
-            if dW != NULL:
+                output_tile_adjoint(
+                    g, w, tile_at(w, t0 + t), dS + group * f, dM + t * f,
+                    db if db == NULL else db + group * f, work,
+                )
+            if dU != NULL:
                 for t in range(n):
                     input_tile(g, w, tile_at(w, t0 + t), Z + group * g.d_g, V + t * w.inner, work)
                 for k in range(w.positions):
@@ -406,7 +415,37 @@ cdef void winograd_backward(
                         g, w, tile_at(w, t0 + t), V + t * w.inner, dZ + group * g.d_g, work
                     )
         t0 += n
-    if dW != NULL and total > 0:
+
+
+cdef void winograd_backward(
+    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch,
+) noexcept nogil:
+    cdef real *first = scratch
+    cdef real *second = first + w.size_U
+    cdef real *V = second + (w.size_W if w.apart else w.size_U)
+    cdef real *dM = V + w.size_V
+    cdef real *work = dM + w.size_M
+    cdef real *dU = NULL
+    if db != NULL:
+        memset(db, 0, g.d_out * sizeof(real))
+    if dW != NULL:
+        dU = first if w.apart else second
+    if dZ != NULL:
+        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    if g.l == 0:
+        if dW != NULL:
+            memset(dW, 0, g.K * g.d_out * sizeof(real))
+        return
+    if w.apart and (dW != NULL or dZ == NULL):
+        backward_blocks(g, w, dS, Z, first, <real *> NULL, dU, db, V, dM, work)
+        if dW != NULL:
+            filter_transform_adjoint(g, w, dU, dW, work)
+        dU = NULL
+        db = NULL
+    if dZ != NULL:
+        filter_transform_turned(g, w, W, first, work, second)
+    if dZ != NULL or dU != NULL or db != NULL:
+        backward_blocks(g, w, dS, Z, first, dZ, dU, db, V, dM, work)
+    if dU != NULL:
         filter_transform_adjoint(g, w, dU, dW, work)
-    elif dW != NULL:
-        memset(dW, 0, g.K * g.d_out * sizeof(real))
