@@ -7,6 +7,7 @@ A map of the house; each room imports only from rooms above it:
     layers        Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
     descriptions  layers in words, and as JSON-able data
     losses        squared, softmax: value and gradient
+    sharding      how many images are evaluated at once
     workspace     the buffers of one thread, the passes over the layers
     network       Network: theta in, outputs out
     objective     Objective: f(theta) and its gradient over all images

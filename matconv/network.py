@@ -13,23 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .descriptions import check_keys, layer_entry, layer_from, layer_text, shape_text
-from .engines.threads import ThreadEngine, shards
+from .engines.threads import ThreadEngine
 from .kernels.algorithms import as_algorithm
 from .kernels.arrays import as_array
 from .kernels.geometry import as_size
 from .layers import BoundLayer, Layer
+from .sharding import Sharding
 from .workspace import Workspace, Workspaces
 
-# A shard has to pay for what each one costs whatever its size: Python, the transforms of the
-# filters, one addition of its gradient. So it has at least about this many multiply-adds, also
-# for each parameter, ...
-LEAST_MULTIPLY_ADDS = 1 << 25
-LEAST_PER_PARAMETER = 1 << 10
-# ... and at most as many images as keep this many numbers, or twice the parameters.
-MOST_NUMBERS = 1 << 21
-MOST_IMAGES = 256
-# few shards come in multiples of this, so that two or four threads have the same work
-EVEN = 4
 # a workspace of `forward` that is kept for its next call
 SPARE_BYTES = 1 << 24
 
@@ -115,32 +106,20 @@ class Network:
         out_shape = self._bound[-1].out_shape
         self.output_shape = out_shape[2:] if self.layers[-1].kind == "Dense" else out_shape
         self.n_outputs = _size(out_shape)
-        self.least_shard, self.shard_size = self._shard_sizes()
+        self._sharding = Sharding.of(
+            sum(bound.multiply_adds for bound in self._bound),
+            sum(_size(bound.out_shape) for bound in self._bound),
+            self.n,
+        )
+        self.shard_size = self._sharding.most
         for bound in self._bound:
             bound.plan(self.shard_size, self.dtype, algorithm)
         # small ones only: nobody expects a network to hold on to the memory of a large batch
         self._spare = Workspaces(self._bound, self.dtype, SPARE_BYTES)
 
-    def _shard_sizes(self) -> tuple[int, int]:
-        """Least and most images of a shard: of the network alone, so that the bits are too."""
-        multiply_adds = sum(bound.multiply_adds for bound in self._bound) + 1
-        numbers = sum(_size(bound.out_shape) for bound in self._bound)
-        work = max(LEAST_MULTIPLY_ADDS, LEAST_PER_PARAMETER * self.n)
-        most = min(max(MOST_NUMBERS, 2 * self.n) // numbers, MOST_IMAGES)
-        most = 1 << max(most, 1).bit_length() - 1
-        return min(-(-work // multiply_adds), most), most
-
     def shards(self, l: int) -> list[slice]:
-        """0, ..., l - 1 in near-equal slices: what is evaluated at once. The same for any threads.
-
-        As few as `shard_size` allows, but at least four where they still are worth it.
-        """
-        needed = -(-l // self.shard_size)
-        count = needed if needed > EVEN * EVEN else -(-needed // EVEN) * EVEN
-        affordable = l // self.least_shard
-        if affordable < count:
-            count = affordable - affordable % 2
-        return shards(l, max(count, needed))
+        """0, ..., l - 1 in near-equal slices: what is evaluated at once, for any threads."""
+        return self._sharding.cut(l)
 
     def with_algorithm(self, algorithm: str) -> Network:
         """The same network, computed by another algorithm; see `conv2d`.
