@@ -5,6 +5,7 @@
     python bench/run.py nets --nets lenet vgg11 --passes step
     python bench/run.py gradient                           peak memory of one gradient of a network
     python bench/run.py algorithms                         im2col against Winograd, and what auto takes
+    python bench/run.py latency                            one image, and how much of it is Python
     python bench/run.py targets --json results.json        the table of targets, met or not
     python bench/run.py plot results.json speed.png        a picture of such a file
     python bench/run.py readme results.json                its numbers as tables for the README
@@ -29,6 +30,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import algorithms
+import latency
 import layers
 import machine
 import measuring
@@ -56,6 +58,7 @@ def parse(arguments=None):
     _add_nets(commands)
     _add_gradient(commands)
     _add_algorithms(commands)
+    _many(_command(commands, "latency", "one image"), "--dtypes", DTYPES, DTYPES)
     measuring.add_command(_command(commands, "targets", "the table of targets", quick=True))
     plot.add_command(commands.add_parser("plot", help="a picture of results"))
     readme.add_command(commands.add_parser("readme", help="tables for the README"))
@@ -168,6 +171,7 @@ MEASURES = {
     "nets": wholenets.run,
     "gradient": run_gradient,
     "algorithms": algorithms.run,
+    "latency": latency.run,
     "targets": measuring.run,
 }
 

@@ -264,3 +264,12 @@ def test_algorithms_are_told_apart_by_their_bits(
 @pytest.mark.parametrize("module", [algorithms, compare, plot, readme])
 def test_examples_of_the_documentation(module):
     assert doctest.testmod(module).failed == 0
+
+
+def test_one_image_is_measured_with_and_without_its_python(tmp_path, capsys):
+    path = tmp_path / "latency.json"
+    assert run.main(["latency", "--dtypes", "float32", "--json", str(path)]) == 0
+    (found,) = json.loads(path.read_text(encoding="utf-8"))["latency"]
+    assert found["overhead"] == found["call"] - found["layers"] + found["python"]
+    assert 0 < found["python"] < found["layers"]
+    assert "lenet, 1 image  call us" in capsys.readouterr().out
