@@ -25,7 +25,7 @@ cdef enum:
     GATHER_ROW = 10
     TRANSFORM = 14
     CALL = 6
-    FILTERS = 32
+    FILTERS = 40
     LARGEST_F64 = 10
     LARGEST_F32 = 8
 
