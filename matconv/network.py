@@ -22,7 +22,7 @@ from .sharding import Sharding
 from .workspace import Workspace, Workspaces
 
 # a workspace of `forward` that is kept for its next call
-SPARE_BYTES = 1 << 24
+SPARE_BYTES = 1 << 27
 
 
 class Place(NamedTuple):
@@ -114,7 +114,7 @@ class Network:
         self.shard_size = self._sharding.most
         for bound in self._bound:
             bound.plan(self.shard_size, self.dtype, algorithm)
-        # small ones only: nobody expects a network to hold on to the memory of a large batch
+        # none that is large: nobody expects a network to hold on to the memory of a large batch
         self._spare = Workspaces(self._bound, self.dtype, SPARE_BYTES)
 
     def shards(self, l: int) -> list[slice]:
@@ -275,7 +275,7 @@ class Network:
         def evaluate(part: slice) -> None:
             shard = np.require(images[part], self.dtype, ["C", "A"])
             with self._spare.borrow(len(shard)) as workspace:
-                result[part] = workspace.forward(parameters, shard, False, inner)
+                workspace.forward(parameters, shard, False, inner, result[part])
 
         inner = engine if len(cut) == 1 else None
         engine.run(evaluate, cut, lambda done: None)

@@ -183,6 +183,7 @@ class Objective:
                 z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
                 with np.errstate(all="ignore"):
                     value, dz = self.loss.value_and_gradient(z, y)
+                    dz = np.divide(dz, self.l, dtype=z.dtype)
                 workspace.backward(parameters, Z, dz, self.net._views(dtheta), inner)
             return value, dtheta
 
@@ -199,9 +200,8 @@ class Objective:
         cut, inner = self._cut()
         self.engine.run(evaluate, cut, consume)
         (gradient,) = sums
-        with np.errstate(all="ignore"):
-            gradient /= self.l
-            if self.C != np.inf:
+        if self.C != np.inf:
+            with np.errstate(all="ignore"):
                 gradient += theta / self.C
         return total.value / self.l + self._penalty(theta), gradient
 
@@ -213,8 +213,8 @@ class Objective:
         def evaluate(part: slice) -> None:
             Z, _ = self._shard(part)
             with self._workspaces.borrow(len(Z)) as workspace:
-                z = workspace.forward(parameters, Z, False, inner)
-                result[part] = z.reshape(len(Z), -1)
+                out = result[part].reshape(len(Z), *workspace.layers[-1].out_shape)
+                workspace.forward(parameters, Z, False, inner, out)
 
         cut, inner = self._cut()
         self.engine.run(evaluate, cut, lambda done: None)

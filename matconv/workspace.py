@@ -52,9 +52,14 @@ class Workspace:
         return sum(array.nbytes for array in arrays if array is not None)
 
     def forward(
-        self, parameters, Z: np.ndarray, keep: bool, engine: ThreadEngine | None = None
+        self,
+        parameters,
+        Z: np.ndarray,
+        keep: bool,
+        engine: ThreadEngine | None = None,
+        result: np.ndarray | None = None,
     ) -> np.ndarray:
-        """z^{L+1}, a view of the last buffer; ``keep`` what the backward pass needs.
+        """z^{L+1}, in ``result`` or the last buffer; ``keep`` what the backward pass needs.
 
         An ``engine`` that has nothing else to do shares out each layer's outputs: the same bits.
         """
@@ -62,6 +67,8 @@ class Workspace:
         for m, layer in enumerate(self.layers):
             W, b = parameters[m]
             out = self.outputs[m][:l]
+            if result is not None and m == len(self.layers) - 1:
+                out = result
             indices = self.indices[m]
             if indices is not None:
                 indices = indices[:l] if keep else None

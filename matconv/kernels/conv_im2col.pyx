@@ -10,12 +10,12 @@ matrix is column-major, so a tile of S is a piece of the output array itself.
 from libc.string cimport memset
 
 from .bias_relu cimport add_rows, bias_relu_rows
-from .blas cimport product
+from .blas cimport gemm, product
 from .conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from .geometry cimport Geometry, mul_overflows
 from .status cimport OK, OVERFLOW
 from .tile cimport (
-    filters_in_tile_order, gather_tile, gather_turned, permute_filters, scatter_tile, transpose,
+    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose, turned_tile,
     unpermute_filters,
 )
 from .types cimport real
@@ -111,7 +111,7 @@ cdef void im2col_forward(
         for group in range(g.groups):
             # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
             if turned:
-                gather_turned(g, t0, n, Z + group * g.d_g, scratch)
+                turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
                 product(c'T', d_out_g, n, g.K, W + group * d_out_g, g.d_out, scratch, n,
                         False, S_tile + group * d_out_g, g.d_out)
                 continue
@@ -146,7 +146,9 @@ cdef void im2col_backward(
         scratch += g.K * g.d_out
     if dZ != NULL:
         # W'(K, d_out), so that the product below is one of plain matrices
-        if in_order:
+        if turned:
+            permute_filters(g, W, W_turned)
+        elif in_order:
             transpose(g.K, g.d_out, W, g.d_out, W_turned)
         else:
             permute_filters(g, W, dW_tile)
@@ -175,7 +177,7 @@ cdef void im2col_backward(
             dS_tile = dS + t0 * g.d_out + group * d_out_g
             if dW != NULL and turned:
                 # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
-                gather_turned(g, t0, n, Z + group * g.d_g, scratch)
+                turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
                 product(c'N', d_out_g, g.K, n, dS_tile, g.d_out, scratch, n,
                         t0 != 0, dW_tile + group * d_out_g, g.d_out)
             elif dW != NULL:
@@ -187,7 +189,12 @@ cdef void im2col_backward(
                 # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
                 product(c'T', d_out_g, g.K, n, dS_tile, g.d_out, phi, ld_phi,
                         t0 != 0, dW_tile + group * d_out_g, g.d_out)
-            if dZ != NULL:
+            if dZ != NULL and turned:
+                # dphi'(n, K) = dS(d_out_g, n)' W(d_out_g, K)
+                gemm(c'T', c'N', n, g.K, d_out_g, dS_tile, g.d_out, W_turned + group * d_out_g,
+                     g.d_out, 0, scratch, n)
+                turned_tile(g, t0, n, dZ + group * g.d_g, scratch, True)
+            elif dZ != NULL:
                 dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
                 # dphi(K, n) = W'(K, d_out_g) dS(d_out_g, n)
                 product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * g.K, g.K,

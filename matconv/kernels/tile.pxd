@@ -148,12 +148,13 @@ cdef inline void scatter_tile(
 # phi' of one group at the same positions: n numbers of each of its K rows lie together, so that
 # with few channels the runs are as long as the rows of the output. Columns are n apart.
 # IN: Z (l, b, a, d), from the group's first channel on. OUT: phi_turned (K, n).
-cdef inline void gather_turned(
-    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *Z, real *phi_turned
+# The adjoint, INOUT: Z, added to. IN: phi_turned.
+cdef inline void turned_tile(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, real *Z, real *phi_turned, bint adjoint
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out, image = g.b * g.a * g.d, step = g.s_a * g.d
     cdef Py_ssize_t q, p, y, t = 0, u, v, c, run, first, lo, hi, k
-    cdef const real *row
+    cdef real *row
     cdef real *target
     while t < n:
         # the positions of this tile in one row of one image's output: p, ..., p + run - 1
@@ -172,6 +173,10 @@ cdef inline void gather_turned(
                     lo = hi = 0
                 for c in range(g.d_g):
                     target = phi_turned + ((u * g.h_a + v) * g.d_g + c) * n + t
+                    if adjoint:
+                        for k in range(lo, hi):
+                            row[first * g.d + c + k * step] += target[k]
+                        continue
                     zero_run(target, lo)
                     if step == 1:
                         copy_run(target + lo, row + first + lo, hi - lo)
