@@ -69,7 +69,9 @@ def test_train_shows_what_it_does(trained):
     f = [float(row[1]) for row in table]
     assert f == sorted(f, reverse=True) and f[0] > 10 * f[-1]
     assert float(table[-1][3]) > 99
-    assert re.search(r"^time +\S+ s, \S+ s per iteration; peak memory [\d,]+ MiB$", out, re.MULTILINE)
+    assert re.search(
+        r"^time +\S+ s, \S+ s per iteration; peak memory [\d,]+ MiB$", out, re.MULTILINE
+    )
     assert out.endswith(
         "model          digits-model.npz\n\nnext: matconv evaluate digits-model.npz\n"
     )

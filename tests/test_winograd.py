@@ -13,7 +13,6 @@ from matconv.kernels import conv, toom_cook
 from matconv.kernels.geometry import WindowGeometry
 
 LONG = np.longdouble
-LARGEST = {"float64": 10, "float32": 8}
 
 
 def plan_of(case, dtype, algorithm="winograd", tile=None):
@@ -53,11 +52,10 @@ def test_within_the_bound_on_real_images_of_all_magnitudes(dtype):
     assert shapes == 200 and elements > 100_000
 
 
-TILES = [(n, r) for n in toom_cook.TILES for r in toom_cook.FILTERS if n - r + 1 >= 2]
+TILES = [(n, r, dtype) for dtype in DECADES for n, r in toom_cook.pairs(dtype)]
 
 
-@pytest.mark.parametrize("dtype", DECADES)
-@pytest.mark.parametrize("n, r", TILES)
+@pytest.mark.parametrize("n, r, dtype", TILES)
 def test_every_tile_in_both_directions(n, r, dtype):
     """With a different tile the other way, a border of padding, and a partial tile at the end."""
     m, random = n - r + 1, np.random.default_rng(n)
@@ -227,7 +225,7 @@ def test_tiles_are_no_larger_than_the_accuracy_of_the_dtype_allows(dtype):
         plan = plan_of(case, dtype)
         if plan.tile is not None:
             for m, h, s in zip(plan.tile, case.kernel, case.stride):
-                assert m + -(-h // s) - 1 <= LARGEST[dtype]
+                assert m + -(-h // s) - 1 <= toom_cook.LARGEST[dtype]
 
 
 @pytest.mark.parametrize("name", ["fft", "", None, 3, "Winograd"])
@@ -249,6 +247,16 @@ def test_no_transforms_for_a_tile():
     geometry = WindowGeometry("conv2d", (1, 20, 20, 1), 3)
     with pytest.raises(ValueError, match="conv2d: no transforms for tiles of 9 x 4 outputs"):
         conv.ConvPlan(geometry, float, tile=(9, 4))
+    with pytest.raises(ValueError, match="conv2d: no transforms for tiles of 4 x 7 outputs"):
+        conv.ConvPlan(geometry, np.float32, tile=(4, 7))
+
+
+def test_a_plan_needs_a_dtype_of_ours():
+    geometry = WindowGeometry("conv2d", (1, 5, 5, 1), 3)
+    with pytest.raises(TypeError, match="conv2d: dtype must be float64 or float32, got int64"):
+        conv.ConvPlan(geometry, np.int64)
+    with pytest.raises(ValueError, match="conv2d: tile must be an integer or a pair"):
+        conv.ConvPlan(geometry, float, tile=(1, 2, 3))
 
 
 def test_a_plan_is_for_one_dtype():

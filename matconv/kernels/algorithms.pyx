@@ -11,8 +11,7 @@ in double, where products take half the time, and little where rows of one chann
 second line holds the transforms in and out, and that of the filters, which few images cannot pay
 for. ``bench/run.py algorithms`` measures both paths on every layer beside what is chosen here.
 
-Larger tiles need fewer products and lose accuracy: `toom_cook.error_growth`. Tiles of 9 and 10
-inputs are for double precision alone.
+Larger tiles need fewer products and lose accuracy; `toom_cook.LARGEST` says how large they are.
 """
 
 from .conv_taps cimport taps_count, taps_pay
@@ -26,8 +25,7 @@ cdef enum:
     TRANSFORM = 14
     CALL = 6
     FILTERS = 40
-    LARGEST_F64 = 10
-    LARGEST_F32 = 8
+    MOST_OUTPUTS = 9        # of a tile in one direction: 10 inputs, filters of 2
 
 NAMES = ("auto", "im2col", "winograd")
 
@@ -53,8 +51,6 @@ cdef double winograd_cost(const Geometry *g, const Winograd *w) noexcept nogil:
 cdef void choose_tile(
     const Geometry *g, bint is_double, Algorithm algorithm, Py_ssize_t *m_b, Py_ssize_t *m_a
 ) noexcept nogil:
-    cdef Py_ssize_t largest = LARGEST_F64 if is_double else LARGEST_F32
-    cdef Py_ssize_t r_b = (g.h_b + g.s_b - 1) // g.s_b, r_a = (g.h_a + g.s_a - 1) // g.s_a
     cdef Py_ssize_t i, j
     cdef double cost, least = im2col_cost(g, is_double)
     cdef bint found = algorithm != WINOGRAD
@@ -63,8 +59,8 @@ cdef void choose_tile(
     m_a[0] = 0
     if algorithm == IM2COL:
         return
-    for i in range(2, largest - r_b + 2):
-        for j in range(2, largest - r_a + 2):
+    for i in range(2, MOST_OUTPUTS + 1):
+        for j in range(2, MOST_OUTPUTS + 1):
             if winograd_plan(g, i, j, is_double, &w):
                 cost = winograd_cost(g, &w)
                 if not found or cost < least:

@@ -20,6 +20,7 @@ from .winograd cimport (
 )
 
 from .algorithms import as_algorithm
+from .geometry import as_pair
 
 cnp.import_array()
 
@@ -39,6 +40,8 @@ cdef class ConvPlan:
 
     Raises
     ------
+    TypeError
+        Another dtype.
     ValueError
         Unknown algorithm, or there are no transforms for the tile.
 
@@ -65,10 +68,14 @@ cdef class ConvPlan:
         cdef Winograd w
         self.geometry = geometry
         self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float64, np.float32):
+            raise TypeError(
+                f"{geometry.function}: dtype must be float64 or float32, got {self.dtype}"
+            )
         self.is_double = self.dtype == np.float64
         choose_tile(&geometry.c, self.is_double, wanted, &self.m_b, &self.m_a)
         if tile is not None:
-            self.m_b, self.m_a = tile
+            self.m_b, self.m_a = as_pair(geometry.function, "tile", tile)
             if not winograd_plan(&geometry.c, self.m_b, self.m_a, self.is_double, &w):
                 raise ValueError(
                     f"{geometry.function}: no transforms for tiles of {self.m_b} x {self.m_a} "

@@ -31,6 +31,8 @@ _PAIRS = {
 }
 TILES = tuple(_PAIRS)
 FILTERS = (2, 3, 4, 5)
+# the largest tiles whose rounding errors a dtype has room for: see error_growth
+LARGEST = {"float64": 10, "float32": 8}
 
 
 def points(n):
@@ -186,20 +188,26 @@ def _function(name, matrix, add=False):
     )
 
 
-def _pairs():
-    """(n, r) for which there are at least two outputs."""
-    return [(n, r) for n in TILES for r in FILTERS if n - r + 1 >= 2]
+def pairs(dtype="float64"):
+    """(n, r): tiles for filters of r numbers, which have at least two outputs.
+
+    Examples
+    --------
+    >>> (10, 3) in pairs("float64"), (10, 3) in pairs("float32"), (5, 5) in pairs()
+    (True, False, False)
+    """
+    return [(n, r) for n in TILES for r in FILTERS if n - r + 1 >= 2 and n <= LARGEST[dtype]]
 
 
-def loops():
+def loops(dtype="float64"):
     """The C functions for one `real_t`."""
     text = []
-    for n in TILES:
+    for n in sorted({n for n, _ in pairs(dtype)}):
         B = input_matrix(n)
         text.append(_function(f"input_{n}", B))
         text.append(_function(f"input_adjoint_{n}", transposed(B)))
         text.append(_function(f"input_adjoint_add_{n}", transposed(B), add=True))
-    for n, r in _pairs():
+    for n, r in pairs(dtype):
         m = n - r + 1
         text.append(_function(f"output_{n}_{m}", output_matrix(n, m)))
         text.append(_function(f"output_adjoint_{n}_{m}", transposed(output_matrix(n, m))))
@@ -208,24 +216,23 @@ def loops():
     return "\n".join(text)
 
 
-def _chooser():
-    """C: the loop of a kind for a tile of n and m outputs, NULL when there is none."""
-    cases = []
-    for n in TILES:
-        for kind in ("input", "input_adjoint", "input_adjoint_add"):
-            cases.append(f"if (kind == {kind.upper()} && n == {n}) return NAME({kind}_{n});")
-    for n, r in _pairs():
+def _chooser(dtype):
+    """C: the loop of a kind for a tile of n inputs and m outputs, NULL when there is none."""
+    entries = []
+    for n, r in pairs(dtype):
         m = n - r + 1
+        for kind in ("input", "input_adjoint", "input_adjoint_add"):
+            entries.append(f"[{kind.upper()}][{n}][{m}] = NAME({kind}_{n}),")
         for kind, size in (("output", m), ("filter", r)):
             for form in (kind, f"{kind}_adjoint"):
-                cases.append(
-                    f"if (kind == {form.upper()} && n == {n} && m == {m}) "
-                    f"return NAME({form}_{n}_{size});"
-                )
-    body = "\n    ".join(cases)
+                entries.append(f"[{form.upper()}][{n}][{m}] = NAME({form}_{n}_{size}),")
+    body = "\n    ".join(entries)
+    most = max(TILES)
     return (
+        f"static const NAME(transform) NAME(table)[{len(_KINDS)}][{most + 1}][{most}] = {{\n"
+        f"    {body}\n}};\n\n"
         "static NAME(transform) NAME(choose)(int kind, Py_ssize_t n, Py_ssize_t m)\n"
-        f"{{\n    {body}\n    return 0;\n}}\n"
+        f"{{\n    return n <= {most} && m < {most} ? NAME(table)[kind][n][m] : 0;\n}}\n"
     )
 
 
@@ -258,13 +265,13 @@ _TYPE = """typedef void (*NAME(transform))(Py_ssize_t, const real_t *, Py_ssize_
 def header():
     """The whole C header: every loop for double (suffix _f64) and float (_f32)."""
     text = [_HEAD, f"enum {{ {', '.join(_KINDS)} }};\n"]
-    for dtype, suffix in (("double", "f64"), ("float", "f32")):
+    for dtype, real, suffix in (("float64", "double", "f64"), ("float32", "float", "f32")):
         text += [
-            f"#define real_t {dtype}",
+            f"#define real_t {real}",
             f"#define NAME(stem) stem##_{suffix}",
             _TYPE,
-            loops(),
-            _chooser(),
+            loops(dtype),
+            _chooser(dtype),
             "#undef NAME",
             "#undef real_t\n",
         ]

@@ -61,7 +61,7 @@ cdef bint plan_direction(
 cdef bint winograd_plan(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
 ) noexcept nogil:
-    cdef Py_ssize_t usual, count, total, numbers, bytes_
+    cdef Py_ssize_t usual, count, total, numbers = 0
     if g.dil_b != 1 or g.dil_a != 1:
         return False
     if not plan_direction(m_b, g.h_b, g.s_b, g.b_out, is_double, &w.b):
@@ -71,9 +71,10 @@ cdef bint winograd_plan(
     w.positions = w.b.n * w.a.n
     # r <= 5, so a stride is at most the filter's size and `inner` at most K
     w.inner = w.b.phases * w.a.phases * g.d_g
-    # K d_out fits, and inner is at most K: no size below is over a few times this one, in bytes
-    numbers = (w.inner + 2 * BLOCK_MOST) * (g.d_out + 2 * BLOCK_MOST)
-    if mul_overflows(numbers, 16 * w.positions * <Py_ssize_t> sizeof(double), &bytes_):
+    # no size below is over a few times this one, in bytes
+    if mul_overflows(w.inner + 2 * BLOCK_MOST, g.d_out + 2 * BLOCK_MOST, &numbers):
+        return False
+    if mul_overflows(numbers, 16 * w.positions * <Py_ssize_t> sizeof(double), &numbers):
         return False
     # near-equal blocks, of the geometry alone, so that the bits are too
     usual = w.inner * g.d_out_g // (w.inner + g.d_out_g)
