@@ -6,6 +6,7 @@
     python bench/run.py gradient                           peak memory of one gradient of a network
     python bench/run.py algorithms                         im2col against Winograd, and what auto takes
     python bench/run.py latency                            one image, and how much of it is Python
+    python bench/run.py epoch --data DIR                   epochs of LeNet on (Fashion-)MNIST
     python bench/run.py targets --json results.json        the table of targets, met or not
     python bench/run.py plot results.json speed.png        a picture of such a file
     python bench/run.py readme results.json                its numbers as tables for the README
@@ -30,6 +31,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import algorithms
+import epoch
 import latency
 import layers
 import machine
@@ -59,6 +61,7 @@ def parse(arguments=None):
     _add_gradient(commands)
     _add_algorithms(commands)
     _many(_command(commands, "latency", "one image"), "--dtypes", DTYPES, DTYPES)
+    _add_epoch(commands)
     measuring.add_command(_command(commands, "targets", "the table of targets", quick=True))
     plot.add_command(commands.add_parser("plot", help="a picture of results"))
     readme.add_command(commands.add_parser("readme", help="tables for the README"))
@@ -143,6 +146,12 @@ def _add_algorithms(commands):
     _many(parser, "--dtypes", DTYPES, DTYPES)
 
 
+def _add_epoch(commands):
+    parser = _command(commands, "epoch", "epochs of LeNet on real images")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="four IDX files")
+    parser.add_argument("--epochs", type=positive, default=3, help="(3)")
+
+
 def positive(text):
     """An integer from 1 on, for argparse."""
     value = int(text)
@@ -172,6 +181,7 @@ MEASURES = {
     "gradient": run_gradient,
     "algorithms": algorithms.run,
     "latency": latency.run,
+    "epoch": epoch.run,
     "targets": measuring.run,
 }
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
@@ -273,3 +274,26 @@ def test_one_image_is_measured_with_and_without_its_python(tmp_path, capsys):
     assert found["overhead"] == found["call"] - found["layers"] + found["python"]
     assert 0 < found["python"] < found["layers"]
     assert "lenet, 1 image  call us" in capsys.readouterr().out
+
+
+def test_epochs_on_real_images_learn(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for part, count in (("train", 640), ("t10k", 50)):
+        y = random.integers(0, 2, count).astype(np.uint8)
+        Z = random.integers(0, 100, (count, 28, 28)).astype(np.uint8)
+        Z[y == 1, :14] += 150  # the upper half is bright or not
+        for name, shape, array in (
+            ("images-idx3", (count, 28, 28), Z), ("labels-idx1", (count,), y),
+        ):  # fmt: skip
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            (tmp_path / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
+    path = tmp_path / "epochs.json"
+    command = ["epoch", "--data", str(tmp_path), "--epochs", "2", "--threads", "1"]
+    assert run.main([*command, "--json", str(path)]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))["epochs"]
+    assert [one["who"] for one in found[:2]] == ["matconv float64", "matconv float32"]
+    assert all(len(one["seconds"]) == 2 and one["accuracy"] > 0.9 for one in found)
+    assert "test accuracy" in capsys.readouterr().out
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    assert run.main(command) == 1
+    assert "no t10k-labels-idx1-ubyte" in capsys.readouterr().err

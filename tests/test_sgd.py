@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from minimizing import C, Spy, small
 
+import matconv.solvers.sgd as sgd_module
 from matconv import Objective, minimize
 from matconv.solvers.schedules import SCHEDULES
 
@@ -114,3 +115,21 @@ def test_sgd_velocity_does_not_go_on():
     half = minimize(f, theta0, "sgd", 2, **options)
     rest = minimize(f, half.theta, "sgd", 2, start=2, **options)
     assert not np.array_equal(rest.theta, whole.theta)
+
+
+def test_whether_a_gradient_is_finite_does_not_depend_on_its_squares():
+    for values, expected in (([1e200, -1e200], True), ([1.0, np.nan], False), ([np.inf], False)):
+        assert sgd_module._is_finite(np.array(values)) is expected
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_step_is_its_formula_also_across_blocks(nesterov):
+    random = np.random.default_rng(3)
+    n = 2 * sgd_module.BLOCK + 5
+    theta, velocity, g = random.standard_normal((3, n))
+    descent = sgd_module._Descent(theta, 0.9, nesterov)
+    descent._velocity[:] = velocity
+    new = descent.move(g.copy(), 0.5)
+    v = 0.9 * velocity + -0.5 * g
+    np.testing.assert_array_equal(new, theta + (-0.5 * g + 0.9 * v if nesterov else v))
+    np.testing.assert_array_equal(descent.before, theta)

@@ -11,18 +11,24 @@ from .result import TrainingError
 from .run import Run
 from .schedules import Schedule, get_schedule
 
+# numbers of each vector at a time: four of them stay in cache from one operation to the next
+BLOCK = 1 << 14
+
 
 class _Mean:
     """The means of f and of its gradient over the images of an epoch, batch by batch."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, batch_size: int) -> None:
         self._f = 0.0
-        self._gradient = np.zeros(n)
+        self._gradient = np.zeros(n)  # in units of a whole batch's images
+        self._batch_size = batch_size
         self._images = 0
 
     def add(self, f: float, gradient: np.ndarray, images: int) -> None:
         self._f += images * f
-        self._gradient += images * gradient.astype(np.float64, copy=False)
+        if images != self._batch_size:
+            gradient = gradient * (images / self._batch_size)
+        self._gradient += gradient
         self._images += images
 
     @property
@@ -31,7 +37,7 @@ class _Mean:
 
     @property
     def gradient_norm(self) -> float:
-        return float(np.linalg.norm(self._gradient)) / self._images
+        return float(np.linalg.norm(self._gradient)) * self._batch_size / self._images
 
 
 class _Descent:
@@ -54,16 +60,27 @@ class _Descent:
     def move(self, gradient: np.ndarray, rate: float) -> np.ndarray:
         """One step along ``gradient``, which is overwritten; gives the new theta."""
         with np.errstate(all="ignore"):
-            gradient *= -rate
-            self._velocity *= self._momentum
-            self._velocity += gradient
-            if self._nesterov:
-                gradient += self._momentum * self._velocity
-                np.add(self.theta, gradient, out=self.before)
-            else:
-                np.add(self.theta, self._velocity, out=self.before)
+            for k in range(0, len(gradient), BLOCK):
+                part = slice(k, k + BLOCK)
+                self._move(gradient[part], self._velocity[part], part, rate)
         self.theta, self.before = self.before, self.theta
         return self.theta
+
+    def _move(self, g: np.ndarray, v: np.ndarray, part: slice, rate: float) -> None:
+        g *= -rate
+        v *= self._momentum
+        v += g
+        if self._nesterov:
+            g += self._momentum * v
+            v = g
+        np.add(self.theta[part], v, out=self.before[part])
+
+
+def _is_finite(gradient: np.ndarray) -> bool:
+    """Whether every number is; without a second vector, unless squares overflow."""
+    with np.errstate(all="ignore"):
+        squares = np.dot(gradient, gradient)
+    return bool(np.isfinite(squares) or np.isfinite(gradient).all())
 
 
 def sgd(
@@ -114,11 +131,11 @@ def sgd(
     run.progress.begin(max_iterations * batches, "batches", "epoch")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
-        mean = _Mean(len(run.theta))
+        mean = _Mean(len(run.theta), min(batch_size, l))
         for k in range(batches):
             part = objective.subset(order[k * batch_size : (k + 1) * batch_size])
             f, gradient = part.value_and_gradient(descent.theta)
-            if not (np.isfinite(f) and np.isfinite(gradient).all()):
+            if not (np.isfinite(f) and _is_finite(gradient)):
                 what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
             mean.add(f, gradient, part.l)
