@@ -296,7 +296,10 @@ class Network:
     # in words
 
     def summary(self) -> str:
-        """A table: layer, output shape, parameters, their place in theta, multiply-adds."""
+        """A table: layer, output shape, parameters, their place in theta, multiply-adds.
+
+        And what a thread takes of memory for a gradient, whatever the number of images.
+        """
         header = ("layer", "output", "parameters", "theta", "multiply-adds")
         rows = [("input", shape_text(self.input_shape), "", "", "")]
         for layer, bound, place in zip(self.layers, self._bound, self.layout):
@@ -322,6 +325,9 @@ class Network:
         ]
         lines.insert(1, "-" * len(lines[0]))
         lines.insert(-1, "-" * len(lines[0]))
+        memory = self.workspace().nbytes / 2**20
+        images = f"{self.shard_size} image{'s' if self.shard_size > 1 else ''}"
+        lines.append(f"workspace  {memory:.1f} MiB per thread, for at most {images} at once")
         return "\n".join(line.rstrip() for line in lines)
 
     def __repr__(self) -> str:

@@ -47,9 +47,14 @@ class Workspace:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        arrays = [*self.outputs, *self.indices, self.scratch, *(self.gradients or ())]
-        return sum(array.nbytes for array in arrays if array is not None)
+        """Bytes of all buffers, also of those that only a backward pass needs."""
+        arrays = [*self.outputs, *self.indices, self.scratch]
+        kept = sum(array.nbytes for array in arrays if array is not None)
+        return kept + 2 * self._largest() * self.scratch.itemsize
+
+    def _largest(self) -> int:
+        """Numbers of the largest output that has a gradient of its own."""
+        return max((output.size for output in self.outputs[:-1]), default=0)
 
     def forward(
         self,
@@ -146,8 +151,7 @@ class Workspace:
     def _gradient(self, m: int, l: int) -> np.ndarray:
         """The one of the two gradient buffers that is free at layer m, in its input's shape."""
         if self.gradients is None:
-            largest = max((output.size for output in self.outputs[:-1]), default=0)
-            self.gradients = [np.empty(largest, self.scratch.dtype) for _ in range(2)]
+            self.gradients = [np.empty(self._largest(), self.scratch.dtype) for _ in range(2)]
         shape = (l, *self.layers[m].shape)
         return self.gradients[m % 2][: int(np.prod(shape))].reshape(shape)
 

@@ -176,12 +176,26 @@ def test_summary_says_everything():
     lines = text.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith("-")] == [
         "layer", "input", "Conv(20,", "MaxPool(2)", "Conv(50,", "MaxPool(2)", "Dense(500,",
-        "Dense(10)", "total",
+        "Dense(10)", "total", "workspace",
     ]  # fmt: skip
     assert "24 x 24 x 20" in text
     assert "520:25570" in text  # 20*25 + 20, then 50*500 + 50
     assert "288,000" in text  # 24*24*20 outputs of 25 products
-    assert lines[-1].split() == ["total", "431,080", "2,293,000"]
+    assert lines[-2].split() == ["total", "431,080", "2,293,000"]
+    net = Network((28, 28, 1), LENET)
+    size = f"{net.workspace().nbytes / 2**20:.1f}"
+    assert lines[-1] == f"workspace  {size} MiB per thread, for at most 64 images at once"
+
+
+def test_the_bytes_of_a_workspace_are_those_of_its_arrays():
+    net = Network((9, 8, 2), MIXED)
+    Z, _ = images(net, 3)
+    workspace = net.workspace(3)
+    parameters, said = net._views(net.init(0)), workspace.nbytes
+    z = workspace.forward(parameters, Z, keep=True)
+    workspace.backward(parameters, Z, np.ones_like(z), net._views(net.init(0)))
+    arrays = [*workspace.outputs, *workspace.indices, *workspace.gradients, workspace.scratch]
+    assert said == workspace.nbytes == sum(a.nbytes for a in arrays if a is not None)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
