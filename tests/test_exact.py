@@ -224,3 +224,36 @@ def test_dense(dtype, image, units):
         ):
             assert actual.dtype == dtype
             assert_same(actual, truth, name)
+
+
+# images so small that most of phi is padding: the products are taken tap by tap
+TAPS = [
+    ((16, 2, 2, 16), 8, {"kernel": 3, "pad": 1}),
+    ((19, 1, 1, 24), 5, {"kernel": 3, "pad": 1}),
+    ((17, 2, 3, 32), 6, {"kernel": (3, 2), "pad": ((1, 2), (0, 1)), "groups": 2}),
+    ((16, 3, 2, 16), 4, {"kernel": 3, "pad": 2, "stride": 2}),
+    ((20, 2, 2, 17), 3, {"kernel": 2, "pad": 3, "dilation": 2}),  # some windows are all padding
+    ((16, 2, 2, 16), 4, {"kernel": 5, "pad": 2, "stride": 3}),  # some taps meet no pixel
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape, d_out, options", TAPS)
+def test_no_difference_on_small_images(shape, d_out, options, dtype):
+    random = np.random.default_rng(3)
+    options = {"stride": 1, "dilation": 1, "groups": 1, **options}
+    kernel = reference.pair(options.pop("kernel"))
+    Z = geometries.integers(random, shape)
+    W = geometries.integers(random, (shape[3] // options["groups"], *kernel, d_out))
+    b = geometries.integers(random, d_out)
+    S = reference.conv2d(Z, W, b, **options)
+    dS = geometries.integers(random, S.shape)
+    arrays = [array.astype(dtype) for array in (Z, W, b, dS)]
+    assert_same(by_im2col.conv2d(*arrays[:3], **options), S)
+    assert_same(by_im2col.conv2d(*arrays[:3], relu=True, **options), np.maximum(S, 0))
+    exact = reference.conv2d_backward(dS, Z, W, **options)
+    actual = by_im2col.conv2d_backward(arrays[3], *arrays[:2], **options)
+    for name, one, truth in zip(("dZ", "dW", "db"), actual, exact, strict=True):
+        assert_same(one, truth, name)
+    (dZ, _, _) = by_im2col.conv2d_backward(arrays[3], *arrays[:2], need_dW=False, **options)
+    assert_same(dZ, exact[0])
