@@ -23,7 +23,7 @@ BARS = (
     (("matconv", "im2col"), "matconv, im2col only", "#8fb8e0"),
     (("other", "torch"), "PyTorch, same precision", "#e08a3c"),
 )
-LIMIT = (("other", "gemm"), "limit of im2col: BLAS alone", "#222222")
+LIMIT = (("other", "gemm"), "BLAS alone on the same matrices", "#222222")
 
 
 def add_command(parser):
