@@ -121,11 +121,13 @@ class Network:
         """0, ..., l - 1 in near-equal slices: what is evaluated at once, for any threads."""
         return self._sharding.cut(l)
 
-    def with_algorithm(self, algorithm: str) -> Network:
-        """The same network, computed by another algorithm; see `conv2d`.
+    def with_algorithm(self, algorithm: str | None) -> Network:
+        """The same network, computed by another algorithm; see `conv2d`. None: this one.
 
         A layer that names its own algorithm keeps it.
         """
+        if algorithm is None:
+            return self
         return Network(self.input_shape, self.layers, self.dtype, algorithm)
 
     # theta

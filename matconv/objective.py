@@ -70,7 +70,7 @@ class Objective:
         n_threads: int | None = None,
         algorithm: str | None = None,
     ) -> None:
-        self.net = net if algorithm is None else net.with_algorithm(algorithm)
+        self.net = net.with_algorithm(algorithm)
         self.loss = get_loss(loss)
         self.C = _regularisation(C)
         self.engine = ThreadEngine(n_threads)

@@ -15,10 +15,12 @@ from matconv.presets import make_network
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, pytestconfig):
     """A folder in which `matconv train`, with no options, has run; and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    status, out, err = run("train", cwd=folder)
+    algorithm = pytestconfig.getoption("--algorithm")
+    options = [] if algorithm is None else ["--algorithm", algorithm]
+    status, out, err = run("train", *options, cwd=folder)
     assert (status, err) == (0, "")
     return folder, out
 

@@ -99,7 +99,6 @@ def add_computing(parser: Group) -> None:
     parser.add_argument(
         "--algorithm",
         choices=("auto", "im2col", "winograd"),
-        default="auto",
         help="of the convolutions: im2col as in the notes, winograd with fewer products where there "
         "are transforms, or whichever is faster by a fixed rule. Default: auto",
     )

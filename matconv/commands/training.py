@@ -118,7 +118,7 @@ class Training:
         if self.start:
             solver += f", after {self.start} before"
         told.append(("solver", solver))
-        net, threads = self.model.network, self.objective.engine.n_threads
+        net, threads = self.objective.net, self.objective.engine.n_threads
         told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
         return f"{facts(told)}\n\n{net.summary()}"
 
