@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 from real_images import DECADES, digits, real_layer
-from tolerances import assert_same_bytes, assert_within
+from tolerances import assert_same_bytes, assert_within, inner_product_bound
 from winograd_bounds import bounds
 
 import matconv
@@ -28,13 +28,16 @@ def check(plan, arrays, window, what):
     dtype = Z.dtype.name
     z, w, bias, ds = (array.astype(LONG) for array in arrays)
     S = conv.forward(plan, Z, W, b)
-    dZ, dW, _ = conv.backward(plan, dS, Z, W)
-    exact_dZ, exact_dW, _ = reference.conv2d_backward(ds, z, w, **window)
+    dZ, dW, db = conv.backward(plan, dS, Z, W)
+    exact_dZ, exact_dW, exact_db = reference.conv2d_backward(ds, z, w, **window)
     exacts = (reference.conv2d(z, w, bias, **window), exact_dZ, exact_dW)
     allowed = bounds(Z, W, b, dS, plan.tile, dtype, **window)
     for name, actual, exact, bound in zip(("S", "dZ", "dW"), (S, dZ, dW), exacts, allowed):
         assert actual.dtype == dtype
         assert_within(actual, exact, bound, f"{name} of {what} by tiles {plan.tile}")
+    n = dS.size // len(db)
+    size = np.abs(ds).reshape(n, -1).sum(axis=0)
+    assert_within(db, exact_db, inner_product_bound(n, size, dtype), f"db of {what}")
     return S.size + dZ.size + dW.size
 
 
