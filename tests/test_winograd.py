@@ -80,6 +80,7 @@ def test_many_blocks_channels_and_groups(dtype):
     random = np.random.default_rng(5)
     for l, size, d, f, kernel, options in (
         (5, (13, 11), 70, 70, 3, {"pad": 1}),
+        (7, (23, 23), 24, 24, 3, {"pad": 1}),  # the last block is shorter
         (3, (12, 12), 144, 16, 5, {"pad": 2, "groups": 2}),
         (40, (7, 7), 8, 16, 3, {"pad": 1}),
         (2, (31, 29), 3, 24, (11, 7), {"stride": (4, 2), "pad": ((2, 1), (0, 3))}),

@@ -2,11 +2,13 @@ from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from typing_extensions import disjoint_base
 
 from .geometry import WindowGeometry, _Padding, _Pair
 
 _Gradients: TypeAlias = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
 
+@disjoint_base
 class ConvPlan:
     geometry: WindowGeometry
     dtype: np.dtype[Any]
