@@ -20,9 +20,12 @@ import torch.nn.functional as F
 import matconv
 from matconv import Conv, Dense, MaxPool, Network, Objective
 from matconv.data import load_digits
+from matconv.kernels.conv import ConvPlan
+from matconv.kernels.geometry import WindowGeometry
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import winograd_bounds
 from tolerances import assert_same, assert_within, inner_product_bound
 
 DTYPES = [np.float64, np.float32]
@@ -99,6 +102,7 @@ def test_convolution_of_integers_is_the_same(shape, filters, kernel, options, dt
     )
     others = {"pad": 0, **options}
     theirs = torch_conv(Z, W, b, dS, **others)
+    options = {**options, "algorithm": "im2col"}
     ours = (matconv.conv2d(Z, W, b, **options), *matconv.conv2d_backward(dS, Z, W, **options))
     for name, one, other in zip(("S", "dZ", "dW", "db"), ours, theirs):
         assert one.dtype == dtype
@@ -110,11 +114,12 @@ def test_convolution_of_integers_is_the_same(shape, filters, kernel, options, dt
     )
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
 @pytest.mark.parametrize(("shape", "filters", "kernel", "options"), CONVOLUTIONS)
 def test_convolution_of_real_data_differs_by_rounding(
-    shape, filters, kernel, options, scale, dtype
+    shape, filters, kernel, options, scale, dtype, algorithm
 ):
     rng = np.random.default_rng(2)
     Z, W, b, dS = operands(
@@ -123,16 +128,22 @@ def test_convolution_of_real_data_differs_by_rounding(
     )  # fmt: skip
     others = {"pad": 0, **options}
     theirs = torch_conv(Z, W, b, dS, **others)
-    ours = (matconv.conv2d(Z, W, b, **options), *matconv.conv2d_backward(dS, Z, W, **options))
+    by = {**options, "algorithm": algorithm}
+    ours = (matconv.conv2d(Z, W, b, **by), *matconv.conv2d_backward(dS, Z, W, **by))
     # |W| |phi| + |b| and its like, in double precision
     wide = [np.abs(x).astype(np.float64) for x in (Z, W, b, dS)]
     sizes = torch_conv(*wide, **others)
     taps = kernel[0] * kernel[1]
     positions = dS.size // filters
     lengths = (taps * W.shape[0] + 1, taps * filters, positions, positions)
-    names = ("S", "dZ", "dW", "db")
-    for name, one, other, size, K in zip(names, ours, theirs, sizes, lengths):
-        assert_within(one, other, inner_product_bound(K, size, dtype), name)
+    bounds = [inner_product_bound(K, size, dtype) for K, size in zip(lengths, sizes)]
+    geometry = WindowGeometry("conv2d", shape, kernel, channels=filters, **options)
+    tile = ConvPlan(geometry, dtype, algorithm).tile
+    if tile is not None:  # PyTorch has its share of rounding, Winograd's algorithm another
+        more = winograd_bounds.bounds(Z, W, b, dS, tile, np.dtype(dtype).name, **options)
+        bounds[:3] = [one + other for one, other in zip(bounds, more)]
+    for name, one, other, bound in zip(("S", "dZ", "dW", "db"), ours, theirs, bounds):
+        assert_within(one, other, bound, name)
 
 
 # Z's (l, b, a, d), window, and the options of the pooling functions
