@@ -98,6 +98,77 @@ def test_an_error_waits_for_what_runs_and_restores(n_threads, where):
     assert results == list(range(5))
 
 
+def test_the_calling_thread_evaluates_too():
+    both = threading.Barrier(2)  # opens only if two items are under way at once
+    names = []
+
+    def evaluate(k):
+        both.wait(20)
+        return threading.current_thread()
+
+    ThreadEngine(2).run(evaluate, range(2), names.append)
+    assert threading.current_thread() in names and len(set(names)) == 2
+
+
+def test_what_is_no_exception_is_raised_whichever_thread_it_comes_from():
+    class Stop(BaseException):
+        pass
+
+    here = threading.current_thread()
+    for where in ("helper", "caller"):
+        started = threading.Barrier(2)
+
+        def evaluate(k, where=where, started=started):
+            if k < 2:
+                started.wait(20)
+                if (threading.current_thread() is here) == (where == "caller"):
+                    raise Stop(where)
+
+        engine = ThreadEngine(2)
+        with pytest.raises(Stop, match=where):
+            engine.run(evaluate, range(50), lambda done: None)
+        seen = []
+        engine.run(lambda k: k, range(3), seen.append)
+        assert seen == [0, 1, 2]
+
+
+def test_an_interrupt_of_the_caller_does_not_wait_for_its_turn():
+    here, both, mine = threading.current_thread(), threading.Barrier(2), []
+
+    def evaluate(k):
+        if k < 2:
+            both.wait(20)
+        if threading.current_thread() is not here:
+            time.sleep(0.2)  # its first item is asked for all the while
+            return
+        mine.append(k)
+        if len(mine) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ThreadEngine(2).run(evaluate, range(50), lambda done: None)
+    assert len(mine) == 2
+
+
+def test_a_call_does_not_wait_for_helpers_that_are_busy_elsewhere():
+    engine = ThreadEngine(2)
+    free, begun, waited = threading.Event(), threading.Barrier(3), []
+
+    def slow(k):
+        begun.wait(20)
+        waited.append(free.wait(5))
+
+    other = threading.Thread(target=engine.run, args=(slow, range(2), lambda done: None))
+    other.start()
+    begun.wait(20)  # both of the other call's items are under way: the pool has no thread left
+    results = []
+    engine.run(lambda k: k, range(10), results.append)
+    assert not waited and results == list(range(10))
+    free.set()
+    other.join(20)
+    assert waited == [True, True]
+
+
 def test_works_in_a_forked_child():
     engine = ThreadEngine(2)
     total = []
