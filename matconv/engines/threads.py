@@ -68,7 +68,7 @@ class ThreadEngine:
     ) -> None:
         """``consume(evaluate(item))`` for each item: evaluated on any thread, consumed in order.
 
-        The calling thread evaluates too, and it alone consumes. At most ``2 n_threads`` items are
+        The calling thread evaluates too, and it alone consumes. At most ``n_threads + 1`` items are
         under way or wait to be consumed. BLAS is on one thread meanwhile. If anything raises
         (Ctrl-C too), evaluations under way are waited for, then it goes on.
         """
@@ -78,7 +78,7 @@ class ThreadEngine:
                 for item in items:
                     consume(evaluate(item))
                 return
-            work = _Work(evaluate, items, 2 * self.n_threads)
+            work = _Work(evaluate, items, self.n_threads + 1)
             pool = self._threads()
             count = min(self.n_threads, len(items)) - 1
             helpers = [pool.submit(work.help) for _ in range(count)]
