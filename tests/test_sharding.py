@@ -1,6 +1,7 @@
 """How images are cut into shards, and one shard among threads."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_a_single_image_uses_all_threads_with_the_same_bits(monkeypatch, dtype, 
     def spy(function):
         def call(*arguments, **options):
             seen.add((function, threading.get_ident()))
+            time.sleep(0.002)  # time for another thread to take the next part
             return function(*arguments, **options)
 
         return call
