@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
@@ -36,7 +36,10 @@ VARIANTS = {
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
 # no loops over numbers in these, or imported before the choice
-BASELINE_ONLY = {"algorithms", "arrays", "conv", "cpu", "dense", "geometry"}
+BASELINE_ONLY = {
+    *("algorithms", "arrays", "conv", "conv_driver", "cpu", "dense", "exported", "frozen"),
+    *("geometry", "pool"),
+}
 
 # what a compiler must understand beside the flags; other processors' compilers do not
 PROBE = """\
@@ -129,15 +132,25 @@ extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        include_dirs=[np.get_include(), str(GENERATED)],
+        include_dirs=[np.get_include(), str(GENERATED), "include"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=FLAGS,
-        depends=["setup.py"],  # the flags
+        depends=["setup.py", *map(str, Path("include").rglob("*.h"))],  # the flags, the structs
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))
 ]
 
 setup(
+    # the headers stand beside the package in the source, inside it where it is installed; the
+    # folders of the SIMD variants are no packages
+    packages=[*find_packages(include=["matconv", "matconv.*"]), "matconv.include.matconv"],
+    package_dir={"matconv.include.matconv": "include/matconv"},
+    package_data={
+        "matconv": ["py.typed"],
+        "matconv.data": ["*.csv.gz"],
+        "matconv.include.matconv": ["*.h"],
+        "matconv.kernels": ["*.pxd", "*.pyi"],
+    },
     ext_modules=list(
         with_variants(
             cythonize(

@@ -9,6 +9,8 @@ A map of the house; each room imports only from rooms above it:
     losses        squared, softmax: value and gradient
     sharding      how many images are evaluated at once
     workspace     the buffers of one thread, the passes over the layers
+    files         opening what somebody else wrote, writing whole files
+    exporting     a network with its weights as bytes for compiled code
     network       Network: theta in, outputs out
     objective     Objective: f(theta) and its gradient over all images
     notes         the notes' matrices and equations themselves, in numpy: vec, mat, ...
@@ -53,7 +55,16 @@ from .network import Network
 from .objective import Objective
 
 if TYPE_CHECKING:
-    from .io import FormatError, load_model, read_idx, read_idx_images, read_images_npz, save_model
+    from .files import FormatError
+    from .io import (
+        load_model,
+        load_predictor,
+        read_idx,
+        read_idx_images,
+        read_images_npz,
+        save_model,
+    )
+    from .kernels.frozen import Predictor
     from .notes import mat, vec
     from .phi import P_phi, phi_operator
     from .solvers import minimize
@@ -62,9 +73,11 @@ __version__ = "0.1.0"
 
 # rooms that import more than numpy and scipy.linalg open at the first use of one of their names
 _LATER = {
-    "FormatError": "io",
+    "FormatError": "files",
     "P_phi": "phi",
+    "Predictor": "kernels.frozen",
     "load_model": "io",
+    "load_predictor": "io",
     "mat": "notes",
     "minimize": "solvers",
     "phi_operator": "phi",
@@ -84,6 +97,7 @@ __all__ = [
     "Network",
     "Objective",
     "P_phi",
+    "Predictor",
     "avg_pool2d",
     "avg_pool2d_backward",
     "bias_relu",
@@ -93,8 +107,10 @@ __all__ = [
     "conv2d_backward",
     "dense",
     "dense_backward",
+    "get_include",
     "im2col",
     "load_model",
+    "load_predictor",
     "mat",
     "max_pool2d",
     "max_pool2d_backward",
@@ -106,6 +122,22 @@ __all__ = [
     "save_model",
     "vec",
 ]
+
+
+def get_include() -> str:
+    """The folder to compile with (``-I``) where ``#include <matconv/matconv.h>`` stands.
+
+    Examples
+    --------
+    >>> import os, matconv
+    >>> sorted(os.listdir(os.path.join(matconv.get_include(), "matconv")))
+    ['matconv.h', 'types.h']
+    """
+    from os.path import dirname, isdir, join
+
+    package = dirname(__file__)
+    installed = join(package, "include")
+    return installed if isdir(installed) else join(dirname(package), "include")
 
 
 def __getattr__(name: str) -> object:

@@ -50,6 +50,8 @@ class BoundLayer:
 
     Attributes
     ----------
+    geometry : WindowGeometry
+        The filter or window on one image; a dense layer's filter is one pixel.
     shape, out_shape : (b, a, d)
         Of one input and one output image.
     W_shape, b_shape : tuple or None
@@ -62,6 +64,7 @@ class BoundLayer:
         Whether the forward pass leaves int32 indices of the output's shape for the backward one.
     """
 
+    geometry: WindowGeometry
     shape: Shape
     out_shape: Shape
     W_shape: Shape | None = None

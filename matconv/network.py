@@ -14,8 +14,12 @@ import numpy as np
 
 from .descriptions import check_keys, layer_entry, layer_from, layer_text, shape_text
 from .engines.threads import ThreadEngine
+from .exporting import encode
+from .files.atomic import atomic_write
+from .files.errors import FilePath
 from .kernels.algorithms import as_algorithm
 from .kernels.arrays import as_array
+from .kernels.frozen import Predictor
 from .kernels.geometry import as_size
 from .layers import BoundLayer, Layer
 from .sharding import Sharding
@@ -294,6 +298,65 @@ class Network:
         """
         z = self.forward(theta, Z, n_threads)
         return z.reshape(len(z), self.n_outputs).argmax(axis=1)
+
+    # frozen
+
+    def freeze(self, theta: Any, images: int = 1) -> Predictor:
+        """The network with these weights, ready for compiled code: immutable, thread-safe.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            Copied.
+        images : int
+            Of a usual call, from 1 to 65536: "auto" chooses for so many. Any number works.
+
+        Returns
+        -------
+        predictor : Predictor
+            A function of images: what `forward` computes, on the calling thread, in one call
+            without the GIL.
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Conv, Dense, Network
+        >>> net = Network((8, 8, 1), [Conv(4, 3), Dense(10)])
+        >>> predictor = net.freeze(net.init(seed=0))
+        >>> predictor(np.ones((3, 8, 8, 1))).shape
+        (3, 10)
+        """
+        return Predictor(self._encoded(theta, images))
+
+    def export(self, theta: Any, path: FilePath, images: int = 1) -> None:
+        """Write the network with these weights for compiled code to open.
+
+        `load_predictor` reads it from Python, ``matconv_network_open`` from C. The file is written
+        whole or not at all. To train on, or to keep labels and settings, use `save_model`.
+
+        Parameters
+        ----------
+        theta, images
+            As for `freeze`.
+        path : str, bytes or os.PathLike
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+        """
+        data = self._encoded(theta, images)
+        with atomic_write(path) as file:
+            file.write(data)
+
+    def _encoded(self, theta: Any, images: int) -> bytes:
+        parameters = self._views(self.as_theta(theta))
+        return encode(
+            self.input_shape, self.layers, self._bound, parameters, self.algorithm, images
+        )
 
     # in words
 

@@ -25,8 +25,8 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .io.errors import format_error
-from .io.regular import open_regular
+from .files.errors import format_error
+from .files.regular import open_regular
 from .layers import Conv, Dense, Layer, MaxPool
 from .network import Network
 

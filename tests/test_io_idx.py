@@ -157,7 +157,7 @@ def test_no_permission_names_the_path(write, monkeypatch):
     def refuse(name, flags, *rest):
         raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr("matconv.io.regular.os.open", refuse)
+    monkeypatch.setattr("matconv.files.regular.os.open", refuse)
     with pytest.raises(PermissionError) as caught:
         read_idx(path)
     assert caught.value.filename == str(path)

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from faults import FaultyOs
 from matconv import Conv, Dense, Network
-from matconv.io import atomic, load_model, save_model
+from matconv.files import atomic
+from matconv.io import load_model, save_model
 
 net = Network((4, 4, 1), [Conv(8, 3), Dense(40)])
 old, new = np.zeros(net.n), np.ones(net.n)
@@ -138,11 +139,11 @@ def test_an_error_at_every_step(path, monkeypatch, error):
 
     before = path.read_bytes()
     recorder = FaultyOs()
-    monkeypatch.setattr("matconv.io.atomic.os", recorder)
+    monkeypatch.setattr("matconv.files.atomic.os", recorder)
     save_model(path, NET, NEW)
     for at in range(len(recorder.trace)):
         path.write_bytes(before)
-        monkeypatch.setattr("matconv.io.atomic.os", FaultyOs(at, fail))
+        monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(at, fail))
         with pytest.raises(error if error is KeyboardInterrupt else OSError) as caught:
             save_model(path, NET, NEW)
         if error is not KeyboardInterrupt:

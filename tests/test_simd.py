@@ -125,10 +125,10 @@ def test_real_images_are_within_the_bound(variant):
 
 FILES = """
 import matconv
-from matconv.kernels import arrays, bias_relu, conv_im2col, geometry, im2col, pool, variant
+from matconv.kernels import arrays, bias_relu, conv_im2col, geometry, im2col, pool_loops, variant
 import sys
 print(variant)
-for name in ("conv_im2col", "bias_relu", "im2col", "pool", "arrays", "geometry", "cpu"):
+for name in ("conv_im2col", "bias_relu", "im2col", "pool_loops", "arrays", "geometry", "cpu"):
     print(sys.modules[f"matconv.kernels.{name}"].__file__)
 """
 
@@ -168,7 +168,7 @@ def copied(tmp_path):
 @pytest.mark.skipif(USABLE == ["baseline"], reason="only the baseline is built and runs here")
 def test_what_a_variant_lacks_comes_from_the_baseline(copied):
     best = copied / "matconv" / "kernels" / USABLE[0]
-    for path in best.glob("pool.*"):
+    for path in best.glob("pool_loops.*"):
         path.unlink()
     said, driver, _, _, pool, *_ = printed(FILES, cwd=copied)
     assert said == USABLE[0]

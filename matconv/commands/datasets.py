@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..data import load_digits
+from ..files.errors import format_error
 from ..io import FormatError, read_idx, read_idx_images, read_images_npz
-from ..io.errors import format_error
 from ..io.npz import open_npz
 from .options import UsageError
 from .settings import DATA

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..io.errors import format_error
+from ..files.errors import format_error
 from ..io.model import Model
 
 # how many images L-BFGS, which sees all of them in every step, is the default for

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matconv.io.errors import FilePath, format_error
-from matconv.io.regular import shortened
+from matconv.files.errors import FilePath, format_error
+from matconv.files.regular import shortened
 
 if TYPE_CHECKING:
     from matconv.network import Network

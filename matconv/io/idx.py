@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from matconv.io.errors import FilePath, format_error
-from matconv.io.regular import check_deflate, check_expansion, fill, open_regular
+from matconv.files.errors import FilePath, format_error
+from matconv.files.regular import check_deflate, check_expansion, fill, open_regular
 
 __all__ = ["read_idx", "read_idx_images"]
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from matconv.files.atomic import atomic_write
+from matconv.files.errors import FilePath, format_error
+from matconv.files.regular import shortened
 from matconv.io import header as headers
-from matconv.io.atomic import atomic_write
-from matconv.io.errors import FilePath, format_error
 from matconv.io.npz import Arrays, check_names, open_npz
-from matconv.io.regular import shortened
 
 if TYPE_CHECKING:
     from matconv.network import Network
@@ -155,7 +155,7 @@ def save_model(
 
     See Also
     --------
-    load_model, matconv.io.atomic_write
+    load_model, matconv.files.atomic_write
 
     Examples
     --------

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from matconv.io.regular import shortened
+from matconv.files.regular import shortened
 
 __all__ = ["ArrayHeader", "BadHeader", "read_header"]
 

@@ -14,15 +14,15 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from matconv.io.errors import FilePath, format_error
-from matconv.io.npy import ArrayHeader, BadHeader, read_header
-from matconv.io.regular import (
+from matconv.files.errors import FilePath, format_error
+from matconv.files.regular import (
     check_deflate,
     check_expansion,
     fill,
     open_regular,
     shortened,
 )
+from matconv.io.npy import ArrayHeader, BadHeader, read_header
 
 __all__ = ["Arrays", "open_npz", "read_images_npz", "read_npz"]
 

@@ -1,0 +1,169 @@
+"""matconv for Cython: every function of ``matconv/matconv.h``, by its name without "matconv_".
+
+    from matconv.kernels cimport (
+        AUTO, Geometry, check_status, conv_forward_f64, geometry_default, geometry_init,
+        import_matconv,
+    )
+
+    import_matconv()        # once, at the top of the module
+
+Compile with ``include_dirs=[matconv.get_include()]``. After the import nothing needs the GIL; each
+function returns a status, and `check_status` raises for it. ``matconv/types.h`` in that folder has
+the contract of each: shapes, IN, OUT, SCRATCH, what may be NULL.
+"""
+
+cdef extern from "matconv/matconv.h" nogil:
+    enum:
+        OK "MATCONV_OK"
+        SIZE "MATCONV_SIZE"
+        KERNEL "MATCONV_KERNEL"
+        GROUPS "MATCONV_GROUPS"
+        OVERFLOW "MATCONV_OVERFLOW"
+        BLAS_INT "MATCONV_BLAS_INT"
+        STRUCT "MATCONV_STRUCT"
+        NULL_POINTER "MATCONV_NULL"
+        SCRATCH "MATCONV_SCRATCH"
+        ALGORITHM "MATCONV_ALGORITHM"
+        PADDING "MATCONV_PADDING"
+        INDEX "MATCONV_INDEX"
+        DTYPE "MATCONV_DTYPE"
+        FORMAT "MATCONV_FORMAT"
+        VERSION "MATCONV_VERSION"
+        MEMORY "MATCONV_MEMORY"
+        UNREADABLE "MATCONV_UNREADABLE"
+        AUTO "MATCONV_AUTO"
+        IM2COL "MATCONV_IM2COL"
+        WINOGRAD "MATCONV_WINOGRAD"
+
+    ctypedef struct Geometry "matconv_geometry":
+        size_t struct_size
+        Py_ssize_t l, b, a, d, d_out, groups, h_b, h_a, s_b, s_a, top, bottom, left, right
+        Py_ssize_t dil_b, dil_a, b_out, a_out, d_g, d_out_g, K
+
+    ctypedef struct Network "matconv_network":
+        pass
+
+    ctypedef struct NetworkShape "matconv_network_shape":
+        size_t struct_size
+        Py_ssize_t b, a, d, b_out, a_out, d_out, item_size
+
+    # Stride, dilation and groups 1, everything else 0. OUT: g.
+    void geometry_default "matconv_geometry_default"(Geometry *g) noexcept
+    const char *status_string "matconv_status_string"(int status) noexcept
+    int geometry_init "matconv_geometry_init"(Geometry *g) noexcept
+    int im2col_f64 "matconv_im2col_f64"(const Geometry *g, const double *Z, double *phi) noexcept
+    int im2col_f32 "matconv_im2col_f32"(const Geometry *g, const float *Z, float *phi) noexcept
+    int col2im_f64 "matconv_col2im_f64"(const Geometry *g, const double *phi, double *Z) noexcept
+    int col2im_f32 "matconv_col2im_f32"(const Geometry *g, const float *phi, float *Z) noexcept
+    int bias_relu_f64 "matconv_bias_relu_f64"(
+        Py_ssize_t n, Py_ssize_t d, const double *S, const double *b, double *Z
+    ) noexcept
+    int bias_relu_f32 "matconv_bias_relu_f32"(
+        Py_ssize_t n, Py_ssize_t d, const float *S, const float *b, float *Z
+    ) noexcept
+    int bias_relu_backward_f64 "matconv_bias_relu_backward_f64"(
+        Py_ssize_t n, Py_ssize_t d, const double *dZ, const double *Z, double *dS, double *db
+    ) noexcept
+    int bias_relu_backward_f32 "matconv_bias_relu_backward_f32"(
+        Py_ssize_t n, Py_ssize_t d, const float *dZ, const float *Z, float *dS, float *db
+    ) noexcept
+    int conv_scratch_f64 "matconv_conv_scratch_f64"(
+        const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+    ) noexcept
+    int conv_scratch_f32 "matconv_conv_scratch_f32"(
+        const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+    ) noexcept
+    int conv_forward_f64 "matconv_conv_forward_f64"(
+        const Geometry *g, int algorithm, const double *Z, const double *W, const double *b,
+        int relu,
+        double *S, double *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_forward_f32 "matconv_conv_forward_f32"(
+        const Geometry *g, int algorithm, const float *Z, const float *W, const float *b, int relu,
+        float *S, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_backward_f64 "matconv_conv_backward_f64"(
+        const Geometry *g, int algorithm, const double *dS, const double *Z, const double *W,
+        double *dZ, double *dW, double *db, double *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_backward_f32 "matconv_conv_backward_f32"(
+        const Geometry *g, int algorithm, const float *dS, const float *Z, const float *W,
+        float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int max_pool_f64 "matconv_max_pool_f64"(
+        const Geometry *g, const double *Z, double *S, int *indices
+    ) noexcept
+    int max_pool_f32 "matconv_max_pool_f32"(
+        const Geometry *g, const float *Z, float *S, int *indices
+    ) noexcept
+    int max_pool_backward_f64 "matconv_max_pool_backward_f64"(
+        const Geometry *g, const double *dS, const int *indices, double *dZ
+    ) noexcept
+    int max_pool_backward_f32 "matconv_max_pool_backward_f32"(
+        const Geometry *g, const float *dS, const int *indices, float *dZ
+    ) noexcept
+    int avg_pool_f64 "matconv_avg_pool_f64"(const Geometry *g, const double *Z, double *S) noexcept
+    int avg_pool_f32 "matconv_avg_pool_f32"(const Geometry *g, const float *Z, float *S) noexcept
+    int avg_pool_backward_f64 "matconv_avg_pool_backward_f64"(
+        const Geometry *g, const double *dS, double *dZ
+    ) noexcept
+    int avg_pool_backward_f32 "matconv_avg_pool_backward_f32"(
+        const Geometry *g, const float *dS, float *dZ
+    ) noexcept
+    int dense_forward_f64 "matconv_dense_forward_f64"(
+        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const double *Z, const double *W, const
+        double *b, int relu, double *S
+    ) noexcept
+    int dense_forward_f32 "matconv_dense_forward_f32"(
+        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const float *Z, const float *W, const
+        float *b, int relu, float *S
+    ) noexcept
+    int dense_backward_f64 "matconv_dense_backward_f64"(
+        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const double *dS, const double *Z, const
+        double *W, double *dZ, double *dW, double *db, double *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int dense_backward_f32 "matconv_dense_backward_f32"(
+        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const float *dS, const float *Z, const
+        float *W, float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int network_open "matconv_network_open"(const char *path, Network **network) noexcept
+    int network_open_memory "matconv_network_open_memory"(
+        const void *data, size_t size, Network **network
+    ) noexcept
+    void network_close "matconv_network_close"(Network *network) noexcept
+    int network_get_shape "matconv_network_get_shape"(
+        const Network *network, NetworkShape *shape
+    ) noexcept
+    int network_workspace_size "matconv_network_workspace_size"(
+        const Network *network, Py_ssize_t n, Py_ssize_t *size
+    ) noexcept
+    int network_predict_f64 "matconv_network_predict_f64"(
+        const Network *network, Py_ssize_t n, const double *images, double *out, double *scratch,
+        Py_ssize_t scratch_size
+    ) noexcept
+    int network_predict_f32 "matconv_network_predict_f32"(
+        const Network *network, Py_ssize_t n, const float *images, float *out, float *scratch,
+        Py_ssize_t scratch_size
+    ) noexcept
+
+cdef extern from "matconv/matconv.h":
+    # Find the functions; raises ImportError when the installed matconv is older than the header.
+    int import_matconv "matconv_import"() except -1
+
+
+# Raise for a status that is not OK; takes the GIL only then. Returns 0.
+cdef inline int check_status(int status) except -1 nogil:
+    if status != OK:
+        raise_for(status)
+    return 0
+
+
+cdef inline int raise_for(int status) except -1 with gil:
+    message = status_string(status).decode()
+    if status == MEMORY:
+        raise MemoryError(f"matconv: {message}")
+    if status == OVERFLOW or status == BLAS_INT:
+        raise OverflowError(f"matconv: {message}")
+    if status == UNREADABLE:
+        raise OSError(f"matconv: {message}")
+    raise ValueError(f"matconv: {message}")

@@ -9,7 +9,9 @@ is not a product counts as many of them as it was measured to take:
 with d' = s_b s_a d channels of all phases. A number gathered costs as much in single precision as
 in double, where products take half the time, and little where rows of one channel are copied. The
 second line holds the transforms in and out, and that of the filters, which few images cannot pay
-for. ``bench/run.py algorithms`` measures both paths on every layer beside what is chosen here.
+for; those of a frozen network, which are transformed once and for all, cost only their way from
+memory: STREAM for each number of U, or of W. ``bench/run.py algorithms`` measures both paths on
+every layer beside what is chosen here.
 
 Larger tiles need fewer products and lose accuracy; `toom_cook.LARGEST` says how large they are.
 """
@@ -25,34 +27,38 @@ cdef enum:
     TRANSFORM = 14
     CALL = 6
     FILTERS = 40
+    STREAM = 10
     MOST_OUTPUTS = 9        # of a tile in one direction: 10 inputs, filters of 2
 
 NAMES = ("auto", "im2col", "winograd")
 
 
-cdef double im2col_cost(const Geometry *g, bint is_double) noexcept nogil:
+cdef double im2col_cost(const Geometry *g, bint is_double, bint prepared) noexcept nogil:
     cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
     cdef double gather = GATHER_F64 if is_double else GATHER_F32
+    cdef double filters = <double> STREAM * g.K * g.d_out if prepared else 0
     if g.d == 1 and g.s_a == 1:
         gather = GATHER_ROW
     if taps_pay(g):
-        return <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
-    return outputs * g.K * (g.d_out_g + gather)
+        return filters + <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
+    return filters + outputs * g.K * (g.d_out_g + gather)
 
 
-cdef double winograd_cost(const Geometry *g, const Winograd *w) noexcept nogil:
+cdef double winograd_cost(const Geometry *g, const Winograd *w, bint prepared) noexcept nogil:
+    cdef double filters = STREAM if prepared else FILTERS
     cdef double tiles = <double> g.l * w.b.tiles * w.a.tiles
     cdef double product = <double> w.inner * g.d_out_g
     return g.groups * <double> w.positions * (
-        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g + CALL)) + FILTERS * product
+        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g + CALL)) + filters * product
     )
 
 
 cdef void choose_tile(
-    const Geometry *g, bint is_double, Algorithm algorithm, Py_ssize_t *m_b, Py_ssize_t *m_a
+    const Geometry *g, bint is_double, int algorithm, bint prepared, Py_ssize_t *m_b,
+    Py_ssize_t *m_a,
 ) noexcept nogil:
     cdef Py_ssize_t i, j
-    cdef double cost, least = im2col_cost(g, is_double)
+    cdef double cost, least = im2col_cost(g, is_double, prepared)
     cdef bint found = algorithm != WINOGRAD
     cdef Winograd w
     m_b[0] = 0
@@ -62,7 +68,7 @@ cdef void choose_tile(
     for i in range(2, MOST_OUTPUTS + 1):
         for j in range(2, MOST_OUTPUTS + 1):
             if winograd_plan(g, i, j, is_double, &w):
-                cost = winograd_cost(g, &w)
+                cost = winograd_cost(g, &w, prepared)
                 if not found or cost < least:
                     found = True
                     least = cost

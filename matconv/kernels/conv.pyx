@@ -1,23 +1,19 @@
 """Convolution from Python: `conv2d`, its gradients, and the plan that says how they are computed.
 
 A `ConvPlan` is a geometry, a dtype and the choice between the two paths: `conv_im2col`, products
-with tiles of phi, and `winograd`, products of transformed tiles.
+with tiles of phi, and `winograd`, products of transformed tiles. `conv_driver` takes either.
 """
 
 import numpy as np
 
 cimport numpy as cnp
 
-from .algorithms cimport Algorithm, choose_tile
+from .algorithms cimport choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
-from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
+from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
 from .geometry cimport Geometry, WindowGeometry
 from .status cimport OK
-from .types cimport real
-from .winograd cimport (
-    Winograd, winograd_backward, winograd_blocks, winograd_forward, winograd_plan,
-    winograd_scratch,
-)
+from .winograd cimport Winograd, winograd_plan
 
 from .algorithms import as_algorithm
 from .geometry import as_pair
@@ -64,7 +60,7 @@ cdef class ConvPlan:
     """
 
     def __init__(self, WindowGeometry geometry, dtype, algorithm="auto", tile=None):
-        cdef Algorithm wanted = as_algorithm(geometry.function, algorithm)
+        cdef int wanted = as_algorithm(geometry.function, algorithm)
         cdef Winograd w
         self.geometry = geometry
         self.dtype = np.dtype(dtype)
@@ -73,7 +69,7 @@ cdef class ConvPlan:
                 f"{geometry.function}: dtype must be float64 or float32, got {self.dtype}"
             )
         self.is_double = self.dtype == np.float64
-        choose_tile(&geometry.c, self.is_double, wanted, &self.m_b, &self.m_a)
+        choose_tile(&geometry.c, self.is_double, wanted, False, &self.m_b, &self.m_a)
         if tile is not None:
             self.m_b, self.m_a = as_pair(geometry.function, "tile", tile)
             if not winograd_plan(&geometry.c, self.m_b, self.m_a, self.is_double, &w):
@@ -102,50 +98,16 @@ cdef class ConvPlan:
 
     cdef Py_ssize_t size_for(self, const Geometry *g, bint backward) except -1:
         cdef Py_ssize_t size = 0
-        cdef Winograd w
-        if self.m_b:
-            winograd_plan(g, self.m_b, self.m_a, self.is_double, &w)
-            return winograd_scratch(&w, backward)
-        if im2col_scratch(g, backward, &size) != OK:
+        if conv_scratch(g, self.is_double, self.m_b, self.m_a, backward, &size) != OK:
             raise OverflowError(f"{self.geometry.function}: the size of the scratch overflows")
         return size
 
     cdef Py_ssize_t count(self, const Geometry *g) noexcept:
-        cdef Winograd w
-        if not self.m_b:
-            return im2col_tiles(g)
-        winograd_plan(g, self.m_b, self.m_a, self.is_double, &w)
-        return winograd_blocks(g, &w)
+        return conv_pieces(g, self.is_double, self.m_b, self.m_a)
 
 
 cdef void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
-
-
-cdef int run_forward(
-    const Geometry *g, ConvPlan plan, const real *Z, const real *W, const real *b, bint relu,
-    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
-) noexcept nogil:
-    cdef Winograd w
-    if plan.m_b:
-        winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
-        winograd_forward(g, &w, Z, W, b, relu, S, first, last, scratch)
-    else:
-        im2col_forward(g, Z, W, b, relu, S, first, last, scratch)
-    return 0
-
-
-cdef int run_backward(
-    const Geometry *g, ConvPlan plan, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
-) noexcept nogil:
-    cdef Winograd w
-    if plan.m_b:
-        winograd_plan(g, plan.m_b, plan.m_a, plan.is_double, &w)
-        winograd_backward(g, &w, dS, Z, W, dZ, dW, db, scratch)
-    else:
-        im2col_backward(g, dS, Z, W, dZ, dW, db, scratch)
-    return 0
 
 
 cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Geometry *g):
@@ -204,14 +166,14 @@ def forward(
     cdef void *work_ = data(work)
     with nogil:
         if plan.is_double:
-            run_forward(
-                &g, plan, <const double *> Z_, <const double *> W_, <const double *> b_, relu,
-                <double *> S_, first, last, <double *> work_,
+            conv_forward(
+                &g, plan.m_b, plan.m_a, <const double *> Z_, <const double *> W_,
+                <const double *> b_, relu, <double *> S_, first, last, <double *> work_,
             )
         else:
-            run_forward(
-                &g, plan, <const float *> Z_, <const float *> W_, <const float *> b_, relu,
-                <float *> S_, first, last, <float *> work_,
+            conv_forward(
+                &g, plan.m_b, plan.m_a, <const float *> Z_, <const float *> W_,
+                <const float *> b_, relu, <float *> S_, first, last, <float *> work_,
             )
     keep_scratch(scratch, work)
     return S
@@ -263,14 +225,16 @@ def backward(
     cdef void *work_ = data(work)
     with nogil:
         if plan.is_double:
-            run_backward(
-                &g, plan, <const double *> dS_, <const double *> Z_, <const double *> W_,
-                <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_,
+            conv_backward(
+                &g, plan.m_b, plan.m_a, <const double *> dS_, <const double *> Z_,
+                <const double *> W_, <double *> dZ_, <double *> dW_, <double *> db_,
+                <double *> work_,
             )
         else:
-            run_backward(
-                &g, plan, <const float *> dS_, <const float *> Z_, <const float *> W_,
-                <float *> dZ_, <float *> dW_, <float *> db_, <float *> work_,
+            conv_backward(
+                &g, plan.m_b, plan.m_a, <const float *> dS_, <const float *> Z_,
+                <const float *> W_, <float *> dZ_, <float *> dW_, <float *> db_,
+                <float *> work_,
             )
     keep_scratch(scratch, work)
     return dZ, dW, db

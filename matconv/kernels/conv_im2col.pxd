@@ -11,11 +11,11 @@ cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noex
 cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil
 
 # S = W phi(Z) + b 1', then sigma when relu, on tiles first to last - 1.
-# IN: Z (l, b, a, d), W (d_g, h_b, h_a, d_out), b (d_out,) or NULL.
+# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `tile`, b (d_out,) or NULL.
 # OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch(g, False). No aliasing.
 # 2 l b_out a_out K d_out flops.
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
+    const Geometry *g, const real *Z, const real *W_tile, const real *b, bint relu,
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 

@@ -63,15 +63,12 @@ cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept no
 
 
 cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
-    # forward: W in the tile's order, one tile of phi; backward: W' and dW in it, one tile
-    cdef Py_ssize_t tile = 0, filters = g.K * g.d_out
+    # forward: one tile of phi; backward: W' and dW in its order as well
+    cdef Py_ssize_t tile = 0, filters = 0
     if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
-    if backward:
-        if mul_overflows(filters, 1 if filters_in_tile_order(g) else 2, &filters):
-            return OVERFLOW
-    elif filters_in_tile_order(g):
-        filters = 0
+    if backward and mul_overflows(g.K * g.d_out, 1 if filters_in_tile_order(g) else 2, &filters):
+        return OVERFLOW
     size[0] = tile + filters
     return OK
 
@@ -84,7 +81,7 @@ cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil:
 
 
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W, const real *b, bint relu,
+    const Geometry *g, const real *Z, const real *W_tile, const real *b, bint relu,
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
@@ -93,12 +90,8 @@ cdef void im2col_forward(
     cdef bint direct = is_direct(g), turned = is_turned(g)
     cdef const real *phi = scratch
     cdef real *S_tile
-    if not filters_in_tile_order(g):
-        permute_filters(g, W, scratch)
-        W = scratch
-        scratch += g.K * g.d_out
     if taps_pay(g):
-        taps_forward(g, Z, W, S, first, last)
+        taps_forward(g, Z, W_tile, S, first, last)
         for n in range(g.l if b != NULL or relu else 0):
             S_tile = S + (n * g.b_out * g.a_out + first) * g.d_out
             bias_relu_rows(last - first, g.d_out, S_tile, b, relu, S_tile)
@@ -112,7 +105,7 @@ cdef void im2col_forward(
             # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
             if turned:
                 turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
-                product(c'T', d_out_g, n, g.K, W + group * d_out_g, g.d_out, scratch, n,
+                product(c'T', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, scratch, n,
                         False, S_tile + group * d_out_g, g.d_out)
                 continue
             if direct:
@@ -120,7 +113,7 @@ cdef void im2col_forward(
             else:
                 phi = scratch
                 gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-            product(c'N', d_out_g, n, g.K, W + group * d_out_g, g.d_out, phi, ld_phi,
+            product(c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
                     False, S_tile + group * d_out_g, g.d_out)
         if b != NULL or relu:
             bias_relu_rows(n, g.d_out, S_tile, b, relu, S_tile)

@@ -4,19 +4,23 @@
 derived, and `geometry_init` is the one place that checks the first and fills the second.
 """
 
-cdef struct Geometry:
-    # given, in the notes' letters: a is horizontal, b vertical, d channels, h kernel, s stride
-    Py_ssize_t l, b, a, d             # images, height, width, channels
-    Py_ssize_t d_out                  # filters (for a pooling window: d)
-    Py_ssize_t groups
-    Py_ssize_t h_b, h_a               # kernel height, width
-    Py_ssize_t s_b, s_a               # stride down, right
-    Py_ssize_t top, bottom, left, right   # padding
-    Py_ssize_t dil_b, dil_a           # dilation down, right
-    # derived
-    Py_ssize_t b_out, a_out           # output height, width
-    Py_ssize_t d_g, d_out_g           # channels and filters of one group
-    Py_ssize_t K                      # h_b h_a d_g: rows of phi that one group's filters see
+cdef extern from "matconv/types.h" nogil:
+    ctypedef struct Geometry "matconv_geometry":
+        size_t struct_size
+        # given, in the notes' letters: a is horizontal, b vertical, d channels, h kernel, s stride
+        Py_ssize_t l, b, a, d             # images, height, width, channels
+        Py_ssize_t d_out                  # filters (for a pooling window: d)
+        Py_ssize_t groups
+        Py_ssize_t h_b, h_a               # kernel height, width
+        Py_ssize_t s_b, s_a               # stride down, right
+        Py_ssize_t top, bottom, left, right   # padding
+        Py_ssize_t dil_b, dil_a           # dilation down, right
+        # derived
+        Py_ssize_t b_out, a_out           # output height, width
+        Py_ssize_t d_g, d_out_g           # channels and filters of one group
+        Py_ssize_t K                      # h_b h_a d_g: rows of phi that one group's filters see
+    # stride, dilation and groups 1, everything else 0
+    void geometry_default "matconv_geometry_default"(Geometry *g) noexcept
 
 
 # Check what is given, fill what is derived. INOUT: g. Returns a Status; O(1).

@@ -12,8 +12,6 @@ from .types cimport real
 cnp.import_array()
 
 
-# phi(n, K_all) of images in the notes' order: row j hh + u h_a + v for channel j, pixel (u, v).
-# IN: Z (l, b, a, d). OUT: phi (l b_out a_out, d h_b h_a).
 cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
     cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
@@ -40,7 +38,6 @@ cdef void im2col_fill(const Geometry *g, const real *Z, real *phi) noexcept nogi
                 phi += hh * d
 
 
-# The adjoint: Z(l, b, a, d) += P_phi' phi. INOUT: Z. IN: phi.
 cdef void col2im_add(const Geometry *g, const real *phi, real *Z) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, d = g.d
     cdef Py_ssize_t i, q, p, u, v, j, y, x0, lo = 0, hi = 0
@@ -65,15 +62,19 @@ cdef void col2im_add(const Geometry *g, const real *phi, real *Z) noexcept nogil
                 phi += hh * d
 
 
-cdef tuple phi_shape(str function, WindowGeometry geometry):
-    cdef const Geometry *g = &geometry.c
+cdef bint phi_overflows(const Geometry *g) noexcept nogil:
     cdef Py_ssize_t total = 0
-    if (
+    return (
         mul_overflows(g.b_out, g.a_out, &total)
         or mul_overflows(total, g.K, &total)
         or mul_overflows(total, 8, &total)
         or mul_overflows(total, g.l, &total)
-    ):
+    )
+
+
+cdef tuple phi_shape(str function, WindowGeometry geometry):
+    cdef const Geometry *g = &geometry.c
+    if phi_overflows(g):
         raise OverflowError(
             f"{function}: the sizes of phi overflow "
             f"({g.l} x {g.b_out * g.a_out} x {g.K} numbers)"

@@ -1,14 +1,21 @@
-"""What a driver returns. A driver cannot raise: it runs without the GIL."""
+"""What a driver returns: it cannot raise without the GIL. ``types.h`` says what each means."""
 
-cdef enum Status:
-    OK = 0
-    # a size that must be at least 1 is not, or a padding is negative
-    SIZE = 1
-    # the padded input is smaller than the (dilated) kernel
-    KERNEL = 2
-    # groups do not divide the channels or the filters
-    GROUPS = 3
-    # a size or a product of sizes does not fit Py_ssize_t
-    OVERFLOW = 4
-    # a matrix dimension does not fit the integers of BLAS
-    BLAS_INT = 5
+cdef extern from "matconv/types.h" nogil:
+    enum:
+        OK "MATCONV_OK"
+        SIZE "MATCONV_SIZE"
+        KERNEL "MATCONV_KERNEL"
+        GROUPS "MATCONV_GROUPS"
+        OVERFLOW "MATCONV_OVERFLOW"
+        BLAS_INT "MATCONV_BLAS_INT"
+        STRUCT "MATCONV_STRUCT"
+        NULL_POINTER "MATCONV_NULL"
+        SCRATCH "MATCONV_SCRATCH"
+        ALGORITHM "MATCONV_ALGORITHM"
+        PADDING "MATCONV_PADDING"
+        INDEX "MATCONV_INDEX"
+        DTYPE "MATCONV_DTYPE"
+        FORMAT "MATCONV_FORMAT"
+        VERSION "MATCONV_VERSION"
+        MEMORY "MATCONV_MEMORY"
+        UNREADABLE "MATCONV_UNREADABLE"

@@ -34,16 +34,22 @@ cdef bint winograd_plan(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
 ) noexcept nogil
 
-# Numbers of scratch that the drivers need.
+# Numbers of scratch that the passes need.
 cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil
 
 # Blocks that the tiles of g.l images are cut into.
 cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept nogil
 
-# S = sigma(W phi(Z) + b 1'), on blocks first to last - 1. IN: Z, W, b or NULL. OUT: S.
+# U = G_b g G'_a, all of them: w.size_U numbers. IN: W. OUT: U.
+# SCRATCH: winograd_scratch(w, False).
+cdef void winograd_prepare(
+    const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
+) noexcept nogil
+
+# S = sigma(W phi(Z) + b 1'), on blocks first to last - 1. IN: Z, U, b or NULL. OUT: S.
 # SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *W, const real *b, bint relu,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 

@@ -97,10 +97,10 @@ cdef bint winograd_plan(
 
 
 cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil:
-    cdef Py_ssize_t size = w.size_U + w.size_V + w.size_M + 2 * w.size_work
+    cdef Py_ssize_t size = w.size_V + w.size_M + 2 * w.size_work
     # U' and dU, or one of them and W'
     if backward:
-        size += w.size_W if w.apart else w.size_U
+        size += w.size_U + (w.size_W if w.apart else w.size_U)
     return size
 
 
@@ -108,19 +108,22 @@ cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept n
     return (g.l * w.b.tiles * w.a.tiles + w.block - 1) // w.block
 
 
+cdef void winograd_prepare(
+    const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
+) noexcept nogil:
+    filter_transform(g, w, W, U, scratch)
+
+
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *W, const real *b, bint relu,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t t0 = first * w.block, stop = min(last * w.block, g.l * w.b.tiles * w.a.tiles)
     cdef Py_ssize_t n, t, k, group, f = g.d_out_g
-    cdef real *U = scratch
-    cdef real *V = U + w.size_U
+    cdef real *V = scratch
     cdef real *M = V + w.size_V
     cdef real *work = M + w.size_M
     cdef const real *b_group = NULL
-    if t0 < stop:
-        filter_transform(g, w, W, U, work)
     while t0 < stop:
         n = min(w.block, stop - t0)
         for group in range(g.groups):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from matconv.io.errors import FilePath, format_error
+from matconv.files.errors import FilePath, format_error
 
 __all__ = [
     "check_deflate",
@@ -155,7 +155,7 @@ def check_deflate(
     >>> check_deflate("zeros.gz", 10**7, 10**3)
     Traceback (most recent call last):
         ...
-    matconv.io.errors.FormatError: 'zeros.gz': the content declares 10000000 bytes, but 1000 \
+    matconv.files.errors.FormatError: 'zeros.gz': the content declares 10000000 bytes, but 1000 \
 compressed bytes hold at most 1032000
     """
     if declared > DEFLATE_RATIO * compressed:
@@ -189,7 +189,7 @@ def check_expansion(
     >>> check_expansion("zeros.gz", 10**6, 10**3, max_bytes=10**5)
     Traceback (most recent call last):
         ...
-    matconv.io.errors.FormatError: 'zeros.gz': 1000 bytes expand to 1000000, over the limit of \
+    matconv.files.errors.FormatError: 'zeros.gz': 1000 bytes expand to 1000000, over the limit of \
 100000; give a larger max_bytes if you trust the file
     """
     if max_bytes is None:

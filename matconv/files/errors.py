@@ -18,7 +18,7 @@ class FormatError(ValueError):
     >>> raise FormatError("'digits.npz': array 'y' is missing")
     Traceback (most recent call last):
         ...
-    matconv.io.errors.FormatError: 'digits.npz': array 'y' is missing
+    matconv.files.errors.FormatError: 'digits.npz': array 'y' is missing
     """
 
 

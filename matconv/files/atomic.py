@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from matconv.io.errors import FilePath
-from matconv.io.regular import naming, refuse_irregular
+from matconv.files.errors import FilePath
+from matconv.files.regular import naming, refuse_irregular
 
 __all__ = ["atomic_write"]
 

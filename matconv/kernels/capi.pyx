@@ -1,0 +1,444 @@
+"""What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
+
+``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
+them, before anything is written. Nothing here raises, allocates or needs the GIL.
+"""
+
+from cpython.pycapsule cimport PyCapsule_New
+from libc.string cimport memset
+
+from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
+from .bias_relu cimport bias_relu_backward_rows, bias_relu_rows
+from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
+from .frozen cimport (
+    Frozen, Shape, frozen_close, frozen_open, frozen_open_memory, frozen_predict, frozen_shape,
+    frozen_workspace,
+)
+from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
+from .im2col cimport col2im_add, im2col_fill, phi_overflows
+from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
+from .status cimport (
+    ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER, OK, OVERFLOW,
+    PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+)
+from .types cimport real
+
+cdef extern from "limits.h":
+    const int INT_MAX
+
+cdef extern from "matconv/types.h" nogil:
+    const int MATCONV_ABI_VERSION
+
+    ctypedef struct Table "matconv_api":
+        int abi_version
+        size_t size
+        const char *(*status_string)(int) noexcept
+        int (*geometry_init)(Geometry *) noexcept
+        int (*im2col_f64)(const Geometry *, const double *, double *) noexcept
+        int (*im2col_f32)(const Geometry *, const float *, float *) noexcept
+        int (*col2im_f64)(const Geometry *, const double *, double *) noexcept
+        int (*col2im_f32)(const Geometry *, const float *, float *) noexcept
+        int (*bias_relu_f64)(
+            Py_ssize_t, Py_ssize_t, const double *, const double *, double *) noexcept
+        int (*bias_relu_f32)(
+            Py_ssize_t, Py_ssize_t, const float *, const float *, float *) noexcept
+        int (*bias_relu_backward_f64)(
+            Py_ssize_t, Py_ssize_t, const double *, const double *, double *, double *) noexcept
+        int (*bias_relu_backward_f32)(
+            Py_ssize_t, Py_ssize_t, const float *, const float *, float *, float *) noexcept
+        int (*conv_scratch_f64)(const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
+        int (*conv_scratch_f32)(const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
+        int (*conv_forward_f64)(
+            const Geometry *, int, const double *, const double *, const double *, int, double *,
+            double *, Py_ssize_t) noexcept
+        int (*conv_forward_f32)(
+            const Geometry *, int, const float *, const float *, const float *, int, float *,
+            float *, Py_ssize_t) noexcept
+        int (*conv_backward_f64)(
+            const Geometry *, int, const double *, const double *, const double *, double *,
+            double *, double *, double *, Py_ssize_t) noexcept
+        int (*conv_backward_f32)(
+            const Geometry *, int, const float *, const float *, const float *, float *,
+            float *, float *, float *, Py_ssize_t) noexcept
+        int (*max_pool_f64)(const Geometry *, const double *, double *, int *) noexcept
+        int (*max_pool_f32)(const Geometry *, const float *, float *, int *) noexcept
+        int (*max_pool_backward_f64)(
+            const Geometry *, const double *, const int *, double *) noexcept
+        int (*max_pool_backward_f32)(
+            const Geometry *, const float *, const int *, float *) noexcept
+        int (*avg_pool_f64)(const Geometry *, const double *, double *) noexcept
+        int (*avg_pool_f32)(const Geometry *, const float *, float *) noexcept
+        int (*avg_pool_backward_f64)(const Geometry *, const double *, double *) noexcept
+        int (*avg_pool_backward_f32)(const Geometry *, const float *, float *) noexcept
+        int (*dense_forward_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
+            int, double *) noexcept
+        int (*dense_forward_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *,
+            int, float *) noexcept
+        int (*dense_backward_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
+            double *, double *, double *, double *, Py_ssize_t) noexcept
+        int (*dense_backward_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *,
+            float *, float *, float *, float *, Py_ssize_t) noexcept
+        int (*network_open)(const char *, Frozen **) noexcept
+        int (*network_open_memory)(const void *, size_t, Frozen **) noexcept
+        void (*network_close)(Frozen *) noexcept
+        int (*network_get_shape)(const Frozen *, Shape *) noexcept
+        int (*network_workspace_size)(const Frozen *, Py_ssize_t, Py_ssize_t *) noexcept
+        int (*network_predict_f64)(
+            const Frozen *, Py_ssize_t, const double *, double *, double *, Py_ssize_t) noexcept
+        int (*network_predict_f32)(
+            const Frozen *, Py_ssize_t, const float *, float *, float *, Py_ssize_t) noexcept
+
+
+cdef const char *status_string(int status) noexcept nogil:
+    if status == OK:
+        return b"fine"
+    if status == SIZE:
+        return b"a size that must be at least 1 is not, or a padding is negative"
+    if status == KERNEL:
+        return b"the padded input is smaller than the (dilated) kernel"
+    if status == GROUPS:
+        return b"groups do not divide the channels or the filters"
+    if status == OVERFLOW:
+        return b"a size or a product of sizes does not fit"
+    if status == BLAS_INT:
+        return b"a matrix dimension does not fit the integers of BLAS"
+    if status == STRUCT:
+        return b"struct_size is not that of this library: the struct was not initialised"
+    if status == NULL_POINTER:
+        return b"NULL for an array that has elements"
+    if status == SCRATCH:
+        return b"scratch_size is too small"
+    if status == ALGORITHM:
+        return b"no such algorithm"
+    if status == PADDING:
+        return b"a pooling window's padding is not smaller than the window"
+    if status == INDEX:
+        return b"an index is not that of a pixel of the image"
+    if status == DTYPE:
+        return b"the network computes in the other dtype"
+    if status == FORMAT:
+        return b"not an exported network, or a damaged one"
+    if status == VERSION:
+        return b"an exported network of a newer version"
+    if status == MEMORY:
+        return b"no memory"
+    if status == UNREADABLE:
+        return b"the file cannot be read"
+    return b"unknown status"
+
+
+# A copy of a client's geometry, with what is derived. IN: given. OUT: g.
+cdef int taken(const Geometry *given, Geometry *g) noexcept nogil:
+    if given == NULL:
+        return NULL_POINTER
+    if given.struct_size != sizeof(Geometry):
+        return STRUCT
+    g[0] = given[0]
+    return geometry_init(g)
+
+
+cdef int api_geometry_init(Geometry *g) noexcept nogil:
+    cdef Geometry own
+    cdef int status = taken(g, &own)
+    if status == OK:
+        g[0] = own
+    return status
+
+
+cdef int phi_geometry(const Geometry *given, Geometry *g) noexcept nogil:
+    cdef int status = taken(given, g)
+    if status != OK:
+        return status
+    if g.groups != 1:
+        return GROUPS
+    return OVERFLOW if phi_overflows(g) else OK
+
+
+cdef int api_im2col(const Geometry *given, const real *Z, real *phi) noexcept nogil:
+    cdef Geometry g
+    cdef int status = phi_geometry(given, &g)
+    if status != OK:
+        return status
+    if g.l > 0 and (Z == NULL or phi == NULL):
+        return NULL_POINTER
+    im2col_fill(&g, Z, phi)
+    return OK
+
+
+cdef int api_col2im(const Geometry *given, const real *phi, real *Z) noexcept nogil:
+    cdef Geometry g
+    cdef int status = phi_geometry(given, &g)
+    if status != OK:
+        return status
+    if g.l > 0:
+        if Z == NULL or phi == NULL:
+            return NULL_POINTER
+        memset(Z, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    col2im_add(&g, phi, Z)
+    return OK
+
+
+cdef int check_rows(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
+    cdef Py_ssize_t total = 0
+    if n < 0 or d < 1:
+        return SIZE
+    if mul_overflows(n, d, &total) or mul_overflows(total, sizeof(double), &total):
+        return OVERFLOW
+    return OK
+
+
+cdef int api_bias_relu(
+    Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, real *Z
+) noexcept nogil:
+    cdef int status = check_rows(n, d)
+    if status != OK:
+        return status
+    if b == NULL or (n > 0 and (S == NULL or Z == NULL)):
+        return NULL_POINTER
+    bias_relu_rows(n, d, S, b, True, Z)
+    return OK
+
+
+cdef int api_bias_relu_backward(
+    Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, real *dS, real *db
+) noexcept nogil:
+    cdef int status = check_rows(n, d)
+    if status != OK:
+        return status
+    if db == NULL or (n > 0 and (dZ == NULL or Z == NULL or dS == NULL)):
+        return NULL_POINTER
+    memset(db, 0, d * sizeof(real))
+    bias_relu_backward_rows(n, d, dZ, Z, dS, db)
+    return OK
+
+
+# A client's geometry, and the tile that an algorithm takes for it.
+cdef int planned(
+    const Geometry *given, int algorithm, bint is_double, Geometry *g, Py_ssize_t *m_b,
+    Py_ssize_t *m_a,
+) noexcept nogil:
+    cdef int status = taken(given, g)
+    if status != OK:
+        return status
+    if not AUTO <= algorithm <= WINOGRAD:
+        return ALGORITHM
+    choose_tile(g, is_double, algorithm, False, m_b, m_a)
+    return OK
+
+
+cdef int check_scratch(Py_ssize_t needed, const void *scratch, Py_ssize_t size) noexcept nogil:
+    if size < needed:
+        return SCRATCH
+    return NULL_POINTER if needed > 0 and scratch == NULL else OK
+
+
+cdef int sizes(
+    const Geometry *given, int algorithm, bint is_double, Py_ssize_t *forward,
+    Py_ssize_t *backward,
+) noexcept nogil:
+    cdef Geometry g
+    cdef Py_ssize_t m_b = 0, m_a = 0, one = 0, other = 0
+    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    if status == OK:
+        status = conv_scratch(&g, is_double, m_b, m_a, False, &one)
+    if status == OK:
+        status = conv_scratch(&g, is_double, m_b, m_a, True, &other)
+    if status == OK and forward != NULL:
+        forward[0] = one
+    if status == OK and backward != NULL:
+        backward[0] = other
+    return status
+
+
+cdef int api_conv_scratch_f64(
+    const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+) noexcept nogil:
+    return sizes(g, algorithm, True, forward, backward)
+
+
+cdef int api_conv_scratch_f32(
+    const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+) noexcept nogil:
+    return sizes(g, algorithm, False, forward, backward)
+
+
+cdef int api_conv_forward(
+    const Geometry *given, int algorithm, const real *Z, const real *W, const real *b, int relu,
+    real *S, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef Geometry g
+    cdef Py_ssize_t m_b = 0, m_a = 0, needed = 0
+    cdef bint is_double = real is double
+    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    if status == OK:
+        status = conv_scratch(&g, is_double, m_b, m_a, False, &needed)
+    if status != OK:
+        return status
+    if W == NULL or (g.l > 0 and (Z == NULL or S == NULL)):
+        return NULL_POINTER
+    status = check_scratch(needed, scratch, scratch_size)
+    if status != OK:
+        return status
+    conv_forward(
+        &g, m_b, m_a, Z, W, b, relu, S, 0, conv_pieces(&g, is_double, m_b, m_a), scratch
+    )
+    return OK
+
+
+cdef int api_conv_backward(
+    const Geometry *given, int algorithm, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef Geometry g
+    cdef Py_ssize_t m_b = 0, m_a = 0, needed = 0
+    cdef bint is_double = real is double
+    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    if status == OK:
+        status = conv_scratch(&g, is_double, m_b, m_a, True, &needed)
+    if status != OK:
+        return status
+    if W == NULL or (g.l > 0 and (Z == NULL or dS == NULL)):
+        return NULL_POINTER
+    status = check_scratch(needed, scratch, scratch_size)
+    if status != OK:
+        return status
+    conv_backward(&g, m_b, m_a, dS, Z, W, dZ, dW, db, scratch)
+    return OK
+
+
+cdef int pool_window(const Geometry *given, Geometry *g) noexcept nogil:
+    cdef int status = taken(given, g)
+    if status != OK:
+        return status
+    if g.groups != 1:
+        return GROUPS
+    if g.d_out != g.d or g.dil_b != 1 or g.dil_a != 1:
+        return SIZE
+    if g.top >= g.h_b or g.bottom >= g.h_b or g.left >= g.h_a or g.right >= g.h_a:
+        return PADDING
+    return OVERFLOW if g.b > INT_MAX // g.a else OK
+
+
+cdef int api_max_pool(const Geometry *given, const real *Z, real *S, int *indices) noexcept nogil:
+    cdef Geometry g
+    cdef int status = pool_window(given, &g)
+    if status != OK:
+        return status
+    if g.l > 0 and (Z == NULL or S == NULL):
+        return NULL_POINTER
+    max_pool(&g, Z, S, indices)
+    return OK
+
+
+cdef int api_max_pool_backward(
+    const Geometry *given, const real *dS, const int *indices, real *dZ
+) noexcept nogil:
+    cdef Geometry g
+    cdef Py_ssize_t k
+    cdef int status = pool_window(given, &g)
+    if status != OK or g.l == 0:
+        return status
+    if dS == NULL or indices == NULL or dZ == NULL:
+        return NULL_POINTER
+    for k in range(g.l * g.b_out * g.a_out * g.d):
+        if not 0 <= indices[k] < g.b * g.a:
+            return INDEX
+    memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    max_pool_backward(&g, dS, indices, dZ)
+    return OK
+
+
+cdef int api_avg_pool(const Geometry *given, const real *Z, real *S) noexcept nogil:
+    cdef Geometry g
+    cdef int status = pool_window(given, &g)
+    if status != OK:
+        return status
+    if g.l > 0 and (Z == NULL or S == NULL):
+        return NULL_POINTER
+    avg_pool(&g, Z, S)
+    return OK
+
+
+cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) noexcept nogil:
+    cdef Geometry g
+    cdef int status = pool_window(given, &g)
+    if status != OK or g.l == 0:
+        return status
+    if dS == NULL or dZ == NULL:
+        return NULL_POINTER
+    memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    avg_pool_backward(&g, dS, dZ)
+    return OK
+
+
+# A dense layer is a 1x1 convolution on images of one pixel.
+cdef void dense_geometry(Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, Geometry *g) noexcept nogil:
+    geometry_default(g)
+    g.l = l
+    g.b = g.a = g.h_b = g.h_a = 1
+    g.d = m
+    g.d_out = units
+
+
+cdef int api_dense_forward(
+    Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const real *Z, const real *W, const real *b,
+    int relu, real *S,
+) noexcept nogil:
+    cdef Geometry g
+    dense_geometry(l, m, units, &g)
+    return api_conv_forward(&g, IM2COL, Z, W, b, relu, S, <real *> NULL, 0)
+
+
+cdef int api_dense_backward(
+    Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef Geometry g
+    dense_geometry(l, m, units, &g)
+    return api_conv_backward(&g, IM2COL, dS, Z, W, dZ, dW, db, scratch, scratch_size)
+
+
+cdef Table table
+table.abi_version = MATCONV_ABI_VERSION
+table.size = sizeof(Table)
+table.status_string = status_string
+table.geometry_init = api_geometry_init
+table.im2col_f64 = api_im2col[double]
+table.im2col_f32 = api_im2col[float]
+table.col2im_f64 = api_col2im[double]
+table.col2im_f32 = api_col2im[float]
+table.bias_relu_f64 = api_bias_relu[double]
+table.bias_relu_f32 = api_bias_relu[float]
+table.bias_relu_backward_f64 = api_bias_relu_backward[double]
+table.bias_relu_backward_f32 = api_bias_relu_backward[float]
+table.conv_scratch_f64 = api_conv_scratch_f64
+table.conv_scratch_f32 = api_conv_scratch_f32
+table.conv_forward_f64 = api_conv_forward[double]
+table.conv_forward_f32 = api_conv_forward[float]
+table.conv_backward_f64 = api_conv_backward[double]
+table.conv_backward_f32 = api_conv_backward[float]
+table.max_pool_f64 = api_max_pool[double]
+table.max_pool_f32 = api_max_pool[float]
+table.max_pool_backward_f64 = api_max_pool_backward[double]
+table.max_pool_backward_f32 = api_max_pool_backward[float]
+table.avg_pool_f64 = api_avg_pool[double]
+table.avg_pool_f32 = api_avg_pool[float]
+table.avg_pool_backward_f64 = api_avg_pool_backward[double]
+table.avg_pool_backward_f32 = api_avg_pool_backward[float]
+table.dense_forward_f64 = api_dense_forward[double]
+table.dense_forward_f32 = api_dense_forward[float]
+table.dense_backward_f64 = api_dense_backward[double]
+table.dense_backward_f32 = api_dense_backward[float]
+table.network_open = frozen_open
+table.network_open_memory = frozen_open_memory
+table.network_close = frozen_close
+table.network_get_shape = frozen_shape
+table.network_workspace_size = frozen_workspace
+table.network_predict_f64 = frozen_predict[double]
+table.network_predict_f32 = frozen_predict[float]
+
+_API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

@@ -1,0 +1,52 @@
+"""A convolution by either path: with tiles of m_b x m_a outputs, Winograd's; with 0 x 0, im2col.
+
+What `choose_tile` says. Filters are prepared first: transformed, or put into the tile's order.
+"""
+
+from .geometry cimport Geometry
+from .types cimport real
+
+
+# Numbers of scratch that either pass needs (OUT: size), the prepared filters' included.
+# Returns a Status.
+cdef int conv_scratch(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, bint backward,
+    Py_ssize_t *size,
+) noexcept nogil
+
+# Pieces that the outputs of g.l images can be cut into.
+cdef Py_ssize_t conv_pieces(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
+) noexcept nogil
+
+# S = W phi(Z) + b 1', then sigma when relu, on pieces first to last - 1.
+# IN: Z, W, b or NULL. OUT: S. SCRATCH: conv_scratch(..., False). No aliasing.
+cdef void conv_forward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil
+
+# The gradients for Z, W and b from the one for S; each may be NULL: not computed.
+# IN: dS, Z, W. OUT: dZ, dW, db. SCRATCH: conv_scratch(..., True). No aliasing.
+cdef void conv_backward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch,
+) noexcept nogil
+
+# Numbers of the prepared filters (OUT: filters), and of the scratch beside them (OUT: scratch).
+# Returns a Status.
+cdef int conv_prepared_sizes(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Py_ssize_t *filters,
+    Py_ssize_t *scratch,
+) noexcept nogil
+
+# IN: W. OUT: prepared. SCRATCH: scratch, as conv_prepared_sizes says.
+cdef void conv_prepare(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
+) noexcept nogil
+
+# As conv_forward, for filters that are prepared.
+cdef void conv_forward_prepared(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil

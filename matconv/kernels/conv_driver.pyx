@@ -1,0 +1,108 @@
+"""A convolution by either path: the drivers that the Python edge, C and frozen networks share."""
+
+from libc.string cimport memcpy
+
+from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
+from .geometry cimport Geometry
+from .status cimport OK
+from .tile cimport filters_in_tile_order, permute_filters
+from .types cimport real
+from .winograd cimport (
+    Winograd, winograd_backward, winograd_blocks, winograd_forward, winograd_plan,
+    winograd_prepare, winograd_scratch,
+)
+
+
+cdef int conv_prepared_sizes(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Py_ssize_t *filters,
+    Py_ssize_t *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, is_double, &w)
+        filters[0] = w.size_U
+        scratch[0] = winograd_scratch(&w, False)
+        return OK
+    filters[0] = g.K * g.d_out
+    return im2col_scratch(g, False, scratch)
+
+
+cdef int conv_scratch(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, bint backward,
+    Py_ssize_t *size,
+) noexcept nogil:
+    cdef Py_ssize_t filters = 0
+    cdef int status
+    cdef Winograd w
+    if not backward:
+        status = conv_prepared_sizes(g, is_double, m_b, m_a, &filters, size)
+        if m_b or not filters_in_tile_order(g):
+            size[0] += filters
+        return status
+    if m_b:
+        winograd_plan(g, m_b, m_a, is_double, &w)
+        size[0] = winograd_scratch(&w, True)
+        return OK
+    return im2col_scratch(g, True, size)
+
+
+cdef Py_ssize_t conv_pieces(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
+) noexcept nogil:
+    cdef Winograd w
+    if not m_b:
+        return im2col_tiles(g)
+    winograd_plan(g, m_b, m_a, is_double, &w)
+    return winograd_blocks(g, &w)
+
+
+cdef void conv_prepare(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, real is double, &w)
+        winograd_prepare(g, &w, W, prepared, scratch)
+    elif filters_in_tile_order(g):
+        memcpy(prepared, W, g.K * g.d_out * sizeof(real))
+    else:
+        permute_filters(g, W, prepared)
+
+
+cdef void conv_forward_prepared(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, real is double, &w)
+        winograd_forward(g, &w, Z, prepared, b, relu, S, first, last, scratch)
+    else:
+        im2col_forward(g, Z, prepared, b, relu, S, first, last, scratch)
+
+
+cdef void conv_forward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+) noexcept nogil:
+    cdef Py_ssize_t filters = 0, rest = 0
+    if not m_b and filters_in_tile_order(g):
+        im2col_forward(g, Z, W, b, relu, S, first, last, scratch)
+    elif first < last:
+        conv_prepared_sizes(g, real is double, m_b, m_a, &filters, &rest)
+        conv_prepare(g, m_b, m_a, W, scratch, scratch + filters)
+        conv_forward_prepared(
+            g, m_b, m_a, Z, scratch, b, relu, S, first, last, scratch + filters
+        )
+
+
+cdef void conv_backward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, real is double, &w)
+        winograd_backward(g, &w, dS, Z, W, dZ, dW, db, scratch)
+    else:
+        im2col_backward(g, dS, Z, W, dZ, dW, db, scratch)

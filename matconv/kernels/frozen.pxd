@@ -1,0 +1,36 @@
+"""A frozen network: its layers, its weights as the kernels want them, its whole forward pass.
+
+``include/matconv/types.h`` has the contract of each function.
+"""
+
+from .types cimport real
+
+cdef extern from "matconv/types.h" nogil:
+    # opaque: `Net` in frozen.pyx
+    ctypedef struct Frozen "matconv_network":
+        pass
+    ctypedef struct Shape "matconv_network_shape":
+        size_t struct_size
+        Py_ssize_t b, a, d, b_out, a_out, d_out, item_size
+
+
+cdef int frozen_open(const char *path, Frozen **network) noexcept nogil
+
+cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noexcept nogil
+
+cdef void frozen_close(Frozen *network) noexcept nogil
+
+cdef int frozen_shape(const Frozen *network, Shape *shape) noexcept nogil
+
+cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size) noexcept nogil
+
+cdef int frozen_predict(
+    const Frozen *network, Py_ssize_t n, const real *images, real *out, real *scratch,
+    Py_ssize_t scratch_size,
+) noexcept nogil
+
+
+cdef class Predictor:
+    cdef Frozen *network
+    cdef readonly tuple input_shape, output_shape
+    cdef readonly object dtype

@@ -1,0 +1,520 @@
+"""Frozen networks: opened from the bytes that `exported` reads, used by any number of threads.
+
+One block of memory holds a whole network:
+
+    Net | Step, one per layer | filters, transformed or in the tile's order, and biases
+
+It is never written to again. `frozen_predict` takes images through all layers, as many at once as
+keep their outputs in cache; two buffers of the caller's scratch take turns as output and input.
+"""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport uintptr_t
+from libc.stdio cimport FILE, SEEK_END, SEEK_SET, fclose, fopen, fread, fseek, ftell
+from libc.string cimport memcpy
+
+import numpy as np
+
+cimport numpy as cnp
+
+from .algorithms cimport choose_tile
+from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
+from .conv_driver cimport (
+    conv_forward_prepared, conv_pieces, conv_prepare, conv_prepared_sizes,
+)
+from .exported cimport (
+    DENSE, MAX_POOL, Header, Record, ends_at, read_header, read_layer,
+)
+from .geometry cimport Geometry, geometry_init, mul_overflows
+from .pool_loops cimport avg_pool, max_pool
+from .status cimport (
+    DTYPE, FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+)
+from .types cimport real
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    LINE = 64               # bytes: where numbers begin
+    # numbers of the largest output between two layers, of all images at once
+    MOST_NUMBERS = 1 << 19
+
+cdef extern from "<sys/stat.h>" nogil:
+    """
+    /* whether path is a regular file: opening another kind may wait for ever */
+    static int matconv_is_file(const char *path)
+    {
+        struct stat about;
+        return stat(path, &about) == 0 && (about.st_mode & S_IFMT) == S_IFREG;
+    }
+    """
+    bint is_file "matconv_is_file"(const char *path) noexcept
+
+
+cdef struct Step:
+    int kind
+    bint relu
+    Geometry g                  # of as many images as go at once
+    Py_ssize_t m_b, m_a
+    Py_ssize_t filters, bias    # numbers from the start
+
+
+cdef struct Net:
+    Header header
+    Py_ssize_t b_out, a_out, d_out
+    Py_ssize_t size_in, size_out    # numbers of one image and one output
+    Py_ssize_t between              # numbers of the largest output between two layers
+    Py_ssize_t at_once              # images
+    Step *steps
+    void *numbers
+
+
+# What pass over the file's layers finds: INOUT, beside the numbers that the weights take.
+cdef struct Totals:
+    Py_ssize_t numbers          # of filters and biases, each on a cache line of its own
+    Py_ssize_t temporary        # for preparing one layer: its W and the scratch
+
+
+cdef bint grow(Py_ssize_t *total, Py_ssize_t more) noexcept nogil:
+    # room for more numbers that begin on a cache line; True when that overflows
+    if more > PY_SSIZE_T_MAX // 16 - LINE - total[0]:
+        return True
+    total[0] = (total[0] + more + LINE - 1) // LINE * LINE
+    return False
+
+
+# One layer of the file as a step. OUT: step, but for the numbers themselves. INOUT: totals.
+cdef int plan_step(
+    const Record *record, const Net *net, Step *step, Totals *totals
+) noexcept nogil:
+    cdef bint is_double = net.header.item_size == 8
+    cdef Geometry usual = record.g
+    cdef Py_ssize_t filters = 0, scratch = 0
+    step.kind = record.kind
+    step.relu = record.relu
+    step.g = record.g
+    step.g.l = net.at_once
+    step.m_b = step.m_a = 0
+    step.filters = step.bias = 0
+    usual.l = min(net.header.images, net.at_once)
+    if geometry_init(&step.g) != OK or geometry_init(&usual) != OK:
+        return FORMAT
+    if record.kind >= MAX_POOL:
+        return OK
+    choose_tile(&usual, is_double, record.algorithm, True, &step.m_b, &step.m_a)
+    usual.l = 1
+    if conv_prepared_sizes(&step.g, is_double, step.m_b, step.m_a, &filters, &scratch) != OK:
+        return FORMAT
+    step.filters = totals.numbers
+    if grow(&totals.numbers, filters):
+        return FORMAT
+    step.bias = totals.numbers
+    if grow(&totals.numbers, step.g.d_out):
+        return FORMAT
+    if conv_prepared_sizes(&usual, is_double, step.m_b, step.m_a, &filters, &scratch) != OK:
+        return FORMAT
+    if grow(&scratch, step.g.K * step.g.d_out):
+        return FORMAT
+    totals.temporary = max(totals.temporary, scratch)
+    return OK
+
+
+cdef void prepare(
+    const unsigned char *data, const Record *record, const Step *step, real *numbers,
+    real *temporary
+) noexcept nogil:
+    # the W and b of a file, which may begin anywhere, as the kernels want them
+    cdef Geometry g = step.g
+    g.l = 1
+    geometry_init(&g)
+    memcpy(temporary, data + record.W, g.K * g.d_out * sizeof(real))
+    conv_prepare(
+        &g, step.m_b, step.m_a, temporary, numbers + step.filters, temporary + g.K * g.d_out
+    )
+    memcpy(numbers + step.bias, data + record.bias, g.d_out * sizeof(real))
+
+
+cdef void *aligned(void *memory) noexcept nogil:
+    return <void *> ((<uintptr_t> memory + LINE - 1) // LINE * LINE)
+
+
+# All layers: the first time (net.steps is NULL) to see how much they need, the second to keep.
+cdef int walk(
+    const unsigned char *data, size_t size, Net *net, Totals *totals, void *temporary
+) noexcept nogil:
+    cdef Py_ssize_t shape[3]
+    cdef Py_ssize_t k, next = 0
+    cdef Record record
+    cdef Step step
+    totals.numbers = totals.temporary = 0
+    for k in range(net.header.layers):
+        if read_layer(data, size, &net.header, k, shape, &next, &record) != OK:
+            return FORMAT
+        if plan_step(&record, net, &step, totals) != OK:
+            return FORMAT
+        if net.steps != NULL:
+            net.steps[k] = step
+            if record.kind < MAX_POOL and net.header.item_size == 8:
+                prepare(data, &record, &step, <double *> net.numbers, <double *> temporary)
+            elif record.kind < MAX_POOL:
+                prepare(data, &record, &step, <float *> net.numbers, <float *> temporary)
+    return OK if ends_at(size, next) else FORMAT
+
+
+# The sizes that decide how many images go at once. OUT: net.
+cdef int measure(const unsigned char *data, size_t size, Net *net) noexcept nogil:
+    cdef Py_ssize_t shape[3]
+    cdef Py_ssize_t k, next = 0
+    cdef Record record
+    net.size_in = net.header.b * net.header.a * net.header.d
+    net.between = 1
+    for k in range(net.header.layers):
+        if read_layer(data, size, &net.header, k, shape, &next, &record) != OK:
+            return FORMAT
+        net.size_out = shape[0] * shape[1] * shape[2]
+        if k < net.header.layers - 1:
+            net.between = max(net.between, net.size_out)
+    net.b_out, net.a_out, net.d_out = shape[0], shape[1], shape[2]
+    net.at_once = max(<Py_ssize_t> 1, MOST_NUMBERS // net.between)
+    return OK
+
+
+cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noexcept nogil:
+    cdef const unsigned char *file = <const unsigned char *> data
+    cdef Net net
+    cdef Net *kept
+    cdef Totals totals
+    cdef Py_ssize_t length, unused = 0
+    cdef void *temporary
+    cdef int status
+    if network == NULL:
+        return NULL_POINTER
+    network[0] = NULL
+    if data == NULL:
+        return NULL_POINTER
+    status = read_header(file, size, &net.header)
+    if status == OK:
+        status = measure(file, size, &net)
+    if status != OK:
+        return status
+    net.steps = NULL
+    status = walk(file, size, &net, &totals, NULL)
+    if status != OK:
+        return status
+    length = sizeof(Net) + net.header.layers * sizeof(Step) + LINE
+    length += totals.numbers * net.header.item_size
+    kept = <Net *> PyMem_RawMalloc(length)
+    temporary = PyMem_RawMalloc(max(totals.temporary, <Py_ssize_t> 1) * net.header.item_size)
+    if kept == NULL or temporary == NULL:
+        PyMem_RawFree(kept)
+        PyMem_RawFree(temporary)
+        return MEMORY
+    net.steps = <Step *> (kept + 1)
+    net.numbers = aligned(net.steps + net.header.layers)
+    kept[0] = net
+    walk(file, size, kept, &totals, temporary)
+    PyMem_RawFree(temporary)
+    # whatever predict needs for as many images as go at once is a size
+    status = frozen_workspace(<Frozen *> kept, net.at_once, &unused)
+    if status != OK:
+        PyMem_RawFree(kept)
+        return FORMAT
+    network[0] = <Frozen *> kept
+    return OK
+
+
+cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
+    cdef FILE *file
+    cdef long size = -1
+    cdef void *data = NULL
+    cdef int status = UNREADABLE
+    if network == NULL:
+        return NULL_POINTER
+    network[0] = NULL
+    if path == NULL:
+        return NULL_POINTER
+    if not is_file(path):
+        return UNREADABLE
+    file = fopen(path, b"rb")
+    if file == NULL:
+        return UNREADABLE
+    if fseek(file, 0, SEEK_END) == 0:
+        size = ftell(file)
+    if size >= 0 and fseek(file, 0, SEEK_SET) == 0:
+        data = PyMem_RawMalloc(size + 1)
+        if data == NULL:
+            status = MEMORY
+        elif fread(data, 1, size, file) == <size_t> size:
+            status = OK
+    fclose(file)
+    if status == OK:
+        status = frozen_open_memory(data, size, network)
+    PyMem_RawFree(data)
+    return status
+
+
+cdef void frozen_close(Frozen *network) noexcept nogil:
+    PyMem_RawFree(network)
+
+
+cdef int frozen_shape(const Frozen *network, Shape *shape) noexcept nogil:
+    cdef const Net *net = <const Net *> network
+    if network == NULL or shape == NULL:
+        return NULL_POINTER
+    if shape.struct_size != sizeof(Shape):
+        return STRUCT
+    shape.b, shape.a, shape.d = net.header.b, net.header.a, net.header.d
+    shape.b_out, shape.a_out, shape.d_out = net.b_out, net.a_out, net.d_out
+    shape.item_size = net.header.item_size
+    return OK
+
+
+# The step's geometry for n images, at most those that go at once: fits, as that fitted.
+cdef void of_images(const Step *step, Py_ssize_t n, Geometry *g) noexcept nogil:
+    g[0] = step.g
+    g.l = n
+
+
+cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size) noexcept nogil:
+    cdef const Net *net = <const Net *> network
+    cdef Py_ssize_t k, filters = 0, scratch = 0, most = 0, total = 0
+    cdef const Step *step
+    cdef Geometry g
+    if network == NULL or size == NULL:
+        return NULL_POINTER
+    if n < 0:
+        return SIZE
+    n = min(n, net.at_once)
+    for k in range(net.header.layers):
+        step = &net.steps[k]
+        if step.kind < MAX_POOL:
+            of_images(step, n, &g)
+            if conv_prepared_sizes(
+                &g, net.header.item_size == 8, step.m_b, step.m_a, &filters, &scratch
+            ) != OK:
+                return OVERFLOW
+            most = max(most, scratch)
+    if net.header.layers > 1 and (grow(&total, n * net.between) or grow(&total, n * net.between)):
+        return OVERFLOW
+    if grow(&total, most):
+        return OVERFLOW
+    size[0] = total
+    return OK
+
+
+cdef void run_step(
+    const Net *net, const Step *step, Py_ssize_t n, const real *source, real *target, real *scratch
+) noexcept nogil:
+    cdef const real *numbers = <const real *> net.numbers
+    cdef Geometry g
+    of_images(step, n, &g)
+    if step.kind <= DENSE:
+        conv_forward_prepared(
+            &g, step.m_b, step.m_a, source, numbers + step.filters, numbers + step.bias, step.relu,
+            target, 0, conv_pieces(&g, real is double, step.m_b, step.m_a), scratch,
+        )
+    elif step.kind == MAX_POOL:
+        max_pool(&g, source, target, NULL)
+    else:
+        avg_pool(&g, source, target)
+
+
+cdef int frozen_predict(
+    const Frozen *network, Py_ssize_t n, const real *images, real *out, real *scratch,
+    Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef const Net *net = <const Net *> network
+    cdef Py_ssize_t needed = 0, total = 0, done = 0, count, k, last
+    cdef real *buffers[2]
+    cdef const real *source
+    cdef real *target
+    cdef int status
+    if network == NULL:
+        return NULL_POINTER
+    if net.header.item_size != sizeof(real):
+        return DTYPE
+    status = frozen_workspace(network, n, &needed)
+    if status != OK:
+        return status
+    if mul_overflows(n, max(net.size_in, net.size_out) * sizeof(real), &total):
+        return OVERFLOW
+    if n == 0:
+        return OK
+    if images == NULL or out == NULL:
+        return NULL_POINTER
+    if scratch_size < needed:
+        return SCRATCH
+    if needed > 0 and scratch == NULL:
+        return NULL_POINTER
+    last = net.header.layers - 1
+    count = min(n, net.at_once)
+    buffers[0] = buffers[1] = scratch
+    if last > 0:
+        total = 0
+        grow(&total, count * net.between)
+        buffers[1] = scratch + total
+        scratch = scratch + 2 * total
+    while done < n:
+        count = min(n - done, net.at_once)
+        source = images + done * net.size_in
+        for k in range(last + 1):
+            target = buffers[k % 2]
+            if k == last:
+                target = out + done * net.size_out
+            run_step(net, &net.steps[k], count, source, target, scratch)
+            source = target
+        done += count
+    return OK
+
+
+cdef int last_kind(const Frozen *network) noexcept:
+    cdef const Net *net = <const Net *> network
+    return net.steps[net.header.layers - 1].kind
+
+
+cdef raise_opening(int status):
+    if status == MEMORY:
+        raise MemoryError("Predictor: no memory for the network's weights")
+    if status == VERSION:
+        raise ValueError("Predictor: an exported network of a newer version of the format")
+    raise ValueError("Predictor: not an exported network, or a damaged one")
+
+
+cdef class Predictor:
+    """A network with its weights, ready to be used: immutable, by any number of threads at once.
+
+    `Network.freeze` makes one, `load_predictor` reads one. Filters are transformed or permuted
+    once, the whole forward pass is one call without the GIL, on the thread that calls.
+
+    Parameters
+    ----------
+    data : bytes-like
+        An exported network; nothing of it is kept.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple
+        (height, width, channels) of one image and of its output; (units,) after a dense layer.
+    dtype : float64 or float32
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matconv import Conv, Dense, MaxPool, Network
+    >>> net = Network((8, 8, 1), [Conv(4, 3, pad="same"), MaxPool(2), Dense(10)])
+    >>> theta = net.init(seed=0)
+    >>> predictor = net.freeze(theta)
+    >>> Z = np.ones((3, 8, 8, 1))
+    >>> np.allclose(predictor(Z), net.forward(theta, Z))
+    True
+    """
+
+    def __cinit__(self, data):
+        cdef const unsigned char[::1] view
+        cdef int status
+        cdef Shape shape
+        try:
+            view = memoryview(data).cast("B")
+        except TypeError:
+            raise TypeError(
+                f"Predictor: data must be bytes, got {type(data).__name__}"
+            ) from None
+        if view.shape[0] == 0:
+            raise_opening(FORMAT)
+        with nogil:
+            status = frozen_open_memory(&view[0], view.shape[0], &self.network)
+        if status != OK:
+            raise_opening(status)
+        shape.struct_size = sizeof(Shape)
+        frozen_shape(self.network, &shape)
+        self.input_shape = (shape.b, shape.a, shape.d)
+        self.output_shape = (shape.b_out, shape.a_out, shape.d_out)
+        if last_kind(self.network) == DENSE:
+            self.output_shape = (shape.d_out,)
+        self.dtype = np.dtype(np.float64 if shape.item_size == 8 else np.float32)
+
+    def __dealloc__(self):
+        frozen_close(self.network)
+
+    def __reduce__(self):
+        raise TypeError("a Predictor cannot be pickled: keep theta, or the exported file")
+
+    def workspace_size(self, Py_ssize_t n):
+        """Numbers of scratch that `into` needs for n images, and for any fewer.
+
+        Raises
+        ------
+        ValueError, OverflowError
+        """
+        cdef Py_ssize_t size = 0
+        if n < 0:
+            raise ValueError(f"Predictor: the number of images must be at least 0, got {n}")
+        if frozen_workspace(self.network, n, &size) != OK:
+            raise OverflowError(f"Predictor: the size of the scratch for {n} images overflows")
+        return size
+
+    def into(self, Z, out, scratch=None):
+        """The outputs of the last layer into ``out``; nothing is allocated when scratch is given.
+
+        Parameters
+        ----------
+        Z : array, shape (n, *input_shape)
+            Of the predictor's dtype; copied only if it is not C-contiguous.
+        out : array, shape (n, *output_shape), or None
+            C-contiguous, of the same dtype, not overlapping Z; a new one for None.
+        scratch : 1-D array of at least ``workspace_size(n)`` numbers, optional
+            Not shared by threads.
+
+        Returns
+        -------
+        out
+
+        Raises
+        ------
+        TypeError, ValueError
+            Nothing has been written then.
+        """
+        cdef cnp.ndarray images = as_input("Predictor", "Z", Z, 4)
+        if images.dtype != self.dtype:
+            raise TypeError(f"Predictor: Z is {images.dtype}, the network computes in {self.dtype}")
+        cdef Py_ssize_t n = cnp.PyArray_DIM(images, 0)
+        check_shape("Predictor", "Z", images, (n, *self.input_shape))
+        cdef cnp.ndarray result = as_output(
+            "Predictor", "out", out, (n, *self.output_shape), images, (("Z", Z),)
+        )
+        cdef cnp.ndarray work = as_scratch("Predictor", scratch, self.workspace_size(n), images)
+        cdef Py_ssize_t size = cnp.PyArray_SIZE(work)
+        cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+        cdef void *images_ = cnp.PyArray_DATA(images)
+        cdef void *out_ = cnp.PyArray_DATA(result)
+        cdef void *work_ = cnp.PyArray_DATA(work)
+        with nogil:
+            if is_double:
+                frozen_predict(
+                    self.network, n, <const double *> images_, <double *> out_, <double *> work_,
+                    size,
+                )
+            else:
+                frozen_predict(
+                    self.network, n, <const float *> images_, <float *> out_, <float *> work_, size
+                )
+        keep_scratch(scratch, work)
+        return result
+
+    def __call__(self, Z):
+        """The outputs of the last layer for every image of Z.
+
+        Parameters and errors as for `into`.
+
+        Returns
+        -------
+        z : ndarray, shape (n, *output_shape)
+        """
+        return self.into(Z, None)
