@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import frozen
 import layers
 import memory
 import scaling
@@ -34,7 +35,8 @@ def run(given, say):
     chosen = shapes.select(names)
     if given.quick:
         chosen = [layer.with_batch(max(1, layer.batch // 8)) for layer in chosen]
-    missing = layers.absent({target.select.get("peer", "") for target in wanted})
+    peers = {target.select.get("peer", "") for target in wanted}
+    missing = layers.absent(peers | ({"onnxruntime"} if "S9" in given.rows else set()))
     if "S10" in given.rows and given.wheel is None and not given.build_wheel:
         missing["wheel"] = "neither --wheel nor --build-wheel was given"
     records = []
@@ -45,7 +47,7 @@ def run(given, say):
         part = [target for target in plan if name in target.names]
         records += _net(name, part, given, how, say)
     document = {"records": records, "means": layers.means(records), "skipped": missing}
-    document |= _others(given, say)
+    document |= _others(given, how, say)
     document["targets"] = targets.verdicts(document, given.rows, given.threads)
     lines = [*layers.report(records), *targets.report(document["targets"])]
     if given.quick:
@@ -100,7 +102,7 @@ def _speedup(bench, part, given):
     return found
 
 
-def _others(given, say):
+def _others(given, how, say):
     """What is not a ratio of times: memory, growth, the cost to begin."""
     found = {}
     if "S6" in given.rows:
@@ -117,6 +119,8 @@ def _others(given, say):
         found["scaling"] = [
             one for threads in given.threads for one in scaling.measure(threads, images, say)
         ]
+    if "S9" in given.rows and not layers.absent(["onnxruntime"]):
+        found["frozen"] = frozen.measure(how, say=say)
     if "S10" in given.rows:
         found["startup"] = {"import_seconds": startup.import_seconds(3 if given.quick else 15)}
         if given.wheel is not None or given.build_wheel:

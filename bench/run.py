@@ -6,6 +6,7 @@
     python bench/run.py gradient                           peak memory of one gradient of a network
     python bench/run.py algorithms                         im2col against Winograd, and what auto takes
     python bench/run.py latency                            one image, and how much of it is Python
+    python bench/run.py frozen                             frozen LeNet against ONNX Runtime
     python bench/run.py epoch --data DIR                   epochs of LeNet on (Fashion-)MNIST
     python bench/run.py targets --json results.json        the table of targets, met or not
     python bench/run.py plot results.json speed.png        a picture of such a file
@@ -32,6 +33,7 @@ from pathlib import Path
 
 import algorithms
 import epoch
+import frozen
 import latency
 import layers
 import machine
@@ -61,6 +63,7 @@ def parse(arguments=None):
     _add_gradient(commands)
     _add_algorithms(commands)
     _many(_command(commands, "latency", "one image"), "--dtypes", DTYPES, DTYPES)
+    _many(_command(commands, "frozen", "a frozen network", quick=True), "--dtypes", DTYPES, DTYPES)
     _add_epoch(commands)
     measuring.add_command(_command(commands, "targets", "the table of targets", quick=True))
     plot.add_command(commands.add_parser("plot", help="a picture of results"))
@@ -181,6 +184,7 @@ MEASURES = {
     "gradient": run_gradient,
     "algorithms": algorithms.run,
     "latency": latency.run,
+    "frozen": frozen.run,
     "epoch": epoch.run,
     "targets": measuring.run,
 }

@@ -59,11 +59,11 @@ class Target:
     @property
     def threads_matter(self):
         """Whether there is a line for each number of threads."""
-        return self.source not in ("import", "wheel", "none")
+        return self.source in ("", "memory", "exponent", "growth")
 
     def met(self, values):
         """Whether the numbers {name: number} keep all bounds; None without numbers."""
-        if not values:
+        if not values or not self.text:
             return None
         numbers = list(values.values())
         return (
@@ -138,7 +138,8 @@ TARGETS = (
         source="exponent",
     ),
     Target("S8", "its peak memory, most images over a tenth of them", most=1.1, source="growth"),
-    Target("S9", "frozen networks: not measured here", source="none"),
+    Target("S9", "frozen LeNet f32 against ONNX Runtime f32", least=1, source="frozen float32"),
+    Target("S9", "frozen LeNet f64 against ONNX Runtime f32", source="frozen float64"),
     Target("S10", "import matconv, ms beyond numpy and scipy.linalg", most=50, source="import"),
     Target("S10", "wheel, MB", most=2, source="wheel"),
 )
@@ -177,6 +178,17 @@ def _startup(key, scale, name):
     return value
 
 
+def _frozen(dtype):
+    def ratios(document, threads):
+        return {
+            f"{one['images']} images": one["ratio"]["median"]
+            for one in document.get("frozen", ())
+            if one["dtype"] == dtype
+        }
+
+    return ratios
+
+
 #: Numbers that are no ratios of records: functions of a document and a number of threads.
 SOURCES = {
     "memory": _memory,
@@ -184,7 +196,8 @@ SOURCES = {
     "growth": _growth,
     "import": _startup("import_seconds", 1e3, "fresh processes"),
     "wheel": _startup("wheel_bytes", 1e-6, "one file"),
-    "none": lambda document, threads: {},
+    "frozen float32": _frozen("float32"),
+    "frozen float64": _frozen("float64"),
 }
 
 

@@ -13,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 import algorithms
 import compare
+import frozen
+import peers
+import peers_onnx
 import plot
 import readme
 import run
@@ -274,6 +277,29 @@ def test_one_image_is_measured_with_and_without_its_python(tmp_path, capsys):
     assert found["overhead"] == found["call"] - found["layers"] + found["python"]
     assert 0 < found["python"] < found["layers"]
     assert "lenet, 1 image  call us" in capsys.readouterr().out
+
+
+def test_frozen_networks_without_the_peer_say_so(monkeypatch, capsys):
+    def missing():
+        raise peers.Missing("onnxruntime is not installed")
+
+    monkeypatch.setattr(peers_onnx, "require", missing)
+    assert run.main(["frozen", "--quick"]) == 0
+    assert "skipped   onnxruntime: onnxruntime is not installed" in capsys.readouterr().out
+
+
+def test_frozen_networks_agree_with_the_peer_before_they_are_timed(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(frozen, "IMAGES", (1, 3))
+    path = tmp_path / "frozen.json"
+    assert run.main(["frozen", "--quick", "--json", str(path)]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))["frozen"]
+    expected = [(dtype, images) for dtype in ("float64", "float32") for images in (1, 3)]
+    assert [(one["dtype"], one["images"]) for one in found] == expected
+    assert all(one["ratio"]["median"] > 0 for one in found)
+    monkeypatch.setattr(frozen, "AGREEMENT", -1.0)
+    assert run.main(["frozen", "--quick"]) == 1
+    assert "1 images, float64: outputs differ by " in capsys.readouterr().err
 
 
 def test_epochs_on_real_images_learn(tmp_path, capsys):

@@ -153,12 +153,13 @@ def test_beginning_and_what_is_not_measured():
     lines = targets.verdicts(document, ["S9", "S10"], [1, 2])
     assert [(one["row"], one["threads"], one["met"]) for one in lines] == [
         ("S9", None, None),
+        ("S9", None, None),
         ("S10", None, False),
         ("S10", None, True),
     ]
     text = "\n".join(targets.report(lines))
-    assert "frozen networks: not measured here" in text
-    assert text.endswith("1 met, 1 not met, 1 not measured")
+    assert "frozen LeNet f32 against ONNX Runtime f32" in text
+    assert text.endswith("1 met, 1 not met, 2 not measured")
 
 
 def test_rows_are_those_of_the_table():
@@ -203,7 +204,22 @@ def test_every_target_of_layers_and_nets_is_measured(monkeypatch):
     ]
 
 
+def test_frozen_networks_have_a_bound_in_single_precision_only():
+    found = [
+        {"images": images, "dtype": dtype, "ratio": {"median": ratio}}
+        for dtype, ratios in (("float32", (1.5, 0.99)), ("float64", (0.7, 0.8)))
+        for images, ratio in zip((1, 8), ratios)
+    ]
+    single, double = targets.verdicts({"frozen": found}, ["S9"], [1, 2])
+    assert single["values"] == {"1 images": 1.5, "8 images": 0.99} and single["met"] is False
+    assert double["measured"].startswith("gm 0.748, least 0.700 (1 images)")
+    assert (double["target"], double["met"]) == ("", None)
+    found[1]["ratio"]["median"] = 1.0
+    assert targets.verdicts({"frozen": found}, ["S9"], [1])[0]["met"] is True
+
+
 def test_targets_is_a_command(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(layers, "absent", lambda wanted: dict.fromkeys(wanted, "not installed"))
     monkeypatch.setattr(startup, "_process", lambda code: 0.25 if code == startup.OURS else 0.2)
     wheel = tmp_path / "matconv-0-py3-none-any.whl"
     wheel.write_bytes(bytes(1_500_000))
@@ -211,7 +227,7 @@ def test_targets_is_a_command(capsys, tmp_path, monkeypatch):
     arguments = ["targets", "--rows", "S9", "S10", "--quick", "--wheel", str(wheel)]
     assert run.main([*arguments, "--json", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "1.50 (one file)" in out and "2 met, 0 not met, 1 not measured" in out
+    assert "1.50 (one file)" in out and "2 met, 0 not met, 2 not measured" in out
     found = json.loads(path.read_text(encoding="utf-8"))
     assert math.isclose(found["startup"]["import_seconds"], 0.05)
     assert found["command"].endswith("--wheel matconv-0-py3-none-any.whl --json found.json")
