@@ -11,7 +11,7 @@ from . import options
 SUMMARY = "what a model file holds; with no file, what is installed"
 DESCRIPTION = """\
 What a model file holds; with no file, what is installed: versions, BLAS, threads,
-the SIMD variant of the kernels.
+the SIMD variant of the kernels, where the C headers are.
 
 example:
   matconv info digits-model.npz
@@ -99,9 +99,9 @@ def installation() -> str:
     import threadpoolctl
 
     from .. import __file__ as package
-    from .. import __version__
+    from .. import __version__, get_include
     from ..engines import available_cores
-    from ..kernels import built, supported, variant
+    from ..kernels import built, capi, supported, variant
     from .tables import facts
 
     told = [
@@ -115,6 +115,8 @@ def installation() -> str:
         told.append(("tqdm", importlib.metadata.version("tqdm")))
     except importlib.metadata.PackageNotFoundError:
         told.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+    abi = f"version {capi.ABI_VERSION}, #include <matconv/matconv.h> in {get_include()}"
+    told.append(("C API", abi))
     known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"
     told.append(("kernels", f"{variant} ({known})"))
     for library in threadpoolctl.threadpool_info():

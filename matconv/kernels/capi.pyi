@@ -1,3 +1,4 @@
 from typing import Any
 
+ABI_VERSION: int
 _API: Any

@@ -441,4 +441,5 @@ table.network_workspace_size = frozen_workspace
 table.network_predict_f64 = frozen_predict[double]
 table.network_predict_f32 = frozen_predict[float]
 
+ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

@@ -10,8 +10,10 @@ keep their outputs in cache; two buffers of the caller's scratch take turns as o
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uintptr_t
-from libc.stdio cimport FILE, SEEK_END, SEEK_SET, fclose, fopen, fread, fseek, ftell
-from libc.string cimport memcpy
+from libc.stdio cimport (
+    FILE, SEEK_END, SEEK_SET, fclose, ferror, fgetc, fread, fseek, ftell,
+)
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -42,16 +44,28 @@ cdef enum:
     # numbers of the largest output between two layers, of all images at once
     MOST_NUMBERS = 1 << 19
 
-cdef extern from "<sys/stat.h>" nogil:
+cdef extern from * nogil:
     """
-    /* whether path is a regular file: opening another kind may wait for ever */
-    static int matconv_is_file(const char *path)
+    #ifdef _WIN32
+    static FILE *matconv_open_file(const char *path)
     {
-        struct stat about;
-        return stat(path, &about) == 0 && (about.st_mode & S_IFMT) == S_IFREG;
+        return fopen(path, "rb");
     }
+    #else
+    #include <fcntl.h>
+    #include <unistd.h>
+    /* without waiting for somebody who writes into a FIFO */
+    static FILE *matconv_open_file(const char *path)
+    {
+        int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
+        if (file == NULL && descriptor >= 0)
+            close(descriptor);
+        return file;
+    }
+    #endif
     """
-    bint is_file "matconv_is_file"(const char *path) noexcept
+    FILE *open_file "matconv_open_file"(const char *path) noexcept
 
 
 cdef struct Step:
@@ -236,12 +250,12 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
     network[0] = NULL
     if path == NULL:
         return NULL_POINTER
-    if not is_file(path):
-        return UNREADABLE
-    file = fopen(path, b"rb")
+    file = open_file(path)
     if file == NULL:
         return UNREADABLE
-    if fseek(file, 0, SEEK_END) == 0:
+    # a directory has an end, but no first byte
+    fgetc(file)
+    if not ferror(file) and fseek(file, 0, SEEK_END) == 0:
         size = ftell(file)
     if size >= 0 and fseek(file, 0, SEEK_SET) == 0:
         data = PyMem_RawMalloc(size + 1)
@@ -432,6 +446,7 @@ cdef class Predictor:
             status = frozen_open_memory(&view[0], view.shape[0], &self.network)
         if status != OK:
             raise_opening(status)
+        memset(&shape, 0, sizeof(Shape))
         shape.struct_size = sizeof(Shape)
         frozen_shape(self.network, &shape)
         self.input_shape = (shape.b, shape.a, shape.d)
