@@ -18,11 +18,18 @@ EQUATIONS = [
 ]
 
 
-def test_the_example_runs(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_examples_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (section,) = re.findall(r"^## From Python\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     names = {}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     accuracy = float(capsys.readouterr().out.splitlines()[-1])
+    scores = names["net"].forward(names["result"].x, names["digits"].Z_test)
+    np.testing.assert_allclose(names["scores"], scores, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(names["out"], scores[:1], rtol=1e-10, atol=1e-10)
+    assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 2
     assert accuracy > 0.95
     assert names["gradient"].shape == (names["net"].n,) == names["theta"].shape
     assert np.shares_memory(names["W"], names["theta"])
