@@ -149,8 +149,15 @@ cdef int api_geometry_init(Geometry *g) noexcept nogil:
     return status
 
 
+# As `taken`, for phi(Z), which has no filters.
 cdef int phi_geometry(const Geometry *given, Geometry *g) noexcept nogil:
-    cdef int status = taken(given, g)
+    cdef Geometry own
+    cdef int status
+    if given == NULL:
+        return NULL_POINTER
+    own = given[0]
+    own.d_out = own.groups
+    status = taken(&own, g)
     if status != OK:
         return status
     if g.groups != 1:
@@ -183,10 +190,11 @@ cdef int api_col2im(const Geometry *given, const real *phi, real *Z) noexcept no
 
 
 cdef int check_rows(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
+    # d alone first: b and db have so many numbers even when n = 0
     cdef Py_ssize_t total = 0
     if n < 0 or d < 1:
         return SIZE
-    if mul_overflows(n, d, &total) or mul_overflows(total, sizeof(double), &total):
+    if mul_overflows(d, sizeof(double), &total) or mul_overflows(n, total, &total):
         return OVERFLOW
     return OK
 
