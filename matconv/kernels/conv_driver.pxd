@@ -40,7 +40,12 @@ cdef int conv_prepared_sizes(
     Py_ssize_t *scratch,
 ) noexcept nogil
 
-# IN: W. OUT: prepared. SCRATCH: scratch, as conv_prepared_sizes says.
+# Numbers of scratch that preparing takes: at most what conv_prepared_sizes says.
+cdef Py_ssize_t conv_prepare_scratch(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
+) noexcept nogil
+
+# IN: W. OUT: prepared. SCRATCH: conv_prepare_scratch(...).
 cdef void conv_prepare(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
 ) noexcept nogil

@@ -56,6 +56,16 @@ cdef Py_ssize_t conv_pieces(
     return winograd_blocks(g, &w)
 
 
+cdef Py_ssize_t conv_prepare_scratch(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
+) noexcept nogil:
+    cdef Winograd w
+    if not m_b:
+        return 0
+    winograd_plan(g, m_b, m_a, is_double, &w)
+    return 2 * w.size_work
+
+
 cdef void conv_prepare(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
 ) noexcept nogil:

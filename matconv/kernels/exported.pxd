@@ -25,8 +25,9 @@ Words are integers of 8 bytes, little-endian.
     15       0
 
 Of a dense layer, whose filter is one pixel on images of one pixel, words 4 to 8, 13 and 14 are 1
-and 9 to 12 are 0. Then for each layer with parameters its numbers: W, as theta holds it, and b.
-Then zeros up to a multiple of 8 bytes, and a word with the CRC-32 of all bytes before it.
+and 9 to 12 are 0; of a pooling layer words 4, 13 and 14 are 1. Then for each layer with parameters
+its numbers: W, as theta holds it, and b. Then zeros up to a multiple of 8 bytes, and a word with
+the CRC-32 of all bytes before it.
 """
 
 from .geometry cimport Geometry
@@ -63,5 +64,5 @@ cdef int read_layer(
     Py_ssize_t *shape, Py_ssize_t *next, Record *record,
 ) noexcept nogil
 
-# Whether the parameters, which end at `next`, fill the file.
-cdef bint ends_at(size_t size, Py_ssize_t next) noexcept nogil
+# Whether the parameters, which end at `next`, fill the file but for zeros and the CRC.
+cdef bint ends_at(const unsigned char *data, size_t size, Py_ssize_t next) noexcept nogil

@@ -79,14 +79,13 @@ cdef int read_header(const unsigned char *data, size_t size, Header *header) noe
 cdef bint is_pixel(const Geometry *g) noexcept nogil:
     return (
         g.groups == 1 and g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
-        and g.dil_b == 1 and g.dil_a == 1
         and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
     )
 
 
 cdef bint is_window(const Geometry *g) noexcept nogil:
     return (
-        g.groups == 1 and g.d_out == g.d and g.dil_b == 1 and g.dil_a == 1
+        g.groups == 1 and g.d_out == g.d
         and g.top < g.h_b and g.bottom < g.h_b and g.left < g.h_a and g.right < g.h_a
         and g.b <= INT_MAX // g.a
     )
@@ -134,6 +133,9 @@ cdef int read_layer(
     g.top, g.bottom = word(row, 9), word(row, 10)
     g.left, g.right = word(row, 11), word(row, 12)
     g.dil_b, g.dil_a = word(row, 13), word(row, 14)
+    # before geometry_init, which takes any for a single row or column
+    if kind != CONV and (g.dil_b != 1 or g.dil_a != 1):
+        return FORMAT
     if geometry_init(g) != OK:
         return FORMAT
     if kind == DENSE and not is_pixel(g) or kind >= MAX_POOL and not is_window(g):
@@ -150,5 +152,11 @@ cdef int read_layer(
     return take_numbers(size, header.item_size, g.d_out, next, &record.bias)
 
 
-cdef bint ends_at(size_t size, Py_ssize_t next) noexcept nogil:
-    return (next + WORD - 1) // WORD * WORD + WORD == <Py_ssize_t> size
+cdef bint ends_at(const unsigned char *data, size_t size, Py_ssize_t next) noexcept nogil:
+    cdef Py_ssize_t k
+    if (next + WORD - 1) // WORD * WORD + WORD != <Py_ssize_t> size:
+        return False
+    for k in range(next, <Py_ssize_t> size - WORD):
+        if data[k] != 0:
+            return False
+    return True

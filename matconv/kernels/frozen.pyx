@@ -22,7 +22,7 @@ cimport numpy as cnp
 from .algorithms cimport choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_driver cimport (
-    conv_forward_prepared, conv_pieces, conv_prepare, conv_prepared_sizes,
+    conv_forward_prepared, conv_pieces, conv_prepare, conv_prepare_scratch, conv_prepared_sizes,
 )
 from .exported cimport (
     DENSE, MAX_POOL, Header, Record, ends_at, read_header, read_layer,
@@ -119,7 +119,6 @@ cdef int plan_step(
     if record.kind >= MAX_POOL:
         return OK
     choose_tile(&usual, is_double, record.algorithm, True, &step.m_b, &step.m_a)
-    usual.l = 1
     if conv_prepared_sizes(&step.g, is_double, step.m_b, step.m_a, &filters, &scratch) != OK:
         return FORMAT
     step.filters = totals.numbers
@@ -128,8 +127,7 @@ cdef int plan_step(
     step.bias = totals.numbers
     if grow(&totals.numbers, step.g.d_out):
         return FORMAT
-    if conv_prepared_sizes(&usual, is_double, step.m_b, step.m_a, &filters, &scratch) != OK:
-        return FORMAT
+    scratch = conv_prepare_scratch(&step.g, is_double, step.m_b, step.m_a)
     if grow(&scratch, step.g.K * step.g.d_out):
         return FORMAT
     totals.temporary = max(totals.temporary, scratch)
@@ -175,7 +173,7 @@ cdef int walk(
                 prepare(data, &record, &step, <double *> net.numbers, <double *> temporary)
             elif record.kind < MAX_POOL:
                 prepare(data, &record, &step, <float *> net.numbers, <float *> temporary)
-    return OK if ends_at(size, next) else FORMAT
+    return OK if ends_at(data, size, next) else FORMAT
 
 
 # The sizes that decide how many images go at once. OUT: net.

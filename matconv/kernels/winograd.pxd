@@ -40,8 +40,7 @@ cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogi
 # Blocks that the tiles of g.l images are cut into.
 cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept nogil
 
-# U = G_b g G'_a, all of them: w.size_U numbers. IN: W. OUT: U.
-# SCRATCH: winograd_scratch(w, False).
+# U = G_b g G'_a, all of them: w.size_U numbers. IN: W. OUT: U. SCRATCH: 2 w.size_work numbers.
 cdef void winograd_prepare(
     const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
 ) noexcept nogil
