@@ -28,6 +28,7 @@ def encode(
     layers: tuple[Layer, ...],
     bound: list[BoundLayer],
     parameters: list[tuple[Any, Any]],
+    dtype: np.dtype,
     algorithm: str,
     images: int,
 ) -> bytes:
@@ -38,7 +39,8 @@ def encode(
     input_shape : (height, width, channels)
     layers, bound : the layers as described, and on their images
     parameters : list of (W, b), or (None, None)
-        Of each layer, in float64 or float32.
+        Of each layer, in `dtype`.
+    dtype : float64 or float32
     algorithm : str
         Of the convolutions that do not name their own.
     images : int
@@ -55,12 +57,13 @@ def encode(
     if len(layers) > MOST_LAYERS:
         raise ValueError(f"Network: a file holds at most {MOST_LAYERS} layers, got {len(layers)}")
     arrays = [array for pair in parameters for array in pair if array is not None]
-    item_size = 8 if not arrays or arrays[0].dtype == np.float64 else 4
-    weights = b"".join(array.astype(f"<f{item_size}", copy=False).tobytes() for array in arrays)
+    weights = b"".join(
+        array.astype(f"<f{dtype.itemsize}", copy=False).tobytes() for array in arrays
+    )
     weights += bytes(-len(weights) % 8)
     records = [_record(*each, algorithm) for each in zip(layers, bound)]
     size = 8 * (10 + 16 * len(records) + 1) + len(weights)
-    words = [VERSION, size, item_size, len(records), images, *input_shape, 0]
+    words = [VERSION, size, dtype.itemsize, len(records), images, *input_shape, 0]
     for record in records:
         words += record
     data = MAGIC + np.array(words, "<i8").tobytes() + weights

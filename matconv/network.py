@@ -355,7 +355,13 @@ class Network:
     def _encoded(self, theta: Any, images: int) -> bytes:
         parameters = self._views(self.as_theta(theta))
         return encode(
-            self.input_shape, self.layers, self._bound, parameters, self.algorithm, images
+            self.input_shape,
+            self.layers,
+            self._bound,
+            parameters,
+            self.dtype,
+            self.algorithm,
+            images,
         )
 
     # in words
