@@ -42,7 +42,7 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
 
 
 cdef inline bint is_turned(const Geometry *g) noexcept nogil:
-    return g.s_a * g.d <= NEAR and not is_direct(g)
+    return g.s_a <= NEAR // g.d and not is_direct(g)
 
 
 cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:

@@ -43,7 +43,7 @@ cdef enum:
 cdef bint plan_direction(
     Py_ssize_t m, Py_ssize_t h, Py_ssize_t s, Py_ssize_t outputs, bint is_double, Direction *way
 ) noexcept nogil:
-    way.r = (h + s - 1) // s
+    way.r = (h - 1) // s + 1
     way.m = m
     way.n = m + way.r - 1
     way.phases = s
