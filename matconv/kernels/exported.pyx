@@ -69,7 +69,7 @@ cdef int read_header(const unsigned char *data, size_t size, Header *header) noe
         return FORMAT
     if not 1 <= header.layers <= MOST_LAYERS or not 1 <= header.images <= MOST_IMAGES:
         return FORMAT
-    if word(data, 9) != 0:
+    if header.b < 1 or header.a < 1 or header.d < 1 or word(data, 9) != 0:
         return FORMAT
     if size < <size_t> (WORD * (HEADER_WORDS + LAYER_WORDS * header.layers + 1)):
         return FORMAT

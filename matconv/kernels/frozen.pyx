@@ -181,11 +181,13 @@ cdef int measure(const unsigned char *data, size_t size, Net *net) noexcept nogi
     cdef Py_ssize_t shape[3]
     cdef Py_ssize_t k, next = 0
     cdef Record record
-    net.size_in = net.header.b * net.header.a * net.header.d
     net.between = 1
     for k in range(net.header.layers):
         if read_layer(data, size, &net.header, k, shape, &next, &record) != OK:
             return FORMAT
+        if k == 0:
+            # now that the layer has found that it fits
+            net.size_in = net.header.b * net.header.a * net.header.d
         net.size_out = shape[0] * shape[1] * shape[2]
         if k < net.header.layers - 1:
             net.between = max(net.between, net.size_out)
