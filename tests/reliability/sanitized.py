@@ -1,0 +1,177 @@
+"""The tests of the kernels again, on a build with the sanitizers for addresses and undefined
+behaviour: ``python tests/reliability/sanitized.py``.
+
+A copy of the tree is built, baseline only, in a temporary folder; signed integers may not wrap
+there. What a sanitizer reports, in any process, is a failure. With ``--fuzz SECONDS`` the fuzzer
+of exported networks runs on the same build; ``--only-fuzz`` leaves the tests out.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+
+# the kernels, and what reads bytes that nobody vouches for; those not there yet are left out
+TESTS = (
+    "test_exact.py", "test_relations.py", "test_pool.py", "test_winograd.py",
+    "test_memory_safety.py", "test_layouts.py", "test_faults_operators.py", "test_faults_limits.py",
+    "test_capi.py", "test_frozen.py", "test_exported.py",
+)  # fmt: skip
+# The allocator is the sanitizer's: it keeps freed memory back, and has no MALLOC_PERTURB_. The
+# time of a call says nothing here.
+NOT_HERE = "nothing_leaks or fresh_memory or within"
+
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+FLAGS = [*SANITIZERS, "-fno-wrapv", "-fno-omit-frame-pointer", "-O1", "-g"]
+
+# Run in the copy: setup.py as it is, but for the flags and the variants.
+BUILD = """
+import runpy, setuptools, sys
+
+def build(cmdclass, ext_modules, real=setuptools.setup, **options):
+    class Baseline(cmdclass["build_ext"]):
+        def compiler_knows_variants(self):
+            return False
+
+    for extension in ext_modules:
+        kept = [f for f in extension.extra_compile_args if not f.startswith(("-O", "-g"))]
+        extension.extra_compile_args = kept + FLAGS
+        extension.extra_link_args = SANITIZERS
+    real(cmdclass={**cmdclass, "build_ext": Baseline}, ext_modules=ext_modules, **options)
+
+setuptools.setup = build
+sys.argv = ["setup.py", "build_ext", "--inplace"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+
+def copy_tree(folder):
+    """The source without anything that was built."""
+    ignored = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info", ".pytest_cache")
+    for name in COPIED:
+        if (TOP / name).is_dir():
+            shutil.copytree(TOP / name, folder / name, ignore=ignored)
+        else:
+            shutil.copy(TOP / name, folder / name)
+
+
+def build(folder):
+    # UBSan heeds no log_path when it is not the first sanitizer of the process
+    folder.joinpath("sitecustomize.py").write_text(
+        "import ctypes\n\n"
+        'undefined = ctypes.CDLL("libubsan.so.1")\n'
+        f'undefined.__sanitizer_set_report_path(b"{folder}/report.undefined")\n'
+    )
+    script = f"FLAGS = {FLAGS}\nSANITIZERS = {SANITIZERS}\n{BUILD}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"the sanitized build failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def environment(folder):
+    """What a process needs to load the sanitized modules, and to leave its reports here."""
+    library = subprocess.run(
+        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return {
+        **os.environ,
+        "LD_PRELOAD": library,
+        # a fault at a guard page stays a fault; the interpreter's own blocks are malloc's
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:allocator_may_return_null=1:"
+        f"log_path={folder}/report.address",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def own(folder, environ):
+    """The modules that are loaded must be those of this build."""
+    code = "import matconv.kernels.frozen as m; print(m.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    found = Path(done.stdout.strip() or "/")
+    if not found.is_relative_to(folder) or b"__asan_init" not in found.read_bytes():
+        sys.exit(f"not the sanitized build: {found}\n{done.stderr}")
+
+
+def run(command, folder, environ):
+    """One command; its exit code, and what it printed."""
+    print("$", *command[1:], flush=True)
+    with subprocess.Popen(
+        command, cwd=folder, env=environ, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            print(line, end="", flush=True)
+    return process.returncode, "".join(lines)
+
+
+def reports(folder):
+    """What the sanitizers wrote."""
+    found = sorted(folder.glob("report.*"))
+    for path in found:
+        print(f"--- {path.name}\n{path.read_text(errors='replace')[:6000]}")
+    return len(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--keep", type=Path, help="build and leave everything in this new folder")
+    parser.add_argument("--fuzz", type=float, default=0, help="seconds of fuzzing; none: 0")
+    parser.add_argument("--only-fuzz", action="store_true", help="no tests")
+    parser.add_argument("--seed", type=int, default=0, help="of the fuzzer")
+    parser.add_argument("tests", nargs="*", help="files in tests/, instead of the usual ones")
+    options = parser.parse_args()
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = folder.resolve()
+        if not (folder / "setup.py").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            copy_tree(folder)
+            build(folder)
+        print(f"sanitized build: {time.monotonic() - start:.0f} s", flush=True)
+        environ = environment(folder)
+        own(folder, environ)
+        good, ran = True, "no tests"
+        if not options.only_fuzz:
+            names = options.tests or TESTS
+            files = [f"tests/{name}" for name in names if (folder / "tests" / name).exists()]
+            code, out = run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k",
+                 f"not ({NOT_HERE})", *files], folder, environ,
+            )  # fmt: skip
+            passed = re.search(r"(\d+) passed", out)
+            ran = f"{passed[1] if passed else 0} tests passed of {len(files)} files"
+            good = code == 0 and passed is not None
+        if options.fuzz:
+            code, out = run(
+                [sys.executable, "tests/reliability/fuzz.py", "--seconds", str(options.fuzz),
+                 "--seed", str(options.seed)], folder, environ,
+            )  # fmt: skip
+            good &= code == 0
+            ran += ", " + (out.splitlines() or ["nothing fuzzed"])[-1]
+        count = reports(folder)
+        print(f"sanitized: {ran}, {count} reports, {time.monotonic() - start:.0f} s")
+    return 0 if good and not count else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
