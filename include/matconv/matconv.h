@@ -50,6 +50,12 @@ const matconv_api *MATCONV_TABLE = NULL;
 static const matconv_api *matconv_table = NULL;
 #endif
 
+/* Whether matconv_import has found the functions. */
+static inline int matconv_imported(void)
+{
+    return MATCONV_TABLE != NULL;
+}
+
 #ifdef Py_PYTHON_H
 /* Load matconv and find its functions. With the GIL. Returns 0, or -1 with a Python exception:
  * not installed, or older than this header. */
