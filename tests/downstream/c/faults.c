@@ -1,0 +1,499 @@
+/* What C can do wrong: every refusal with its status and its untouched outputs; many threads on
+ * one network; how much stack a thread needs. Calls are made without the GIL where they compute. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <limits.h>
+#include <matconv/matconv.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define MOST PTRDIFF_MAX
+
+/* Refusals -------------------------------------------------------------------------------------- */
+
+enum {
+    ROOM = 4096,             /* numbers of the largest array below */
+    SCRATCHES = 1 << 20,
+    OUTPUT_BYTES = 3 * ROOM * (int) sizeof(double),
+    GEOMETRY_CALLS = 9,      /* functions that take one */
+    POISON = 0xA5
+};
+
+static void *inputs;                  /* zeros, which are indices as well */
+static void *outputs, *scratches;
+static int bad_indices[2 * ROOM];     /* one below the first pixel; one above the last */
+static unsigned char before[OUTPUT_BYTES];
+
+static void poison(void)
+{
+    memset(outputs, POISON, OUTPUT_BYTES);
+}
+
+/* What is no output of the call itself has changed. */
+static void touch(void)
+{
+    *(unsigned char *) outputs = 0;
+}
+
+/* One more entry (dtype, call, status, expected status, whether outputs were written to). */
+static void record(PyObject *list, const char *dtype, const char *call, int expected, int status)
+{
+    const int touched = memcmp(outputs, before, OUTPUT_BYTES) != 0;
+    PyObject *entry = Py_BuildValue("(ssiiN)", dtype, call, status, expected,
+                                    PyBool_FromLong(touched));
+    if (entry == NULL || PyList_Append(list, entry) < 0)
+        PyErr_Print();
+    Py_XDECREF(entry);
+}
+
+#define TRIED(call, text, expected) \
+    do { int status_; poison(); status_ = (call); record(list, DTYPE, text, expected, status_); } \
+    while (0)
+#define REFUSED(expected, call) TRIED(call, #call, expected)
+/* a call that must be fine, and write: so that those beside it are refused for one reason only */
+#define FINE(call) TRIED(call, "fine: " #call, MATCONV_OK)
+
+/* 2 images of 6 x 7 pixels, 4 channels, 4 filters of 3 x 3, padded by 1; or a window of 3 x 3. */
+static matconv_geometry *usual(void)
+{
+    static matconv_geometry g;
+    matconv_geometry_default(&g);
+    g.l = 2;
+    g.b = 6;
+    g.a = 7;
+    g.d = g.d_out = 4;
+    g.h_b = g.h_a = 3;
+    g.top = g.bottom = g.left = g.right = 1;
+    return &g;
+}
+
+static const matconv_geometry *pooling(void)
+{
+    static matconv_geometry g;
+    g = *usual();
+    g.top = g.left = 0;
+    return &g;
+}
+
+static const matconv_geometry *with(size_t offset, ptrdiff_t value)
+{
+    static matconv_geometry g;
+    g = *usual();
+    memcpy((char *) &g + offset, &value, sizeof value);
+    return &g;
+}
+
+#define WITH(field, value) with(offsetof(matconv_geometry, field), value)
+
+/* Geometries that every function refuses, in the same way. */
+static const struct Fault {
+    const char *name;
+    size_t offset;
+    ptrdiff_t value;
+    int expected;
+} faults[] = {
+#define FAULT(field, value, expected) \
+    {#field " = " #value, offsetof(matconv_geometry, field), value, expected}
+    FAULT(struct_size, 0, MATCONV_STRUCT),
+    FAULT(struct_size, sizeof(matconv_geometry) - 1, MATCONV_STRUCT),
+    FAULT(struct_size, sizeof(matconv_geometry) + 8, MATCONV_STRUCT),
+    FAULT(l, -1, MATCONV_SIZE),
+    FAULT(b, 0, MATCONV_SIZE),
+    FAULT(b, -6, MATCONV_SIZE),
+    FAULT(a, 0, MATCONV_SIZE),
+    FAULT(d, 0, MATCONV_SIZE),
+    FAULT(d_out, 0, MATCONV_SIZE),
+    FAULT(groups, 0, MATCONV_SIZE),
+    FAULT(h_b, 0, MATCONV_SIZE),
+    FAULT(h_a, -3, MATCONV_SIZE),
+    FAULT(s_b, 0, MATCONV_SIZE),
+    FAULT(s_a, -1, MATCONV_SIZE),
+    FAULT(top, -1, MATCONV_SIZE),
+    FAULT(bottom, -1, MATCONV_SIZE),
+    FAULT(left, PTRDIFF_MIN, MATCONV_SIZE),
+    FAULT(right, -1, MATCONV_SIZE),
+    FAULT(dil_b, 0, MATCONV_SIZE),
+    FAULT(dil_a, -1, MATCONV_SIZE),
+    FAULT(groups, 3, MATCONV_GROUPS),
+    FAULT(h_b, 9, MATCONV_KERNEL),
+    FAULT(h_a, 10, MATCONV_KERNEL),
+    FAULT(dil_b, 4, MATCONV_KERNEL),
+    FAULT(l, MOST, MATCONV_OVERFLOW),
+    FAULT(b, MOST, MATCONV_OVERFLOW),
+    FAULT(a, MOST / 8, MATCONV_OVERFLOW),
+    FAULT(d, MOST, MATCONV_OVERFLOW),
+    FAULT(d_out, MOST, MATCONV_OVERFLOW),
+    FAULT(top, MOST, MATCONV_OVERFLOW),
+    FAULT(right, MOST, MATCONV_OVERFLOW),
+    FAULT(dil_b, MOST, MATCONV_OVERFLOW),
+    FAULT(d, (ptrdiff_t) INT_MAX + 1, MATCONV_BLAS_INT),
+#undef FAULT
+};
+
+#define real double
+#define DTYPE "f64"
+#define F(name) matconv_##name##_f64
+#define N(name) name##_f64
+#include "refused.h"
+#undef real
+#undef DTYPE
+#undef F
+#undef N
+#define real float
+#define DTYPE "f32"
+#define F(name) matconv_##name##_f32
+#define N(name) name##_f32
+#include "refused.h"
+#undef real
+#undef DTYPE
+#undef F
+#undef N
+#define DTYPE ""
+
+/* refused(): a list of (dtype, call, status, expected, untouched) */
+static PyObject *refused(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
+{
+    PyObject *list = PyList_New(0);
+    size_t k;
+    int which;
+    if (list == NULL)
+        return NULL;
+    for (which = 0; which < GEOMETRY_CALLS; which++) {
+        FINE(by_geometry_f64(which, pooling()));
+        FINE(by_geometry_f32(which, pooling()));
+        REFUSED(MATCONV_NULL, by_geometry_f64(which, NULL));
+        REFUSED(MATCONV_NULL, by_geometry_f32(which, NULL));
+    }
+    for (k = 0; k < sizeof faults / sizeof faults[0]; k++) {
+        const struct Fault *f = &faults[k];
+        matconv_geometry g = *with(f->offset, f->value), kept = g;
+        int status = matconv_geometry_init(&g);
+        poison();
+        if (memcmp(&g, &kept, sizeof g) != 0)
+            touch();
+        record(list, "", f->name, f->expected, status);
+        for (which = 0; which < GEOMETRY_CALLS; which++) {
+            poison();
+            status = by_geometry_f64(which, &g);
+            record(list, "f64", f->name, f->expected, status);
+            poison();
+            status = by_geometry_f32(which, &g);
+            record(list, "f32", f->name, f->expected, status);
+        }
+    }
+    REFUSED(MATCONV_NULL, matconv_geometry_init(NULL));
+    refuse_arguments_f64(list);
+    refuse_arguments_f32(list);
+    return list;
+}
+
+/* refused_networks(bytes64, bytes32): the same of frozen networks of both dtypes */
+static PyObject *refused_networks(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    const char *bytes[2];
+    Py_ssize_t sizes[2];
+    matconv_network *networks[2] = {NULL, NULL};
+    matconv_network **network = outputs;
+    matconv_network_shape shape, kept;
+    ptrdiff_t *size = outputs;
+    PyObject *list;
+    int k;
+    if (!PyArg_ParseTuple(args, "y#y#", &bytes[0], &sizes[0], &bytes[1], &sizes[1]) ||
+        !(list = PyList_New(0)))
+        return NULL;
+    for (k = 0; k < 2; k++)
+        REFUSED(MATCONV_OK,
+                matconv_network_open_memory(bytes[k], (size_t) sizes[k], &networks[k]));
+    if (networks[0] == NULL || networks[1] == NULL)
+        return list;
+    refuse_predictions_f64(list, networks[0]);
+    refuse_predictions_f32(list, networks[1]);
+    REFUSED(MATCONV_DTYPE,
+            matconv_network_predict_f64(networks[1], 2, inputs, outputs, scratches, SCRATCHES));
+    REFUSED(MATCONV_DTYPE,
+            matconv_network_predict_f32(networks[0], 2, inputs, outputs, scratches, SCRATCHES));
+    REFUSED(MATCONV_NULL, matconv_network_workspace_size(NULL, 2, size));
+    REFUSED(MATCONV_NULL, matconv_network_workspace_size(networks[0], 2, NULL));
+    REFUSED(MATCONV_SIZE, matconv_network_workspace_size(networks[0], -1, size));
+    for (k = 0; k < 3; k++) {
+        const size_t wrong[] = {0, sizeof shape - 1, sizeof shape + 8};
+        memset(&shape, POISON, sizeof shape);
+        shape.struct_size = wrong[k];
+        kept = shape;
+        poison();
+        {
+            int status = matconv_network_get_shape(networks[0], &shape);
+            if (memcmp(&shape, &kept, sizeof shape) != 0)
+                touch();
+            record(list, "", "network_get_shape, struct_size", MATCONV_STRUCT, status);
+        }
+    }
+    REFUSED(MATCONV_NULL, matconv_network_get_shape(networks[0], NULL));
+    REFUSED(MATCONV_NULL, matconv_network_get_shape(NULL, &kept));
+    for (k = 0; k < 2; k++)
+        matconv_network_close(networks[k]);
+    matconv_network_close(NULL);
+
+    /* what cannot be opened; the one output is NULL then. All bytes of the description, some of
+     * the numbers; but for the lowest byte of the version, 1, a bit makes it a newer one. */
+    for (k = 0; k < sizes[0]; k += k < 1024 ? 1 : 97) {
+        const int expected = k > 8 && k < 16 ? MATCONV_VERSION : MATCONV_FORMAT;
+        char *copy = malloc((size_t) sizes[0]);
+        if (copy == NULL)
+            return list;
+        memcpy(copy, bytes[0], (size_t) sizes[0]);
+        copy[k] ^= 1;
+        poison();
+        {
+            int status = matconv_network_open_memory(copy, (size_t) sizes[0], network);
+            int is_null = *network == NULL;
+            poison();
+            if (!is_null)
+                touch();
+            record(list, "", "a bit turned", expected, status);
+            poison();
+            status = matconv_network_open_memory(bytes[0], (size_t) k, network);
+            is_null = *network == NULL;
+            poison();
+            if (!is_null)
+                touch();
+            record(list, "", "cut short", MATCONV_FORMAT, status);
+        }
+        free(copy);
+    }
+    REFUSED(MATCONV_NULL, matconv_network_open_memory(bytes[0], (size_t) sizes[0], NULL));
+    REFUSED(MATCONV_NULL, matconv_network_open("/", NULL));
+    return list;
+}
+
+/* opened(path): the status of opening it, and whether the network is NULL */
+static PyObject *opened(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    const char *path;
+    matconv_network *network = outputs; /* anything but NULL */
+    int status;
+    if (!PyArg_ParseTuple(args, "z", &path))
+        return NULL;
+    status = matconv_network_open(path, &network);
+    if (status == MATCONV_OK)
+        matconv_network_close(network);
+    return Py_BuildValue("(iN)", status, PyBool_FromLong(network == NULL));
+}
+
+/* Threads --------------------------------------------------------------------------------------- */
+
+typedef struct Crowd {
+    matconv_network *network;
+    const double *images;
+    ptrdiff_t n;
+    pthread_barrier_t together;
+} Crowd;
+
+typedef struct Member {
+    Crowd *crowd;
+    double *out, *scratch;
+    ptrdiff_t size;
+    int status;
+} Member;
+
+static void *predict_together(void *argument)
+{
+    Member *member = argument;
+    Crowd *crowd = member->crowd;
+    pthread_barrier_wait(&crowd->together);
+    member->status = matconv_network_predict_f64(crowd->network, crowd->n, crowd->images,
+                                                 member->out, member->scratch, member->size);
+    return NULL;
+}
+
+/* crowd(bytes, images, out, threads, stack): each thread predicts all images, at the same moment,
+ * into its own part of out. Returns how many did. */
+static PyObject *crowd(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer bytes, images, out;
+    Py_ssize_t n, stack;
+    int threads, k, failed = 0, done = 0;
+    Crowd all;
+    Member *members;
+    pthread_t *handles;
+    pthread_attr_t attributes;
+    ptrdiff_t size = 0;
+    matconv_network_shape shape;
+
+    if (!PyArg_ParseTuple(args, "y*y*w*nin", &bytes, &images, &out, &n, &threads, &stack))
+        return NULL;
+    members = calloc((size_t) threads, sizeof *members);
+    handles = calloc((size_t) threads, sizeof *handles);
+    shape.struct_size = sizeof shape;
+    all.images = images.buf;
+    all.n = n;
+    if (members == NULL || handles == NULL ||
+        matconv_network_open_memory(bytes.buf, (size_t) bytes.len, &all.network) != MATCONV_OK ||
+        matconv_network_get_shape(all.network, &shape) != MATCONV_OK ||
+        matconv_network_workspace_size(all.network, n, &size) != MATCONV_OK ||
+        out.len != 8 * threads * n * shape.b_out * shape.a_out * shape.d_out)
+        return PyErr_Format(PyExc_ValueError, "crowd: what is given does not fit");
+    pthread_attr_init(&attributes);
+    if (stack > 0 && pthread_attr_setstacksize(&attributes, (size_t) stack) != 0)
+        return PyErr_Format(PyExc_ValueError, "the system allows no stack of %zd bytes", stack);
+    pthread_barrier_init(&all.together, NULL, (unsigned) threads);
+    for (k = 0; k < threads; k++) {
+        members[k].crowd = &all;
+        members[k].out = (double *) out.buf + k * n * shape.b_out * shape.a_out * shape.d_out;
+        members[k].scratch = malloc((size_t) size * sizeof(double));
+        members[k].size = size;
+        members[k].status = -1;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (k = 0; k < threads; k++)
+        failed |= pthread_create(&handles[k], &attributes, predict_together, &members[k]);
+    if (failed)
+        abort(); /* the others wait at the barrier for ever */
+    for (k = 0; k < threads; k++)
+        pthread_join(handles[k], NULL);
+    Py_END_ALLOW_THREADS
+    for (k = 0; k < threads; k++) {
+        done += members[k].status == MATCONV_OK;
+        free(members[k].scratch);
+    }
+    matconv_network_close(all.network);
+    pthread_barrier_destroy(&all.together);
+    pthread_attr_destroy(&attributes);
+    free(members);
+    free(handles);
+    PyBuffer_Release(&bytes);
+    PyBuffer_Release(&images);
+    PyBuffer_Release(&out);
+    return PyLong_FromLong(done);
+}
+
+/* Stack ----------------------------------------------------------------------------------------- */
+
+enum { STACK = 1 << 20 };
+
+typedef struct Task {
+    int which;
+    matconv_network *network;
+    double *in, *out, *scratch;
+    int status;
+} Task;
+
+static const char *const tasks[] = {
+    "nothing", "conv_forward, im2col", "conv_forward, winograd", "conv_backward, im2col",
+    "conv_backward, winograd", "dense_forward", "max_pool", "network_predict", "network_open",
+};
+enum { TASKS = sizeof tasks / sizeof tasks[0], LARGE = 1 << 20 };
+
+static void *run_task(void *argument)
+{
+    Task *t = argument;
+    const int algorithm = t->which % 2 ? MATCONV_IM2COL : MATCONV_WINOGRAD;
+    double *in = t->in, *out = t->out, *s = t->scratch;
+    matconv_network *network = NULL;
+    matconv_geometry g = *usual();
+    g.b = g.a = 28;
+    g.d = g.d_out = 32;
+    switch (t->which) {
+    case 0: t->status = MATCONV_OK; break;
+    case 1: case 2:
+        t->status = matconv_conv_forward_f64(&g, algorithm, in, in, in, 1, out, s, LARGE);
+        break;
+    case 3: case 4:
+        t->status = matconv_conv_backward_f64(&g, algorithm, in, in, in, out, out + LARGE / 4,
+                                              out + LARGE / 2, s, LARGE);
+        break;
+    case 5: t->status = matconv_dense_forward_f64(64, 512, 256, in, in, in, 1, out); break;
+    case 6: t->status = matconv_max_pool_f64(&g, in, out, NULL); break;
+    case 7: t->status = matconv_network_predict_f64(t->network, 1, in, out, s, LARGE); break;
+    default:
+        t->status = matconv_network_open_memory(in, *(size_t *) out, &network);
+        matconv_network_close(network);
+    }
+    return NULL;
+}
+
+/* stack_needed(bytes): a list of (what, status, bytes of a painted stack that were written to) */
+static PyObject *stack_needed(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    Py_buffer bytes;
+    PyObject *list = PyList_New(0);
+    Task task;
+    if (list == NULL || !PyArg_ParseTuple(args, "y*", &bytes))
+        return NULL;
+    task.in = calloc(LARGE, sizeof(double));
+    task.out = calloc(LARGE, sizeof(double));
+    task.scratch = calloc(LARGE, sizeof(double));
+    if (task.in == NULL || task.out == NULL || task.scratch == NULL ||
+        matconv_network_open_memory(bytes.buf, (size_t) bytes.len, &task.network) != MATCONV_OK)
+        return PyErr_NoMemory();
+    for (task.which = 0; task.which < TASKS; task.which++) {
+        unsigned char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_attr_t attributes;
+        pthread_t handle;
+        PyObject *entry;
+        int failed;
+        size_t free_bytes = 0;
+        if (stack == MAP_FAILED)
+            return PyErr_NoMemory();
+        memset(stack, POISON, STACK);
+        if (task.which == TASKS - 1) {
+            memcpy(task.in, bytes.buf, (size_t) bytes.len);
+            *(size_t *) (void *) task.out = (size_t) bytes.len;
+        }
+        pthread_attr_init(&attributes);
+        failed = pthread_attr_setstack(&attributes, stack, STACK);
+        Py_BEGIN_ALLOW_THREADS
+        failed = failed || pthread_create(&handle, &attributes, run_task, &task);
+        if (!failed)
+            pthread_join(handle, NULL);
+        Py_END_ALLOW_THREADS
+        pthread_attr_destroy(&attributes);
+        if (failed)
+            return PyErr_Format(PyExc_OSError, "no thread with a stack of our own");
+        while (free_bytes < STACK && stack[free_bytes] == POISON)
+            free_bytes++;
+        munmap(stack, STACK);
+        entry = Py_BuildValue("(sin)", tasks[task.which], task.status,
+                              (Py_ssize_t) (STACK - free_bytes));
+        if (entry == NULL || PyList_Append(list, entry) < 0)
+            return NULL;
+        Py_DECREF(entry);
+    }
+    matconv_network_close(task.network);
+    free(task.in);
+    free(task.out);
+    free(task.scratch);
+    PyBuffer_Release(&bytes);
+    return list;
+}
+
+static PyMethodDef methods[] = {
+    {"refused", refused, METH_NOARGS, NULL},
+    {"refused_networks", refused_networks, METH_VARARGS, NULL},
+    {"opened", opened, METH_VARARGS, NULL},
+    {"crowd", crowd, METH_VARARGS, NULL},
+    {"stack_needed", stack_needed, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "faults", .m_size = -1, .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit_faults(void)
+{
+    if (matconv_import() < 0)
+        return NULL;
+    inputs = calloc(ROOM, sizeof(double));
+    outputs = malloc(OUTPUT_BYTES);
+    scratches = calloc(SCRATCHES, sizeof(double));
+    if (inputs == NULL || outputs == NULL || scratches == NULL)
+        return PyErr_NoMemory();
+    memset(before, POISON, sizeof before);
+    bad_indices[0] = -1;
+    bad_indices[ROOM] = 6 * 7;
+    return PyModule_Create(&definition);
+}

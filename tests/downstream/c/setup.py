@@ -1,0 +1,19 @@
+"""Two extension modules in C99: `plain`, an example to copy, and `faults`, which tries what is wrong."""
+
+import matconv
+from setuptools import Extension, setup
+
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread"]
+
+setup(
+    ext_modules=[
+        Extension(
+            name,
+            [f"{name}.c"],
+            include_dirs=[matconv.get_include()],
+            extra_compile_args=FLAGS,
+            extra_link_args=["-pthread"],
+        )
+        for name in ("plain", "faults")
+    ],
+)
