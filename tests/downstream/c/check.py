@@ -90,14 +90,16 @@ def assert_refused(records, least):
 
 
 def check_refusals(data):
-    print("refused: %d calls, %d beside them fine, statuses %s" % assert_refused(
-        faults.refused(), 800
-    ))
+    print(
+        "refused: %d calls, %d beside them fine, statuses %s"
+        % assert_refused(faults.refused(), 800)
+    )
     net, theta, _, _ = truth.network(np.float32)
     records = faults.refused_networks(data, net_bytes(net, theta))
-    print("networks refused: %d calls, %d beside them fine, statuses %s" % assert_refused(
-        records, 2000
-    ))
+    print(
+        "networks refused: %d calls, %d beside them fine, statuses %s"
+        % assert_refused(records, 2000)
+    )
     os.mkdir("folder")
     os.mkfifo("fifo")
     with open("empty", "wb"), open("newer", "wb") as file:

@@ -1,0 +1,141 @@
+// This file does not import matconv: the table is module.cpp's.
+#define MATCONV_EXTERN_TABLE
+#include <matconv/matconv.h>
+
+#include "layers.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+
+void check(int status)
+{
+    if (status != MATCONV_OK)
+        throw std::runtime_error(matconv_status_string(status));
+}
+
+Conv::Conv(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
+           std::ptrdiff_t d_out, std::ptrdiff_t h, std::ptrdiff_t pad, int algorithm)
+    : algorithm(algorithm)
+{
+    std::ptrdiff_t forward = 0, backward = 0;
+    matconv_geometry_default(&g);
+    g.l = l;
+    g.b = b;
+    g.a = a;
+    g.d = d;
+    g.d_out = d_out;
+    g.h_b = g.h_a = h;
+    g.top = g.bottom = g.left = g.right = pad;
+    check(matconv_geometry_init(&g));
+    check(matconv_conv_scratch_f32(&g, algorithm, &forward, &backward));
+    scratch.resize(static_cast<std::size_t>(std::max(forward, backward)) + 1);
+}
+
+void Conv::forward(const float *Z, const float *W, const float *bias, float *S)
+{
+    check(matconv_conv_forward_f32(&g, algorithm, Z, W, bias, 0, S, scratch.data(),
+                                   static_cast<std::ptrdiff_t>(scratch.size())));
+}
+
+void Conv::backward(const float *dS, const float *Z, const float *W, float *dZ, float *dW,
+                    float *db)
+{
+    check(matconv_conv_backward_f32(&g, algorithm, dS, Z, W, dZ, dW, db, scratch.data(),
+                                    static_cast<std::ptrdiff_t>(scratch.size())));
+}
+
+static matconv_geometry pooling(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a,
+                                std::ptrdiff_t d, std::ptrdiff_t h)
+{
+    matconv_geometry g;
+    matconv_geometry_default(&g);
+    g.l = l;
+    g.b = b;
+    g.a = a;
+    g.d = g.d_out = d;
+    g.h_b = g.h_a = g.s_b = g.s_a = h;
+    return g;
+}
+
+void avg_pool(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
+              std::ptrdiff_t h, const float *Z, float *S)
+{
+    const matconv_geometry g = pooling(l, b, a, d, h);
+    check(matconv_avg_pool_f32(&g, Z, S));
+}
+
+void avg_pool_backward(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
+                       std::ptrdiff_t h, const float *dS, float *dZ)
+{
+    const matconv_geometry g = pooling(l, b, a, d, h);
+    check(matconv_avg_pool_backward_f32(&g, dS, dZ));
+}
+
+void dense_backward(std::ptrdiff_t l, std::ptrdiff_t m, std::ptrdiff_t units, const float *dS,
+                    const float *Z, const float *W, float *dZ, float *dW, float *db)
+{
+    std::vector<float> scratch(static_cast<std::size_t>(m * units));
+    check(matconv_dense_backward_f32(l, m, units, dS, Z, W, dZ, dW, db, scratch.data(), m * units));
+}
+
+Network::Network(const std::string &path)
+{
+    check(matconv_network_open(path.c_str(), &network));
+    take_shape();
+}
+
+Network::Network(const void *bytes, std::size_t size)
+{
+    check(matconv_network_open_memory(bytes, size, &network));
+    take_shape();
+}
+
+Network::~Network()
+{
+    matconv_network_close(network);
+}
+
+void Network::take_shape()
+{
+    shape_.struct_size = sizeof shape_;
+    matconv_network_get_shape(network, &shape_);
+}
+
+void Network::predict(std::ptrdiff_t n, const float *images, float *out) const
+{
+    std::ptrdiff_t size = 0;
+    check(matconv_network_workspace_size(network, n, &size));
+    std::vector<float> scratch(static_cast<std::size_t>(size) + 1);
+    check(matconv_network_predict_f32(network, n, images, out, scratch.data(), size));
+}
+
+void Network::predict(std::ptrdiff_t n, const float *images, float *out, int threads) const
+{
+    std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(threads));
+    std::vector<std::thread> running;
+    running.reserve(thrown.size());
+    for (int k = 0; k < threads; k++) {
+        const std::ptrdiff_t first = n * k / threads, last = n * (k + 1) / threads;
+        std::exception_ptr &error = thrown[static_cast<std::size_t>(k)];
+        const auto part = [this, first, last, images, out, &error] {
+            try {
+                predict(last - first, images + first * inputs(), out + first * outputs());
+            } catch (...) {
+                error = std::current_exception();
+            }
+        };
+        try {
+            running.emplace_back(part);
+        } catch (const std::system_error &) { // no more threads: by this one
+            part();
+        }
+    }
+    for (std::thread &thread : running)
+        thread.join();
+    for (const std::exception_ptr &error : thrown)
+        if (error)
+            std::rethrow_exception(error);
+}

@@ -1,0 +1,23 @@
+"""A Cython module on `matconv.kernels`; with OpenMP where the compiler is known to have it."""
+
+import sys
+
+import matconv
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+OPENMP = ["-fopenmp"] if sys.platform == "linux" else []
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "filters",
+                ["filters.pyx"],
+                include_dirs=[matconv.get_include()],
+                extra_compile_args=OPENMP,
+                extra_link_args=[*OPENMP, "-pthread"],
+            )
+        ]
+    ),
+)

@@ -1,0 +1,130 @@
+"""Projects that use the installed matconv from Cython, C and C++, each built as its users would.
+
+Not collected by a plain ``pytest``; needs a wheel, a C and a C++ compiler and a package index:
+
+    MATCONV_WHEEL=dist/matconv-....whl pytest -s tests/downstream
+
+One fresh virtual environment gets the wheel. Each project is copied to a folder of its own, so
+that nothing here is in sight, installed with pip, and its ``check.py`` runs in an empty folder.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NEEDED = ("setuptools", "wheel", "cython>=3.1", "scikit-image", "scikit-learn", "matplotlib")
+# of a check's output: everything it must say, with numbers that are not 0
+PROJECTS = {
+    "c": ("operators", "pooling and dense", "network", "GIL", "refused", "networks refused",
+          "files refused", "raised", "stack", "threads", "fork"),
+    "cxx": ("operators", "pooling and dense", "network", "thrown"),
+    "cython": ("convolutions", "network", "raised"),
+    "versions": ("versions", "refused"),
+    "detector": ("trained", "held out", "GIL", "found", "false alarms"),
+}  # fmt: skip
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+COMPILERS = {"c99": "cc", "c11": "cc", "c++11": "c++", "c++17": "c++"}
+
+
+def run(*command, **options):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
+    environment.update(options.pop("environment", {}))
+    result = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True, text=True, env=environment, check=False, timeout=600, **options,
+    )  # fmt: skip
+    said = f"{' '.join(map(str, command))}\n{result.stdout}\n{result.stderr}"
+    assert result.returncode == 0, said[-8000:]
+    return result.stdout
+
+
+@pytest.fixture(scope="session")
+def wheel():
+    named = os.environ.get("MATCONV_WHEEL")
+    if not named:
+        pytest.fail("MATCONV_WHEEL must name the wheel to test: `pip wheel --no-deps -w dist .`")
+    path = Path(named).resolve()
+    if path.suffix != ".whl" or not path.is_file():
+        pytest.fail(f"MATCONV_WHEEL: {path} is no wheel")
+    return path
+
+
+@pytest.fixture(scope="session")
+def python(wheel, tmp_path_factory):
+    """The interpreter of a fresh environment with the wheel in it."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*pip, wheel, *NEEDED, cwd=folder)
+    return python
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_project(project, python, tmp_path):
+    source, empty = tmp_path / "source", tmp_path / "empty"
+    shutil.copytree(HERE / project, source)
+    shutil.copy(HERE / "truth.py", tmp_path)
+    empty.mkdir()
+    pip = (python, "-m", "pip", "install", "--disable-pip-version-check")
+    run(*pip, "--no-build-isolation", "--no-deps", "--force-reinstall", source, cwd=empty)
+    check = shutil.move(source / "check.py", tmp_path / "check.py")
+    shutil.rmtree(source)
+    said = run(python, "-X", "faulthandler", "-W", "error", check, cwd=empty)
+    print(f"\n{project}\n{said}")
+    for topic in PROJECTS[project]:
+        line = re.search(rf"^{topic}: .*", said, re.MULTILINE)
+        assert line and re.search(r"\d", line[0]), f"{project} says nothing of {topic!r}"
+    kept = os.environ.get("MATCONV_PICTURES")
+    if kept:
+        for picture in empty.glob("*.png"):
+            shutil.copy(picture, kept)
+
+
+@pytest.fixture(scope="session")
+def include_folders(python, tmp_path_factory):
+    """(matconv's, Python's) folder of headers."""
+    program = (
+        "import matconv, sysconfig; "
+        "print(matconv.get_include(), sysconfig.get_paths()['include'], sep='\\n')"
+    )
+    matconv_folder, python_folder = run(
+        python, "-c", program, cwd=tmp_path_factory.mktemp("empty")
+    ).splitlines()
+    assert HERE.parents[1] not in Path(matconv_folder).parents, "not that of the wheel"
+    return matconv_folder, python_folder
+
+
+@pytest.mark.parametrize("standard", COMPILERS)
+def test_headers_compile_without_a_warning(standard, include_folders, tmp_path):
+    compiler = shutil.which(COMPILERS[standard])
+    assert compiler, f"no {COMPILERS[standard]}"
+    matconv_folder, python_folder = include_folders
+    language = "c++" if "++" in standard else "c"
+    count = 0
+    for definitions in (
+        (), ("USED",), ("WITH_PYTHON",), ("WITH_PYTHON", "USED"),
+        ("MATCONV_TABLE=own_table",), ("MATCONV_TABLE=own_table", "USED", "WITH_PYTHON"),
+        ("MATCONV_TABLE=own_table", "MATCONV_EXTERN_TABLE"),
+        ("MATCONV_TABLE=own_table", "MATCONV_EXTERN_TABLE", "USED"),
+    ):  # fmt: skip
+        # to an object: a warning about what is not used comes after the syntax
+        run(compiler, "-x", language, f"-std={standard}", *WARNINGS, "-I", matconv_folder,
+            "-isystem", python_folder, *(f"-D{name}" for name in definitions),
+            "-c", HERE / "headers.c", "-o", tmp_path / "headers.o", cwd=tmp_path)  # fmt: skip
+        count += 1
+    print(f"\nheaders: {count} ways to include them as {standard}")
+
+
+def test_a_warning_would_be_seen(include_folders, tmp_path):
+    """The flags above refuse a careless file: the test of the headers can fail."""
+    careless = tmp_path / "careless.c"
+    careless.write_text("#include <matconv/matconv.h>\nstatic int unused = sizeof(int[1]) > -1;\n")
+    with pytest.raises(AssertionError, match="Werror"):
+        run("cc", *WARNINGS, "-I", include_folders[0], "-c", careless, cwd=tmp_path)
