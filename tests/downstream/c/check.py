@@ -82,24 +82,20 @@ def check_network(data):
 
 
 def assert_refused(records, least):
+    """Each status is the expected one, and what is refused has written nothing; in words."""
     wrong = [r for r in records if r[2] != r[3] or r[4] != r[1].startswith("fine")]
     assert not wrong, wrong[:10]
-    refused = [r for r in records if r[3] != 0]
-    assert len(refused) >= least, len(refused)
-    return len(refused), len(records) - len(refused), sorted({r[3] for r in refused})
+    statuses = [r[3] for r in records if r[3] != 0]
+    assert len(statuses) >= least, len(statuses)
+    fine = len(records) - len(statuses)
+    return f"{len(statuses)} calls, {fine} beside them fine, statuses {sorted(set(statuses))}"
 
 
 def check_refusals(data):
-    print(
-        "refused: %d calls, %d beside them fine, statuses %s"
-        % assert_refused(faults.refused(), 800)
-    )
+    print("refused:", assert_refused(faults.refused(), 800))
     net, theta, _, _ = truth.network(np.float32)
     records = faults.refused_networks(data, net_bytes(net, theta))
-    print(
-        "networks refused: %d calls, %d beside them fine, statuses %s"
-        % assert_refused(records, 2000)
-    )
+    print("networks refused:", assert_refused(records, 2000))
     os.mkdir("folder")
     os.mkfifo("fifo")
     with open("empty", "wb"), open("newer", "wb") as file:

@@ -1,7 +1,8 @@
-"""Two extension modules in C99: `plain`, an example to copy, and `faults`, which tries what is wrong."""
+"""Two modules in C99: `plain`, an example to copy, and `faults`, which tries what is wrong."""
+
+from setuptools import Extension, setup
 
 import matconv
-from setuptools import Extension, setup
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread"]
 

@@ -1,7 +1,8 @@
 """An extension module in C++11 of two translation units that share one table of functions."""
 
-import matconv
 from setuptools import Extension, setup
+
+import matconv
 
 setup(
     ext_modules=[

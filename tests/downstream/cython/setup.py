@@ -2,9 +2,10 @@
 
 import sys
 
-import matconv
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+import matconv
 
 OPENMP = ["-fopenmp"] if sys.platform == "linux" else []
 

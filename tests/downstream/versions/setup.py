@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-import matconv
 from setuptools import Extension, setup
+
+import matconv
 
 HEADERS = Path(matconv.get_include(), "matconv")
 # the pattern and what replaces it, once, in types.h
