@@ -41,8 +41,10 @@ cdef extern from "Python.h":
 
 cdef enum:
     LINE = 64               # bytes: where numbers begin
-    # numbers of the largest output between two layers, of all images at once
+    # the largest output between two layers, of all images at once, has so many numbers or twice
+    # the weights', which all come through the cache for each of these batches
     MOST_NUMBERS = 1 << 19
+    MOST_AT_ONCE = 256
 
 cdef extern from * nogil:
     """
@@ -179,7 +181,7 @@ cdef int walk(
 # The sizes that decide how many images go at once. OUT: net.
 cdef int measure(const unsigned char *data, size_t size, Net *net) noexcept nogil:
     cdef Py_ssize_t shape[3]
-    cdef Py_ssize_t k, next = 0
+    cdef Py_ssize_t k, next = 0, numbers
     cdef Record record
     net.between = 1
     for k in range(net.header.layers):
@@ -192,7 +194,8 @@ cdef int measure(const unsigned char *data, size_t size, Net *net) noexcept nogi
         if k < net.header.layers - 1:
             net.between = max(net.between, net.size_out)
     net.b_out, net.a_out, net.d_out = shape[0], shape[1], shape[2]
-    net.at_once = max(<Py_ssize_t> 1, MOST_NUMBERS // net.between)
+    numbers = max(<Py_ssize_t> MOST_NUMBERS, <Py_ssize_t> size // net.header.item_size * 2)
+    net.at_once = min(max(numbers // net.between, <Py_ssize_t> 1), <Py_ssize_t> MOST_AT_ONCE)
     return OK
 
 
