@@ -76,7 +76,6 @@ def test_what_export_writes_is_a_file_written_by_hand(dtype, tmp_path):
 
 def test_the_bytes_of_a_network_of_one_layer():
     """All of a file, byte for byte, so that the format cannot drift unnoticed."""
-    data = Network((1, 1, 1), [Dense(1)]).freeze  # the network below, once more from Python
     header = MAGIC + struct.pack("<9q", 1, 232, 8, 1, 1, 1, 1, 1, 0)
     layer = struct.pack("<16q", 2, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0)
     body = header + layer + struct.pack("<2d", 3.0, -1.0)
@@ -91,7 +90,8 @@ def test_the_bytes_of_a_network_of_one_layer():
     assert digest == hashlib.sha256(exported((1, 1, 1), [record(DENSE, 1)], [3, -1])).hexdigest()
     Z = np.array([[[[2.0]]], [[[-4.0]]]])
     assert Predictor(file)(Z).tolist() == [[5], [-13]]
-    assert data(np.array([3.0, -1.0]))(Z).tolist() == [[5], [-13]]
+    net = Network((1, 1, 1), [Dense(1)])
+    assert net.freeze(np.array([3.0, -1.0]))(Z).tolist() == [[5], [-13]]
 
 
 def test_kept_values_of_words():

@@ -1,0 +1,326 @@
+"""Frozen networks through the C functions: what Python's Predictor gives, and every status."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import capi
+import exported_files
+import numpy as np
+import pytest
+from capi import DTYPES, NULL, OK, TABLE, Shape, entry, poisoned
+from exported_files import SHAPE, small, with_word
+from networks import mixed
+
+from matconv.kernels.frozen import Predictor
+
+TESTS = Path(__file__).parent
+CANARY = 0x5A5A5A5A
+
+
+class Opened:
+    """A network opened from bytes or from a path, and the status; a context that closes it."""
+
+    def __init__(self, source):
+        self.pointer = ctypes.c_void_p(CANARY)
+        self.status = open_network(source, self.pointer)
+
+    def __enter__(self):
+        assert self.status == OK
+        return self.pointer.value
+
+    def __exit__(self, *exception):
+        assert entry("network_close")(self.pointer.value) is None
+
+
+def open_network(source, pointer):
+    if isinstance(source, (bytes, type(None))):
+        held = None if source is None else ctypes.create_string_buffer(source, len(source))
+        address = None if held is None else ctypes.addressof(held)
+        status = entry("network_open_memory")(address, len(source or b""), pointer)
+        if held is not None:  # the bytes may go afterwards
+            ctypes.memset(held, 0xA5, len(source))
+        return status
+    return entry("network_open")(os.fsencode(source), pointer)
+
+
+def check_not_opened(source, status):
+    """This status, and NULL for a network."""
+    opened = Opened(source)
+    assert opened.status == status
+    assert opened.pointer.value is None
+
+
+def workspace(network, n):
+    size = ctypes.c_ssize_t(-1)
+    assert entry("network_workspace_size")(network, n, size) == OK
+    return size.value
+
+
+@pytest.fixture(params=DTYPES)
+def case(request):
+    """dtype, the bytes of a network, images, and what a Predictor makes of them."""
+    net = mixed(request.param)
+    data = net._encoded(net.init(0), 4)
+    Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(request.param)
+    return request.param, data, Z, Predictor(data)(Z)
+
+
+# Shapes and values
+
+
+def test_shape(case):
+    dtype, data, _, _ = case
+    with Opened(data) as network:
+        shape = Shape()
+        assert entry("network_get_shape")(network, shape) == OK
+        found = tuple(getattr(shape, name) for name in capi._OF_A_NETWORK)
+        assert found == (9, 8, 2, 1, 1, 3, np.dtype(dtype).itemsize)
+        assert shape.struct_size == ctypes.sizeof(Shape)
+
+
+def test_a_file_and_its_bytes_give_the_predictors_bits(case, tmp_path):
+    dtype, data, Z, expected = case
+    path = tmp_path / "nét"
+    path.write_bytes(data)
+    predictor = Predictor(data)
+    for source in (data, path):
+        with Opened(source) as network:
+            for n in (0, 1, 5):
+                size = workspace(network, n)
+                assert size == predictor.workspace_size(n)
+                out, scratch = poisoned((n, 3), dtype), poisoned(size, dtype)
+                held = Z.tobytes()
+                call = entry("network_predict", dtype)
+                assert call(network, n, Z[:n], out, scratch, size) == OK
+                assert out.tobytes() == predictor(Z[:n]).tobytes()
+                assert Z.tobytes() == held
+            assert out.tobytes() == expected.tobytes()
+
+
+def test_no_images_need_no_arrays(case):
+    dtype, data, _, _ = case
+    with Opened(data) as network:
+        assert entry("network_predict", dtype)(network, 0, None, None, None, 0) == OK
+
+
+def test_128_threads_at_once(case):
+    dtype, data, Z, expected = case
+    with Opened(data) as network:
+        size, call = workspace(network, 5), entry("network_predict", dtype)
+        start = threading.Barrier(128)
+
+        def work(_):
+            out, scratch = poisoned((5, 3), dtype), poisoned(size, dtype)
+            start.wait()
+            wrong = 0
+            for _ in range(20):
+                wrong += call(network, 5, Z, out, scratch, size) != OK
+                wrong += out.tobytes() != expected.tobytes()
+            return wrong
+
+        with ThreadPoolExecutor(128) as pool:
+            assert not any(pool.map(work, range(128)))
+
+
+def guard_pages():
+    """In a process of its own: images, outputs, scratch and the file flush against forbidden pages."""
+    from guarded import Guard
+
+    for dtype in DTYPES:
+        net = mixed(dtype)
+        data = np.frombuffer(net._encoded(net.init(0), 4), np.uint8)
+        Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(dtype)
+        expected = Predictor(data)(Z)
+        for at_end in (False, True):
+            with Guard(at_end) as guard:
+                pointer = ctypes.c_void_p()
+                file = guard.copy(data)
+                assert entry("network_open_memory")(file, len(data), pointer) == OK
+                for length in range(0, len(data), 8):
+                    cut, none = guard.copy(data[:length]), ctypes.c_void_p()
+                    assert entry("network_open_memory")(cut, length, none) == capi.FORMAT
+                for n in range(1, 6):
+                    size = workspace(pointer.value, n)
+                    images, out = guard.copy(Z[:n]), guard.empty((n, 3), dtype)
+                    scratch = guard.empty((size,), dtype)
+                    call = entry("network_predict", dtype)
+                    assert call(pointer.value, n, images, out, scratch, size) == OK
+                assert out.tobytes() == expected.tobytes()
+                entry("network_close")(pointer.value)
+    print("flush")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
+def test_operands_flush_against_forbidden_memory():
+    assert alone("guard_pages") == (0, "flush\n", "")
+
+
+def alone(name, *arguments):
+    """Run a function of this module in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", __file__, name, *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, check=False, cwd=TESTS,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+# Errors
+
+
+@pytest.mark.catalogue(60)
+def test_null_in_turn(case):
+    dtype, data, Z, _ = case
+    network_open, from_memory = entry("network_open"), entry("network_open_memory")
+    pointer = ctypes.c_void_p(CANARY)
+    assert network_open(b"path", None) == NULL
+    assert network_open(None, pointer) == NULL and pointer.value is None
+    held = np.frombuffer(data, np.uint8)
+    assert from_memory(held, len(data), None) == NULL
+    pointer.value = CANARY
+    assert from_memory(None, len(data), pointer) == NULL and pointer.value is None
+    assert entry("network_close")(None) is None
+
+    with Opened(data) as network:
+        shape, size = Shape(), ctypes.c_ssize_t(-7)
+        before = bytes(shape)
+        assert entry("network_get_shape")(None, shape) == NULL and bytes(shape) == before
+        assert entry("network_get_shape")(network, None) == NULL
+        assert entry("network_workspace_size")(None, 1, size) == NULL and size.value == -7
+        assert entry("network_workspace_size")(network, 1, None) == NULL
+        needed = workspace(network, 5)
+        arrays = [network, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
+        for k in (0, 2, 3, 4):
+            check_nothing_predicted(dtype, arrays, NULL, {k: None})
+
+
+def check_nothing_predicted(dtype, arguments, status, changes):
+    held = [array.tobytes() for array in arguments if isinstance(array, np.ndarray)]
+    bent = [changes.get(k, value) for k, value in enumerate(arguments)]
+    assert entry("network_predict", dtype)(*bent) == status
+    assert [array.tobytes() for array in arguments if isinstance(array, np.ndarray)] == held
+
+
+@pytest.mark.catalogue(60)
+def test_predict_refuses(case):
+    """The other dtype, sizes that are none or do not fit, scratch one too small."""
+    dtype, data, Z, _ = case
+    other = DTYPES[dtype == "float64"]
+    with Opened(data) as network:
+        needed = workspace(network, 5)
+        assert needed > 0
+        good = [network, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
+        check_nothing_predicted(other, good, capi.DTYPE, {})
+        for n in (-1, -(2**63)):
+            check_nothing_predicted(dtype, good, capi.SIZE, {1: n})
+        for n in (2**63 - 1, 2**62, 2**60, 2**56):
+            check_nothing_predicted(dtype, good, capi.OVERFLOW, {1: n, 5: 2**62})
+        for size in (needed - 1, 0, -1):
+            check_nothing_predicted(dtype, good, capi.SCRATCH, {5: size})
+        assert entry("network_predict", dtype)(*good) == OK
+
+
+@pytest.mark.catalogue(60)
+@pytest.mark.parametrize("size", [0, 8, 56, 63, 65, 72])
+def test_shape_of_another_struct_size(case, size):
+    with Opened(case[1]) as network:
+        shape = Shape()
+        shape.struct_size = size
+        before = bytes(shape)
+        assert entry("network_get_shape")(network, shape) == capi.STRUCT
+        assert bytes(shape) == before
+
+
+@pytest.mark.catalogue(60)
+@pytest.mark.parametrize("n", [-1, -(2**63)])
+def test_workspace_of_no_number(case, n):
+    with Opened(case[1]) as network:
+        size = ctypes.c_ssize_t(-7)
+        assert entry("network_workspace_size")(network, n, size) == capi.SIZE
+        assert size.value == -7
+
+
+@pytest.mark.catalogue(44, 49, 50)
+def test_what_is_no_network(tmp_path):
+    good = small()
+    for data, status in (
+        (None, NULL),
+        (b"", capi.FORMAT),
+        (good[:-8], capi.FORMAT),
+        (good + bytes(8), capi.FORMAT),
+        (b"\0" * len(good), capi.FORMAT),
+        (with_word(good, 4, 3), capi.FORMAT),
+        (with_word(good, 1, 2), capi.VERSION),
+        (with_word(good, 1, 2**63 - 1), capi.VERSION),
+        (with_word(good, 1, 0), capi.FORMAT),
+    ):
+        check_not_opened(data, status)
+        if data is not None:
+            path = tmp_path / "net"
+            path.write_bytes(data)
+            check_not_opened(path, status)
+
+
+@pytest.mark.catalogue(43)
+def test_files_that_cannot_be_read(tmp_path):
+    """A FIFO, and a device, are not waited for."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    link = tmp_path / "link"
+    link.symlink_to(fifo)
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nothing")
+    for path in (tmp_path / "missing", tmp_path, fifo, link, dangling, Path("/dev/zero"), "", b""):
+        done = []
+        thread = threading.Thread(
+            target=lambda path=path, done=done: done.append(Opened(Path(os.fsdecode(path)))),
+            daemon=True,
+        )
+        thread.start()
+        thread.join(10)
+        assert done, f"{path} is waited for"
+        assert (done[0].status, done[0].pointer.value) == (capi.UNREADABLE, None)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    path = tmp_path / "net"
+    path.write_bytes(small())
+    path.chmod(0)
+    check_not_opened(path, capi.UNREADABLE)
+
+
+def no_memory(path):
+    """In a process of its own: a file of holes that is larger than what may be allocated."""
+    import resource
+
+    with open(path, "wb") as file:
+        file.truncate(2**33)
+    resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+    opened = Opened(Path(path))
+    print(opened.status, opened.pointer.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+def test_no_memory(tmp_path):
+    assert alone("no_memory", tmp_path / "huge") == (0, f"{capi.MEMORY} None\n", "")
+
+
+def test_dtypes_of_the_format(tmp_path):
+    for dtype in DTYPES:
+        with Opened(small(dtype)) as network:
+            Z = np.arange(np.prod(SHAPE)).reshape(1, *SHAPE) % 11 - 5
+            out, size = poisoned((1, 3), dtype), workspace(network, 1)
+            scratch = poisoned(size, dtype)
+            call = entry("network_predict", dtype)
+            assert call(network, 1, Z.astype(dtype), out, scratch, size) == OK
+            assert out[0].tolist() == exported_files.computed(Z[0]).tolist()
+
+
+if __name__ == "__main__":
+    assert TABLE.abi_version
+    globals()[sys.argv[1]](*sys.argv[2:])
