@@ -1,0 +1,130 @@
+"""What the C header and the Cython declarations say: constants, structs, functions with types.
+
+A type is written as C does without names: ``const double *``; a function as its result and its
+arguments, ``int (const matconv_geometry *, double *)``.
+"""
+
+import re
+
+# on the 64-bit systems that the library is built for
+SIZES = {"int": 4, "size_t": 8, "ptrdiff_t": 8, "char": 1}
+POINTER = 8
+
+
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+
+
+def plain(text):
+    """One blank between words, none around parentheses, a star after one blank."""
+    text = re.sub(r"\s+", " ", text).strip()
+    return re.sub(r" ?\*+", lambda stars: " " + stars.group().strip(), text)
+
+
+def type_of(declaration):
+    """The type in ``const double *Z`` or ``int relu``; a type without a name is itself."""
+    text = plain(declaration)
+    words = re.findall(r"\w+|\*", text)
+    if re.fullmatch(r"\w+", words[-1]) and len([w for w in words if w not in ("const", "*")]) > 1:
+        text = plain(text[: text.rindex(words[-1])])
+    return text
+
+
+def signature(result, arguments):
+    return f"{plain(result)} ({', '.join(type_of(one) for one in arguments.split(','))})"
+
+
+def members(body):
+    """(name, type) of each member of a struct, in order."""
+    found = []
+    for declaration in filter(None, map(str.strip, without_comments(body).split(";"))):
+        function = re.fullmatch(r"(.*?)\(\s*\*\s*(\w+)\s*\)\s*\((.*)\)", declaration, re.DOTALL)
+        if function:
+            result, name, arguments = function.groups()
+            found.append((name, signature(result, arguments)))
+            continue
+        kind, names = re.fullmatch(r"(\w+)\s+([\w\s,]+)", declaration).groups()
+        found += [(name.strip(), kind) for name in names.split(",")]
+    return found
+
+
+def size_of(kind):
+    return POINTER if kind.endswith((")", "*")) else SIZES[kind]
+
+
+def laid_out(pairs):
+    """((name, type, offset), ...) and the struct's size, by the rules of the C compiler."""
+    offset, rows = 0, []
+    for name, kind in pairs:
+        size = size_of(kind)
+        offset = -(-offset // size) * size
+        rows.append([name, kind, offset])
+        offset += size
+    align = max(size_of(kind) for _, kind in pairs)
+    return rows, -(-offset // align) * align
+
+
+def header(text):
+    """The interface that types.h declares, as data that JSON holds."""
+    text = without_comments(text)
+    version = re.search(r"#define MATCONV_ABI_VERSION (\d+)\n", text)
+    enums = []
+    for body in re.findall(r"\benum\s*\{(.*?)\}", text, re.DOTALL):
+        entries = filter(None, map(str.strip, body.split(",")))
+        pairs = (re.fullmatch(r"(\w+)\s*=\s*(-?\d+)", entry).groups() for entry in entries)
+        enums.append({name: int(value) for name, value in pairs})
+    structs = {}
+    for name, body, again in re.findall(
+        r"typedef struct (\w+)\s*\{(.*?)\}\s*(\w+);", text, re.DOTALL
+    ):
+        assert name == again
+        rows, size = laid_out(members(body))
+        structs[name] = {"size": size, "members": rows}
+    return {"abi_version": int(version.group(1)), "enums": enums, "structs": structs}
+
+
+# Cython's spelling of the same types
+
+
+def in_c(kind, names):
+    """A Cython type as the header writes it."""
+    names = {"Py_ssize_t": "ptrdiff_t", **names}
+    return re.sub(r"\w+", lambda word: names.get(word.group(), word.group()), plain(kind))
+
+
+def block(text, start):
+    """The indented lines under the line that begins with `start`."""
+    at = re.search(rf"^( *){start}.*:\n", text, re.MULTILINE)
+    assert at, start
+    inner = re.match(rf"(?:(?:{at.group(1)} +[^\n]*)?\n)*", text[at.end() :])
+    return re.sub(r"#.*", "", inner.group())
+
+
+def cython_constants(text, start):
+    """{cython name: C name} of an enum's block."""
+    return dict(re.findall(r'(\w+) "(\w+)"', block(block(text, start), "enum")))
+
+
+def cython_members(body, names):
+    """(name, type) of each member of a Cython struct, types as the header writes them."""
+    found = []
+    body = re.sub(r"\(\s+", "(", re.sub(r",\s+", ", ", body))
+    for line in filter(None, map(str.strip, body.splitlines())):
+        function = re.fullmatch(r"(.*?)\(\*(\w+)\)\s*\((.*)\) noexcept", line)
+        if function:
+            result, name, arguments = function.groups()
+            found.append((name, in_c(signature(result, arguments), names)))
+            continue
+        kind, members = re.fullmatch(r"(\w+) ([\w, ]+)", line).groups()
+        found += [(name, in_c(kind, names)) for name in members.split(", ")]
+    return found
+
+
+def cython_functions(text, names):
+    """{cython name: (C name, signature)} of ``int f "matconv_f"(...) noexcept``."""
+    found = {}
+    pattern = r'^    ([\w* ]+?)(\w+) "(matconv_\w+)"\(([^()]*)\) noexcept$'
+    for result, name, c_name, arguments in re.findall(pattern, text, re.MULTILINE):
+        assert name not in found, name
+        found[name] = (c_name, in_c(signature(result, arguments), names))
+    return found
