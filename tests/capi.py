@@ -28,12 +28,12 @@ ALGORITHMS = ("auto", "im2col", "winograd")
 DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}
 
-_GIVEN = (
+GIVEN = (
     "l", "b", "a", "d", "d_out", "groups", "h_b", "h_a", "s_b", "s_a", "top", "bottom", "left",
     "right", "dil_b", "dil_a",
 )  # fmt: skip
-_DERIVED = ("b_out", "a_out", "d_g", "d_out_g", "K")
-_OF_A_NETWORK = ("b", "a", "d", "b_out", "a_out", "d_out", "item_size")
+DERIVED = ("b_out", "a_out", "d_g", "d_out_g", "K")
+OF_A_NETWORK = ("b", "a", "d", "b_out", "a_out", "d_out", "item_size")
 
 
 class Geometry(ctypes.Structure):
@@ -41,7 +41,7 @@ class Geometry(ctypes.Structure):
 
     _fields_ = [
         ("struct_size", ctypes.c_size_t),
-        *((name, ctypes.c_ssize_t) for name in _GIVEN + _DERIVED),
+        *((name, ctypes.c_ssize_t) for name in GIVEN + DERIVED),
     ]
 
     def __init__(self, **given):
@@ -49,7 +49,7 @@ class Geometry(ctypes.Structure):
         super().__init__(**{"struct_size": ctypes.sizeof(Geometry), **ones, **given})
 
     def derived(self):
-        return tuple(getattr(self, name) for name in _DERIVED)
+        return tuple(getattr(self, name) for name in DERIVED)
 
 
 class Shape(ctypes.Structure):
@@ -57,7 +57,7 @@ class Shape(ctypes.Structure):
 
     _fields_ = [
         ("struct_size", ctypes.c_size_t),
-        *((name, ctypes.c_ssize_t) for name in _OF_A_NETWORK),
+        *((name, ctypes.c_ssize_t) for name in OF_A_NETWORK),
     ]
 
     def __init__(self):

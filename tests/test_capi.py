@@ -1,4 +1,4 @@
-"""The C functions give, bit for bit, what Python's give; nothing else is written; scratch is exact."""
+"""The C functions give Python's bits, write nothing else, and their scratch is exact."""
 
 import ctypes
 import os
@@ -36,13 +36,13 @@ def test_geometry_init_derives_what_python_does(count):
         given = {**case.convolution, "kernel": case.kernel, "channels": case.d_out}
         g = geometry_of(case.shape, **given)
         assert g.derived() == (0,) * 5
-        before = [getattr(g, name) for name in capi._GIVEN]
+        before = [getattr(g, name) for name in capi.GIVEN]
         assert capi.TABLE.geometry_init(ctypes.addressof(g)) == OK
         window = WindowGeometry("test", case.shape, **given)
         d_g, h_b, h_a, _ = window.filter_shape
         expected = (*window.out_shape[1:3], d_g, case.d_out // case.groups, h_b * h_a * d_g)
         assert g.derived() == expected
-        assert [getattr(g, name) for name in capi._GIVEN] == before
+        assert [getattr(g, name) for name in capi.GIVEN] == before
 
 
 @pytest.mark.parametrize("axis", "ba")

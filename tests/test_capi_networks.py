@@ -78,7 +78,7 @@ def test_shape(case):
     with Opened(data) as network:
         shape = Shape()
         assert entry("network_get_shape")(network, shape) == OK
-        found = tuple(getattr(shape, name) for name in capi._OF_A_NETWORK)
+        found = tuple(getattr(shape, name) for name in capi.OF_A_NETWORK)
         assert found == (9, 8, 2, 1, 1, 3, np.dtype(dtype).itemsize)
         assert shape.struct_size == ctypes.sizeof(Shape)
 
@@ -128,7 +128,7 @@ def test_128_threads_at_once(case):
 
 
 def guard_pages():
-    """In a process of its own: images, outputs, scratch and the file flush against forbidden pages."""
+    """In a process of its own: every operand, and the file, flush against a forbidden page."""
     from guarded import Guard
 
     for dtype in DTYPES:

@@ -18,7 +18,7 @@ from exported_files import (
     record,
     small,
     word,
-)  # fmt: skip
+)
 from faults import FaultyOs
 from networks import mixed
 

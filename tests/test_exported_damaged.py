@@ -179,7 +179,7 @@ def test_every_word_set_to_what_is_hard(name):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_many_words_at_once(seed):
-    """Random changes of a few words, mostly small, as the library and the reading by hand see them."""
+    """Random changes of a few words, mostly to small numbers."""
     draw = random.Random(seed)
     networks = 0
     for data in itertools.islice(itertools.cycle([small(), *FREE.values()]), 3000):

@@ -1,4 +1,4 @@
-"""Frozen networks compute what the network does: each layer's bits, any number of images, threads."""
+"""Frozen networks: the bits of their layers, any number of images, any number of threads."""
 
 import sys
 import threading
@@ -29,7 +29,9 @@ NETWORKS = {
     "conv last": ((7, 9, 3), [MaxPool(2, stride=1), Conv(5, 3, pad="same", activation=None)]),
     "pool last": ((8, 8, 2), [Conv(6, 3, stride=2), MaxPool(3, stride=2, pad=1)]),
     "mean last": ((8, 7, 2), [Conv(3, 2), AvgPool((3, 2), stride=1, pad=((1, 0), (1, 1)))]),
-    "dilated": ((9, 9, 4), [Conv(4, 3, dilation=(2, 1), groups=2, pad=2), Conv(2, (1, 2)), Dense(3)]),
+    "dilated": (
+        (9, 9, 4), [Conv(4, 3, dilation=(2, 1), groups=2, pad=2), Conv(2, (1, 2)), Dense(3)],
+    ),
     "strided": ((11, 10, 3), [Conv(8, (3, 4), stride=(2, 3), pad="same"), Dense(4, "relu")]),
     "deep": ((8, 8, 1), [Conv(16, 3, pad="same")] * 5 + [Dense(16, "relu")] * 3),
     "one conv": ((6, 6, 3), [Conv(4, 3)]),
@@ -269,6 +271,19 @@ def test_many_images_go_a_few_at_once():
         assert predictor.workspace_size(3) < predictor.workspace_size(4)
         assert predictor.workspace_size(4) == predictor.workspace_size(5)
         assert predictor.workspace_size(4) == predictor.workspace_size(2**40)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_auto_chooses_for_the_usual_number_of_images(dtype):
+    """Other tiles for 64 than for 1, whatever number comes."""
+    net = Network((8, 8, 64), [Conv(64, 3, pad=1)], dtype)
+    theta, Z = reals(net, 2)
+    single, many = (net.freeze(theta, images) for images in (1, 64))
+    assert single(Z).tobytes() != many(Z).tobytes()
+    # by im2col there is nothing to choose
+    net = net.with_algorithm("im2col")
+    single, many = (net.freeze(theta, images) for images in (1, 64))
+    assert_same_bytes(single(Z), many(Z))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
