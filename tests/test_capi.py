@@ -162,6 +162,7 @@ def test_no_images_need_no_arrays(dtype):
 # Edges: scratch and memory
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
 def test_operands_flush_against_forbidden_memory():
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(TESTS / "capi.py"), "guard_pages"],
