@@ -193,7 +193,20 @@ def test_many_words_at_once(seed):
     assert networks > 100
 
 
+def product_of(wanted):
+    """Three sizes whose product is this, modulo 2**64, and far too large."""
+    for a in range(2**61 + 1, 2**62, 2):
+        d = wanted * pow(3 * a, -1, 2**64) % 2**64
+        if 0 < d < 2**63:
+            return 3, a, d
+    return None
+
+
 def test_words_of_shape_whose_product_wraps():
+    wrapped = [product_of(wanted) for wanted in (1, 2, 6)]
+    for shape, numbers in zip(wrapped, (1, 2, 6)):
+        assert np.prod(shape, dtype=object) % 2**64 == numbers
+        assert refused(exported(shape, [record(DENSE, 1)], [range(numbers + 1)]))
     for shape in ((2**32, 2**32, 1), (2**62, 4, 1), (2**21, 2**21, 2**22), (2**63 - 1, 1, 2)):
         assert refused(exported(shape, [record(DENSE, 1)], [[1, 2]]))
         assert refused(exported(shape, [record(AVG_POOL, shape[2])], []))
