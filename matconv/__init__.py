@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         read_images_npz,
         save_model,
     )
-    from .kernels.frozen import Predictor
+    from .kernels.predictor import Predictor
     from .notes import mat, vec
     from .phi import P_phi, phi_operator
     from .solvers import minimize
@@ -75,7 +75,7 @@ __version__ = "0.1.0"
 _LATER = {
     "FormatError": "files",
     "P_phi": "phi",
-    "Predictor": "kernels.frozen",
+    "Predictor": "kernels.predictor",
     "load_model": "io",
     "load_predictor": "io",
     "mat": "notes",

@@ -19,8 +19,8 @@ from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .kernels.algorithms import as_algorithm
 from .kernels.arrays import as_array
-from .kernels.frozen import Predictor
 from .kernels.geometry import as_size
+from .kernels.predictor import Predictor
 from .layers import BoundLayer, Layer
 from .sharding import Sharding
 from .workspace import Workspace, Workspaces

@@ -15,7 +15,8 @@ HEADER, LAYER = 10, 16
 CONV, DENSE, MAX_POOL, AVG_POOL = 1, 2, 3, 4
 MOST = 2**63 - 1
 INT_MAX = 2**31 - 1
-AT_ONCE = 2**19  # numbers between two layers
+AT_ONCE = 2**19  # numbers between two layers, or twice the weights'
+MOST_AT_ONCE = 256  # images
 
 
 def words(*values):
@@ -88,7 +89,8 @@ def understood(data):
     end = 8 * (HEADER + LAYER * layers) + numbers * item_size
     if len(data) != -(-end // 8) * 8 + 8 or any(data[end:-8]):
         return None
-    at_once = max(1, AT_ONCE // max([1, *outputs[:-1]]))
+    at_once = max(AT_ONCE, len(data) // item_size * 2) // max([1, *outputs[:-1]])
+    at_once = min(max(at_once, 1), MOST_AT_ONCE)
     if max(sizes) * 8 * at_once > MOST:
         return None
     return given, tuple(shape), kind

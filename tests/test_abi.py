@@ -265,7 +265,7 @@ def test_the_public_cython_constants_are_those_of_the_header():
         ("__init__.pxd", "ctypedef struct NetworkShape", "matconv_network_shape", PUBLIC),
         ("geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
         ("frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
-        ("capi.pyx", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
+        ("capi.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
     ],
 )  # fmt: skip
 def test_cython_structs_have_the_members_of_the_header(file, start, name, names):

@@ -16,7 +16,7 @@ from capi import DTYPES, NULL, OK, TABLE, Shape, entry, poisoned
 from exported_files import SHAPE, small, with_word
 from networks import mixed
 
-from matconv.kernels.frozen import Predictor
+from matconv.kernels.predictor import Predictor
 
 TESTS = Path(__file__).parent
 CANARY = 0x5A5A5A5A

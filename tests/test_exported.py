@@ -25,7 +25,7 @@ from networks import mixed
 from matconv import AvgPool, Conv, Dense, MaxPool, Network, load_predictor
 from matconv.files import atomic
 from matconv.io import FormatError
-from matconv.kernels.frozen import Predictor
+from matconv.kernels.predictor import Predictor
 
 DTYPES = ("float64", "float32")
 

@@ -25,7 +25,7 @@ from exported_files import (
     words,
 )
 
-from matconv.kernels.frozen import Predictor
+from matconv.kernels.predictor import Predictor
 
 DTYPES = ("float64", "float32")
 DAMAGED = "^Predictor: not an exported network, or a damaged one$"

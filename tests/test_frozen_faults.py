@@ -10,7 +10,7 @@ from test_layouts import LAYOUTS
 from tolerances import assert_same_bytes
 
 from matconv import Dense, Network
-from matconv.kernels.frozen import Predictor
+from matconv.kernels.predictor import Predictor
 
 DTYPES = ("float64", "float32")
 SHAPE = (9, 8, 2)

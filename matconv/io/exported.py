@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import open_regular
-from matconv.kernels.frozen import Predictor
+from matconv.kernels.predictor import Predictor
 
 __all__ = ["load_predictor"]
 

@@ -29,8 +29,5 @@ cdef int frozen_predict(
     Py_ssize_t scratch_size,
 ) noexcept nogil
 
-
-cdef class Predictor:
-    cdef Frozen *network
-    cdef readonly tuple input_shape, output_shape
-    cdef readonly object dtype
+# Whether the last layer is a dense one.
+cdef bint frozen_ends_dense(const Frozen *network) noexcept nogil

@@ -23,10 +23,10 @@ def _type(text):
 
 def _struct(name, text):
     """A struct of the header whose fields are integers, or functions as pointers."""
-    text = re.search(rf"typedef struct {name} {{(.*?)}} {name};", text, re.S)[1]
+    text = re.search(rf"typedef struct {name} {{(.*?)}} {name};", text, re.DOTALL)[1]
     fields = []
-    for line in re.sub(r"/\*.*?\*/", "", text, flags=re.S).split(";"):
-        function = re.match(r"\s*(.*?)\(\*(\w+)\)\((.*)\)", line, re.S)
+    for line in re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split(";"):
+        function = re.match(r"\s*(.*?)\(\*(\w+)\)\((.*)\)", line, re.DOTALL)
         if function:
             result, label, arguments = function.groups()
             result = ctypes.c_char_p if "char" in result else _type(result)
