@@ -239,6 +239,7 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
     cdef long size = -1
     cdef void *data = NULL
     cdef int status = UNREADABLE
+    cdef bint empty
     if network == NULL:
         return NULL_POINTER
     network[0] = NULL
@@ -247,11 +248,11 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
     file = open_file(path)
     if file == NULL:
         return UNREADABLE
-    # a directory has an end, but no first byte
-    fgetc(file)
+    # a directory has an end, but no first byte; a device a first byte, but no end
+    empty = fgetc(file) < 0
     if not ferror(file) and fseek(file, 0, SEEK_END) == 0:
         size = ftell(file)
-    if size >= 0 and fseek(file, 0, SEEK_SET) == 0:
+    if (size > 0 or empty and size == 0) and fseek(file, 0, SEEK_SET) == 0:
         data = PyMem_RawMalloc(size + 1)
         if data == NULL:
             status = MEMORY
