@@ -118,9 +118,13 @@ cdef cnp.ndarray spare_scratch(Py_ssize_t size, dtype):
 cdef int keep_scratch(object scratch, cnp.ndarray work) except -1:
     cdef object buffer
     if scratch is None:
-        buffer = (<object> work).base
-        if buffer.nbytes <= _KEPT_BYTES:
-            _kept.buffer = buffer
+        # the call has written its results: it cannot fail any more
+        try:
+            buffer = (<object> work).base
+            if buffer.nbytes <= _KEPT_BYTES:
+                _kept.buffer = buffer
+        except MemoryError:
+            pass
     return 0
 
 

@@ -9,6 +9,7 @@ keep their outputs in cache; two buffers of the caller's scratch take turns as o
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport uintptr_t
 from libc.stdio cimport (
     FILE, SEEK_END, SEEK_SET, fclose, ferror, fgetc, fread, fseek, ftell,
@@ -247,7 +248,7 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
         return NULL_POINTER
     file = open_file(path)
     if file == NULL:
-        return UNREADABLE
+        return MEMORY if errno == ENOMEM else UNREADABLE
     # a directory has an end, but no first byte; a device a first byte, but no end
     empty = fgetc(file) < 0
     if not ferror(file) and fseek(file, 0, SEEK_END) == 0:

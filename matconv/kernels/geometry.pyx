@@ -267,10 +267,15 @@ cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
     if status == SIZE:
         raise ValueError(f"{function}: {_bad_size(kernel_name, g)}")
     if status == KERNEL:
-        padded = f"{g.b + g.top + g.bottom} x {g.a + g.left + g.right}"
+        # Python's integers: the direction that was not at fault may overflow
+        padded = f"{<object> g.b + g.top + g.bottom} x {<object> g.a + g.left + g.right}"
         kernel = f"{g.h_b} x {g.h_a}"
         if g.dil_b > 1 or g.dil_a > 1:
-            kernel += f", dilated {(g.h_b - 1) * g.dil_b + 1} x {(g.h_a - 1) * g.dil_a + 1}"
+            extents = [
+                (<object> h - 1) * dilation + 1
+                for h, dilation in ((g.h_b, g.dil_b), (g.h_a, g.dil_a))
+            ]
+            kernel += f", dilated {extents[0]} x {extents[1]}"
         raise ValueError(
             f"{function}: padded input ({padded}) is smaller than the {kernel_name} ({kernel})"
         )

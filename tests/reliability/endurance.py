@@ -1,0 +1,325 @@
+"""The functions of C and frozen networks, for long, by many, after a fork and on little stack:
+``python tests/reliability/endurance.py NAME``, in a process of its own each.
+"""
+
+import ctypes
+import gc
+import hashlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import networks
+from table import API, STATUS, Opened, address, geometry
+
+import matconv
+from matconv import Predictor
+
+DTYPES = ("float64", "float32")
+
+
+def exported(dtype="float64"):
+    """Images of a network with every kind of layer, its outputs, and its file."""
+    net = networks.mixed(dtype)
+    Z, _ = networks.images(net, 5)
+    theta = net.init(seed=0)
+    data = net._encoded(theta, 1)
+    return Z, Predictor(data)(Z), data
+
+
+class Layer:
+    """A convolution, its gradients, a pool and a dense layer through the table of C."""
+
+    def __init__(self, dtype, algorithm, l=2):
+        self.suffix = {"float64": "f64", "float32": "f32"}[dtype]
+        self.algorithm = STATUS_ALGORITHM[algorithm]
+        self.g = geometry(
+            l=l, b=9, a=8, d=4, d_out=6, groups=2, h_b=3, h_a=3, top=1, bottom=1, left=1, right=1
+        )
+        self.window = geometry(l=l, b=9, a=8, d=4, d_out=4, h_b=3, h_a=2, s_b=2, s_a=2)
+        random = np.random.default_rng(3)
+
+        def integers(*shape):
+            return random.integers(-9, 10, shape).astype(dtype)
+
+        self.Z, self.W, self.b = integers(l, 9, 8, 4), integers(2, 3, 3, 6), integers(6)
+        self.dS = integers(l, 9, 8, 6)
+        self.inputs = (self.Z, self.W, self.b, self.dS)
+        for array in self.inputs:
+            array.flags.writeable = False
+        sizes = [ctypes.c_ssize_t(), ctypes.c_ssize_t()]
+        status = self.function("conv_scratch")(
+            ctypes.byref(self.g), self.algorithm, *map(ctypes.byref, sizes)
+        )
+        assert status == 0
+        self.scratch_sizes = [size.value for size in sizes]
+
+    def function(self, name):
+        return getattr(API, f"{name}_{self.suffix}")
+
+    def run(self):
+        """All of them into fresh memory."""
+        g, window = ctypes.byref(self.g), ctypes.byref(self.window)
+        Z, W, b, dS = map(address, self.inputs)
+        S, dZ, dW, db = (np.empty_like(array) for array in (self.dS, self.Z, self.W, self.b))
+        P = np.empty((len(self.Z), 4, 4, 4), S.dtype)
+        indices = np.empty(P.shape, np.intc)
+        dP = np.empty_like(self.Z)
+        forward, backward = (np.empty(size, S.dtype) for size in self.scratch_sizes)
+        statuses = [
+            self.function("conv_forward")(
+                g, self.algorithm, Z, W, b, 1, address(S), address(forward), forward.size
+            ),
+            self.function("conv_backward")(
+                g, self.algorithm, dS, Z, W, address(dZ), address(dW), address(db),
+                address(backward), backward.size,
+            ),
+            self.function("max_pool")(window, Z, address(P), address(indices)),
+            self.function("max_pool_backward")(window, address(P), address(indices), address(dP)),
+        ]  # fmt: skip
+        assert statuses == [0] * 4, statuses
+        return [S, dZ, dW, db, P, indices, dP]
+
+    def refused(self):
+        """Bad calls; how many."""
+        g, none = ctypes.byref(self.g), None
+        Z, W, b, dS = map(address, self.inputs)
+        wrong = geometry(**{**sizes_of(self.g), "groups": 3})
+        huge = geometry(**{**sizes_of(self.g), "left": 2**63 - 1})
+        short = self.scratch_sizes[0] - 1
+        out = np.full(self.dS.shape, 7, self.Z.dtype)
+        forward = self.function("conv_forward")
+        S = address(out)
+        cases = [
+            ("GROUPS", forward(ctypes.byref(wrong), 0, Z, W, b, 1, S, S, 10**6)),
+            ("OVERFLOW", forward(ctypes.byref(huge), 0, Z, W, b, 1, S, S, 10**6)),
+            ("SCRATCH", forward(g, self.algorithm, Z, W, b, 1, S, S, short)),
+            ("NULL", forward(g, self.algorithm, Z, none, b, 1, S, S, 10**6)),
+            ("NULL", forward(none, self.algorithm, Z, W, b, 1, S, S, 10**6)),
+            ("ALGORITHM", forward(g, 3, Z, W, b, 1, S, S, 10**6)),
+        ]
+        for expected, status in cases:
+            assert status == STATUS[expected], (expected, status)
+        assert (out == 7).all()
+        return len(cases)
+
+
+STATUS_ALGORITHM = {"auto": 0, "im2col": 1, "winograd": 2}
+
+
+def sizes_of(g):
+    return {name: getattr(g, name) for name, _ in g._fields_ if name != "struct_size"}
+
+
+def same(one, two):
+    """The same bits; the C level gives the output of a dense layer a height and a width."""
+    return one.tobytes() == two.tobytes()
+
+
+def leaks(count=2000):
+    """Networks opened, used and closed, files refused, calls of C, good and bad."""
+    files = [exported(dtype) for dtype in DTYPES]
+    layers = [Layer(dtype, algorithm) for dtype in DTYPES for algorithm in STATUS_ALGORITHM]
+    folder = Path("/tmp") if not os.environ.get("TMPDIR") else Path(os.environ["TMPDIR"])
+    path = folder / f"endurance-{os.getpid()}.matconv"
+    path.write_bytes(files[0][2])
+    refused = 0
+
+    def rounds(number):
+        nonlocal refused
+        for k in range(number):
+            Z, z, data = files[k % 2]
+            with Opened(data) as network:
+                assert same(network.run(Z), z)
+            with Opened(path) as network:
+                assert network.status == 0
+            broken = bytearray(data)
+            broken[8 * (k % (len(data) // 8)) + k % 8] ^= 1 << k % 8
+            for bad in (bytes(broken), data[: 8 * (k % 40)], path.with_suffix(".none")):
+                with Opened(bad) as network:
+                    assert network.status != 0
+                    refused += 1
+            predictor = Predictor(data)
+            assert same(predictor(Z), z)
+            for call in (
+                lambda bad=bytes(broken): Predictor(bad),
+                lambda p=predictor, Z=Z: p(Z[:, :1]),
+                lambda p=predictor, Z=Z: p.into(Z, Z),
+            ):
+                try:
+                    call()
+                except ValueError:
+                    refused += 1
+            layer = layers[k % len(layers)]
+            layer.run()
+            refused += layer.refused()
+
+    def state():
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return sys.getallocatedblocks(), pages * resource.getpagesize()
+
+    try:
+        rounds(200)
+        states, refused = [state()], 0
+        for _ in range(2):
+            rounds(count // 2)
+            states.append(state())
+    finally:
+        path.unlink()
+    # what is lost is lost in both halves; caches of the interpreter fill once
+    halves = [[b - a for a, b in zip(*pair)] for pair in zip(states, states[1:])]
+    blocks, size = map(min, zip(*halves))
+    print(f"leaks: {count} rounds, {refused} refused calls, {blocks} blocks, {size // 1024} KiB")
+    # the rarest kind of call comes 166 times in a half
+    assert blocks < 120 and size < 1 << 19
+
+
+def hammer(workers=8, calls=10_000):
+    """Threads on shared networks and shared read-only inputs: the same bits every time."""
+    work = []
+    for dtype in DTYPES:
+        Z, z, data = exported(dtype)
+        Z.flags.writeable = False
+        network, predictor = Opened(data), Predictor(data)
+        scratch = threading.local()
+
+        def into(p=predictor, Z=Z, local=scratch):
+            if not hasattr(local, "scratch"):
+                local.scratch = np.empty(p.workspace_size(len(Z)), Z.dtype)
+            return [p.into(Z, None, local.scratch)]
+
+        work += [
+            (lambda n=network, Z=Z: [n.run(Z)], [z]),
+            (lambda p=predictor, Z=Z: [p(Z)], [z]),
+            (into, [z]),
+        ]
+        for algorithm in STATUS_ALGORITHM:
+            layer = Layer(dtype, algorithm)
+            work.append((layer.run, layer.run()))
+    expected = [digest(arrays) for _, arrays in work]
+    start = threading.Barrier(workers)
+    wrong, done, broken = [0] * workers, [0] * workers, []
+
+    def calling(worker):
+        try:
+            start.wait()
+            for k in range(calls // workers):
+                at = (worker + k) % len(work)
+                wrong[worker] += digest(work[at][0]()) != expected[at]
+                done[worker] += 1
+        except BaseException as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=calling, args=(k,)) for k in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"hammer: {workers} threads, {sum(done)} calls, {sum(wrong)} with other bits")
+    assert not broken and not any(wrong) and sum(done) == calls, broken
+
+
+def digest(arrays):
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(array.tobytes())
+    return total.digest()
+
+
+def forks(rounds=50):
+    """Predict, fork, predict in both; and open a network in the child."""
+    Z, z, data = exported()
+    layer = Layer("float64", "winograd")
+    expected = digest(layer.run())
+    network, predictor = Opened(data), Predictor(data)
+
+    def right():
+        good = same(network.run(Z), z) and same(predictor(Z), z)
+        good = good and digest(layer.run()) == expected
+        with Opened(data) as other:
+            return good and same(other.run(Z), z)
+
+    longest = 0.0
+    for _ in range(rounds):
+        assert right()
+        start = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends a child that hangs
+            good = False
+            try:
+                good = right()
+            finally:
+                os._exit(0 if good else 1)
+        assert right()
+        _, status = os.waitpid(child, 0)
+        assert status == 0, f"the child ended with {status}"
+        longest = max(longest, time.monotonic() - start)
+    print(f"forks: {rounds} rounds, the longest {longest:.3f} s")
+
+
+# Stack -------------------------------------------------------------------------------------------
+
+
+def stack(size=1 << 16):
+    """Every function of C on a thread with a stack of 64 KiB, and how much of it each touches.
+
+    The thread is one that Python has never seen: libc starts it, on memory of ours.
+    """
+    from native import Native
+
+    used = {}
+    for dtype in DTYPES:
+        Z, z, data = exported(dtype)
+        with Opened(data) as network:
+            out = np.empty_like(z)
+            scratch = np.empty(network.workspace(len(Z)), Z.dtype)
+            native = Native(size)
+            suffix = "f64" if dtype == "float64" else "f32"
+            status, most = native.call(
+                getattr(API, f"network_predict_{suffix}"), network.handle.value, len(Z),
+                address(Z), address(out), address(scratch), scratch.size,
+            )  # fmt: skip
+            assert status == 0 and np.array_equal(out, z)
+            used[f"predict {dtype}"] = most
+        handle = ctypes.c_void_p()
+        buffer = ctypes.create_string_buffer(data, len(data))
+        status, most = native.call(
+            API.network_open_memory, ctypes.addressof(buffer), len(data), ctypes.addressof(handle)
+        )
+        assert status == 0
+        API.network_close(handle)
+        used[f"open {dtype}"] = most
+        for algorithm in ("im2col", "winograd"):
+            layer = Layer(dtype, algorithm, l=40)
+            S = np.empty_like(layer.dS)
+            expected = layer.run()
+            for k, name in enumerate(("conv_forward", "conv_backward")):
+                scratch = np.empty(layer.scratch_sizes[k], S.dtype)
+                g, Z, W, b, dS = (ctypes.addressof(layer.g), *map(address, layer.inputs))
+                outs = [np.empty_like(array) for array in expected[1:4]] if k else [S]
+                given = (dS, Z, W) if k else (Z, W, b, 1)
+                status, most = native.call(
+                    layer.function(name), g, layer.algorithm, *given, *map(address, outs),
+                    address(scratch), scratch.size,
+                )  # fmt: skip
+                wanted = expected[1:4] if k else expected[:1]
+                assert status == 0 and all(map(np.array_equal, outs, wanted))
+                used[f"{name} {algorithm} {dtype}"] = most
+    for name, most in used.items():
+        print(f"  {name}: {most / 1024:.1f} KiB")
+    print(f"stack: at most {max(used.values()) / 1024:.1f} KiB of {size >> 10} KiB")
+
+
+if __name__ == "__main__":
+    assert matconv.__file__
+    globals()[sys.argv[1]]()

@@ -1,0 +1,146 @@
+"""The compiled part for long, with failing memory, on hostile files; each figure is printed.
+
+    pytest tests/reliability
+
+`sanitized.py` beside this file is the other half: the tests of the kernels under sanitizers.
+"""
+
+import platform
+import random
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import fuzz
+from table import STATUS, Opened
+
+from matconv import Conv, Dense, MaxPool, Network
+
+if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+    pytest.skip("guard pages and the stand-in for malloc are Linux's", allow_module_level=True)
+
+
+def script(name, *arguments, timeout=300):
+    """Run a script of this folder; its last line, which is its figure."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(HERE / name), *arguments],
+        capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def figure(capsys):
+    """Print a figure, though the test passes."""
+
+    def show(text):
+        with capsys.disabled():
+            print(f"\n  {text}", end="")
+
+    return show
+
+
+def test_mutated_networks(figure, tmp_path):
+    """Half a minute; every run the same files, as far as it gets."""
+    text = script("fuzz.py", "--seconds", "30", "--seed", "0", "--current", str(tmp_path / "now"))
+    figure(text)
+    executions, opened = map(int, re.search(r"(\d+) executions .* opened (\d+)", text).groups())
+    # in both directions: the parser is reached, and what it lets through is used
+    assert executions > 2000 and 0.05 < opened / executions < 0.9
+
+
+def test_failing_allocations(figure):
+    text = script("allocations.py")
+    figure(text)
+    functions, raised = map(int, re.search(r"(\d+) functions, (\d+) calls", text).groups())
+    assert functions >= 30 and raised > 1000
+
+
+def test_nothing_leaks(figure):
+    figure(script("endurance.py", "leaks"))
+
+
+def test_threads_share_networks(figure):
+    figure(script("endurance.py", "hammer"))
+
+
+def test_fork_between_predictions(figure):
+    figure(script("endurance.py", "forks"))
+
+
+def test_threads_with_a_small_stack(figure):
+    text = script("endurance.py", "stack")
+    figure(text)
+    # a quarter is left to whoever calls
+    assert float(re.search(r"at most ([\d.]+) KiB", text)[1]) < 48
+
+
+# Files by hand ------------------------------------------------------------------------------------
+
+
+def encoded(shape, layers, dtype=np.float64, algorithm="auto"):
+    net = Network(shape, layers, dtype, algorithm)
+    return bytearray(net._encoded(net.init(seed=0), 1))
+
+
+def with_words(data, words):
+    """A file with other words, and the CRC that goes with them."""
+    data = bytearray(data)
+    for k, value in words.items():
+        data[8 * k : 8 * k + 8] = (value % 2**64).to_bytes(8, "little")
+    data[-8:] = zlib.crc32(data[:-8]).to_bytes(8, "little")
+    return bytes(data)
+
+
+def test_sizes_whose_product_wraps():
+    """-1 x 3 x d is 4 modulo 2**64, which a dense layer of 4 inputs could take for its own."""
+    data = encoded((1, 1, 4), [Dense(2)])
+    d = 4 * (2**62 - 1) // 3
+    assert -3 * d % 2**64 == 4
+    for sizes in ((-1, 3, d), (3, -1, d), (d, 3, -1), (2**32, 2**32, 4), (2**63 - 1, 2**62, 4)):
+        with Opened(with_words(data, dict(zip((6, 7, 8), sizes)))) as network:
+            assert network.status == STATUS["FORMAT"], sizes
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
+    """The files that cost the most: largest transforms, many tiny layers."""
+    files = {
+        "winograd": encoded((40, 40, 64), [Conv(64, 2, algorithm="winograd")], dtype),
+        "strided": encoded((40, 40, 64), [Conv(64, 3, stride=2, algorithm="winograd")], dtype),
+        "tiny": encoded((1, 1, 1), [Conv(1, 1) for _ in range(4096)], dtype),
+        "pools": encoded((1, 1, 1), [MaxPool(1) for _ in range(4096)], dtype),
+    }
+    runner = fuzz.Runner(limited=True)
+    for data in files.values():
+        assert fuzz.MEMORY_FACTOR * len(data) > 3 * fuzz.MEMORY_BESIDE  # the bound means something
+        assert runner.execute(bytes(data))
+    figure(f"opened within {fuzz.MEMORY_FACTOR} x the file's size + 1 MiB: {', '.join(files)}")
+
+
+def test_every_flip_and_truncation_of_a_small_file(figure):
+    """With the CRC that goes with them: what opens is what a second reading says."""
+    data = encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
+    runner = fuzz.Runner(limited=False)
+    structure = 8 * (10 + 16 * 3)
+    for at in range(structure):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[at] ^= 1 << bit
+            runner.execute(with_words(changed, {}))
+    for length in range(len(data)):
+        assert not runner.execute(bytes(data[:length]))
+    for at in random.Random(0).sample(range(8 * len(data)), 500):
+        changed = bytearray(data)
+        changed[at // 8] ^= 1 << at % 8
+        assert not runner.execute(bytes(changed))  # the CRC tells
+    figure(f"flips and truncations: {dict(runner.counts)}")
