@@ -29,7 +29,8 @@ TRIAL = {
     "china": lambda: load_sample_image("china.jpg"),
 }
 FACE = (68, 165, 110)  # of the astronaut, by eye: top, left, size
-SIDE, EXPERTS, SMALLEST = 25, 3, 56
+SIDE, EXPERTS = 25, 3
+SMALLEST, LEAST = 56, 20  # pixels of a face; score of a crowd that is one
 
 
 def grey(photograph):
@@ -127,6 +128,6 @@ if __name__ == "__main__":
     network_file, picture = (sys.argv[1:] + ["faces.matconv", "found.png"][len(sys.argv) - 1 :])[:2]
     print(f"held out: {100 * train(network_file):.1f} % right")
     image = data.astronaut()
-    found = Scanner(network_file, *image.shape[:2]).scan(grey(image), SMALLEST)
+    found = Scanner(network_file, *image.shape[:2]).scan(grey(image), SMALLEST, LEAST)
     print(np.round(found, 1))
     draw(image, found, picture)
