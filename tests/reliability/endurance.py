@@ -5,6 +5,7 @@
 import ctypes
 import gc
 import hashlib
+import itertools
 import os
 import resource
 import signal
@@ -91,7 +92,7 @@ class Layer:
     def refused(self):
         """Bad calls; how many."""
         g, none = ctypes.byref(self.g), None
-        Z, W, b, dS = map(address, self.inputs)
+        Z, W, b = map(address, self.inputs[:3])
         wrong = geometry(**{**sizes_of(self.g), "groups": 3})
         huge = geometry(**{**sizes_of(self.g), "left": 2**63 - 1})
         short = self.scratch_sizes[0] - 1
@@ -176,7 +177,7 @@ def leaks(count=2000):
     finally:
         path.unlink()
     # what is lost is lost in both halves; caches of the interpreter fill once
-    halves = [[b - a for a, b in zip(*pair)] for pair in zip(states, states[1:])]
+    halves = [[b - a for a, b in zip(*pair)] for pair in itertools.pairwise(states)]
     blocks, size = map(min, zip(*halves))
     print(f"leaks: {count} rounds, {refused} refused calls, {blocks} blocks, {size // 1024} KiB")
     # the rarest kind of call comes 166 times in a half
@@ -216,7 +217,7 @@ def hammer(workers=8, calls=10_000):
                 at = (worker + k) % len(work)
                 wrong[worker] += digest(work[at][0]()) != expected[at]
                 done[worker] += 1
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is
             broken.append(error)
 
     threads = [threading.Thread(target=calling, args=(k,)) for k in range(workers)]

@@ -10,6 +10,7 @@ in ``--current``.
 
 import argparse
 import collections
+import ctypes
 import faulthandler
 import mmap
 import resource
@@ -195,7 +196,7 @@ class Mutator:
 
     METHODS = (
         "flip", "flip_structure", "word", "header", "layer", "layer", "layer", "layer", "swap",
-        "same_word", "truncate", "splice", "insert", "repeat_layer", "drop_layer", "numbers",
+        "same_word", "wrap", "truncate", "splice", "insert", "repeat_layer", "drop_layer", "numbers",
     )  # fmt: skip
 
     def value(self):
@@ -243,6 +244,15 @@ class Mutator:
         k = 1 + self.pick(HEADER + LAYER * self.layers(data))
         old = int.from_bytes(data[WORD * k : WORD * (k + 1)], "little")
         return self.put(data, k, old + self.pick(7) - 3)
+
+    def wrap(self, data):
+        """Sizes of an image whose product is a small one modulo 2**64."""
+        odd = int(self.random.integers(2**62)) | 1
+        sign = 1 - 2 * self.pick(2)
+        other = sign * (1 + self.pick(100)) * pow(odd, -1, 2**64) % 2**64
+        for k, value in enumerate(self.random.permutation(3)):
+            data = self.put(data, 6 + k, (sign, odd, other)[value])
+        return data
 
     def swap(self, data):
         i, j = self.row(data) + self.pick(LAYER), self.row(data) + self.pick(LAYER)
@@ -341,6 +351,8 @@ class Runner:
 
     def __init__(self, limited):
         self.limited = limited
+        # blocks of 32 KiB and more come from the system, and never from what others have left
+        ctypes.CDLL(None).mallopt(-3, 1 << 15)
         self.counts = collections.Counter()
         self.predicted = 0
         self.beyond = 0

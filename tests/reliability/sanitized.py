@@ -162,7 +162,7 @@ def main():
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k",
                  f"not ({NOT_HERE})", *files], folder, environ,
             )  # fmt: skip
-            passed = re.search(r"^(\d+) passed", out, re.M)
+            passed = re.search(r"^(\d+) passed", out, re.MULTILINE)
             ran = f"{passed[1] if passed else 0} tests passed of {len(files)} files"
             good = code == 0 and passed is not None
         if options.fuzz:

@@ -117,6 +117,9 @@ def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
     files = {
         "winograd": encoded((40, 40, 64), [Conv(64, 2, algorithm="winograd")], dtype),
         "strided": encoded((40, 40, 64), [Conv(64, 3, stride=2, algorithm="winograd")], dtype),
+        "wide": encoded(
+            (7, 7, 1), [Conv(4096, 3, pad=((0, 0), (0, 4096)), algorithm="winograd")], dtype
+        ),
         "tiny": encoded((1, 1, 1), [Conv(1, 1) for _ in range(4096)], dtype),
         "pools": encoded((1, 1, 1), [MaxPool(1) for _ in range(4096)], dtype),
     }
