@@ -246,10 +246,12 @@ class Mutator:
         return self.put(data, k, old + self.pick(7) - 3)
 
     def wrap(self, data):
-        """Sizes of an image whose product is a small one modulo 2**64."""
-        odd = int(self.random.integers(2**62)) | 1
-        sign = 1 - 2 * self.pick(2)
-        other = sign * (1 + self.pick(100)) * pow(odd, -1, 2**64) % 2**64
+        """Sizes of an image whose product is the same modulo 2**64, but not in truth."""
+        old = [int.from_bytes(data[WORD * k : WORD * (k + 1)], "little") for k in (6, 7, 8)]
+        sign, other = 1 - 2 * self.pick(2), 2**63
+        while other >= 2**63:
+            odd = int(self.random.integers(2**62)) | 1
+            other = sign * old[0] * old[1] * old[2] * pow(odd, -1, 2**64) % 2**64
         for k, value in enumerate(self.random.permutation(3)):
             data = self.put(data, 6 + k, (sign, odd, other)[value])
         return data
