@@ -91,6 +91,15 @@ def test_giant_strides_are_legal_and_see_one_window(stride, dtype):
 
 
 @pytest.mark.catalogue(17)
+def test_giant_sizes_in_a_message_are_not_wrapped():
+    pad = 2**63 - 1
+    with pytest.raises(ValueError, match=rf"padded input \(6 x {2 * pad + 6}\) is smaller"):
+        matconv.im2col(np.ones((1, 6, 6, 1)), (9, 3), pad=((0, 0), (pad, pad)))
+    with pytest.raises(ValueError, match=rf"\(9 x 3, dilated 9 x {2 * pad + 1}\)"):
+        matconv.im2col(np.ones((1, 6, 6, 1)), (9, 3), dilation=(1, pad))
+
+
+@pytest.mark.catalogue(17)
 def test_a_giant_window_position_is_not_a_wrapped_one():
     """Two windows of one pixel, 2**62 apart: one on the padding, one on the image."""
     Z = np.ones((1, 2, 2, 1))
