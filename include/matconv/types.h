@@ -190,7 +190,9 @@ typedef struct matconv_api {
     int (*network_workspace_size)(const matconv_network *network, ptrdiff_t n, ptrdiff_t *size);
 
     /* The outputs of the last layer for n images. IN: images (n, b, a, d).
-     * OUT: out (n, b_out, a_out, d_out). SCRATCH: scratch. One network, any number of threads. */
+     * OUT: out (n, b_out, a_out, d_out). SCRATCH: scratch. One network, any number of threads.
+     * The same call gives the same bits; the same images in other portions may not, in the last
+     * ones, for BLAS adds up products of other sizes in another order. */
     int (*network_predict_f64)(const matconv_network *network, ptrdiff_t n, const double *images,
                                double *out, double *scratch, ptrdiff_t scratch_size);
     int (*network_predict_f32)(const matconv_network *network, ptrdiff_t n, const float *images,

@@ -87,6 +87,55 @@ def test_project(project, python, tmp_path):
             shutil.copy(picture, kept)
 
 
+def example(name):
+    """The block after "<!-- example: NAME -->" in the README."""
+    text = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
+    return re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", text, re.DOTALL)[1]
+
+
+EXAMPLES = """
+import numpy as np, matconv
+import answer, convolve
+
+random = np.random.default_rng(0)
+Z, W, b = random.random((3, 9, 9, 4)), random.random((4, 3, 3, 5)), random.random(5) - 20
+np.testing.assert_array_equal(convolve.convolve(Z, W, b), matconv.conv2d(Z, W, b, relu=True))
+net = matconv.Network((8, 8, 1), [matconv.Conv(4, 3), matconv.Dense(10)])
+theta, images = net.init(seed=0), random.random((20, 8, 8, 1))
+net.export(theta, "small.matconv")
+found = [answer.largest("small.matconv", image) for image in images]
+assert found == net.predict(theta, images).tolist()
+for path, image, message in (
+    ("missing", images[0], "the file cannot be read"),
+    ("small.matconv", images[0, 1:], "a size that must be at least 1 is not"),
+    (convolve.__file__, images[0], "not an exported network, or a damaged one"),
+):
+    try:
+        answer.largest(path, image)
+    except ValueError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(message)
+print(f"README: {Z.size} numbers convolved, {len(found)} images classified")
+"""
+
+
+def test_the_examples_of_the_readme(python, include_folders, tmp_path):
+    source, empty = tmp_path / "source", tmp_path / "empty"
+    source.mkdir()
+    empty.mkdir()
+    (source / "convolve.pyx").write_text(example("cython"))
+    (source / "setup.py").write_text(example("cython setup"))
+    (source / "answer.c").write_text(example("c"))
+    pip = (python, "-m", "pip", "install", "--disable-pip-version-check")
+    run(*pip, "--no-build-isolation", "--no-deps", source, cwd=empty)
+    run("cc", "-std=c99", *WARNINGS, "-shared", "-fPIC", "-I", include_folders[0], "-isystem",
+        include_folders[1], source / "answer.c", "-o", empty / "answer.so", cwd=empty)  # fmt: skip
+    said = run(python, "-W", "error", "-c", EXAMPLES, cwd=empty)
+    assert "20 images classified" in said
+    print(f"\n{said}")
+
+
 @pytest.fixture(scope="session")
 def include_folders(python, tmp_path_factory):
     """(matconv's, Python's) folder of headers."""

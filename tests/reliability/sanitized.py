@@ -20,11 +20,12 @@ from pathlib import Path
 TOP = Path(__file__).parents[2]
 COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
-# the kernels, and what reads bytes that nobody vouches for; those not there yet are left out
+# the kernels, and what reads bytes that nobody vouches for
 TESTS = (
     "test_exact.py", "test_relations.py", "test_pool.py", "test_winograd.py",
     "test_memory_safety.py", "test_layouts.py", "test_faults_operators.py", "test_faults_limits.py",
-    "test_capi.py", "test_frozen.py", "test_exported.py",
+    "test_capi.py", "test_capi_faults.py", "test_capi_networks.py", "test_frozen.py",
+    "test_frozen_faults.py", "test_frozen_into.py", "test_exported.py", "test_exported_damaged.py",
 )  # fmt: skip
 # The allocator is the sanitizer's: it keeps freed memory back, and has no MALLOC_PERTURB_. The
 # time of a call says nothing here.
@@ -157,7 +158,7 @@ def main():
         good, ran = True, "no tests"
         if not options.only_fuzz:
             names = options.tests or TESTS
-            files = [f"tests/{name}" for name in names if (folder / "tests" / name).exists()]
+            files = [f"tests/{name}" for name in names]
             code, out = run(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k",
                  f"not ({NOT_HERE})", *files], folder, environ,

@@ -174,7 +174,9 @@ static PyObject *refused(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
         if (memcmp(&g, &kept, sizeof g) != 0)
             touch();
         record(list, "", f->name, f->expected, status);
-        for (which = 0; which < GEOMETRY_CALLS; which++) {
+        /* im2col and col2im, which come first, have no filters */
+        which = f->offset == offsetof(matconv_geometry, d_out) ? 2 : 0;
+        for (; which < GEOMETRY_CALLS; which++) {
             poison();
             status = by_geometry_f64(which, &g);
             record(list, "f64", f->name, f->expected, status);
