@@ -154,6 +154,7 @@ cdef inline void turned_tile(
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out, image = g.b * g.a * g.d, step = g.s_a * g.d
     cdef Py_ssize_t q, p, y, t = 0, u, v, c, run, first, lo, hi, k
+    cdef bint is_row
     cdef real *row
     cdef real *target
     while t < n:
@@ -163,13 +164,14 @@ cdef inline void turned_tile(
         run = min(g.a_out - p, n - t)
         for u in range(g.h_b):
             y = q * g.s_b - g.top + u * g.dil_b
-            row = Z + (t0 + t) // plane * image + y * g.a * g.d
+            is_row = 0 <= y < g.b
+            row = Z + (t0 + t) // plane * image + (y * g.a * g.d if is_row else 0)
             for v in range(g.h_a):
                 # of them [lo, hi) have a pixel: 0 <= first + k s < a
                 first = p * g.s_a - g.left + v * g.dil_a
                 lo = 0 if first >= 0 else min((-first - 1) // g.s_a + 1, run)
                 hi = 0 if first >= g.a else min((g.a - 1 - first) // g.s_a + 1, run)
-                if y < 0 or y >= g.b or hi < lo:
+                if not is_row or hi < lo:
                     lo = hi = 0
                 for c in range(g.d_g):
                     target = phi_turned + ((u * g.h_a + v) * g.d_g + c) * n + t
@@ -178,7 +180,7 @@ cdef inline void turned_tile(
                             row[first * g.d + c + k * step] += target[k]
                         continue
                     zero_run(target, lo)
-                    if step == 1:
+                    if step == 1 and lo < hi:
                         copy_run(target + lo, row + first + lo, hi - lo)
                     else:
                         for k in range(lo, hi):
