@@ -10,6 +10,9 @@ import numpy as np
 
 from .layers import KINDS, Layer
 
+# of the table of layers: layer, output, parameters, place in theta, multiply-adds
+Row = tuple[str, str, str, str, str]
+
 
 def shape_text(shape: Iterable[int]) -> str:
     """``8 x 8 x 1``."""
@@ -28,6 +31,19 @@ def layer_text(layer: Layer) -> str:
         elif value != field.default:
             shown.append(f"{field.name}={value}")
     return f"{layer.kind}({', '.join(shown)})"
+
+
+def layer_table(first: Row, layers: list[Row], last: Row) -> list[str]:
+    """Lines of a table: what comes in, the layers, the totals under a rule."""
+    rows = [("layer", "output", "parameters", "theta", "multiply-adds"), first, *layers, last]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        "  ".join(f"{cell:{align}{width}}" for cell, align, width in zip(row, "<<>>>", widths))
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    lines[1:] = [rule, *lines[1:-1], rule, lines[-1]]
+    return [line.rstrip() for line in lines]
 
 
 def layer_entry(layer: Layer) -> dict[str, Any]:

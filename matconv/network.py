@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .descriptions import check_keys, layer_entry, layer_from, layer_text, shape_text
+from .descriptions import (
+    check_keys,
+    layer_entry,
+    layer_from,
+    layer_table,
+    layer_text,
+    shape_text,
+)
 from .engines.threads import ThreadEngine
 from .exporting import encode
 from .files.atomic import atomic_write
@@ -371,35 +378,26 @@ class Network:
 
         And what a thread takes of memory for a gradient, whatever the number of images.
         """
-        header = ("layer", "output", "parameters", "theta", "multiply-adds")
-        rows = [("input", shape_text(self.input_shape), "", "", "")]
-        for layer, bound, place in zip(self.layers, self._bound, self.layout):
-            out_shape = bound.out_shape[2:] if layer.kind == "Dense" else bound.out_shape
-            count = f"{place.stop - place.start:,}" if place else "0"
-            where = f"{place.start}:{place.stop}" if place else ""
-            rows.append(
-                (
-                    layer_text(layer),
-                    shape_text(out_shape),
-                    count,
-                    where,
-                    f"{bound.multiply_adds:,}",
-                )
+        rows = [
+            (
+                layer_text(layer),
+                shape_text(bound.out_shape[2:] if layer.kind == "Dense" else bound.out_shape),
+                f"{place.stop - place.start:,}" if place else "0",
+                f"{place.start}:{place.stop}" if place else "",
+                f"{bound.multiply_adds:,}",
             )
-        total = sum(bound.multiply_adds for bound in self._bound)
-        rows.append(("total", "", f"{self.n:,}", "", f"{total:,}"))
-        widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
-        aligns = ("<", "<", ">", ">", ">")
-        lines = [
-            "  ".join(f"{cell:{align}{width}}" for cell, align, width in zip(row, aligns, widths))
-            for row in (header, *rows)
+            for layer, bound, place in zip(self.layers, self._bound, self.layout)
         ]
-        lines.insert(1, "-" * len(lines[0]))
-        lines.insert(-1, "-" * len(lines[0]))
+        total = sum(bound.multiply_adds for bound in self._bound)
+        lines = layer_table(
+            ("input", shape_text(self.input_shape), "", "", ""),
+            rows,
+            ("total", "", f"{self.n:,}", "", f"{total:,}"),
+        )
         memory = self.workspace().nbytes / 2**20
         images = f"{self.shard_size} image{'s' if self.shard_size > 1 else ''}"
         lines.append(f"workspace  {memory:.1f} MiB per thread, for at most {images} at once")
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"Network({self.input_shape}, {list(self.layers)}, dtype={self.dtype})"
