@@ -15,8 +15,9 @@
  * After the import nothing here needs the GIL or any Python object: every function may be called
  * from any thread, at any time, from several at once. None allocates (but matconv_network_open),
  * starts a thread, or writes to anything that is not its own OUT, INOUT or SCRATCH argument.
- * Products are SciPy's dgemm and sgemm: on builds of BLAS with threads of their own, limit those
- * to one before calling from many threads (OPENBLAS_NUM_THREADS=1, or threadpoolctl).
+ * Products are SciPy's dgemm and sgemm, and a BLAS may do either: limit its threads to one before
+ * calling from many (OPENBLAS_NUM_THREADS=1, or threadpoolctl); OpenBLAS takes some memory of its
+ * own for a product, and does not survive it when there is none.
  *
  * A function returns MATCONV_OK or what is wrong; then it has written nothing. Arrays are
  * C-contiguous, channels last, not overlapping unless it says so:
