@@ -122,7 +122,7 @@ class Plan:
             numbers += more
             work += one
         place = WORD * (HEADER + LAYER * layers) + numbers * item_size
-        assert len(data) == -(-place // WORD) * WORD + WORD
+        assert len(data) == -(-place // WORD) * WORD + WORD and not any(data[place:-WORD])
         return cls(item_size, (b, a, d), shape, work)
 
     @staticmethod
