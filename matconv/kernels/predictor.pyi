@@ -2,12 +2,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self, disjoint_base
 
+@disjoint_base
 class Predictor:
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    def __init__(self, data: bytes | bytearray | memoryview) -> None: ...
+    def __new__(cls, data: bytes | bytearray | memoryview) -> Self: ...
     def workspace_size(self, n: int) -> int: ...
     def into(
         self, Z: ArrayLike, out: NDArray[Any] | None, scratch: NDArray[Any] | None = None
