@@ -12,7 +12,8 @@ extern void __libc_free(void *);
 static _Thread_local long countdown; /* 0: none fails */
 static _Thread_local long failed;
 static long blocks;
-static char *exempt_from, *exempt_to; /* code whose allocations never fail */
+static struct { const char *from, *to; } exempt[16]; /* code whose allocations never fail */
+static int exempts;
 
 /* The n-th allocation of the calling thread from now on fails; 0: none. */
 void failing_arm(long n)
@@ -28,10 +29,13 @@ long failing_disarm(void)
     return failed;
 }
 
-void failing_exempt(char *from, char *to)
+int failing_exempt(const char *from, const char *to)
 {
-    exempt_from = from;
-    exempt_to = to;
+    if (exempts == sizeof exempt / sizeof exempt[0])
+        return -1;
+    exempt[exempts].from = from;
+    exempt[exempts++].to = to;
+    return 0;
 }
 
 long failing_blocks(void)
@@ -42,7 +46,13 @@ long failing_blocks(void)
 static int fails(const void *caller)
 {
     const char *at = caller;
-    if (countdown == 0 || (at >= exempt_from && at < exempt_to) || --countdown > 0)
+    int k;
+    if (countdown == 0)
+        return 0;
+    for (k = 0; k < exempts; k++)
+        if (at >= exempt[k].from && at < exempt[k].to)
+            return 0;
+    if (--countdown > 0)
         return 0;
     failed = 1;
     errno = ENOMEM;
