@@ -25,6 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import networks
 from guarded import Guard
 from table import STATUS_NAMES, Opened
 
@@ -56,16 +57,8 @@ INTERESTING = (
 
 def seeds():
     """Files of small networks: every kind of layer, both dtypes, every algorithm."""
-    every = (
-        Conv(4, 3, pad="same"),
-        MaxPool(2),
-        Conv(6, (2, 3), stride=(1, 2), pad=((1, 0), (1, 2)), groups=2, activation=None),
-        AvgPool(2, stride=1),
-        Dense(7, activation="relu"),
-        Dense(3),
-    )
-    networks = [
-        ((9, 8, 2), every),
+    described = [
+        ((9, 8, 2), networks.MIXED),
         ((7, 7, 1), (Conv(3, 3),)),
         ((12, 11, 3), (Conv(5, 3, pad=1), Conv(5, 5, stride=2, pad=2), AvgPool(3, pad=1))),
         ((6, 6, 4), (Conv(4, 3, groups=4, dilation=2), Conv(8, 1), MaxPool((1, 2)))),
@@ -75,7 +68,7 @@ def seeds():
         ((4, 4, 3), (*(Conv(3, 1) for _ in range(9)), Dense(2))),
     ]
     files = []
-    for shape, layers in networks:
+    for shape, layers in described:
         for dtype in (np.float64, np.float32):
             for algorithm, images in (("auto", 1), ("im2col", 8), ("winograd", 64)):
                 net = matconv.Network(shape, layers, dtype, algorithm)
