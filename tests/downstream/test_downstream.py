@@ -26,7 +26,7 @@ PROJECTS = {
     "cxx": ("operators", "pooling and dense", "network", "thrown"),
     "cython": ("convolutions", "network", "raised"),
     "versions": ("versions", "refused"),
-    "detector": ("trained", "held out", "GIL", "found", "false alarms"),
+    "detector": ("trained", "held out", "GIL", "refused", "found", "false alarms"),
 }  # fmt: skip
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 COMPILERS = {"c99": "cc", "c11": "cc", "c++11": "c++", "c++17": "c++"}

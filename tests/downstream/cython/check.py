@@ -7,6 +7,8 @@ import numpy as np
 import truth
 from filters import How
 
+import matconv
+
 AUTO, IM2COL, WINOGRAD = range(3)
 
 
@@ -49,6 +51,15 @@ for source in ("from-cython.matconv", data):
             truth.assert_close(out, expected)
             done += 1
 print("network:", done, "predictions of", len(images), "images")
+
+# outputs that are images need more room than their channels
+matconv.Network((4, 4, 1), [matconv.Conv(2, 3)]).export(np.zeros(20), "images.matconv")
+try:
+    filters.Frozen("images.matconv").predict(np.zeros((3, 4, 4, 1)), np.zeros((3, 2)))
+except ValueError as error:
+    assert str(error) == "predict: the arrays do not fit the network"
+else:
+    raise AssertionError("images are written into rows of their channels")
 
 zeros = np.zeros((1, 2, 2, 1))
 refusals = {

@@ -173,8 +173,9 @@ cdef class Frozen:
         cdef Py_ssize_t size = 0, first
         cdef Job *jobs
         cdef int k, status
+        cdef Py_ssize_t outputs = self.shape.b_out * self.shape.a_out * self.shape.d_out
         given = images.shape[1], images.shape[2], images.shape[3], out.shape[0], out.shape[1]
-        if given != (self.shape.b, self.shape.a, self.shape.d, n, self.shape.d_out):
+        if given != (self.shape.b, self.shape.a, self.shape.d, n, outputs):
             raise ValueError("predict: the arrays do not fit the network")
         if not 0 < parts <= n:
             raise ValueError(f"predict: {n} images in {parts} parts")

@@ -45,6 +45,31 @@ assert during > 20, "no other Python thread ran meanwhile"
 print(f"GIL: {during} ticks of another Python thread, {scanner.looked_at} windows meanwhile")
 detect.draw(image, found, "found.png")
 
+# what does not fit is refused before anything is read or written
+matconv.Network((25, 25, 1), [matconv.Conv(2, 3)], np.float32).export(
+    np.zeros(20, np.float32), "images.matconv"
+)
+height, width = grey.shape
+refused = []
+for call in (
+    lambda: Scanner("images.matconv", height, width),  # whose outputs are images
+    lambda: Scanner("faces.matconv", 0, width),
+    lambda: Scanner("faces.matconv", height, width, at_once=0),
+    lambda: Scanner("faces.matconv", height, width, most=10).scan(grey, detect.SMALLEST),
+    lambda: scanner.scan(grey[1:], detect.SMALLEST),
+    lambda: scanner.scan(grey, 0),
+    lambda: scanner.window(grey[:, 1:].copy(), 0, 0, detect.SIDE),
+    lambda: scanner.window(grey, height - 10, 0, detect.SIDE),
+    lambda: scanner.window(grey, 0, -1, detect.SIDE),
+    lambda: scanner.window(grey, 0, 0, float("nan")),
+):
+    try:
+        call()
+    except ValueError as error:
+        refused.append(str(error).removeprefix("Scanner: "))
+print(f"refused: {len(refused)}, {sorted(set(refused))}")
+assert len(refused) == 10 and len(set(refused)) == 6
+
 # the whole way by Python for some windows: the same cut, the same network
 predictor = matconv.load_predictor("faces.matconv")
 windows = [scanner.window(grey, *box[1:]) for box in found]

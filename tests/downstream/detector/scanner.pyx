@@ -18,6 +18,9 @@ import numpy as np
 
 import_matconv()
 
+cdef enum:
+    FULL = -1
+
 cdef struct Box:
     double score, y, x, size
 
@@ -41,6 +44,9 @@ cdef class Scanner:
     Windows are squares of `smallest` pixels and by sqrt(sqrt(2)) larger and larger ones, moved by
     a twelfth of their size. One thing makes many windows say yes: of each crowd the best is kept,
     and its score is the sum over the windows that share half of their area with it.
+
+    Photographs are of height x width pixels; the network is given `at_once` windows at a time,
+    and at most `most` of a photograph may say yes.
     """
 
     cdef Network *network
@@ -51,6 +57,7 @@ cdef class Scanner:
     cdef float[:, ::1] outputs
     cdef float[::1] scratch
     cdef double[:, ::1] places          # boxes: score, y, x, size
+    cdef int most
     cdef readonly Py_ssize_t looked_at
 
     def __cinit__(self, path, Py_ssize_t height, Py_ssize_t width, int at_once=64, int most=20000):
@@ -58,15 +65,19 @@ cdef class Scanner:
         check_status(network_open(os.fsencode(path), &self.network))
         self.shape.struct_size = sizeof(NetworkShape)
         check_status(network_get_shape(self.network, &self.shape))
-        if (self.shape.b, self.shape.d, self.shape.d_out) != (self.shape.a, 1, 2):
+        outputs = self.shape.b_out, self.shape.a_out, self.shape.d_out
+        if (self.shape.b, self.shape.d, outputs) != (self.shape.a, 1, (1, 1, 2)):
             raise ValueError("Scanner: a network from grey squares to two outputs is needed")
+        if min(height, width, at_once, most) < 1:
+            raise ValueError("Scanner: height, width, at_once and most must be at least 1")
         check_status(network_workspace_size(self.network, at_once, &size))
         self.integral = np.zeros((height + 1, width + 1))
         self.corners = np.empty((self.shape.b + 1) ** 2)
         self.windows = np.empty((at_once, self.shape.b ** 2), np.float32)
         self.outputs = np.empty((at_once, 2), np.float32)
         self.scratch = np.empty(size + 1, np.float32)
-        self.places = np.empty((most, 4))
+        self.most = most
+        self.places = np.empty((<Py_ssize_t> most + at_once, 4))     # the last ones wait
 
     def __dealloc__(self):
         network_close(self.network)
@@ -76,23 +87,35 @@ cdef class Scanner:
     ):
         """Boxes (score, y, x, size) with a score above `least`, the best first."""
         cdef int status = OK, count = 0
-        if photograph.shape[0] + 1 != self.integral.shape[0] or (
-            photograph.shape[1] + 1 != self.integral.shape[1]
-        ):
-            raise ValueError("Scanner: a photograph of another size")
+        self.check(photograph)
+        if not smallest >= 1:
+            raise ValueError("Scanner: smallest must be at least 1 pixel")
         with nogil:
             self.integrate(photograph)
             status = self.slide(smallest, &count)
             if status == OK:
                 count = self.suppress(count, least)
+        if status == FULL:
+            raise ValueError(f"Scanner: more than {self.most} windows say yes")
         check_status(status)
         return np.array(self.places[:count])
 
     def window(self, const double[:, ::1] photograph, double y, double x, double size):
         """What the network sees of one box: to train it on its mistakes."""
+        self.check(photograph)
+        if not (0 <= y <= y + size <= photograph.shape[0] and size > 0) or (
+            not 0 <= x <= x + size <= photograph.shape[1]
+        ):
+            raise ValueError("Scanner: the box does not lie in the photograph")
         self.integrate(photograph)
         self.cut(y, x, size, &self.windows[0, 0])
         return np.array(self.windows[0])
+
+    cdef int check(self, const double[:, ::1] photograph) except -1:
+        given = photograph.shape[0] + 1, photograph.shape[1] + 1
+        if given != (self.integral.shape[0], self.integral.shape[1]):
+            raise ValueError("Scanner: a photograph of another size")
+        return 0
 
     cdef void integrate(self, const double[:, ::1] photograph) noexcept nogil:
         cdef Py_ssize_t q, p
@@ -131,7 +154,7 @@ cdef class Scanner:
         for q in range(n * n):
             window[q] = <float> ((window[q] - total) / squares)
 
-    # All windows of all sizes. OUT: count, of boxes.
+    # All windows of all sizes. OUT: count, of boxes. Returns a status, or FULL.
     cdef int slide(self, double smallest, int *count) noexcept nogil:
         cdef double height = self.integral.shape[0] - 1, width = self.integral.shape[1] - 1
         cdef double size = smallest, y, x
@@ -144,11 +167,10 @@ cdef class Scanner:
             while y + size <= height:
                 x = 0
                 while x + size <= width:
-                    if count[0] + waiting < self.places.shape[0]:
-                        box = &boxes[count[0] + waiting]
-                        box.y, box.x, box.size = y, x, size
-                        self.cut(y, x, size, &self.windows[waiting, 0])
-                        waiting += 1
+                    box = &boxes[count[0] + waiting]
+                    box.y, box.x, box.size = y, x, size
+                    self.cut(y, x, size, &self.windows[waiting, 0])
+                    waiting += 1
                     if waiting == at_once:
                         status = self.judge(waiting, boxes, count)
                         if status != OK:
@@ -160,6 +182,7 @@ cdef class Scanner:
         return self.judge(waiting, boxes, count)
 
     # The network's verdict on the windows that wait. INOUT: boxes, count: those it says yes to.
+    # Returns a status, or FULL.
     cdef int judge(self, int n, Box *boxes, int *count) noexcept nogil:
         cdef int k, status = network_predict_f32(
             self.network, n, &self.windows[0, 0], &self.outputs[0, 0], &self.scratch[0],
@@ -172,7 +195,7 @@ cdef class Scanner:
                 boxes[count[0]] = boxes[first + k]
                 count[0] += 1
         self.looked_at += n
-        return status
+        return FULL if status == OK and count[0] > self.most else status
 
     # The best box of each crowd with a score above `least`, first in the list. Returns how many.
     cdef int suppress(self, int count, double least) noexcept nogil:
