@@ -10,7 +10,7 @@ import pytest
 from operators import OPERATORS, WINDOW, WITH_OUT, check_refused, every_array, results
 
 import matconv
-from matconv.kernels import geometry
+from matconv.kernels import conv, geometry
 
 DTYPES = ("float64", "float32")
 
@@ -241,6 +241,34 @@ def test_outputs_that_overlap_an_input(operator, name, layout, refused):
         lambda: operator(arrays, out=out), ValueError, f"{operator.name}: out overlaps {name}",
         unchanged=[block, *arrays.values()],
     )  # fmt: skip
+
+
+OPERANDS = {
+    conv.forward: ("Z", "W", "b", "out"),
+    conv.backward: ("dS", "Z", "W", "out_dZ", "out_dW", "out_db"),
+}
+
+
+@pytest.mark.catalogue(20)
+@pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
+@pytest.mark.parametrize(
+    "function, name", [(f, name) for f, names in OPERANDS.items() for name in names]
+)
+def test_scratch_that_overlaps_an_operand(function, name, algorithm, refused):
+    window = geometry.WindowGeometry("conv2d", (2, 6, 5, 4), 3, channels=7)
+    plan = conv.ConvPlan(window, "float64", algorithm)
+    shapes = {"Z": (2, 6, 5, 4), "W": (4, 3, 3, 7), "b": (7,), "out": (2, 4, 3, 7)}
+    shapes |= {"dS": shapes["out"], "out_dZ": shapes["Z"], "out_dW": shapes["W"], "out_db": (7,)}
+    arrays = {key: np.full(shapes[key], 3.0) for key in OPERANDS[function]}
+    size = plan.scratch_size(function is conv.backward)
+    block = np.full(size + arrays[name].size, 3.0)
+    arrays[name] = block[size:].reshape(shapes[name])
+    refused(
+        lambda: function(plan, **arrays, scratch=block[: size + 1]), ValueError,
+        f"conv2d: scratch overlaps {name.removeprefix('out_')}",
+        unchanged=[block, *arrays.values()],
+    )  # fmt: skip
+    assert size > 0 and function(plan, **arrays, scratch=block[:size]) is not None
 
 
 @pytest.mark.catalogue(20)

@@ -201,19 +201,39 @@ def test_scratch_of_another_kind(frozen):
         check_refused(predictor, error, message, Z, out, bad)
 
 
+def test_scratch_that_overlaps(frozen):
+    """By one number, at either end; beside each other in one block of memory is fine."""
+    predictor, Z, expected = frozen
+    size = predictor.workspace_size(3)
+    for name, array in (("Z", Z), ("out", expected)):
+        for after in (False, True):
+            block = np.full(size + array.size, 7, Z.dtype)
+            one, two = np.split(block, [array.size if after else size])
+            own, scratch = (one, two) if after else (two, one)
+            own[:] = array.reshape(-1)
+            first = array.size - 1 if after else 0
+            overlapping = block[first : first + size + 1]
+            given = own.reshape(array.shape)
+            Z_, out = (given, np.zeros_like(expected)) if name == "Z" else (Z, given)
+            message = f"Predictor: scratch overlaps {name}"
+            check_refused(predictor, ValueError, message, Z_, out, overlapping)
+            assert_same_bytes(predictor.into(Z_, out, scratch), expected)
+
+
 def test_workspace_size():
     net = mixed()
     predictor = net.freeze(net.init(0))
     assert predictor.workspace_size(0) >= 0
     assert predictor.workspace_size(np.int64(3)) == predictor.workspace_size(3)
-    for n in (-1, -(2**63)):
-        with pytest.raises(ValueError, match=f"images must be at least 0, got {n}$"):
+    for n in (-1, 1 - 2**63):
+        with pytest.raises(ValueError, match=f"^Predictor: n must be at least 0, got {n}$"):
             predictor.workspace_size(n)
-    for n in (1.5, "3", None):
-        with pytest.raises(TypeError):
+    for n in (1.5, "3", None, True):
+        with pytest.raises(TypeError, match=f"^Predictor: n must be an integer, got {n!r} "):
             predictor.workspace_size(n)
-    with pytest.raises(OverflowError):
-        predictor.workspace_size(2**63)
+    for n in (2**63, -(2**63)):
+        with pytest.raises(OverflowError, match=f"^Predictor: n {n} does not fit"):
+            predictor.workspace_size(n)
 
 
 # Freezing, pickling

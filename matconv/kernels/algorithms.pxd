@@ -11,7 +11,7 @@ cdef extern from "matconv/types.h" nogil:
 
 # The tile (m_b, m_a) of Winograd's path, or (0, 0) for im2col. OUT: m_b, m_a.
 # By the geometry and the dtype alone. WINOGRAD means im2col too where there are no transforms.
-# `prepared`: the filters are transformed once and for all, so that costs nothing.
+# `prepared`: the filters are transformed once and for all, and only come from memory.
 cdef void choose_tile(
     const Geometry *g, bint is_double, int algorithm, bint prepared, Py_ssize_t *m_b,
     Py_ssize_t *m_a,

@@ -14,8 +14,11 @@ cdef cnp.ndarray as_output(
 # raises unless the array has this shape.
 cdef int check_shape(str function, str name, cnp.ndarray array, tuple shape) except -1
 
-# scratch of at least `size` numbers: `scratch` checked, or a new one.
-cdef cnp.ndarray as_scratch(str function, object scratch, Py_ssize_t size, cnp.ndarray like)
+# scratch of at least `size` numbers: `scratch` checked, or a new one. `others`: (name, array or
+# None) of every array that the kernel gets, contiguous, which it must not overlap.
+cdef cnp.ndarray as_scratch(
+    str function, object scratch, Py_ssize_t size, cnp.ndarray like, tuple others
+)
 
 # Give back what `as_scratch(..., scratch, ...)` gave: this thread's next call may have it.
 cdef int keep_scratch(object scratch, cnp.ndarray work) except -1

@@ -128,7 +128,16 @@ cdef int keep_scratch(object scratch, cnp.ndarray work) except -1:
     return 0
 
 
-cdef cnp.ndarray as_scratch(str function, object scratch, Py_ssize_t size, cnp.ndarray like):
+cdef bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
+    # of contiguous arrays
+    cdef char *p = <char *> cnp.PyArray_DATA(one)
+    cdef char *q = <char *> cnp.PyArray_DATA(other)
+    return max(p, q) < min(p + cnp.PyArray_NBYTES(one), q + cnp.PyArray_NBYTES(other))
+
+
+cdef cnp.ndarray as_scratch(
+    str function, object scratch, Py_ssize_t size, cnp.ndarray like, tuple others
+):
     cdef cnp.ndarray array
     if scratch is None:
         return spare_scratch(size, like.dtype)
@@ -139,4 +148,7 @@ cdef cnp.ndarray as_scratch(str function, object scratch, Py_ssize_t size, cnp.n
         raise ValueError(
             f"{function}: scratch must have at least {size} elements, got {array.size}"
         )
+    for name, other in others:
+        if other is not None and overlap(array, other):
+            raise ValueError(f"{function}: scratch overlaps {name}")
     return array

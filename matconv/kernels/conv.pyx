@@ -156,7 +156,10 @@ def forward(
         function, "out", out, (g.l, g.b_out, g.a_out, g.d_out), images,
         (("Z", Z), ("W", W), ("b", b)),
     )
-    cdef cnp.ndarray work = as_scratch(function, scratch, plan.size_for(&g, False), images)
+    cdef cnp.ndarray work = as_scratch(
+        function, scratch, plan.size_for(&g, False), images,
+        (("Z", images), ("W", filters), ("b", bias), ("out", S)),
+    )
     cdef Py_ssize_t pieces = plan.count(&g)
     cdef Py_ssize_t first = pieces * part // parts, last = pieces * (part + 1) // parts
     cdef void *Z_ = data(images)
@@ -215,7 +218,10 @@ def backward(
         dW = as_output(function, "dW", out_dW, (g.d_g, g.h_b, g.h_a, g.d_out), images, inputs)
     if need_db:
         db = as_output(function, "db", out_db, (g.d_out,), images, inputs)
-    cdef cnp.ndarray work = as_scratch(function, scratch, plan.size_for(&g, True), images)
+    cdef cnp.ndarray work = as_scratch(
+        function, scratch, plan.size_for(&g, True), images,
+        (("dS", gradient), ("Z", images), ("W", filters), ("dZ", dZ), ("dW", dW), ("db", db)),
+    )
     cdef void *dS_ = data(gradient)
     cdef void *Z_ = data(images)
     cdef void *W_ = data(filters)

@@ -7,3 +7,5 @@ cdef class Predictor:
     cdef Frozen *network
     cdef readonly tuple input_shape, output_shape
     cdef readonly object dtype
+
+    cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1

@@ -13,6 +13,8 @@ from .frozen cimport (
 )
 from .status cimport FORMAT, MEMORY, OK, VERSION
 
+from .geometry import as_size
+
 cnp.import_array()
 
 
@@ -88,16 +90,19 @@ cdef class Predictor:
     def __reduce__(self):
         raise TypeError("a Predictor cannot be pickled: keep theta, or the exported file")
 
-    def workspace_size(self, Py_ssize_t n):
+    def workspace_size(self, n):
         """Numbers of scratch that `into` needs for n images, and for any fewer.
 
         Raises
         ------
-        ValueError, OverflowError
+        TypeError, ValueError, OverflowError
         """
+        return self.size_for(as_size("Predictor", "n", n))
+
+    cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1:
         cdef Py_ssize_t size = 0
         if n < 0:
-            raise ValueError(f"Predictor: the number of images must be at least 0, got {n}")
+            raise ValueError(f"Predictor: n must be at least 0, got {n}")
         if frozen_workspace(self.network, n, &size) != OK:
             raise OverflowError(f"Predictor: the size of the scratch for {n} images overflows")
         return size
@@ -112,7 +117,7 @@ cdef class Predictor:
         out : array, shape (n, *output_shape), or None
             C-contiguous, of the same dtype, not overlapping Z; a new one for None.
         scratch : 1-D array of at least ``workspace_size(n)`` numbers, optional
-            Not shared by threads.
+            Not shared by threads, not overlapping Z or ``out``.
 
         Returns
         -------
@@ -131,7 +136,9 @@ cdef class Predictor:
         cdef cnp.ndarray result = as_output(
             "Predictor", "out", out, (n, *self.output_shape), images, (("Z", Z),)
         )
-        cdef cnp.ndarray work = as_scratch("Predictor", scratch, self.workspace_size(n), images)
+        cdef cnp.ndarray work = as_scratch(
+            "Predictor", scratch, self.size_for(n), images, (("Z", images), ("out", result))
+        )
         cdef Py_ssize_t size = cnp.PyArray_SIZE(work)
         cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
         cdef void *images_ = cnp.PyArray_DATA(images)
