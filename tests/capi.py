@@ -139,10 +139,15 @@ def as_argument(value):
     return value
 
 
+def function(name, dtype=None):
+    """A function of the table; of a pair, the one for the dtype."""
+    return getattr(TABLE, name if dtype is None else f"{name}_{SUFFIX[str(dtype)]}")
+
+
 def entry(name, dtype=None):
-    """A function of the table that takes arrays; of a pair, the one for the dtype."""
-    function = getattr(TABLE, name if dtype is None else f"{name}_{SUFFIX[dtype]}")
-    return lambda *arguments: function(*map(as_argument, arguments))
+    """A function of the table, called with arrays and structs themselves."""
+    called = function(name, dtype)
+    return lambda *arguments: called(*map(as_argument, arguments))
 
 
 def poisoned(shape, dtype):

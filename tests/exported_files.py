@@ -7,6 +7,7 @@ header, sixteen for each layer, the numbers, zeros up to a word, the CRC-32 of a
 import struct
 import zlib
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,41 +65,66 @@ def exported(shape, records, arrays, dtype="float64", images=1, version=1):
     return signed(MAGIC + words(*header, *rows) + numbers)
 
 
+class Understood(NamedTuple):
+    """What a file says. Python's integers are exact, so nothing here wraps."""
+
+    input_shape: tuple
+    output_shape: tuple
+    kind: int  # of the last layer
+    item_size: int
+    work: int  # multiply-adds and numbers moved for one image
+
+
+class _Layer(NamedTuple):
+    output_shape: tuple
+    parameters: int
+    largest: int  # array of one image
+    work: int
+
+
 def understood(data):
-    """(input shape, output shape, kind of the last layer) of a file; None: it must be refused."""
+    """What a file says; None: it must be refused."""
     if len(data) < 88 or len(data) % 8 or data[:8] != MAGIC or word(data, 1) != 1:
         return None
     if word(data, 2) != len(data) or data != resigned(data):
         return None
-    item_size, layers, images, *shape, zero = (word(data, k) for k in range(3, HEADER))
-    if item_size not in (4, 8) or not 1 <= layers <= 4096 or not 1 <= images <= 65536 or zero:
+    item_size, count, images, *shape, zero = (word(data, k) for k in range(3, HEADER))
+    if item_size not in (4, 8) or not 1 <= count <= 4096 or not 1 <= images <= 65536 or zero:
         return None
-    if len(data) < 8 * (HEADER + LAYER * layers + 1):
+    if len(data) < 8 * (HEADER + LAYER * count + 1):
         return None
-    given, outputs, numbers, sizes, kind = tuple(shape), [], 0, [], 0
-    for k in range(layers):
-        row = [word(data, HEADER + LAYER * k + i) for i in range(LAYER)]
-        kind = row[0]
-        layer = _layer(shape, row)
+    given, layers = tuple(shape), []
+    for k in range(count):
+        layer = layer_of(shape, row(data, k))
         if layer is None:
             return None
-        shape, count, biggest = layer
-        numbers += count
-        outputs.append(prod(shape))
-        sizes.append(biggest)
-    end = 8 * (HEADER + LAYER * layers) + numbers * item_size
+        shape = layer.output_shape
+        layers.append(layer)
+    end = place_of_numbers(data) + sum(layer.parameters for layer in layers) * item_size
     if len(data) != -(-end // 8) * 8 + 8 or any(data[end:-8]):
         return None
-    at_once = max(AT_ONCE, len(data) // item_size * 2) // max([1, *outputs[:-1]])
+    between = [prod(layer.output_shape) for layer in layers[:-1]]
+    at_once = max(AT_ONCE, len(data) // item_size * 2) // max([1, *between])
     at_once = min(max(at_once, 1), MOST_AT_ONCE)
-    if max(sizes) * 8 * at_once > MOST:
+    if max(layer.largest for layer in layers) * 8 * at_once > MOST:
         return None
-    return given, tuple(shape), kind
+    work = sum(layer.work for layer in layers)
+    return Understood(given, tuple(shape), row(data, count - 1)[0], item_size, work)
 
 
-def _layer(shape, row):
-    """(output shape, parameters, largest array of one image), or None."""
-    kind, relu, algorithm, channels, groups, *window, zero = row
+def row(data, k):
+    """The sixteen numbers of layer k."""
+    return [word(data, HEADER + LAYER * k + i) for i in range(LAYER)]
+
+
+def place_of_numbers(data):
+    """Where the parameters begin: behind as many layers as the header says."""
+    return 8 * (HEADER + LAYER * word(data, 4))
+
+
+def layer_of(shape, numbers):
+    """What sixteen numbers say of a layer on images of that shape; None: nothing."""
+    kind, relu, algorithm, channels, groups, *window, zero = numbers
     h, s, pad, dilation = window[:2], window[2:4], (window[4:6], window[6:8]), window[8:10]
     if kind not in (CONV, DENSE, MAX_POOL, AVG_POOL) or relu not in (0, 1) or zero:
         return None
@@ -127,11 +153,12 @@ def _layer(shape, row):
     K = h[0] * h[1] * (shape[2] // groups)
     if max(K, channels, shape[2]) > INT_MAX or K * channels * 8 > MOST:
         return None
-    biggest = max(prod(shape), prod(out) * channels)
-    if biggest * 8 > MOST:
+    outputs = prod(out) * channels
+    largest = max(prod(shape), outputs)
+    if largest * 8 > MOST:
         return None
-    count = 0 if kind in (MAX_POOL, AVG_POOL) else (K + 1) * channels
-    return (*out, channels), count, biggest
+    parameters = 0 if kind in (MAX_POOL, AVG_POOL) else (K + 1) * channels
+    return _Layer((*out, channels), parameters, largest, outputs * K + prod(shape))
 
 
 # A network of every kind of layer, with integers as parameters: a conv of 2 filters and a ReLU, a

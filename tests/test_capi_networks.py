@@ -15,50 +15,17 @@ import pytest
 from capi import DTYPES, NULL, OK, TABLE, Shape, entry, poisoned
 from exported_files import SHAPE, small, with_word
 from networks import mixed
+from opened import CANARY, Opened
 
 from matconv.kernels.predictor import Predictor
 
 TESTS = Path(__file__).parent
-CANARY = 0x5A5A5A5A
-
-
-class Opened:
-    """A network opened from bytes or from a path, and the status; a context that closes it."""
-
-    def __init__(self, source):
-        self.pointer = ctypes.c_void_p(CANARY)
-        self.status = open_network(source, self.pointer)
-
-    def __enter__(self):
-        assert self.status == OK
-        return self.pointer.value
-
-    def __exit__(self, *exception):
-        assert entry("network_close")(self.pointer.value) is None
-
-
-def open_network(source, pointer):
-    if isinstance(source, (bytes, type(None))):
-        held = None if source is None else ctypes.create_string_buffer(source, len(source))
-        address = None if held is None else ctypes.addressof(held)
-        status = entry("network_open_memory")(address, len(source or b""), pointer)
-        if held is not None:  # the bytes may go afterwards
-            ctypes.memset(held, 0xA5, len(source))
-        return status
-    return entry("network_open")(os.fsencode(source), pointer)
 
 
 def check_not_opened(source, status):
     """This status, and NULL for a network."""
     opened = Opened(source)
-    assert opened.status == status
-    assert opened.pointer.value is None
-
-
-def workspace(network, n):
-    size = ctypes.c_ssize_t(-1)
-    assert entry("network_workspace_size")(network, n, size) == OK
-    return size.value
+    assert (opened.status, opened.pointer) == (status, None)
 
 
 @pytest.fixture(params=DTYPES)
@@ -76,10 +43,9 @@ def case(request):
 def test_shape(case):
     dtype, data, _, _ = case
     with Opened(data) as network:
+        assert network.shape() == ((9, 8, 2), (1, 1, 3), np.dtype(dtype).itemsize)
         shape = Shape()
-        assert entry("network_get_shape")(network, shape) == OK
-        found = tuple(getattr(shape, name) for name in capi.OF_A_NETWORK)
-        assert found == (9, 8, 2, 1, 1, 3, np.dtype(dtype).itemsize)
+        assert entry("network_get_shape")(network.pointer, shape) == OK
         assert shape.struct_size == ctypes.sizeof(Shape)
 
 
@@ -91,12 +57,11 @@ def test_a_file_and_its_bytes_give_the_predictors_bits(case, tmp_path):
     for source in (data, path):
         with Opened(source) as network:
             for n in (0, 1, 5):
-                size = workspace(network, n)
+                size = network.workspace(n)
                 assert size == predictor.workspace_size(n)
                 out, scratch = poisoned((n, 3), dtype), poisoned(size, dtype)
                 held = Z.tobytes()
-                call = entry("network_predict", dtype)
-                assert call(network, n, Z[:n], out, scratch, size) == OK
+                assert network.predict(Z[:n], out, scratch) == OK
                 assert out.tobytes() == predictor(Z[:n]).tobytes()
                 assert Z.tobytes() == held
             assert out.tobytes() == expected.tobytes()
@@ -105,13 +70,13 @@ def test_a_file_and_its_bytes_give_the_predictors_bits(case, tmp_path):
 def test_no_images_need_no_arrays(case):
     dtype, data, _, _ = case
     with Opened(data) as network:
-        assert entry("network_predict", dtype)(network, 0, None, None, None, 0) == OK
+        assert entry("network_predict", dtype)(network.pointer, 0, None, None, None, 0) == OK
 
 
 def test_128_threads_at_once(case):
     dtype, data, Z, expected = case
     with Opened(data) as network:
-        size, call = workspace(network, 5), entry("network_predict", dtype)
+        size = network.workspace(5)
         start = threading.Barrier(128)
 
         def work(_):
@@ -119,7 +84,7 @@ def test_128_threads_at_once(case):
             start.wait()
             wrong = 0
             for _ in range(20):
-                wrong += call(network, 5, Z, out, scratch, size) != OK
+                wrong += network.predict(Z, out, scratch) != OK
                 wrong += out.tobytes() != expected.tobytes()
             return wrong
 
@@ -135,7 +100,8 @@ def guard_pages():
         net = mixed(dtype)
         data = np.frombuffer(net._encoded(net.init(0), 4), np.uint8)
         Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(dtype)
-        expected = Predictor(data)(Z)
+        predictor = Predictor(data)
+        expected = predictor(Z)
         for at_end in (False, True):
             with Guard(at_end) as guard:
                 pointer = ctypes.c_void_p()
@@ -145,7 +111,7 @@ def guard_pages():
                     cut, none = guard.copy(data[:length]), ctypes.c_void_p()
                     assert entry("network_open_memory")(cut, length, none) == capi.FORMAT
                 for n in range(1, 6):
-                    size = workspace(pointer.value, n)
+                    size = predictor.workspace_size(n)
                     images, out = guard.copy(Z[:n]), guard.empty((n, 3), dtype)
                     scratch = guard.empty((size,), dtype)
                     call = entry("network_predict", dtype)
@@ -189,11 +155,11 @@ def test_null_in_turn(case):
         shape, size = Shape(), ctypes.c_ssize_t(-7)
         before = bytes(shape)
         assert entry("network_get_shape")(None, shape) == NULL and bytes(shape) == before
-        assert entry("network_get_shape")(network, None) == NULL
+        assert entry("network_get_shape")(network.pointer, None) == NULL
         assert entry("network_workspace_size")(None, 1, size) == NULL and size.value == -7
-        assert entry("network_workspace_size")(network, 1, None) == NULL
-        needed = workspace(network, 5)
-        arrays = [network, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
+        assert entry("network_workspace_size")(network.pointer, 1, None) == NULL
+        needed = network.workspace(5)
+        arrays = [network.pointer, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
         for k in (0, 2, 3, 4):
             check_nothing_predicted(dtype, arrays, NULL, {k: None})
 
@@ -211,9 +177,9 @@ def test_predict_refuses(case):
     dtype, data, Z, _ = case
     other = DTYPES[dtype == "float64"]
     with Opened(data) as network:
-        needed = workspace(network, 5)
+        needed = network.workspace(5)
         assert needed > 0
-        good = [network, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
+        good = [network.pointer, 5, Z, poisoned((5, 3), dtype), poisoned(needed, dtype), needed]
         check_nothing_predicted(other, good, capi.DTYPE, {})
         for n in (-1, -(2**63)):
             check_nothing_predicted(dtype, good, capi.SIZE, {1: n})
@@ -231,7 +197,7 @@ def test_shape_of_another_struct_size(case, size):
         shape = Shape()
         shape.struct_size = size
         before = bytes(shape)
-        assert entry("network_get_shape")(network, shape) == capi.STRUCT
+        assert entry("network_get_shape")(network.pointer, shape) == capi.STRUCT
         assert bytes(shape) == before
 
 
@@ -240,7 +206,7 @@ def test_shape_of_another_struct_size(case, size):
 def test_workspace_of_no_number(case, n):
     with Opened(case[1]) as network:
         size = ctypes.c_ssize_t(-7)
-        assert entry("network_workspace_size")(network, n, size) == capi.SIZE
+        assert entry("network_workspace_size")(network.pointer, n, size) == capi.SIZE
         assert size.value == -7
 
 
@@ -283,7 +249,7 @@ def test_files_that_cannot_be_read(tmp_path):
         thread.start()
         thread.join(10)
         assert done, f"{path} is waited for"
-        assert (done[0].status, done[0].pointer.value) == (capi.UNREADABLE, None)
+        assert (done[0].status, done[0].pointer) == (capi.UNREADABLE, None)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -302,7 +268,7 @@ def no_memory(path):
         file.truncate(2**33)
     resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
     opened = Opened(Path(path))
-    print(opened.status, opened.pointer.value)
+    print(opened.status, opened.pointer)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
@@ -314,10 +280,8 @@ def test_dtypes_of_the_format(tmp_path):
     for dtype in DTYPES:
         with Opened(small(dtype)) as network:
             Z = np.arange(np.prod(SHAPE)).reshape(1, *SHAPE) % 11 - 5
-            out, size = poisoned((1, 3), dtype), workspace(network, 1)
-            scratch = poisoned(size, dtype)
-            call = entry("network_predict", dtype)
-            assert call(network, 1, Z.astype(dtype), out, scratch, size) == OK
+            out, scratch = poisoned((1, 3), dtype), poisoned(network.workspace(1), dtype)
+            assert network.predict(Z.astype(dtype), out, scratch) == OK
             assert out[0].tolist() == exported_files.computed(Z[0]).tolist()
 
 

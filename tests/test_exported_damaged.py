@@ -152,9 +152,10 @@ def agrees(data):
         assert expected is None, f"refused: {expected}"
         return False
     assert expected is not None, f"accepted: {[word(data, k) for k in range(len(data) // 8)]}"
-    given, out, kind = expected
+    given, out = expected.input_shape, expected.output_shape
     assert predictor.input_shape == given
-    assert predictor.output_shape == ((out[2],) if kind == DENSE else out)
+    assert predictor.output_shape == ((out[2],) if expected.kind == DENSE else out)
+    assert predictor.dtype.itemsize == expected.item_size
     if np.prod([*given, *out], dtype=float) < 1e5:
         Z = np.ones((2, *given), predictor.dtype)
         assert predictor(Z).shape == (2, *predictor.output_shape)

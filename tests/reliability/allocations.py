@@ -220,7 +220,7 @@ def python_calls(folder):
 def c_calls(folder):
     """(name, call) of the functions of C that allocate; the result is a status."""
     import networks
-    from table import API
+    from capi import TABLE
 
     net = networks.mixed()
     data = net._encoded(net.init(seed=0), 1)
@@ -243,13 +243,13 @@ def c_calls(folder):
     def close():
         # the second time, when converting the argument failed: only one allocation fails
         try:
-            API.network_close(handle)
+            TABLE.network_close(handle)
         except ctypes.ArgumentError:
-            API.network_close(handle)
+            TABLE.network_close(handle)
         handle.value = None
 
-    yield "network_open_memory", lambda: opened(API.network_open_memory, data, len(data))
-    yield "network_open", lambda: opened(API.network_open, encoded)
+    yield "network_open_memory", lambda: opened(TABLE.network_open_memory, data, len(data))
+    yield "network_open", lambda: opened(TABLE.network_open, encoded)
 
 
 def main():
@@ -266,15 +266,15 @@ def main():
                 [sys.executable, __file__], env=environment, check=False
             ).returncode
 
+    from capi import MEMORY
     from operators import OPERATORS
-    from table import STATUS
 
     folder, loop = Path(os.environ["FAILING_MALLOC"]), Loop()
     for name, call in c_calls(folder):
-        loop.exhaust(name, call, lambda: None, lambda status: status == 0, short=STATUS["MEMORY"])
+        loop.exhaust(name, call, lambda: None, lambda status: status == 0, short=MEMORY)
         own = []
         for n in range(1, 50):
-            if loop.once(call, n)[0] == STATUS["MEMORY"]:
+            if loop.once(call, n)[0] == MEMORY:
                 own.append(n)
             call()
         assert len(own) >= 2, name  # the others are those of ctypes, which leaks

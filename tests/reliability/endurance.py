@@ -18,13 +18,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import capi
 import networks
-from table import API, STATUS, Opened, address, geometry
+from capi import Geometry, entry, function
+from opened import Opened
 
 import matconv
 from matconv import Predictor
-
-DTYPES = ("float64", "float32")
 
 
 def exported(dtype="float64"):
@@ -37,15 +37,15 @@ def exported(dtype="float64"):
 
 
 class Layer:
-    """A convolution, its gradients, a pool and a dense layer through the table of C."""
+    """A convolution, its gradients and a pool through the table of C."""
 
     def __init__(self, dtype, algorithm, l=2):
-        self.suffix = {"float64": "f64", "float32": "f32"}[dtype]
-        self.algorithm = STATUS_ALGORITHM[algorithm]
-        self.g = geometry(
+        self.dtype = dtype
+        self.algorithm = capi.ALGORITHMS.index(algorithm)
+        self.g = Geometry(
             l=l, b=9, a=8, d=4, d_out=6, groups=2, h_b=3, h_a=3, top=1, bottom=1, left=1, right=1
         )
-        self.window = geometry(l=l, b=9, a=8, d=4, d_out=4, h_b=3, h_a=2, s_b=2, s_a=2)
+        self.window = Geometry(l=l, b=9, a=8, d=4, d_out=4, h_b=3, h_a=2, s_b=2, s_a=2)
         random = np.random.default_rng(3)
 
         def integers(*shape):
@@ -57,67 +57,57 @@ class Layer:
         for array in self.inputs:
             array.flags.writeable = False
         sizes = [ctypes.c_ssize_t(), ctypes.c_ssize_t()]
-        status = self.function("conv_scratch")(
-            ctypes.byref(self.g), self.algorithm, *map(ctypes.byref, sizes)
-        )
-        assert status == 0
+        assert self.call("conv_scratch", self.g, self.algorithm, *sizes) == capi.OK
         self.scratch_sizes = [size.value for size in sizes]
 
-    def function(self, name):
-        return getattr(API, f"{name}_{self.suffix}")
+    def call(self, name, *arguments):
+        """The status of a function for this dtype."""
+        return entry(name, self.dtype)(*arguments)
 
     def run(self):
         """All of them into fresh memory."""
-        g, window = ctypes.byref(self.g), ctypes.byref(self.window)
-        Z, W, b, dS = map(address, self.inputs)
-        S, dZ, dW, db = (np.empty_like(array) for array in (self.dS, self.Z, self.W, self.b))
-        P = np.empty((len(self.Z), 4, 4, 4), S.dtype)
+        Z, W, b, dS = self.inputs
+        S, dZ, dW, db = (np.empty_like(array) for array in (dS, Z, W, b))
+        P = np.empty((len(Z), 4, 4, 4), S.dtype)
         indices = np.empty(P.shape, np.intc)
-        dP = np.empty_like(self.Z)
+        dP = np.empty_like(Z)
         forward, backward = (np.empty(size, S.dtype) for size in self.scratch_sizes)
+        g, algorithm, window = self.g, self.algorithm, self.window
         statuses = [
-            self.function("conv_forward")(
-                g, self.algorithm, Z, W, b, 1, address(S), address(forward), forward.size
-            ),
-            self.function("conv_backward")(
-                g, self.algorithm, dS, Z, W, address(dZ), address(dW), address(db),
-                address(backward), backward.size,
-            ),
-            self.function("max_pool")(window, Z, address(P), address(indices)),
-            self.function("max_pool_backward")(window, address(P), address(indices), address(dP)),
-        ]  # fmt: skip
-        assert statuses == [0] * 4, statuses
+            self.call("conv_forward", g, algorithm, Z, W, b, 1, S, forward, forward.size),
+            self.call("conv_backward", g, algorithm, dS, Z, W, dZ, dW, db, backward, backward.size),
+            self.call("max_pool", window, Z, P, indices),
+            self.call("max_pool_backward", window, P, indices, dP),
+        ]
+        assert statuses == [capi.OK] * 4, statuses
         return [S, dZ, dW, db, P, indices, dP]
 
     def refused(self):
         """Bad calls; how many."""
-        g, none = ctypes.byref(self.g), None
-        Z, W, b = map(address, self.inputs[:3])
-        wrong = geometry(**{**sizes_of(self.g), "groups": 3})
-        huge = geometry(**{**sizes_of(self.g), "left": 2**63 - 1})
-        short = self.scratch_sizes[0] - 1
+        wrong, huge = (Geometry(**{**sizes_of(self.g), **size}) for size in (
+            {"groups": 3}, {"left": 2**63 - 1},
+        ))  # fmt: skip
         out = np.full(self.dS.shape, 7, self.Z.dtype)
-        forward = self.function("conv_forward")
-        S = address(out)
-        cases = [
-            ("GROUPS", forward(ctypes.byref(wrong), 0, Z, W, b, 1, S, S, 10**6)),
-            ("OVERFLOW", forward(ctypes.byref(huge), 0, Z, W, b, 1, S, S, 10**6)),
-            ("SCRATCH", forward(g, self.algorithm, Z, W, b, 1, S, S, short)),
-            ("NULL", forward(g, self.algorithm, Z, none, b, 1, S, S, 10**6)),
-            ("NULL", forward(none, self.algorithm, Z, W, b, 1, S, S, 10**6)),
-            ("ALGORITHM", forward(g, 3, Z, W, b, 1, S, S, 10**6)),
-        ]
-        for expected, status in cases:
-            assert status == STATUS[expected], (expected, status)
+        W, short = self.W, self.scratch_sizes[0] - 1
+        cases = (
+            (capi.GROUPS, wrong, 0, W, 10**6),
+            (capi.OVERFLOW, huge, 0, W, 10**6),
+            (capi.SCRATCH, self.g, self.algorithm, W, short),
+            (capi.NULL, self.g, self.algorithm, None, 10**6),
+            (capi.NULL, None, self.algorithm, W, 10**6),
+            (capi.ALGORITHM, self.g, 3, W, 10**6),
+        )
+        for expected, g, algorithm, filters, size in cases:
+            status = self.call(
+                "conv_forward", g, algorithm, self.Z, filters, self.b, 1, out, out, size
+            )
+            assert status == expected, (expected, status)
         assert (out == 7).all()
         return len(cases)
 
 
-STATUS_ALGORITHM = {"auto": 0, "im2col": 1, "winograd": 2}
-
-
 def sizes_of(g):
-    return {name: getattr(g, name) for name, _ in g._fields_ if name != "struct_size"}
+    return {name: getattr(g, name) for name in capi.GIVEN}
 
 
 def same(one, two):
@@ -127,8 +117,8 @@ def same(one, two):
 
 def leaks(count=2000):
     """Networks opened, used and closed, files refused, calls of C, good and bad."""
-    files = [exported(dtype) for dtype in DTYPES]
-    layers = [Layer(dtype, algorithm) for dtype in DTYPES for algorithm in STATUS_ALGORITHM]
+    files = [exported(dtype) for dtype in capi.DTYPES]
+    layers = [Layer(dtype, algorithm) for dtype in capi.DTYPES for algorithm in capi.ALGORITHMS]
     folder = Path("/tmp") if not os.environ.get("TMPDIR") else Path(os.environ["TMPDIR"])
     path = folder / f"endurance-{os.getpid()}.matconv"
     path.write_bytes(files[0][2])
@@ -187,7 +177,7 @@ def leaks(count=2000):
 def hammer(workers=8, calls=10_000):
     """Threads on shared networks and shared read-only inputs: the same bits every time."""
     work = []
-    for dtype in DTYPES:
+    for dtype in capi.DTYPES:
         Z, z, data = exported(dtype)
         Z.flags.writeable = False
         network, predictor = Opened(data), Predictor(data)
@@ -203,7 +193,7 @@ def hammer(workers=8, calls=10_000):
             (lambda p=predictor, Z=Z: [p(Z)], [z]),
             (into, [z]),
         ]
-        for algorithm in STATUS_ALGORITHM:
+        for algorithm in capi.ALGORITHMS:
             layer = Layer(dtype, algorithm)
             work.append((layer.run, layer.run()))
     expected = [digest(arrays) for _, arrays in work]
@@ -279,26 +269,23 @@ def stack(size=1 << 16):
     from native import Native
 
     used = {}
-    for dtype in DTYPES:
+    for dtype in capi.DTYPES:
         Z, z, data = exported(dtype)
         with Opened(data) as network:
             out = np.empty_like(z)
             scratch = np.empty(network.workspace(len(Z)), Z.dtype)
             native = Native(size)
-            suffix = "f64" if dtype == "float64" else "f32"
             status, most = native.call(
-                getattr(API, f"network_predict_{suffix}"), network.handle.value, len(Z),
-                address(Z), address(out), address(scratch), scratch.size,
+                function("network_predict", dtype), network.handle.value, len(Z), Z, out, scratch,
+                scratch.size,
             )  # fmt: skip
             assert status == 0 and np.array_equal(out, z)
             used[f"predict {dtype}"] = most
         handle = ctypes.c_void_p()
-        buffer = ctypes.create_string_buffer(data, len(data))
-        status, most = native.call(
-            API.network_open_memory, ctypes.addressof(buffer), len(data), ctypes.addressof(handle)
-        )
+        array = np.frombuffer(data, np.uint8)
+        status, most = native.call(function("network_open_memory"), array, array.size, handle)
         assert status == 0
-        API.network_close(handle)
+        function("network_close")(handle)
         used[f"open {dtype}"] = most
         for algorithm in ("im2col", "winograd"):
             layer = Layer(dtype, algorithm, l=40)
@@ -306,12 +293,12 @@ def stack(size=1 << 16):
             expected = layer.run()
             for k, name in enumerate(("conv_forward", "conv_backward")):
                 scratch = np.empty(layer.scratch_sizes[k], S.dtype)
-                g, Z, W, b, dS = (ctypes.addressof(layer.g), *map(address, layer.inputs))
+                Z, W, b, dS = layer.inputs
                 outs = [np.empty_like(array) for array in expected[1:4]] if k else [S]
                 given = (dS, Z, W) if k else (Z, W, b, 1)
                 status, most = native.call(
-                    layer.function(name), g, layer.algorithm, *given, *map(address, outs),
-                    address(scratch), scratch.size,
+                    function(name, dtype), layer.g, layer.algorithm, *given, *outs, scratch,
+                    scratch.size,
                 )  # fmt: skip
                 wanted = expected[1:4] if k else expected[:1]
                 assert status == 0 and all(map(np.array_equal, outs, wanted))

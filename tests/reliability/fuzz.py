@@ -2,10 +2,10 @@
 
 Each execution takes the file of a small network, changes it by its structure (a word of a layer,
 two files spliced, a layer twice, bits, a piece cut out or put in) and opens it from memory. A
-file that opens must be what `Plan`, a second reading of the format, says it is, must cost little
-memory, and must predict with every array flush against a forbidden page; a file that `Plan`
-accepts must open. The same seed makes the same files. A file at which the process dies stands
-in ``--current``.
+file that opens must be what `exported_files.understood`, a second reading of the format, says it
+is, must cost little memory, and must predict with every array flush against a forbidden page; a
+file that this reading accepts must open. The same seed makes the same files. A file at which the
+process dies stands in ``--current``.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import zlib
-from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +26,27 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import networks
+from capi import OK, SCRATCH, STATUSES
+from exported_files import (
+    AVG_POOL,
+    HEADER,
+    LAYER,
+    MAX_POOL,
+    layer_of,
+    place_of_numbers,
+    row,
+    understood,
+    word,
+    words,
+)
 from guarded import Guard
-from table import STATUS_NAMES, Opened
+from opened import Opened
 
 import matconv
 from matconv import AvgPool, Conv, Dense, MaxPool
 
-WORD, HEADER, LAYER = 8, 10, 16
-MAGIC = b"\x89matcnv\n"
+WORD = 8
 LARGEST = 1 << 20  # bytes of a mutated file
-MOST = 2**63 - 1
-INT_MAX = 2**31 - 1
 
 # what opening may cost at most: bytes of memory for each of the file, and beside that
 MEMORY_FACTOR = 64
@@ -76,79 +86,6 @@ def seeds():
     return list(dict.fromkeys(files))
 
 
-# A second reading --------------------------------------------------------------------------------
-
-
-@dataclass
-class Plan:
-    """What a file says, by the description of the format alone; Python's integers are exact."""
-
-    item_size: int
-    input_shape: tuple
-    output_shape: tuple
-    work: int  # multiply-adds and numbers moved for one image
-
-    @classmethod
-    def of(cls, data):
-        """A plan; None where the file does not hold to the format."""
-        try:
-            return cls._read(data)
-        except AssertionError:
-            return None
-
-    @classmethod
-    def _read(cls, data):
-        assert len(data) % WORD == 0 and len(data) >= WORD * HEADER and data[:WORD] == MAGIC
-        words = [
-            int.from_bytes(data[k : k + WORD], "little")
-            for k in range(0, min(len(data), WORD * (HEADER + LAYER * 4097)), WORD)
-        ]
-        version, length, item_size, layers, images, b, a, d, zero = words[1:HEADER]
-        assert version == 1 and length == len(data) and zero == 0
-        assert int.from_bytes(data[-WORD:], "little") == zlib.crc32(data[:-WORD])
-        assert item_size in (4, 8) and 1 <= layers <= 4096 and 1 <= images <= 65536
-        shape, numbers, work = (b, a, d), 0, 0
-        for k in range(layers):
-            row = words[HEADER + LAYER * k : HEADER + LAYER * (k + 1)]
-            assert len(row) == LAYER
-            shape, more, one = cls._layer(shape, row)
-            numbers += more
-            work += one
-        place = WORD * (HEADER + LAYER * layers) + numbers * item_size
-        assert len(data) == -(-place // WORD) * WORD + WORD and not any(data[place:-WORD])
-        return cls(item_size, (b, a, d), shape, work)
-
-    @staticmethod
-    def _layer(shape, row):
-        """Shape of the output, numbers of the parameters, work."""
-        kind, relu, algorithm, d_out, groups, h_b, h_a, s_b, s_a = row[:9]
-        top, bottom, left, right, dil_b, dil_a, zero = row[9:]
-        assert 1 <= kind <= 4 and relu <= 1 and zero == 0 and max(row) <= MOST
-        assert algorithm <= (2 if kind == 1 else 0)
-        b, a, d = shape
-        if kind == 2:
-            b, a, d = 1, 1, b * a * d
-            assert row[4:9] + row[13:15] == [1] * 7 and row[9:13] == [0] * 4
-        if kind >= 3:
-            assert relu == 0 and groups == dil_b == dil_a == 1 and d_out == d
-            assert max(top, bottom) < h_b and max(left, right) < h_a and b * a <= INT_MAX
-        assert min(b, a, d, d_out, groups, h_b, h_a, s_b, s_a, dil_b, dil_a) >= 1
-        assert d % groups == 0 and d_out % groups == 0
-        out = []
-        for n, before, after, h, s, dilation in (
-            (b, top, bottom, h_b, s_b, dil_b), (a, left, right, h_a, s_a, dil_a),
-        ):  # fmt: skip
-            extent = (h - 1) * (dilation if h > 1 else 1) + 1
-            assert n + before + after <= MOST and extent <= n + before + after
-            out.append((n + before + after - extent) // s + 1)
-        K = h_b * h_a * d // groups
-        assert max(d, d_out, K) <= INT_MAX
-        for size in (b * a * d, out[0] * out[1] * d_out, K * d_out):
-            assert size * 8 <= MOST
-        work = out[0] * out[1] * d_out * K + b * a * d
-        return (*out, d_out), (d_out * (K + 1) if kind <= 2 else 0), work
-
-
 # Mutations ---------------------------------------------------------------------------------------
 
 
@@ -159,7 +96,6 @@ class Mutator:
         self.files = list(files)
         self.first = len(files)
         self.random = np.random.default_rng(seed)
-        self.last_pick = 0
 
     def pick(self, count):
         return int(self.random.integers(count))
@@ -294,32 +230,30 @@ def fitted(data):
     Most changes of a layer change how many there are, and such a file would only ever be refused
     for its length.
     """
-    words = [int.from_bytes(data[k : k + WORD], "little") for k in range(0, len(data), WORD)]
-    if len(words) < HEADER or not 1 <= words[4] <= 4096 or words[3] not in (4, 8):
+    if len(data) % WORD or len(data) < WORD * HEADER or word(data, 3) not in (4, 8):
         return data
-    shape, numbers = tuple(words[6:9]), 0
-    try:
-        for k in range(words[4]):
-            row = words[HEADER + LAYER * k : HEADER + LAYER * (k + 1)]
-            assert len(row) == LAYER
-            if row[0] in (3, 4):
-                row[3] = shape[2]
-                at = WORD * (HEADER + LAYER * k + 3)
-                data[at : at + WORD] = (row[3] % 2**64).to_bytes(WORD, "little")
-            shape, more, _ = Plan._layer(shape, row)
-            numbers += more
-    except AssertionError:
+    if not 1 <= word(data, 4) <= 4096 or len(data) < place_of_numbers(data):
         return data
-    place = WORD * (HEADER + LAYER * words[4])
-    whole = -(-(place + numbers * words[3]) // WORD) * WORD + WORD
+    shape, numbers = tuple(word(data, k) for k in (6, 7, 8)), 0
+    for k in range(word(data, 4)):
+        if word(data, HEADER + LAYER * k) in (MAX_POOL, AVG_POOL):
+            at = WORD * (HEADER + LAYER * k + 3)
+            data[at : at + WORD] = words(shape[2])
+        layer = layer_of(shape, row(data, k))
+        if layer is None:
+            return data
+        shape = layer.output_shape
+        numbers += layer.parameters
+    place = place_of_numbers(data)
+    whole = -(-(place + numbers * word(data, 3)) // WORD) * WORD + WORD
     if whole > LARGEST:
         return data
     body = data[:-WORD][: whole - WORD]
-    rest = data[place:-WORD] or b"\0" * WORD
+    rest = data[place:-WORD] or bytes(WORD)
     while len(body) < whole - WORD:
         body += rest[: whole - WORD - len(body)]
-    body = body[: whole - WORD] + b"\0" * WORD
-    body[2 * WORD : 3 * WORD] = len(body).to_bytes(WORD, "little")
+    body += bytes(WORD)
+    body[2 * WORD : 3 * WORD] = words(len(body))
     return body
 
 
@@ -366,60 +300,55 @@ class Runner:
 
     def execute(self, data):
         """One file; True when it opened."""
-        plan = Plan.of(data)
+        file = understood(data)
         with self.open(data) as network:
-            status = STATUS_NAMES[network.status]
+            status = STATUSES[network.status]
             self.counts[status] += 1
             if network.status:
                 check(status in ("FORMAT", "VERSION"), "refused with another status", status)
                 # what predicting needs may not fit though every layer does
-                check(plan is None or workspace_is_huge(plan), "a good file is refused", plan)
+                check(file is None or workspace_is_huge(file), "a good file is refused", file)
                 return False
-            check(plan is not None, "a bad file is accepted")
+            check(file is not None, "a bad file is accepted")
             found = network.shape()
-            expected = (plan.input_shape, plan.output_shape, plan.item_size)
+            expected = (file.input_shape, file.output_shape, file.item_size)
             check(found == expected, "sizes", found, expected)
-            self.predict(network, plan)
+            self.predict(network, file)
         return True
 
-    def predict(self, network, plan):
+    def predict(self, network, file):
         """One image and two, with guarded arrays; the old contents of memory change nothing."""
-        dtype = np.dtype(f"f{plan.item_size}")
-        size_in, size_out = (int(np.prod(s, dtype=object)) for s in found_sizes(plan))
+        dtype = np.dtype(f"f{file.item_size}")
+        size = prod(file.input_shape) + prod(file.output_shape)
         for n in (1, 2):
             workspace = network.workspace(n)
-            check(workspace >= -4, "the workspace has no size", workspace)
-            total = (workspace + n * (size_in + size_out)) * plan.item_size
-            if workspace < 0 or total > MOST_BYTES or n * plan.work > MOST_WORK:
+            total = MOST_BYTES + 1 if workspace is None else (workspace + n * size) * file.item_size
+            if total > MOST_BYTES or n * file.work > MOST_WORK:
                 self.beyond += 1
                 return
             with Guard(at_end=bool(n % 2)) as guard:
-                images = guard.copy(image_numbers(n, plan.input_shape, dtype))
+                images = guard.copy(image_numbers(n, file.input_shape, dtype))
                 found = []
                 for poison in (0xFF, 0xA5):
-                    out = guard.empty((n, *plan.output_shape), dtype)
+                    out = guard.empty((n, *file.output_shape), dtype)
                     scratch = guard.empty((workspace,), dtype)
                     out.view(np.uint8).fill(poison)
                     scratch.view(np.uint8).fill(poison)
                     status = network.predict(images, out, scratch)
-                    check(status == 0, "predicting", status)
+                    check(status == OK, "predicting", status)
                     found.append(out)
                 check(
                     np.array_equal(*found, equal_nan=True), "old contents of memory in the outputs"
                 )
                 if workspace:
                     status = network.predict(images, out, scratch[:-1])
-                    check(status == 8, "scratch that is too small is accepted", status)
+                    check(status == SCRATCH, "scratch that is too small is accepted", status)
         self.predicted += 1
 
 
-def found_sizes(plan):
-    return plan.input_shape, plan.output_shape
-
-
-def workspace_is_huge(plan):
+def workspace_is_huge(file):
     """Whether numbers are involved for which any size of scratch may overflow."""
-    return plan.work > 2**40
+    return file.work > 2**40
 
 
 def image_numbers(n, shape, dtype):

@@ -3,11 +3,16 @@
 import ctypes
 import os
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from capi import as_argument
+
 MOST_ARGUMENTS = 10
 
 
@@ -34,8 +39,8 @@ class Native:
         ]  # fmt: skip
 
     def call(self, function, *arguments):
-        """Its status, and the bytes of stack that were touched."""
-        given = (ctypes.c_ssize_t * MOST_ARGUMENTS)(*(a or 0 for a in arguments))
+        """Its status, and the bytes of stack that were touched; arguments as for `capi.entry`."""
+        given = (ctypes.c_ssize_t * MOST_ARGUMENTS)(*(as_argument(a) or 0 for a in arguments))
         touched = ctypes.c_size_t()
         status = self.library.native_call(
             ctypes.cast(function, ctypes.c_void_p), ctypes.addressof(given), self.size,

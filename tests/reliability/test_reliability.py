@@ -10,17 +10,18 @@ import random
 import re
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import fuzz
-from table import STATUS, Opened
+from capi import FORMAT
+from exported_files import place_of_numbers, resigned, with_word
+from opened import Opened
 
 from matconv import Conv, Dense, MaxPool, Network
 
@@ -89,16 +90,7 @@ def test_threads_with_a_small_stack(figure):
 
 def encoded(shape, layers, dtype=np.float64, algorithm="auto"):
     net = Network(shape, layers, dtype, algorithm)
-    return bytearray(net._encoded(net.init(seed=0), 1))
-
-
-def with_words(data, words):
-    """A file with other words, and the CRC that goes with them."""
-    data = bytearray(data)
-    for k, value in words.items():
-        data[8 * k : 8 * k + 8] = (value % 2**64).to_bytes(8, "little")
-    data[-8:] = zlib.crc32(data[:-8]).to_bytes(8, "little")
-    return bytes(data)
+    return net._encoded(net.init(seed=0), 1)
 
 
 def test_sizes_whose_product_wraps():
@@ -107,8 +99,10 @@ def test_sizes_whose_product_wraps():
     d = 4 * (2**62 - 1) // 3
     assert -3 * d % 2**64 == 4
     for sizes in ((-1, 3, d), (3, -1, d), (d, 3, -1), (2**32, 2**32, 4), (2**63 - 1, 2**62, 4)):
-        with Opened(with_words(data, dict(zip((6, 7, 8), sizes)))) as network:
-            assert network.status == STATUS["FORMAT"], sizes
+        for k, size in zip((6, 7, 8), sizes):
+            data = with_word(data, k, size)
+        with Opened(data) as network:
+            assert network.status == FORMAT, sizes
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -126,7 +120,7 @@ def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
     runner = fuzz.Runner(limited=True)
     for data in files.values():
         assert fuzz.MEMORY_FACTOR * len(data) > 3 * fuzz.MEMORY_BESIDE  # the bound means something
-        assert runner.execute(bytes(data))
+        assert runner.execute(data)
     figure(f"opened within {fuzz.MEMORY_FACTOR} x the file's size + 1 MiB: {', '.join(files)}")
 
 
@@ -134,14 +128,13 @@ def test_every_flip_and_truncation_of_a_small_file(figure):
     """With the CRC that goes with them: what opens is what a second reading says."""
     data = encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
     runner = fuzz.Runner(limited=False)
-    structure = 8 * (10 + 16 * 3)
-    for at in range(structure):
+    for at in range(place_of_numbers(data)):
         for bit in range(8):
             changed = bytearray(data)
             changed[at] ^= 1 << bit
-            runner.execute(with_words(changed, {}))
+            runner.execute(resigned(changed))
     for length in range(len(data)):
-        assert not runner.execute(bytes(data[:length]))
+        assert not runner.execute(data[:length])
     for at in random.Random(0).sample(range(8 * len(data)), 500):
         changed = bytearray(data)
         changed[at // 8] ^= 1 << at % 8

@@ -1,0 +1,70 @@
+"""An exported network, opened and used through the function table of C."""
+
+import ctypes
+import os
+
+import numpy as np
+from capi import OK, OVERFLOW, Shape, entry
+
+CANARY = 0x5A5A5A5A
+
+
+class Opened:
+    """A network of a file's bytes, or of a path; `status` says why it is none."""
+
+    def __init__(self, source):
+        self.handle = ctypes.c_void_p(CANARY)
+        if isinstance(source, (bytes, type(None))):
+            self.status = self._from_memory(source)
+        else:
+            self.status = entry("network_open")(os.fsencode(source), self.handle)
+        assert (self.status == OK) == bool(self.pointer) and self.pointer != CANARY
+
+    def _from_memory(self, data):
+        if data is None:
+            return entry("network_open_memory")(None, 0, self.handle)
+        held = np.frombuffer(data, np.uint8).copy()
+        status = entry("network_open_memory")(held, len(data), self.handle)
+        held.fill(0xA5)  # the bytes may go afterwards
+        return status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @property
+    def pointer(self):
+        """What the functions of C take; None when there is no network."""
+        return self.handle.value
+
+    def close(self):
+        assert entry("network_close")(self.pointer) is None
+        self.handle.value = None
+
+    def shape(self):
+        """The input, the output, and the bytes of a number."""
+        shape = Shape()
+        assert entry("network_get_shape")(self.pointer, shape) == OK
+        sizes = [getattr(shape, name) for name, _ in Shape._fields_[1:]]
+        return tuple(sizes[:3]), tuple(sizes[3:6]), sizes[6]
+
+    def workspace(self, n):
+        """Numbers of scratch for n images; None: they overflow."""
+        size = ctypes.c_ssize_t(-1)
+        status = entry("network_workspace_size")(self.pointer, n, size)
+        assert (status == OK and size.value >= 0) or (status, size.value) == (OVERFLOW, -1)
+        return size.value if status == OK else None
+
+    def predict(self, images, out, scratch):
+        """A status."""
+        call = entry("network_predict", images.dtype)
+        return call(self.pointer, len(images), images, out, scratch, scratch.size)
+
+    def run(self, images):
+        """The outputs, in fresh memory."""
+        out = np.empty((len(images), *self.shape()[1]), images.dtype)
+        scratch = np.empty(self.workspace(len(images)), images.dtype)
+        assert self.predict(images, out, scratch) == OK
+        return out
