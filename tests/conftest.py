@@ -1,4 +1,4 @@
-"""A folder to run commands in; counts of bad input by its number in the catalogue.
+"""A folder to run commands in, archives to read; counts of bad input by its number in the catalogue.
 
 ``pytest --algorithm winograd`` runs everything by that algorithm instead of the automatic choice,
 except where a test names one: integers come out exact, and a NaN stays in place, by im2col only.
@@ -10,6 +10,7 @@ from cli_runs import SMALL, write_small
 
 import matconv
 from matconv.cli import main
+from matconv.io import read_npz
 
 
 def pytest_addoption(parser):
@@ -39,6 +40,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
     return tmp_path
+
+
+@pytest.fixture
+def read_member(tmp_path):
+    """Read the array A of an .npz archive given as bytes."""
+
+    def read(content, **options):
+        path = tmp_path / "bad.npz"
+        path.write_bytes(content)
+        return read_npz(path, ["A"], **options)["A"]
+
+    return read
 
 
 _passed: dict[int, int] = {}

@@ -167,22 +167,6 @@ def path(tmp_path):
     return tmp_path / "net.matconv"
 
 
-@pytest.mark.catalogue(43)
-def test_missing_directory_empty_fifo(tmp_path, path):
-    with pytest.raises(FileNotFoundError, match=r"net.matconv"):
-        load_predictor(path)
-    with pytest.raises(IsADirectoryError) as caught:
-        load_predictor(tmp_path)
-    assert caught.value.filename == str(tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(FormatError, match=r"net.matconv': the file is empty \(0 bytes\)"):
-        load_predictor(path)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    with pytest.raises(OSError, match="expected a regular file, got a FIFO"):
-        load_predictor(fifo)
-
-
 @pytest.mark.catalogue(44, 49, 50)
 def test_a_format_error_names_the_file(path):
     for data, problem in (

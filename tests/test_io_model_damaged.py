@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import zipfile
 
 import numpy as np
@@ -135,22 +134,6 @@ def test_content_changed_behind_a_correct_zip_checksum(path, good):
 
 
 # Other files
-
-
-@pytest.mark.catalogue(43)
-def test_missing_directory_empty_fifo(tmp_path, path):
-    with pytest.raises(FileNotFoundError, match="model.npz"):
-        load_model(path)
-    with pytest.raises(IsADirectoryError) as caught:
-        load_model(tmp_path)
-    assert caught.value.filename == str(tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(FormatError, match=r"model.npz': the file is empty \(0 bytes\)"):
-        load_model(path)
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    with pytest.raises(OSError, match="expected a regular file, got a FIFO"):
-        load_model(fifo)
 
 
 @pytest.mark.catalogue(44)

@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import zipfile
 
 import numpy as np
@@ -153,35 +152,6 @@ def test_missing_and_unexpected_arrays(path):
 
 
 # What the system says
-
-
-@pytest.mark.catalogue(43)
-def test_missing_directory_empty(tmp_path, path):
-    with pytest.raises(FileNotFoundError) as caught:
-        read_images_npz(path)
-    assert caught.value.filename == str(path)
-    with pytest.raises(IsADirectoryError) as caught:
-        read_images_npz(tmp_path)
-    assert caught.value.filename == str(tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(FormatError, match=r"arrays.npz': the file is empty \(0 bytes\)"):
-        read_images_npz(path)
-
-
-@pytest.mark.catalogue(43)
-def test_fifo_is_refused_at_once(path):
-    def fail(signum, frame):
-        raise AssertionError("the call waited")
-
-    os.mkfifo(path)
-    previous = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(20)
-    try:
-        with pytest.raises(OSError, match="expected a regular file, got a FIFO: '.*arrays.npz'"):
-            read_images_npz(path)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.mark.catalogue(43)

@@ -1,0 +1,71 @@
+"""What cannot be read at all: every reader says what the system says, with the path, at once."""
+
+import os
+import signal
+
+import pytest
+
+from matconv import load_model, load_predictor, read_idx, read_images_npz
+from matconv.io import FormatError, read_npz
+
+READERS = (load_model, load_predictor, read_idx, read_images_npz, lambda path: read_npz(path, "A"))
+
+pytestmark = pytest.mark.catalogue(43)
+
+
+@pytest.fixture(params=READERS, ids=lambda reader: reader.__name__.replace("<lambda>", "read_npz"))
+def read(request):
+    """A reader; a call that waits is a failure."""
+
+    def fail(signum, frame):
+        raise AssertionError("the call waited")
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(20)
+    yield request.param
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def test_missing(read, tmp_path):
+    path = tmp_path / "no-such-file"
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*no-such-file'$"):
+        read(path)
+
+
+def test_directory(read, tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        read(tmp_path)
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_empty(read, tmp_path):
+    path = tmp_path / "nothing"
+    path.write_bytes(b"")
+    with pytest.raises(FormatError, match=r"nothing': the file is empty \(0 bytes\)$"):
+        read(path)
+
+
+def test_fifo(read, tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"expected a regular file, got a FIFO: '.*fifo'$"):
+        read(path)
+
+
+def test_device(read):
+    with pytest.raises(OSError, match="expected a regular file, got a character device"):
+        read("/dev/zero")
+
+
+def test_no_permission(read, tmp_path, monkeypatch):
+    path = tmp_path / "locked"
+    path.write_bytes(b"1")
+
+    def refuse(name, flags, *rest):
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr("matconv.files.regular.os.open", refuse)
+    with pytest.raises(PermissionError) as caught:
+        read(path)
+    assert caught.value.filename == str(path)
