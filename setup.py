@@ -37,8 +37,8 @@ VARIANTS = {
 }
 # no loops over numbers in these, or imported before the choice
 BASELINE_ONLY = {
-    *("algorithms", "arrays", "conv", "conv_driver", "cpu", "dense", "exported", "frozen"),
-    *("geometry", "pool", "predictor"),
+    *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "exported"),
+    *("frozen", "geometry", "pool", "predictor"),
 }
 
 # what a compiler must understand beside the flags; other processors' compilers do not

@@ -1,9 +1,10 @@
 """The tests of the kernels again, on a build with the sanitizers for addresses and undefined
 behaviour: ``python tests/reliability/sanitized.py``.
 
-A copy of the tree is built, baseline only, in a temporary folder; signed integers may not wrap
-there. What a sanitizer reports, in any process, is a failure. With ``--fuzz SECONDS`` the fuzzer
-of exported networks runs on the same build; ``--only-fuzz`` leaves the tests out.
+A copy of the tree is built in a temporary folder, the baseline or the SIMD variant that ``--simd``
+names; signed integers may not wrap there. What a sanitizer reports, in any process, is a failure.
+With ``--fuzz SECONDS`` the fuzzer of exported networks runs on the same build; ``--only-fuzz``
+leaves the tests out.
 """
 
 import argparse
@@ -39,15 +40,15 @@ BUILD = """
 import runpy, setuptools, sys
 
 def build(cmdclass, ext_modules, real=setuptools.setup, **options):
-    class Baseline(cmdclass["build_ext"]):
+    class Chosen(cmdclass["build_ext"]):
         def compiler_knows_variants(self):
-            return False
+            return SIMD != "baseline" and super().compiler_knows_variants()
 
     for extension in ext_modules:
         kept = [f for f in extension.extra_compile_args if not f.startswith(("-O", "-g"))]
         extension.extra_compile_args = kept + FLAGS
         extension.extra_link_args = SANITIZERS
-    real(cmdclass={**cmdclass, "build_ext": Baseline}, ext_modules=ext_modules, **options)
+    real(cmdclass={**cmdclass, "build_ext": Chosen}, ext_modules=ext_modules, **options)
 
 setuptools.setup = build
 sys.argv = ["setup.py", "build_ext", "--inplace"]
@@ -65,14 +66,14 @@ def copy_tree(folder):
             shutil.copy(TOP / name, folder / name)
 
 
-def build(folder):
+def build(folder, simd):
     # UBSan heeds no log_path when it is not the first sanitizer of the process
     folder.joinpath("sitecustomize.py").write_text(
         "import ctypes\n\n"
         'undefined = ctypes.CDLL("libubsan.so.1")\n'
         f'undefined.__sanitizer_set_report_path(b"{folder}/report.undefined")\n'
     )
-    script = f"FLAGS = {FLAGS}\nSANITIZERS = {SANITIZERS}\n{BUILD}"
+    script = f"FLAGS = {FLAGS}\nSANITIZERS = {SANITIZERS}\nSIMD = {simd!r}\n{BUILD}"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -80,7 +81,7 @@ def build(folder):
         sys.exit(f"the sanitized build failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
-def environment(folder):
+def environment(folder, simd):
     """What a process needs to load the sanitized modules, and to leave its reports here."""
     library = subprocess.run(
         ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
@@ -92,21 +93,24 @@ def environment(folder):
         "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:allocator_may_return_null=1:"
         f"log_path={folder}/report.address",
         "UBSAN_OPTIONS": "print_stacktrace=1",
+        "MATCONV_SIMD": simd,
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
-def own(folder, environ):
-    """The modules that are loaded must be those of this build."""
-    code = "import matconv.kernels.frozen as m; print(m.__file__)"
+def own(folder, environ, simd):
+    """The modules that are loaded must be those of this build and variant."""
+    code = "import matconv.kernels.winograd as m; print(m.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     found = Path(done.stdout.strip() or "/")
-    if not found.is_relative_to(folder) or b"__asan_init" not in found.read_bytes():
+    loaded = "baseline" if found.parent.name == "kernels" else found.parent.name
+    good = found.is_relative_to(folder) and loaded == simd
+    if not good or b"__asan_init" not in found.read_bytes():
         sys.exit(f"not the sanitized build: {found}\n{done.stderr}")
 
 
@@ -141,6 +145,7 @@ def main():
     parser.add_argument("--keep", type=Path, help="build and leave everything in this new folder")
     parser.add_argument("--fuzz", type=float, default=0, help="seconds of fuzzing; none: 0")
     parser.add_argument("--only-fuzz", action="store_true", help="no tests")
+    parser.add_argument("--simd", default="baseline", help="baseline, avx2 or avx512")
     parser.add_argument("--seed", type=int, default=0, help="of the fuzzer")
     parser.add_argument("tests", nargs="*", help="files in tests/, instead of the usual ones")
     options = parser.parse_args()
@@ -151,10 +156,10 @@ def main():
         if not (folder / "setup.py").exists():
             folder.mkdir(parents=True, exist_ok=True)
             copy_tree(folder)
-            build(folder)
+            build(folder, options.simd)
         print(f"sanitized build: {time.monotonic() - start:.0f} s", flush=True)
-        environ = environment(folder)
-        own(folder, environ)
+        environ = environment(folder, options.simd)
+        own(folder, environ, options.simd)
         good, ran = True, "no tests"
         if not options.only_fuzz:
             names = options.tests or TESTS
@@ -174,7 +179,9 @@ def main():
             good &= code == 0
             ran += ", " + (out.splitlines() or ["nothing fuzzed"])[-1]
         count = reports(folder)
-        print(f"sanitized: {ran}, {count} reports, {time.monotonic() - start:.0f} s")
+        print(
+            f"sanitized, {options.simd}: {ran}, {count} reports, {time.monotonic() - start:.0f} s"
+        )
     return 0 if good and not count else 1
 
 
