@@ -5,6 +5,7 @@ A map of the house; each room imports only from rooms above it:
     kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
     engines       who evaluates the shards of a data set: threads
     layers        Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
+    layout        where every W and b sits in theta
     descriptions  layers in words, and as JSON-able data
     losses        squared, softmax: value and gradient
     sharding      how many images are evaluated at once

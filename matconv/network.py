@@ -1,14 +1,13 @@
-"""Network: the layers in order, where each sits in theta, theta in and outputs out.
+"""Network: the layers in order, theta in and outputs out.
 
-    theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
-
-One table, `Network.layout`, says where everything sits; theta and its gradient share it.
+theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -29,19 +28,12 @@ from .kernels.arrays import as_array
 from .kernels.geometry import as_size
 from .kernels.predictor import Predictor
 from .layers import BoundLayer, Layer
+from .layout import Layout
 from .sharding import Sharding
 from .workspace import Workspace, Workspaces
 
 # a workspace of `forward` that is kept for its next call
 SPARE_BYTES = 1 << 27
-
-
-class Place(NamedTuple):
-    """Where a layer's parameters sit in theta: W[start:middle], b[middle:stop]."""
-
-    start: int
-    middle: int
-    stop: int
 
 
 class Network:
@@ -64,6 +56,8 @@ class Network:
         Number of parameters: the length of theta.
     layers, input_shape, dtype, algorithm
         As given.
+    layout : Layout
+        Where the parameters of each layer sit in theta.
     shard_size : int
         Images that are evaluated at once, at most.
     output_shape : tuple
@@ -105,21 +99,14 @@ class Network:
         if not self.layers:
             raise ValueError("Network: at least one layer is needed, got none")
         self._bound = list(_bind(self.input_shape, self.layers))
-        self.layout: list[Place | None] = []
-        self.n = 0
-        for bound in self._bound:
-            if bound.W_shape is None or bound.b_shape is None:
-                self.layout.append(None)
-                continue
-            middle = self.n + _size(bound.W_shape)
-            self.layout.append(Place(self.n, middle, middle + _size(bound.b_shape)))
-            self.n = middle + _size(bound.b_shape)
+        self.layout = Layout(self.layers, self._bound, self.dtype)
+        self.n = self.layout.n
         out_shape = self._bound[-1].out_shape
         self.output_shape = out_shape[2:] if self.layers[-1].kind == "Dense" else out_shape
-        self.n_outputs = _size(out_shape)
+        self.n_outputs = prod(out_shape)
         self._sharding = Sharding.of(
             sum(bound.multiply_adds for bound in self._bound),
-            sum(_size(bound.out_shape) for bound in self._bound),
+            sum(prod(bound.out_shape) for bound in self._bound),
             self.n,
         )
         self.shard_size = self._sharding.most
@@ -155,13 +142,7 @@ class Network:
         -------
         theta : ndarray, shape (n,)
         """
-        random = np.random.default_rng(seed)
-        theta = np.zeros(self.n, self.dtype)
-        for bound, place in zip(self._bound, self.layout):
-            if place is not None:
-                W = random.standard_normal(place.middle - place.start)
-                theta[place.start : place.middle] = W * np.sqrt(2 / bound.fan_in)
-        return theta
+        return self.layout.random(seed)
 
     def unpack(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The (W, b) of each layer that has parameters, in order, as views of theta.
@@ -176,10 +157,10 @@ class Network:
         """
         if not isinstance(theta, np.ndarray):
             raise TypeError(f"Network: theta must be an ndarray, got {type(theta).__name__}")
-        self._check_theta(theta)
+        self.layout.check(theta)
         if not theta.flags.c_contiguous:
             raise ValueError("Network: theta must be contiguous to be seen as views")
-        return [views for views in self._views(theta) if views[0] is not None]
+        return [views for views in self.layout.views(theta) if views[0] is not None]
 
     def pack(self, parameters: Iterable[tuple[Any, Any]]) -> np.ndarray:
         """theta = [vec(W^1); b^1; ...; vec(W^L); b^L], the inverse of `unpack`; a new array.
@@ -189,62 +170,18 @@ class Network:
         TypeError, ValueError
             Naming the layer whose W or b has another dtype or shape.
         """
-        parameters = list(parameters)
-        theta = np.empty(self.n, self.dtype)
-        views = self.unpack(theta)
-        if len(parameters) != len(views):
-            raise ValueError(
-                f"Network: {len(views)} pairs (W, b) expected, one per layer with parameters, "
-                f"got {len(parameters)}"
-            )
-        owners = [k for k, place in enumerate(self.layout) if place is not None]
-        for k, pair, pair_views in zip(owners, parameters, views):
-            for name, value, view in zip("Wb", pair, pair_views):
-                function = f"layer {k} ({self.layers[k].kind})"
-                array = as_array(function, name, value)
-                self._check_dtype(f"{function}: {name}", array)
-                if array.shape != view.shape:
-                    raise ValueError(
-                        f"{function}: {name} must have shape {view.shape}, got {array.shape}"
-                    )
-                view[...] = array
-        return theta
-
-    def _views(self, theta: np.ndarray) -> list[tuple[Any, Any]]:
-        """(W, b) views for every layer, (None, None) for those without parameters."""
-        return [
-            (None, None)
-            if place is None
-            else (
-                theta[place.start : place.middle].reshape(bound.W_shape),
-                theta[place.middle : place.stop],
-            )
-            for bound, place in zip(self._bound, self.layout)
-        ]
-
-    def _check_dtype(self, name: str, array: np.ndarray) -> None:
-        if array.dtype.newbyteorder("=") != self.dtype:
-            raise TypeError(f"{name} is {array.dtype}, the network computes in {self.dtype}")
-
-    def _check_theta(self, theta: np.ndarray) -> None:
-        self._check_dtype("Network: theta", theta)
-        if theta.ndim != 1:
-            raise ValueError(f"Network: theta must be a vector, got shape {theta.shape}")
-        if len(theta) != self.n:
-            raise ValueError(
-                f"Network: theta must have {self.n} numbers, one per parameter, got {len(theta)}"
-            )
+        return self.layout.packed(parameters)
 
     def as_theta(self, theta: Any) -> np.ndarray:
         """theta checked: a contiguous native vector of n numbers; copied only if it is not one."""
         array = as_array("Network", "theta", theta)
-        self._check_theta(array)
+        self.layout.check(array)
         return np.require(array, self.dtype, ["C", "A"])
 
     def as_images(self, Z: Any, function: str = "Network") -> np.ndarray:
         """Z checked: (l, height, width, channels) in the network's dtype; of any layout."""
         array = as_array(function, "Z", Z)
-        self._check_dtype(f"{function}: Z", array)
+        self.layout.check_dtype(f"{function}: Z", array)
         if array.ndim != 4 or array.shape[1:] != self.input_shape:
             expected = ", ".join(map(str, self.input_shape))
             raise ValueError(f"{function}: Z must have shape (l, {expected}), got {array.shape}")
@@ -279,7 +216,7 @@ class Network:
         TypeError, ValueError
         """
         engine = ThreadEngine(n_threads)
-        parameters = self._views(self.as_theta(theta))
+        parameters = self.layout.views(self.as_theta(theta))
         images = self.as_images(Z)
         l = len(images)
         result = np.empty((l, *self._bound[-1].out_shape), self.dtype)
@@ -360,7 +297,7 @@ class Network:
             file.write(data)
 
     def _encoded(self, theta: Any, images: int) -> bytes:
-        parameters = self._views(self.as_theta(theta))
+        parameters = self.layout.views(self.as_theta(theta))
         return encode(
             self.input_shape,
             self.layers,
@@ -386,7 +323,7 @@ class Network:
                 f"{place.start}:{place.stop}" if place else "",
                 f"{bound.multiply_adds:,}",
             )
-            for layer, bound, place in zip(self.layers, self._bound, self.layout)
+            for layer, bound, place in zip(self.layers, self._bound, self.layout.places)
         ]
         total = sum(bound.multiply_adds for bound in self._bound)
         lines = layer_table(
@@ -430,13 +367,6 @@ class Network:
             return cls(description["input_shape"], layers, dtype)
         except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from error
-
-
-def _size(shape: Iterable[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _image_shape(shape: Any) -> tuple[int, int, int]:

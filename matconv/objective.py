@@ -137,7 +137,7 @@ class Objective:
         TypeError, ValueError
         """
         theta = self.net.as_theta(theta)
-        parameters = self.net._views(theta)
+        parameters = self.net.layout.views(theta)
         total = _Sum()
 
         def evaluate(part: slice) -> float:
@@ -172,7 +172,7 @@ class Objective:
         TypeError, ValueError
         """
         theta = self.net.as_theta(theta)
-        parameters = self.net._views(theta)
+        parameters = self.net.layout.views(theta)
         total = _Sum()
         sums: list[np.ndarray] = []  # of the gradients; the first one, once there is one
 
@@ -184,7 +184,7 @@ class Objective:
                 with np.errstate(all="ignore"):
                     value, dz = self.loss.value_and_gradient(z, y)
                     dz = np.divide(dz, self.l, dtype=z.dtype)
-                workspace.backward(parameters, Z, dz, self.net._views(dtheta), inner)
+                workspace.backward(parameters, Z, dz, self.net.layout.views(dtheta), inner)
             return value, dtheta
 
         def consume(result: tuple[float, np.ndarray]) -> None:
@@ -207,7 +207,7 @@ class Objective:
 
     def outputs(self, theta: Any) -> np.ndarray:
         """z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
-        parameters = self.net._views(self.net.as_theta(theta))
+        parameters = self.net.layout.views(self.net.as_theta(theta))
         result = np.empty((self.l, self.net.n_outputs), self.net.dtype)
 
         def evaluate(part: slice) -> None:

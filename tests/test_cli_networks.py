@@ -14,7 +14,7 @@ from matconv.presets import PRESETS, make_network, preset_for
 def test_lenet():
     net = make_network("lenet", None, 10)
     assert net.input_shape == (28, 28, 1) and net.output_shape == (10,)
-    sizes = [net.layout[k].stop - net.layout[k].start for k in (0, 2, 4, 5)]
+    sizes = [net.layout.places[k].stop - net.layout.places[k].start for k in (0, 2, 4, 5)]
     assert sizes == [20 * 26, 50 * 501, 500 * 801, 10 * 501]
 
 

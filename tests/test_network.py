@@ -191,9 +191,9 @@ def test_the_bytes_of_a_workspace_are_those_of_its_arrays():
     net = Network((9, 8, 2), MIXED)
     Z, _ = images(net, 3)
     workspace = net.workspace(3)
-    parameters, said = net._views(net.init(0)), workspace.nbytes
+    parameters, said = net.layout.views(net.init(0)), workspace.nbytes
     z = workspace.forward(parameters, Z, keep=True)
-    workspace.backward(parameters, Z, np.ones_like(z), net._views(net.init(0)))
+    workspace.backward(parameters, Z, np.ones_like(z), net.layout.views(net.init(0)))
     arrays = [*workspace.outputs, *workspace.indices, *workspace.gradients, workspace.scratch]
     assert said == workspace.nbytes == sum(a.nbytes for a in arrays if a is not None)
 

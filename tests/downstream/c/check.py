@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 
+import crowds
 import faults
 import numpy as np
 import plain
@@ -127,13 +128,13 @@ def net_bytes(net, theta):
 
 def check_stacks(data):
     _, _, images, expected = truth.network()
-    for name, status, size in faults.stack_needed(data):
+    for name, status, size in crowds.stack_needed(data):
         assert status == 0, name
         assert size < 64 * 1024, f"{name} needs a stack of {size} bytes"
         print(f"stack: {size:6d} bytes for {name}")
     for threads, stack in ((1, 65536), (4, 65536), (128, 0), (128, 65536)):
         out = np.full((threads, *expected.shape), np.nan)
-        assert faults.crowd(data, images, out, len(images), threads, stack) == threads
+        assert crowds.crowd(data, images, out, len(images), threads, stack) == threads
         truth.assert_close(out[0], expected)
         assert all(np.array_equal(one, out[0]) for one in out)
         print("threads:", threads, "at once, stack", stack or "usual")

@@ -1,4 +1,4 @@
-"""Two modules in C99: `plain`, an example to copy, and `faults`, which tries what is wrong."""
+"""Modules in C99: `plain`, an example to copy; `faults` and `crowds`, which try what is hard."""
 
 from setuptools import Extension, setup
 
@@ -15,6 +15,6 @@ setup(
             extra_compile_args=FLAGS,
             extra_link_args=["-pthread"],
         )
-        for name in ("plain", "faults")
+        for name in ("plain", "faults", "crowds")
     ],
 )
