@@ -198,7 +198,7 @@ class Objective:
             self._gradients.append(dtheta)
 
         cut, inner = self._cut()
-        self.engine.run(evaluate, cut, consume)
+        self.engine.run(evaluate, cut, consume, self.engine.n_threads + 1)
         (gradient,) = sums
         if self.C != np.inf:
             with np.errstate(all="ignore"):

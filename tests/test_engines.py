@@ -1,21 +1,18 @@
-"""Threads: results in order, BLAS limited and restored, whatever goes wrong."""
+"""Threads: results in order, everything restored, whatever goes wrong."""
 
 import os
+import signal
 import threading
 import time
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from test_blas_threads import blas_threads
+from threadpoolctl import threadpool_limits
 
-from matconv.engines import ThreadEngine, available_cores
-from matconv.engines import blas_threads as blas_threads_module
-from matconv.engines.blas_threads import single_blas_thread
+from matconv.engines import ThreadEngine, helpers
 from matconv.engines.threads import shards
-
-
-def blas_threads():
-    return sorted({info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"})
+from matconv.engines.work import Work
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 7])
@@ -48,23 +45,62 @@ def test_few_results_wait():
         with lock:
             waiting -= 1
 
-    ThreadEngine(2).run(evaluate, range(50), consume)
+    ThreadEngine(2).run(evaluate, range(50), consume, 3)
     assert 1 <= most <= 3
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_blas_has_one_thread_inside_and_what_it_had_after(n_threads):
-    with threadpool_limits(2, user_api="blas"):
-        seen = []
-        ThreadEngine(n_threads).run(lambda k: blas_threads(), range(3), seen.append)
-        assert seen == [[1]] * 3
-        assert blas_threads() == [2]
+def test_whoever_finishes_what_is_due_consumes_it():
+    """A thread that is long about one item keeps nobody from going on, nor results from going."""
+    taken, second, gone = (threading.Event() for _ in range(3))
+    consumers = []
 
-        with single_blas_thread():
-            with single_blas_thread():
-                assert blas_threads() == [1]
-            assert blas_threads() == [1]
-        assert blas_threads() == [2]
+    def evaluate(k):
+        taken.set()
+        if k == 0:
+            second.wait(20)
+        if k == 1:
+            second.set()
+            return gone.wait(20)
+        return True
+
+    def consume(done):
+        assert done
+        consumers.append(threading.get_ident())
+        gone.set()  # the first item, the helper's: the caller is busy with the second
+
+    work = Work(evaluate, consume, list(range(10)), 3)
+    helper = threading.Thread(target=work.run)
+    helper.start()
+    taken.wait(20)
+    work.run()
+    work.finish()
+    helper.join(20)
+    work.raise_errors()
+    assert len(consumers) == 10 and consumers[0] == helper.ident
+
+
+def test_consuming_is_done_by_one_at_a_time():
+    inside = threading.Lock()
+
+    def consume(k):
+        assert inside.acquire(blocking=False)
+        time.sleep(0.001)
+        inside.release()
+
+    ThreadEngine(4).run(lambda k: time.sleep(0.001), range(60), consume)
+
+
+def test_of_several_errors_that_of_the_first_item_is_raised():
+    for _ in range(20):
+        together = threading.Barrier(3)
+
+        def evaluate(k, together=together):
+            together.wait(20)
+            time.sleep(0.001 * (3 - k))  # the first item is the last to fail
+            raise RuntimeError(f"item {k}")
+
+        with pytest.raises(RuntimeError, match="item 0"):
+            ThreadEngine(3).run(evaluate, range(9), lambda done: None)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -150,6 +186,110 @@ def test_an_interrupt_of_the_caller_does_not_wait_for_its_turn():
     assert len(mine) == 2
 
 
+def test_what_is_no_exception_comes_before_earlier_errors():
+    together = threading.Barrier(2)
+
+    def evaluate(k):
+        together.wait(20)
+        raise (RuntimeError, KeyboardInterrupt)[k]
+
+    with pytest.raises(KeyboardInterrupt):
+        ThreadEngine(2).run(evaluate, range(2), lambda done: None)
+
+
+def test_what_is_under_way_is_waited_for():
+    together, finished = threading.Barrier(2), []
+
+    def evaluate(k):
+        together.wait(20)
+        if k == 0:
+            raise RuntimeError("at once")
+        time.sleep(0.1)
+        finished.append(k)
+
+    with pytest.raises(RuntimeError, match="at once"):
+        ThreadEngine(2).run(evaluate, range(2), lambda done: None)
+    assert finished == [1]
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, though whoever started the tests may have ignored it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_the_caller_waits_for_the_last_item(interruptible):
+    here, together, finished = threading.current_thread(), threading.Barrier(2), []
+
+    def evaluate(k):
+        together.wait(20)
+        if threading.current_thread() is not here:
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            finished.append(k)
+
+    with pytest.raises(KeyboardInterrupt):
+        ThreadEngine(2).run(evaluate, range(2), lambda done: None)
+    assert len(finished) == 1
+
+
+def test_nothing_more_is_begun_after_ctrl_c(monkeypatch):
+    begun, started = [], threading.Event()
+
+    def interrupted(work):
+        started.wait(20)
+        raise KeyboardInterrupt
+
+    def evaluate(k):
+        begun.append(k)
+        started.set()
+        time.sleep(0.01)
+
+    helper = Work.run
+    monkeypatch.setattr(Work, "finish", interrupted)
+    here = threading.current_thread()
+    monkeypatch.setattr(
+        Work, "run", lambda work: None if threading.current_thread() is here else helper(work)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        ThreadEngine(2).run(evaluate, range(500), lambda done: None)
+    assert len(begun) < 5
+
+
+def test_helpers_stay_for_the_next_engine():
+    def two_threads():
+        both, seen = threading.Barrier(2), []
+
+        def evaluate(k):
+            both.wait(20)
+            return threading.get_ident()
+
+        ThreadEngine(2).run(evaluate, range(2), seen.append)
+        return set(seen)
+
+    first = two_threads()
+    assert len(first) == 2 and all(two_threads() == first for _ in range(5))
+
+
+def test_goes_on_where_there_are_no_more_threads(monkeypatch):
+    def none():
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(helpers, "_free", {})
+    monkeypatch.setattr(helpers, "_Helper", none)
+    seen, threads = [], set()
+
+    def evaluate(k):
+        threads.add(threading.current_thread())
+        return k
+
+    ThreadEngine(4).run(evaluate, range(20), seen.append)
+    assert seen == list(range(20)) and threads == {threading.current_thread()}
+
+
 def test_a_call_does_not_wait_for_helpers_that_are_busy_elsewhere():
     engine = ThreadEngine(2)
     free, begun, waited = threading.Event(), threading.Barrier(3), []
@@ -200,10 +340,6 @@ def test_shards_cover_everything_evenly():
             assert not lengths or max(lengths) - min(lengths) <= 1
 
 
-def test_all_cores_by_default():
-    assert ThreadEngine().n_threads == available_cores() >= 1
-
-
 @pytest.mark.catalogue(42)
 @pytest.mark.parametrize("n_threads", [0, -1, 10**6])
 def test_number_of_threads_out_of_range(n_threads):
@@ -216,57 +352,3 @@ def test_number_of_threads_out_of_range(n_threads):
 def test_number_of_threads_of_another_kind(n_threads):
     with pytest.raises(TypeError, match=f"n_threads must be an integer or None, got {n_threads!r}"):
         ThreadEngine(n_threads)
-
-
-def test_threads_that_come_first_at_once_share_one_limit(monkeypatch):
-    """Otherwise the one that leaves last restores what another had set: BLAS on one thread."""
-    with threadpool_limits(2, user_api="blas"):
-        for _ in range(20):
-            monkeypatch.setattr(blas_threads_module, "_limits", {})
-            barrier = threading.Barrier(4)
-            inside = []
-
-            def work(barrier=barrier, inside=inside):
-                barrier.wait()
-                with single_blas_thread():
-                    inside.append(blas_threads())
-                    barrier.wait()
-
-            threads = [threading.Thread(target=work) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert inside == [[1]] * 4
-            assert blas_threads() == [2]
-
-
-def test_whichever_thread_comes_first_or_leaves_last():
-    """The thread that sets the limit need not be the one that restores it, nor the main one."""
-    with threadpool_limits(2, user_api="blas"):
-        entered, left = threading.Event(), threading.Event()
-
-        def first():
-            with single_blas_thread():
-                entered.set()
-                left.wait(10)
-
-        def alone():
-            with single_blas_thread():
-                seen.append(blas_threads())
-
-        thread = threading.Thread(target=first)
-        thread.start()
-        entered.wait(10)
-        with single_blas_thread():
-            left.set()
-            thread.join()
-            assert blas_threads() == [1]
-        assert blas_threads() == [2]
-
-        seen = []
-        thread = threading.Thread(target=alone)
-        thread.start()
-        thread.join()
-        assert seen == [[1]]
-        assert blas_threads() == [2]

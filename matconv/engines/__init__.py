@@ -1,5 +1,6 @@
 """Who evaluates the shards of a data set."""
 
-from .threads import ThreadEngine, available_cores
+from .cores import available_cores
+from .threads import ThreadEngine
 
 __all__ = ["ThreadEngine", "available_cores"]

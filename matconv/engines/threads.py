@@ -1,25 +1,14 @@
 """Shards on a pool of Python threads: the kernels run without the GIL."""
 
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
 from operator import index
-from threading import Condition
-from typing import Generic, TypeVar
 
 from .blas_threads import single_blas_thread
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from .cores import available_cores, kept_on, parts
+from .helpers import helping
+from .work import Item, Result, Work
 
 MOST_THREADS = 1024
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class ThreadEngine:
@@ -57,127 +46,38 @@ class ThreadEngine:
             raise TypeError(f"n_threads must be an integer or None, got {n_threads!r} (bool)")
         if not 1 <= self.n_threads <= MOST_THREADS:
             raise ValueError(f"n_threads must be from 1 to {MOST_THREADS}, got {n_threads}")
-        self._pool: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
 
     def run(
         self,
         evaluate: Callable[[Item], Result],
         items: Iterable[Item],
         consume: Callable[[Result], object],
+        most: int | None = None,
     ) -> None:
         """``consume(evaluate(item))`` for each item: evaluated on any thread, consumed in order.
 
-        The calling thread evaluates too, and it alone consumes. At most ``n_threads + 1`` items are
-        under way or wait to be consumed. BLAS is on one thread meanwhile. If anything raises
-        (Ctrl-C too), evaluations under way are waited for, then it goes on.
+        The calling thread evaluates too. Results are consumed one at a time, by any of the threads;
+        at most ``most`` items, if that is given, are under way or wait to be consumed. Meanwhile
+        BLAS is on one thread, and each thread on cores of its own. If anything raises (Ctrl-C
+        too), evaluations under way are waited for, then it goes on.
         """
         items = list(items)
         with single_blas_thread():
-            if self.n_threads == 1 or len(items) < 2:
+            n = min(self.n_threads, len(items))
+            if n < 2:
                 for item in items:
                     consume(evaluate(item))
                 return
-            work = _Work(evaluate, items, self.n_threads + 1)
-            pool = self._threads()
-            count = min(self.n_threads, len(items)) - 1
-            helpers = [pool.submit(work.help) for _ in range(count)]
-            try:
-                for k in range(len(items)):
-                    consume(work.result(k))
-            finally:
-                work.stop()
-                wait([helper for helper in helpers if not helper.cancel()])
-
-    def _threads(self) -> ThreadPoolExecutor:
-        # threads do not survive a fork
-        if self._pool is None or self._process != os.getpid():
-            self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="matconv")
-            self._process = os.getpid()
-        return self._pool
-
-
-class _Work(Generic[Item, Result]):
-    """Items in order, taken by whichever thread comes next, and results that wait.
-
-    Parameters
-    ----------
-    evaluate : callable
-    items : list
-    most : int
-        Items that are under way, wait, or are being consumed.
-    """
-
-    def __init__(self, evaluate: Callable[[Item], Result], items: list[Item], most: int) -> None:
-        self._evaluate = evaluate
-        self._items = items
-        self._most = most
-        self._taken = 0
-        self._asked = 0
-        self._results: dict[int, Result] = {}
-        self._errors: dict[int, BaseException] = {}
-        self._stopped = False
-        self._changed = Condition()
-
-    def help(self) -> None:
-        """Evaluate until there is nothing left to take."""
-        while (k := self._take(wait=True)) is not None:
-            self._run(k)
-
-    def result(self, k: int) -> Result:
-        """Of item k, to be asked for in order; whoever waits for it evaluates others meanwhile."""
-        with self._changed:
-            self._asked = k
-            self._changed.notify_all()
-        while not self._ready(k):
-            mine = self._take(wait=False)
-            if mine is not None:
-                self._run(mine)
-            else:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._ready(k))
-        if k in self._errors:
-            raise self._errors.pop(k)
-        return self._results.pop(k)
-
-    def stop(self) -> None:
-        """Nothing more is taken."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    def _take(self, wait: bool) -> int | None:
-        """The next item, or None: there is none, or too many are under way and ``wait`` is no."""
-        with self._changed:
-            while wait and not self._over() and not self._room():
-                self._changed.wait()
-            if self._over() or not self._room():
-                return None
-            self._taken += 1
-            return self._taken - 1
-
-    def _ready(self, k: int) -> bool:
-        return k in self._results or k in self._errors
-
-    def _over(self) -> bool:
-        return self._stopped or self._taken == len(self._items)
-
-    def _room(self) -> bool:
-        return self._taken - self._asked < self._most
-
-    def _run(self, k: int) -> None:
-        try:
-            result = self._evaluate(self._items[k])
-        except BaseException as error:
-            with self._changed:
-                self._errors[k] = error  # raised again where the result is asked for
-                self._changed.notify_all()
-            if not isinstance(error, Exception):
-                raise  # Ctrl-C does not wait for its turn
-            return
-        with self._changed:
-            self._results[k] = result
-            self._changed.notify_all()
+            work = Work(evaluate, consume, items, most)
+            own, *others = parts(n)
+            with helping(work.run, others):
+                try:
+                    with kept_on(own):
+                        work.run()
+                        work.finish()
+                finally:
+                    work.stop()
+            work.raise_errors()
 
 
 def shards(l: int, count: int) -> list[slice]:
