@@ -38,7 +38,7 @@ VARIANTS = {
 # no loops over numbers in these, or imported before the choice
 BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "exported"),
-    *("frozen", "geometry", "pool", "predictor"),
+    *("frozen", "geometry", "guard", "pool", "predictor", "workers"),
 }
 
 # what a compiler must understand beside the flags; other processors' compilers do not

@@ -25,7 +25,6 @@ from scipy.linalg import blas
 
 import matconv
 from matconv.engines import ThreadEngine
-from matconv.engines.blas_threads import single_blas_thread
 
 #: What conv2d and Network take as ``algorithm``; "auto" is their default.
 ALGORITHMS = ("auto", "im2col", "winograd")
@@ -84,8 +83,8 @@ class Matconv(Side):
         self.out = np.empty(layer.output_shape, dtype) if reuse else None
 
     def context(self):
-        """matconv keeps BLAS at one thread and brings its own."""
-        return single_blas_thread()
+        """BLAS on one thread: matconv uses threads of its own."""
+        return threadpoolctl.threadpool_limits(1, user_api="blas")
 
     def forward(self):
         """S, the pieces written into one array."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .engines.threads import ThreadEngine
+from .kernels.guard import guarded
 from .losses import Loss, get_loss
 from .network import Network
 
@@ -136,7 +137,9 @@ class Objective:
         ------
         TypeError, ValueError
         """
-        theta = self.net.as_theta(theta)
+        return guarded(self._value, self.net.as_theta(theta))
+
+    def _value(self, theta: np.ndarray) -> float:
         parameters = self.net.layout.views(theta)
         total = _Sum()
 
@@ -171,7 +174,9 @@ class Objective:
         ------
         TypeError, ValueError
         """
-        theta = self.net.as_theta(theta)
+        return guarded(self._value_and_gradient, self.net.as_theta(theta))
+
+    def _value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         parameters = self.net.layout.views(theta)
         total = _Sum()
         sums: list[np.ndarray] = []  # of the gradients; the first one, once there is one

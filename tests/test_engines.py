@@ -1,18 +1,22 @@
-"""Threads: results in order, everything restored, whatever goes wrong."""
+"""The thread engine: results in order, everything restored, whatever goes wrong."""
 
+import contextvars
+import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
-from test_blas_threads import blas_threads
+from test_guard import blas_threads, run_in_child
 from threadpoolctl import threadpool_limits
 
-from matconv.engines import ThreadEngine, helpers
+from matconv.engines import ThreadEngine
 from matconv.engines.threads import shards
-from matconv.engines.work import Work
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 7])
@@ -49,34 +53,21 @@ def test_few_results_wait():
     assert 1 <= most <= 3
 
 
-def test_whoever_finishes_what_is_due_consumes_it():
-    """A thread that is long about one item keeps nobody from going on, nor results from going."""
-    taken, second, gone = (threading.Event() for _ in range(3))
-    consumers = []
+def test_result_that_is_due_is_consumed_while_the_caller_is_busy():
+    """Items come in pairs that both threads evaluate at once; the caller's takes longer."""
+    here, together, pairs = threading.current_thread(), threading.Barrier(2), 50
+    consumed = [threading.Event() for _ in range(2 * pairs)]
+    waited = []
 
     def evaluate(k):
-        taken.set()
-        if k == 0:
-            second.wait(20)
-        if k == 1:
-            second.set()
-            return gone.wait(20)
-        return True
+        together.wait(20)
+        if threading.current_thread() is here and k % 2 == 1:
+            # the helper has the item before, finishes it now and consumes its result
+            waited.append(consumed[k - 1].wait(20))
+        return k
 
-    def consume(done):
-        assert done
-        consumers.append(threading.get_ident())
-        gone.set()  # the first item, the helper's: the caller is busy with the second
-
-    work = Work(evaluate, consume, list(range(10)), 3)
-    helper = threading.Thread(target=work.run)
-    helper.start()
-    taken.wait(20)
-    work.run()
-    work.finish()
-    helper.join(20)
-    work.raise_errors()
-    assert len(consumers) == 10 and consumers[0] == helper.ident
+    ThreadEngine(2).run(evaluate, range(2 * pairs), lambda k: consumed[k].set())
+    assert waited and all(waited)
 
 
 def test_consuming_is_done_by_one_at_a_time():
@@ -236,27 +227,39 @@ def test_ctrl_c_while_the_caller_waits_for_the_last_item(interruptible):
     assert len(finished) == 1
 
 
-def test_nothing_more_is_begun_after_ctrl_c(monkeypatch):
-    begun, started = [], threading.Event()
-
-    def interrupted(work):
-        started.wait(20)
-        raise KeyboardInterrupt
+def test_ctrl_c_while_the_caller_waits_for_its_turn(interruptible):
+    """The item that is due takes long, and no more items may be begun."""
+    here, both, begun = threading.current_thread(), threading.Barrier(2), []
+    interrupted = threading.Event()
 
     def evaluate(k):
         begun.append(k)
-        started.set()
-        time.sleep(0.01)
+        if k < 2:
+            both.wait(20)
+        if threading.current_thread() is not here:
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted.wait(1)
 
-    helper = Work.run
-    monkeypatch.setattr(Work, "finish", interrupted)
-    here = threading.current_thread()
-    monkeypatch.setattr(
-        Work, "run", lambda work: None if threading.current_thread() is here else helper(work)
-    )
+    with pytest.raises(KeyboardInterrupt):
+        ThreadEngine(2).run(evaluate, range(500), lambda done: None, 2)
+    assert len(begun) <= 4
+
+
+def test_helpers_receive_no_more_work_after_an_interrupt(interruptible):
+    here, both, begun = threading.current_thread(), threading.Barrier(2), []
+
+    def evaluate(k):
+        begun.append(k)
+        if k < 2:
+            both.wait(20)
+        if threading.current_thread() is here:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+
     with pytest.raises(KeyboardInterrupt):
         ThreadEngine(2).run(evaluate, range(500), lambda done: None)
-    assert len(begun) < 5
+    assert len(begun) == 2
 
 
 def test_helpers_stay_for_the_next_engine():
@@ -274,20 +277,143 @@ def test_helpers_stay_for_the_next_engine():
     assert len(first) == 2 and all(two_threads() == first for _ in range(5))
 
 
-def test_goes_on_where_there_are_no_more_threads(monkeypatch):
-    def none():
-        raise RuntimeError("can't start new thread")
+def test_no_more_threads_the_caller_evaluates_all():
+    """In a process of its own, whose pool is empty: a stack that no memory can hold."""
+    code = """
+import threading
+from matconv.engines import ThreadEngine
+threading.stack_size(1 << 46)
+threads, seen = set(), []
+def evaluate(k):
+    threads.add(threading.get_ident())
+    return k
+ThreadEngine(4).run(evaluate, range(20), seen.append)
+assert seen == list(range(20)) and threads == {threading.get_ident()}
+threading.stack_size(0)
+both = threading.Barrier(2)
+ThreadEngine(2).run(lambda k: both.wait(20), range(2), seen.append)
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
-    monkeypatch.setattr(helpers, "_free", {})
-    monkeypatch.setattr(helpers, "_Helper", none)
-    seen, threads = [], set()
+
+def test_threading_module_replaced_engine_does_not_use_it():
+    """As gevent and eventlet replace its parts by ones that belong to one thread."""
+    code = """
+import threading, _thread, queue, concurrent.futures
+def refuse(*arguments, **options):
+    raise AssertionError("used by the engine")
+import numpy as np
+from matconv import Conv, Dense, Network, Objective
+from matconv.kernels.guard import guarded
+guarded(int)
+for module, names in ((threading, ("Lock", "RLock", "Condition", "Event", "Thread", "Semaphore")),
+                      (_thread, ("allocate_lock", "start_new_thread")), (queue, ("Queue",)),
+                      (concurrent.futures, ("ThreadPoolExecutor",))):
+    for name in names:
+        setattr(module, name, refuse)
+net = Network((8, 8, 1), [Conv(4, 3), Dense(3)])
+Z, y = np.ones((3000, 8, 8, 1)), np.arange(3000) % 3
+f = Objective(net, Z, y, "softmax", n_threads=2)
+assert len(net.shards(3000)) > 1
+one = Objective(net, Z, y, "softmax", n_threads=1)
+theta = net.init(0)
+assert f.value(theta) == one.value(theta)
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity of threads")
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_affinity_is_that_of_the_caller_on_every_thread(n_threads):
+    before, together, places = os.sched_getaffinity(0), threading.Barrier(n_threads), []
 
     def evaluate(k):
-        threads.add(threading.current_thread())
-        return k
+        together.wait(20)
+        return os.sched_getaffinity(0)
 
-    ThreadEngine(4).run(evaluate, range(20), seen.append)
-    assert seen == list(range(20)) and threads == {threading.current_thread()}
+    ThreadEngine(n_threads).run(evaluate, range(n_threads), places.append)
+    assert places == [before] * n_threads
+    assert os.sched_getaffinity(0) == before
+
+
+def test_calls_inside_of_calls_share_the_pool():
+    def inner(k):
+        results = []
+        ThreadEngine(3).run(lambda j: 10 * k + j, range(5), results.append)
+        return results
+
+    results = []
+    ThreadEngine(3).run(inner, range(8), results.append)
+    assert results == [[10 * k + j for j in range(5)] for k in range(8)]
+
+
+def test_many_callers_at_once_each_get_their_results():
+    def call(number):
+        for _ in range(50):
+            results = []
+            ThreadEngine(3).run(lambda k: k * number, range(20), results.append, 4)
+            assert results == [k * number for k in range(20)]
+        finished.append(number)
+
+    finished = []
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(finished) == list(range(8))
+
+
+def test_context_variables_of_the_caller_are_seen_by_every_thread():
+    variable = contextvars.ContextVar("variable", default="nothing")
+    token = variable.set("the caller's")
+    together, seen = threading.Barrier(2), []
+
+    def evaluate(k):
+        together.wait(20)
+        value = variable.get()
+        variable.set("changed")
+        return value
+
+    try:
+        ThreadEngine(2).run(evaluate, range(2), seen.append)
+        assert seen == ["the caller's"] * 2 and variable.get() == "the caller's"
+    finally:
+        variable.reset(token)
+
+
+def test_results_and_errors_are_released_after_a_call():
+    class Big:
+        pass
+
+    class Failure(Exception):
+        pass
+
+    seen = []
+    ThreadEngine(2).run(lambda k: Big(), range(5), lambda big: seen.append(weakref.ref(big)))
+    assert all(reference() is None for reference in seen) and len(seen) == 5
+
+    def fail(k):
+        big = Big()
+        seen.append(weakref.ref(big))
+        raise Failure
+
+    seen.clear()
+    gc.disable()
+    try:
+        with pytest.raises(Failure):
+            ThreadEngine(2).run(fail, range(5), lambda done: None)
+        assert seen and all(reference() is None for reference in seen)
+    finally:
+        gc.enable()
 
 
 def test_a_call_does_not_wait_for_helpers_that_are_busy_elsewhere():
@@ -309,25 +435,47 @@ def test_a_call_does_not_wait_for_helpers_that_are_busy_elsewhere():
     assert waited == [True, True]
 
 
-def test_works_in_a_forked_child():
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_forked_child_has_a_pool_of_its_own():
     engine = ThreadEngine(2)
-    total = []
-    engine.run(lambda k: k, range(10), total.append)
-    child = os.fork()
-    if child == 0:
-        results = []
-        engine.run(lambda k: k * k, range(10), results.append)
-        os._exit(0 if results == [k * k for k in range(10)] else 1)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        time.sleep(0.01)
-    else:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert pid == child and os.waitstatus_to_exitcode(status) == 0
+    engine.run(lambda k: k, range(10), lambda done: None)
+
+    def compute():
+        results, both = [], threading.Barrier(2)
+
+        def evaluate(k):
+            if k < 2:
+                both.wait(20)
+            return k * k
+
+        engine.run(evaluate, range(10), results.append)
+        return results == [k * k for k in range(10)]
+
+    assert run_in_child(compute) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_inside_a_call_child_is_told_and_parent_goes_on():
+    both, here, children = threading.Barrier(2), os.getpid(), []
+
+    def evaluate(k):
+        both.wait(20)
+        if threading.current_thread() is threading.main_thread():
+            children.append(os.fork())
+        elif os.getpid() == here:
+            time.sleep(0.1)
+        return k
+
+    message, results = None, []
+    try:
+        ThreadEngine(2).run(evaluate, range(2), results.append)
+    except RuntimeError as error:
+        message = str(error)
+    if os.getpid() != here:
+        told = message is not None and "forked during a computation" in message
+        os._exit(0 if told else 1)
+    assert message is None and results == [0, 1]
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 
 
 def test_shards_cover_everything_evenly():

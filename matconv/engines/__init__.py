@@ -1,6 +1,6 @@
-"""Who evaluates the shards of a data set."""
+"""Engines: who evaluates the shards of a data set, and on how many threads."""
 
-from .cores import available_cores
+from .cores import available_cores, default_threads
 from .threads import ThreadEngine
 
-__all__ = ["ThreadEngine", "available_cores"]
+__all__ = ["ThreadEngine", "available_cores", "default_threads"]

@@ -1,62 +1,87 @@
-"""Each thread of a call on cores of its own for as long as it computes, where the system allows.
+"""How many threads to use by default."""
 
-A thread that waits, if only for the interpreter's lock, is often woken on the core of the one that
-wakes it, and stays behind it for milliseconds while another core idles; on virtual machines, whose
-idle cores look taken, nearly always.
-"""
-
+import math
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 
-from matconv.kernels.cpu import core
+__all__ = ["available_cores", "default_threads"]
 
-__all__ = ["available_cores", "kept_on", "move", "parts"]
+_CGROUPS = "/proc/self/cgroup"
+_CGROUP_ROOT = "/sys/fs/cgroup"
 
 
 def available_cores() -> int:
-    """The cores this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def parts(n: int) -> list[list[int]]:
-    """The cores that the calling thread may use, for n threads; [] each: nothing is known.
+def default_threads() -> int:
+    """Number of threads when none is given.
 
-    The first part has the one that it is running on. With fewer cores than threads each gets all.
+    The minimum of the cores that this process may use, of ``OMP_NUM_THREADS`` where it is set to a
+    positive number (of a list, its first), and of the processor time that its control group grants
+    it, in cores, rounded up.
 
     Examples
     --------
-    >>> from matconv.engines.cores import available_cores, parts
-    >>> all(parts(available_cores())) or parts(1) == [[]]
+    >>> from matconv.engines.cores import available_cores, default_threads
+    >>> 1 <= default_threads() <= available_cores()
     True
     """
-    here = core()
-    cores = sorted(os.sched_getaffinity(0)) if here >= 0 else []
-    if len(cores) < n or here not in cores:
-        return [cores] * n
-    first = cores.index(here)
-    cores = cores[first:] + cores[:first]
-    return [cores[k::n] for k in range(n)]
+    limits = [available_cores()]
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        limits.append(int(text))
+    limits += [max(math.ceil(quota), 1) for quota in _quotas()]
+    return min(limits)
 
 
-@contextmanager
-def kept_on(cores: list[int]) -> Iterator[None]:
-    """The calling thread stays on these cores; after it, it may use those that it might before."""
-    before = os.sched_getaffinity(0) if cores else []
-    move(0, cores)
+def _quotas() -> Iterator[float]:
+    """Processor time in units of one core: one limit for each control group that has one."""
+    for line in _read(_CGROUPS).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        # version 2 has one hierarchy, whose list of controllers is empty
+        if controllers == "":
+            roots = [_CGROUP_ROOT]
+        elif "cpu" in controllers.split(","):
+            roots = [f"{_CGROUP_ROOT}/{controllers}", f"{_CGROUP_ROOT}/cpu"]
+        else:
+            continue
+        for root in roots:
+            for folder in _ancestors(path):
+                quota = _quota(f"{root}{folder}")
+                if quota is not None:
+                    yield quota
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """``/a/b``, ``/a`` and the empty path of the root, where a limit counts as well."""
+    path = path.rstrip("/")
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
+
+
+def _quota(folder: str) -> float | None:
+    """The limit of one control group in cores; None: it has none."""
+    words = _read(f"{folder}/cpu.max").split()
+    if not words:  # version 1
+        words = _read(f"{folder}/cpu.cfs_quota_us").split()
+        words += _read(f"{folder}/cpu.cfs_period_us").split()
     try:
-        yield
-    finally:
-        move(0, before)
+        quota, period = map(float, words)
+    except ValueError:  # no file, or "max"
+        return None
+    return quota / period if quota > 0 and period > 0 else None
 
 
-def move(thread: int, cores: Collection[int]) -> None:
-    """A thread, by its number (0: this one), uses these cores from now on.
-
-    Where nothing is known of cores, or that is forbidden, those that it did before.
-    """
-    if cores:
-        with suppress(OSError):
-            os.sched_setaffinity(thread, cores)
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read(4096)
+    except OSError:
+        return ""

@@ -1,14 +1,16 @@
-"""Shards on a pool of Python threads: the kernels run without the GIL."""
+"""Evaluation of shards on a pool of threads; the kernels run without the GIL."""
 
 from collections.abc import Callable, Iterable
 from operator import index
+from typing import TypeVar
 
-from .blas_threads import single_blas_thread
-from .cores import available_cores, kept_on, parts
-from .helpers import helping
-from .work import Item, Result, Work
+from ..kernels.workers import run
+from .cores import default_threads
 
-MOST_THREADS = 1024
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MAX_THREADS = 1024
 
 
 class ThreadEngine:
@@ -17,7 +19,7 @@ class ThreadEngine:
     Parameters
     ----------
     n_threads : int, optional
-        From 1 to 1024; every core this process may use when left out.
+        From 1 to 1024; `default_threads` when left out.
 
     Raises
     ------
@@ -34,7 +36,7 @@ class ThreadEngine:
 
     def __init__(self, n_threads: int | None = None) -> None:
         if n_threads is None:
-            n_threads = min(available_cores(), MOST_THREADS)
+            n_threads = min(default_threads(), MAX_THREADS)
         try:
             self.n_threads = index(n_threads)
         except TypeError:
@@ -44,8 +46,8 @@ class ThreadEngine:
             ) from None
         if isinstance(n_threads, bool):
             raise TypeError(f"n_threads must be an integer or None, got {n_threads!r} (bool)")
-        if not 1 <= self.n_threads <= MOST_THREADS:
-            raise ValueError(f"n_threads must be from 1 to {MOST_THREADS}, got {n_threads}")
+        if not 1 <= self.n_threads <= MAX_THREADS:
+            raise ValueError(f"n_threads must be from 1 to {MAX_THREADS}, got {n_threads}")
 
     def run(
         self,
@@ -56,28 +58,19 @@ class ThreadEngine:
     ) -> None:
         """``consume(evaluate(item))`` for each item: evaluated on any thread, consumed in order.
 
-        The calling thread evaluates too. Results are consumed one at a time, by any of the threads;
-        at most ``most`` items, if that is given, are under way or wait to be consumed. Meanwhile
-        BLAS is on one thread, and each thread on cores of its own. If anything raises (Ctrl-C
-        too), evaluations under way are waited for, then it goes on.
+        The calling thread evaluates too. Results are consumed one at a time, by any of the threads.
+        Meanwhile BLAS is on one thread and numpy ignores floating-point errors. If anything raises
+        (Ctrl-C too), evaluations under way are waited for, then it goes on.
+
+        Parameters
+        ----------
+        evaluate, consume : callable
+        items : iterable
+        most : int, optional
+            Maximum number of items that are evaluated, wait or are being consumed at once.
         """
         items = list(items)
-        with single_blas_thread():
-            n = min(self.n_threads, len(items))
-            if n < 2:
-                for item in items:
-                    consume(evaluate(item))
-                return
-            work = Work(evaluate, consume, items, most)
-            own, *others = parts(n)
-            with helping(work.run, others):
-                try:
-                    with kept_on(own):
-                        work.run()
-                        work.finish()
-                finally:
-                    work.stop()
-            work.raise_errors()
+        run(evaluate, items, consume, len(items) if most is None else most, self.n_threads)
 
 
 def shards(l: int, count: int) -> list[slice]:

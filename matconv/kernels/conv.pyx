@@ -12,6 +12,7 @@ from .algorithms cimport choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
 from .geometry cimport Geometry, WindowGeometry
+from .guard cimport begin_products, end_products
 from .status cimport OK
 from .winograd cimport Winograd, winograd_plan
 
@@ -167,6 +168,7 @@ def forward(
     cdef void *b_ = data(bias)
     cdef void *S_ = data(S)
     cdef void *work_ = data(work)
+    begin_products()
     with nogil:
         if plan.is_double:
             conv_forward(
@@ -178,6 +180,7 @@ def forward(
                 &g, plan.m_b, plan.m_a, <const float *> Z_, <const float *> W_,
                 <const float *> b_, relu, <float *> S_, first, last, <float *> work_,
             )
+        end_products()
     keep_scratch(scratch, work)
     return S
 
@@ -229,6 +232,7 @@ def backward(
     cdef void *dW_ = data(dW)
     cdef void *db_ = data(db)
     cdef void *work_ = data(work)
+    begin_products()
     with nogil:
         if plan.is_double:
             conv_backward(
@@ -242,6 +246,7 @@ def backward(
                 <const float *> W_, <float *> dZ_, <float *> dW_, <float *> db_,
                 <float *> work_,
             )
+        end_products()
     keep_scratch(scratch, work)
     return dZ, dW, db
 

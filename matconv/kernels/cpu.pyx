@@ -1,4 +1,4 @@
-"""The processor: what it can run, and where. Asked before a variant is chosen: has none itself."""
+"""SIMD variants that the processor runs. Used before a variant is chosen, so it has none itself."""
 
 # The levels of the x86-64 ABI: each is true when every instruction set of the level is there
 # and the operating system saves its registers. setup.py defines MATCONV_VARIANTS when the
@@ -21,25 +21,6 @@ cdef extern from *:
     """
     bint runs_avx2() noexcept
     bint runs_avx512() noexcept
-
-cdef extern from *:
-    """
-    #ifdef __linux__
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <sched.h>
-    static int current_core(void) { return sched_getcpu(); }
-    #else
-    static int current_core(void) { return -1; }
-    #endif
-    """
-    int current_core() noexcept
-
-
-def core():
-    """The core that the calling thread runs on; -1 where that is not told."""
-    return current_core()
 
 
 def variants():

@@ -11,6 +11,7 @@ from .frozen cimport (
     Shape, frozen_close, frozen_ends_dense, frozen_open_memory, frozen_predict,
     frozen_shape, frozen_workspace,
 )
+from .guard cimport begin_products, end_products
 from .status cimport FORMAT, MEMORY, OK, VERSION
 
 from .geometry import as_size
@@ -144,6 +145,7 @@ cdef class Predictor:
         cdef void *images_ = cnp.PyArray_DATA(images)
         cdef void *out_ = cnp.PyArray_DATA(result)
         cdef void *work_ = cnp.PyArray_DATA(work)
+        begin_products()
         with nogil:
             if is_double:
                 frozen_predict(
@@ -154,6 +156,7 @@ cdef class Predictor:
                 frozen_predict(
                     self.network, n, <const float *> images_, <float *> out_, <float *> work_, size
                 )
+            end_products()
         keep_scratch(scratch, work)
         return result
 

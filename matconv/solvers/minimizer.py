@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from ..engines.blas_threads import single_blas_thread
+from ..kernels.guard import guarded
 from ..objective import Objective
 from .lbfgs import lbfgs
 from .options import as_count
@@ -105,8 +105,7 @@ def minimize(
     run = Run(method, theta, callback, Progress(lines), start)
     try:
         # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
-        with single_blas_thread():
-            message, converged = METHODS[method](objective, run, max_iterations, **options)
+        message, converged = guarded(METHODS[method], objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)
     except Exception as error:

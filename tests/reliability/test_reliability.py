@@ -140,3 +140,22 @@ def test_every_flip_and_truncation_of_a_small_file(figure):
         changed[at // 8] ^= 1 << at % 8
         assert not runner.execute(bytes(changed))  # the CRC tells
     figure(f"flips and truncations: {dict(runner.counts)}")
+
+
+# Interrupts and forks -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", ["1", "2", "4"])
+@pytest.mark.parametrize("call", ["forward", "value_and_gradient", "lbfgs", "python_loss", "sgd"])
+def test_many_interrupts(figure, call, n_threads):
+    """Calls that last a millisecond and calls that last longer; 10,000 signals in all."""
+    figure(script("../interrupts.py", "signals", call, n_threads, "700"))
+
+
+@pytest.mark.parametrize("call", ["forward", "forward_one_image", "value_and_gradient"])
+def test_interrupts_at_every_point(figure, call):
+    figure(script("../interrupts.py", "points", call, "2", "1"))
+
+
+def test_many_forks_while_threads_compute(figure):
+    figure(script("../forking.py", "300"))

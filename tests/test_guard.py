@@ -1,0 +1,183 @@
+"""BLAS on one thread and numpy's error state during a computation, and what they are afterwards."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from matconv.engines import ThreadEngine
+from matconv.kernels.guard import guarded
+
+
+def blas_threads():
+    """The different numbers of threads of all BLAS libraries that are loaded."""
+    return sorted({info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"})
+
+
+@pytest.fixture
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_engine_during_and_after_run_blas_threads(two_blas_threads, n_threads):
+    seen = []
+    ThreadEngine(n_threads).run(lambda k: blas_threads(), range(3), seen.append)
+    assert seen == [[1]] * 3
+    assert blas_threads() == [2]
+
+
+def test_guarded_nested_outermost_restores(two_blas_threads):
+    def outer():
+        return guarded(blas_threads), blas_threads()
+
+    assert guarded(outer) == ([1], [1])
+    assert blas_threads() == [2]
+
+
+def test_guarded_exception_passes_and_restores(two_blas_threads):
+    def fail():
+        assert blas_threads() == [1]
+        np.seterr(all="raise")
+        raise RuntimeError("inside")
+
+    before = np.geterr()
+    with pytest.raises(RuntimeError, match="inside"):
+        guarded(fail)
+    assert blas_threads() == [2]
+    assert np.geterr() == before
+
+
+def test_guarded_arguments_are_passed_and_the_result_returned():
+    assert guarded(int, "ff", base=16) == 255
+
+
+def test_guarded_numpy_error_state_ignores_inside_only():
+    with np.errstate(all="raise"):
+        assert np.isinf(guarded(np.divide, 1.0, 0.0))
+        with pytest.raises(FloatingPointError):
+            np.divide(1.0, 0.0)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_engine_error_state_is_silent_on_every_thread(n_threads):
+    together = threading.Barrier(n_threads)
+
+    def evaluate(k):
+        together.wait(20)
+        return np.divide(1.0, np.float64(0))
+
+    seen = []
+    with np.errstate(all="raise"):
+        ThreadEngine(n_threads).run(evaluate, range(n_threads), seen.append)
+    assert seen == [np.inf] * n_threads
+
+
+def test_guarded_threads_enter_at_once_last_one_restores(two_blas_threads):
+    for _ in range(20):
+        together, inside = threading.Barrier(4), []
+
+        def work(together=together, inside=inside):
+            together.wait(20)
+            inside.append(blas_threads())
+            together.wait(20)
+
+        threads = [threading.Thread(target=guarded, args=(work,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert inside == [[1]] * 4
+        assert blas_threads() == [2]
+
+
+def test_guarded_first_thread_leaves_before_last_enters(two_blas_threads):
+    entered, leave = threading.Event(), threading.Event()
+
+    def first():
+        entered.set()
+        leave.wait(20)
+
+    thread = threading.Thread(target=guarded, args=(first,))
+    thread.start()
+    entered.wait(20)
+
+    def second():
+        leave.set()
+        thread.join()
+        return blas_threads()
+
+    assert guarded(second) == [1]
+    assert blas_threads() == [2]
+
+
+def run_in_child(function):
+    """The exit status of a forked child that runs the function; None: it hangs."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if function() else 1)
+        except BaseException:  # noqa: BLE001 - the child must not run the tests
+            os._exit(2)
+    done = threading.Event()
+    killer = threading.Timer(20, lambda: done.is_set() or os.kill(child, 9))
+    killer.start()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    done.set()
+    killer.cancel()
+    return status
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_while_another_thread_computes_child_restores_the_callers_setting(two_blas_threads):
+    entered, leave = threading.Event(), threading.Event()
+
+    def compute():
+        entered.set()
+        leave.wait(20)
+
+    def child_sets_three():
+        threadpool_limits(3, user_api="blas")
+        return guarded(blas_threads) == [1] and blas_threads() == [3]
+
+    thread = threading.Thread(target=guarded, args=(compute,))
+    thread.start()
+    entered.wait(20)
+    try:
+        assert blas_threads() == [1]
+        assert run_in_child(lambda: guarded(blas_threads) == [1] and blas_threads() == [2]) == 0
+        assert run_in_child(child_sets_three) == 0
+        assert blas_threads() == [1]
+    finally:
+        leave.set()
+        thread.join()
+    assert blas_threads() == [2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_inside_guarded_child_leaves_without_harm(two_blas_threads):
+    def compute():
+        child = os.fork()
+        return child, blas_threads()
+
+    child, inside = guarded(compute)
+    if child == 0:
+        try:
+            right = guarded(blas_threads) == [1]
+            os._exit(0 if right and blas_threads() == [2] else 1)
+        finally:
+            os._exit(2)
+    assert inside == [1] and blas_threads() == [2]
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_import_looks_for_no_blas():
+    """Finding the libraries takes milliseconds: only the first computation does it."""
+    code = "import matconv, sys; print('threadpoolctl' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
