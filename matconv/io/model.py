@@ -11,7 +11,7 @@ was saved or an error. Equal input gives equal bytes.
 
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +34,14 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a model file holds.
+    """What a model file holds. Immutable; can be copied and pickled; compares by identity.
 
     Attributes
     ----------
     network : Network
     theta : ndarray, (n,)
-        Of the network's dtype.
+        Of the network's dtype. A copy of what is given, read-only: ``model.theta.copy()`` can be
+        written into.
     labels : tuple of str or tuple of int, or None
         What the outputs stand for.
     preprocessing : dict, or None
@@ -54,6 +55,20 @@ class Model:
     labels: tuple[Any, ...] | None = None
     preprocessing: dict[str, float] | None = None
     training: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        theta = self.network.as_theta(self.theta).copy()
+        theta.flags.writeable = False
+        object.__setattr__(self, "theta", theta)
+        if self.labels is not None:
+            labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
+            object.__setattr__(self, "labels", tuple(labels))
+        for name in ("preprocessing", "training"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if value is None else dict(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def prepare(self, pixels: Any) -> np.ndarray:
         """The images as the network was trained on them: ``(pixels - shift) * scale``.
