@@ -312,9 +312,18 @@ class Conv(_Layer):
         if self.algorithm is not None:
             as_algorithm(self.kind, self.algorithm)
         channels = as_size(self.kind, "channels", self.channels)
-        names = ("kernel", "stride", "pad", "dilation", "groups")
-        sizes = _window(self.kind, *(getattr(self, name) for name in names), channels)
-        self._set(activation=activation, channels=channels, **dict(zip(names, sizes)))
+        kernel, stride, pad, dilation, groups, _ = _window(
+            self.kind, self.kernel, self.stride, self.pad, self.dilation, self.groups, channels
+        )
+        self._set(
+            channels=channels,
+            kernel=kernel,
+            stride=stride,
+            pad=pad,
+            dilation=dilation,
+            groups=groups,
+            activation=activation,
+        )
 
     def bind(self, shape: Shape, function: str) -> BoundLayer:
         """This layer on images of ``shape``; ``function`` begins every error message."""
