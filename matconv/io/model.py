@@ -61,6 +61,7 @@ class Model:
         theta.flags.writeable = False
         object.__setattr__(self, "theta", theta)
         if self.labels is not None:
+            _refuse_masked("Model: labels", self.labels)
             labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
             object.__setattr__(self, "labels", tuple(labels))
         for name in ("preprocessing", "training"):
@@ -90,6 +91,7 @@ class Model:
         ValueError
             If they do not have the network's shape.
         """
+        _refuse_masked("Model.prepare: pixels", pixels)
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.prepare: pixels must be real numbers, got {pixels.dtype}")
@@ -120,8 +122,14 @@ class Model:
         return index if self.labels is None else np.array(self.labels)[index]
 
 
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
+
+
 def _check_theta(net: "Network", theta: Any) -> np.ndarray:
     """theta as an array that fits the network."""
+    _refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
         raise TypeError(f"save_model: theta must be {net.dtype}, got {theta.dtype}")
@@ -187,6 +195,7 @@ def save_model(
     (True, ('cat', 'dog', 'pig'))
     """
     theta = _check_theta(net, theta)
+    _refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, training)
     # A copy, so that what is hashed is what is written, even if theta changes meanwhile.
     theta = np.array(theta, dtype=theta.dtype.newbyteorder("<"), order="C")
