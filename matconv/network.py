@@ -24,7 +24,7 @@ from .exporting import encode
 from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .kernels.algorithms import as_algorithm
-from .kernels.arrays import as_array
+from .kernels.arrays import as_array, refuse_masked
 from .kernels.geometry import as_size, is_sequence
 from .kernels.predictor import Predictor
 from .layers import BoundLayer, Layer
@@ -173,6 +173,7 @@ class Network:
         -------
         theta : ndarray, shape (n,)
         """
+        refuse_masked("Network", "seed", seed)
         return self.layout.random(seed)
 
     def unpack(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -186,7 +187,8 @@ class Network:
         TypeError, ValueError
             theta is not a contiguous vector of n numbers of the network's dtype.
         """
-        if not isinstance(theta, np.ndarray) or isinstance(theta, np.ma.MaskedArray):
+        refuse_masked("Network", "theta", theta)
+        if not isinstance(theta, np.ndarray):
             raise TypeError(f"Network: theta must be an ndarray, got {type(theta).__name__}")
         self.layout.check(theta)
         if not theta.flags.c_contiguous:
