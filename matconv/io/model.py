@@ -64,9 +64,10 @@ class Model:
             _refuse_masked("Model: labels", self.labels)
             labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
             object.__setattr__(self, "labels", tuple(labels))
-        for name in ("preprocessing", "training"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, value if value is None else dict(value))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, dict):
+                object.__setattr__(self, field.name, dict(value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
