@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from matconv import Conv, Dense, Network, Objective, minimize
 from matconv.engines import ThreadEngine
 from matconv.kernels.guard import guarded
 
@@ -181,3 +182,32 @@ def test_import_looks_for_no_blas():
     code = "import matconv, sys; print('threadpoolctl' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "sgd"])
+def test_minimize_callback_has_the_callers_error_state(method):
+    net = Network((4, 4, 1), [Dense(2)])
+    f = Objective(net, np.ones((9, 4, 4, 1)), np.arange(9) % 2, "softmax", C=10)
+    seen = []
+    with np.errstate(over="call", invalid="raise"):
+        expected = np.geterr()
+        minimize(f, net.init(0), method, 1, callback=lambda state: seen.append(np.geterr()))
+        assert np.geterr() == expected
+    assert seen == [expected]
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "sgd"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_solvers_numpy_set_to_raise_denormals_and_overflow_pass(method, dtype, loss):
+    tiny = np.finfo(dtype).tiny
+    net = Network((4, 4, 1), [Conv(2, 3), Dense(3)], dtype)
+    rng = np.random.default_rng(0)
+    Z = (rng.random((90, 4, 4, 1)) * np.sqrt(tiny)).astype(dtype)
+    f = Objective(net, Z, np.arange(90) % 3, loss, C=1 / tiny)
+    theta = (net.init(0) * np.sqrt(tiny)).astype(dtype)
+    with np.errstate(all="raise"):
+        result = minimize(f, theta, method, 2)
+        value, gradient = f.value_and_gradient(theta)
+        f.value(theta), f.outputs(theta), net.forward(theta, Z), net.predict(theta, Z)
+    assert np.isfinite(result.f) and np.isfinite(value) and np.isfinite(gradient).all()

@@ -61,6 +61,8 @@ def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
 
 def _plain(value: Any, where: str) -> Any:
     """`value` with numpy's numbers and arrays, and tuples, as what JSON has; else TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ was saved or an error. Equal input gives equal bytes.
 
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +34,14 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a model file holds.
+    """What a model file holds. Immutable; can be copied and pickled; compares by identity.
 
     Attributes
     ----------
     network : Network
     theta : ndarray, (n,)
-        Of the network's dtype.
+        Of the network's dtype. A copy of what is given, read-only: ``model.theta.copy()`` can be
+        written into.
     labels : tuple of str or tuple of int, or None
         What the outputs stand for.
     preprocessing : dict, or None
@@ -54,6 +55,22 @@ class Model:
     labels: tuple[Any, ...] | None = None
     preprocessing: dict[str, float] | None = None
     training: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        theta = self.network.as_theta(self.theta).copy()
+        theta.flags.writeable = False
+        object.__setattr__(self, "theta", theta)
+        if self.labels is not None:
+            _refuse_masked("Model: labels", self.labels)
+            labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
+            object.__setattr__(self, "labels", tuple(labels))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, dict):
+                object.__setattr__(self, field.name, dict(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def prepare(self, pixels: Any) -> np.ndarray:
         """The images as the network was trained on them: ``(pixels - shift) * scale``.
@@ -75,6 +92,7 @@ class Model:
         ValueError
             If they do not have the network's shape.
         """
+        _refuse_masked("Model.prepare: pixels", pixels)
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.prepare: pixels must be real numbers, got {pixels.dtype}")
@@ -105,8 +123,14 @@ class Model:
         return index if self.labels is None else np.array(self.labels)[index]
 
 
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
+
+
 def _check_theta(net: "Network", theta: Any) -> np.ndarray:
     """theta as an array that fits the network."""
+    _refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
         raise TypeError(f"save_model: theta must be {net.dtype}, got {theta.dtype}")
@@ -172,6 +196,7 @@ def save_model(
     (True, ('cat', 'dog', 'pig'))
     """
     theta = _check_theta(net, theta)
+    _refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, training)
     # A copy, so that what is hashed is what is written, even if theta changes meanwhile.
     theta = np.array(theta, dtype=theta.dtype.newbyteorder("<"), order="C")

@@ -37,16 +37,17 @@ class _Trials:
         self.stopped = False
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        with np.errstate(all="ignore"):
-            theta = x.astype(self.objective.net.dtype)
+        theta = x.astype(self.objective.net.dtype)
         f, gradient = self.objective.value_and_gradient(theta)
         wide = gradient.astype(np.float64)
         largest = float(np.abs(wide).max())
         if np.isfinite(f) and np.isfinite(largest):
             f = float(f)
-            self.trial = theta, f, float(np.linalg.norm(wide)), largest
+            norm = float(np.linalg.norm(wide))
+            self.trial = theta, f, norm, largest
             if self.x is None:
-                self.x, self.f = x.copy(), f
+                self.x, self.f, self.largest = x.copy(), f, largest
+                self.run.evaluated(f, norm)
             return f, wide
         self.not_finite = f"f is {f}" if not np.isfinite(f) else "the gradient of f is not finite"
         if self.x is None:
@@ -54,9 +55,8 @@ class _Trials:
         return self._turn_back(x)
 
     def _turn_back(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        with np.errstate(all="ignore"):
-            s = x - self.x
-            squared = float(s @ s)
+        s = x - self.x
+        squared = float(s @ s)
         # there is no way back from infinity, and none that is shorter than nothing
         if not 0 < squared < np.inf:
             raise self.error(f"at step {self.run.iterations + 1}")
@@ -71,7 +71,7 @@ class _Trials:
             raise self.error(f"at step {self.run.iterations + 1}")
         self.x, self.f = intermediate_result.x.copy(), f
         self.not_finite = None
-        self.run.step(theta)
+        self.run.step(theta, f, norm)
         self.run.progress.advance()
         if not self.run.iterate(f, norm):
             self.stopped = True

@@ -59,10 +59,9 @@ class _Descent:
 
     def move(self, gradient: np.ndarray, rate: float) -> np.ndarray:
         """One step along ``gradient``, which is overwritten; gives the new theta."""
-        with np.errstate(all="ignore"):
-            for k in range(0, len(gradient), BLOCK):
-                part = slice(k, k + BLOCK)
-                self._move(gradient[part], self._velocity[part], part, rate)
+        for k in range(0, len(gradient), BLOCK):
+            part = slice(k, k + BLOCK)
+            self._move(gradient[part], self._velocity[part], part, rate)
         self.theta, self.before = self.before, self.theta
         return self.theta
 
@@ -78,8 +77,7 @@ class _Descent:
 
 def _is_finite(gradient: np.ndarray) -> bool:
     """Whether every number is; without a second vector, unless squares overflow."""
-    with np.errstate(all="ignore"):
-        squares = np.dot(gradient, gradient)
+    squares = np.dot(gradient, gradient)
     return bool(np.isfinite(squares) or np.isfinite(gradient).all())
 
 
@@ -140,7 +138,7 @@ def sgd(
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
             mean.add(f, gradient, part.l)
             rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
-            run.step(descent.move(gradient, rate))
+            run.step(descent.move(gradient, rate), mean.f if epoch == first else None)
             run.progress.advance()
         if not np.isfinite(descent.theta).all():
             raise _error("theta is not finite", f"the end of epoch {epoch + 1}", descent, run)
