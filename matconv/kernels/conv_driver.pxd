@@ -50,6 +50,26 @@ cdef void conv_prepare(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
 ) noexcept nogil
 
+# Numbers of the filters that are prepared for the backward pass (OUT: filters), and of the scratch
+# that preparing them takes (OUT: scratch).
+cdef void conv_prepared_backward_sizes(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Py_ssize_t *filters,
+    Py_ssize_t *scratch,
+) noexcept nogil
+
+# IN: W. OUT: prepared, for `conv_backward_prepared`. SCRATCH: conv_prepared_backward_sizes.
+cdef void conv_prepare_backward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
+) noexcept nogil
+
+# As conv_backward, for filters that are prepared (only used for dZ). With add_images the gradient
+# for Z, with add_parameters those for W and b are added to what is there.
+cdef void conv_backward_prepared(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
+    real *scratch,
+) noexcept nogil
+
 # As conv_forward, for filters that are prepared.
 cdef void conv_forward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,

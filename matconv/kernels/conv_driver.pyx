@@ -2,14 +2,16 @@
 
 from libc.string cimport memcpy
 
-from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
+from .conv_im2col cimport (
+    im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
+)
 from .geometry cimport Geometry
 from .status cimport OK
 from .tile cimport filters_in_tile_order, permute_filters
 from .types cimport real
 from .winograd cimport (
     Winograd, winograd_backward, winograd_blocks, winograd_forward, winograd_plan,
-    winograd_prepare, winograd_scratch,
+    winograd_prepare, winograd_prepare_backward, winograd_scratch,
 )
 
 
@@ -43,7 +45,10 @@ cdef int conv_scratch(
         winograd_plan(g, m_b, m_a, is_double, &w)
         size[0] = winograd_scratch(&w, True)
         return OK
-    return im2col_scratch(g, True, size)
+    status = im2col_scratch(g, True, size)
+    # W'; the rest has room for W in the order of its tiles, which preparing W' needs
+    size[0] += g.K * g.d_out
+    return status
 
 
 cdef Py_ssize_t conv_pieces(
@@ -106,13 +111,61 @@ cdef void conv_forward(
         )
 
 
+cdef void conv_prepared_backward_sizes(
+    const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Py_ssize_t *filters,
+    Py_ssize_t *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    filters[0] = g.K * g.d_out
+    scratch[0] = 0 if filters_in_tile_order(g) else g.K * g.d_out
+    if m_b:
+        winograd_plan(g, m_b, m_a, is_double, &w)
+        filters[0] = w.size_U
+        scratch[0] = w.size_W + 2 * w.size_work
+
+
+cdef void conv_prepare_backward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, real is double, &w)
+        winograd_prepare_backward(g, &w, W, prepared, scratch)
+    else:
+        im2col_prepare_backward(g, W, prepared, scratch)
+
+
+cdef void conv_backward_prepared(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
+    real *scratch,
+) noexcept nogil:
+    cdef Winograd w
+    if m_b:
+        winograd_plan(g, m_b, m_a, real is double, &w)
+        winograd_backward(
+            g, &w, dS, Z, <const real *> NULL, prepared, add_images, dZ, add_parameters, dW, db,
+            scratch,
+        )
+    else:
+        im2col_backward(
+            g, dS, Z, prepared, add_images, dZ, add_parameters, dW, db, scratch
+        )
+
+
 cdef void conv_backward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
     const real *W, real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Winograd w
+    cdef real *W_turned = scratch
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_backward(g, &w, dS, Z, W, dZ, dW, db, scratch)
-    else:
-        im2col_backward(g, dS, Z, W, dZ, dW, db, scratch)
+        winograd_backward(
+            g, &w, dS, Z, W, <const real *> NULL, False, dZ, False, dW, db, scratch
+        )
+        return
+    scratch += g.K * g.d_out
+    if dZ != NULL:
+        im2col_prepare_backward(g, W, W_turned, scratch)
+    im2col_backward(g, dS, Z, W_turned, False, dZ, False, dW, db, scratch)

@@ -19,10 +19,17 @@ cdef void im2col_forward(
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The gradients for Z, W and b from the one for S; each may be NULL: not computed.
-# IN: dS (l, b_out, a_out, d_out), Z, W. OUT: dZ, dW, db, shaped as Z, W, b.
+# W_turned(K, d_out), what the backward pass multiplies with: K d_out numbers. IN: W. OUT: W_turned.
+# SCRATCH: K d_out numbers.
+cdef void im2col_prepare_backward(
+    const Geometry *g, const real *W, real *W_turned, real *scratch
+) noexcept nogil
+
+# The gradients for Z, W and b from the one for S; each may be NULL: not computed. With add_images
+# the one for Z, with add_parameters those for W and b are added to what is there.
+# IN: dS (l, b_out, a_out, d_out), Z, W_turned (only for dZ). OUT: dZ, dW, db, shaped as Z, W, b.
 # SCRATCH: im2col_scratch(g, True). No aliasing.
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
+    const Geometry *g, const real *dS, const real *Z, const real *W_turned, bint add_images,
+    real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil

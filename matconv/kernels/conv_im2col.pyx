@@ -63,12 +63,12 @@ cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept no
 
 
 cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
-    # forward: one tile of phi; backward: W' and dW in its order as well
+    # one tile of phi; backward dW in its order as well
     cdef Py_ssize_t tile = 0, filters = 0
     if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
-    if backward and mul_overflows(g.K * g.d_out, 1 if filters_in_tile_order(g) else 2, &filters):
-        return OVERFLOW
+    if backward and not filters_in_tile_order(g):
+        filters = g.K * g.d_out
     size[0] = tile + filters
     return OK
 
@@ -120,59 +120,64 @@ cdef void im2col_forward(
         t0 += n
 
 
+cdef void im2col_prepare_backward(
+    const Geometry *g, const real *W, real *W_turned, real *scratch
+) noexcept nogil:
+    if is_turned(g):
+        permute_filters(g, W, W_turned)
+    elif filters_in_tile_order(g):
+        transpose(g.K, g.d_out, W, g.d_out, W_turned)
+    else:
+        permute_filters(g, W, scratch)
+        transpose(g.K, g.d_out, scratch, g.d_out, W_turned)
+
+
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
+    const Geometry *g, const real *dS, const real *Z, const real *W_turned, bint add_images,
+    real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
     cdef bint direct = is_direct(g), turned = is_turned(g), in_order = filters_in_tile_order(g)
+    cdef bint add_dW
     cdef const real *phi
     cdef const real *dS_tile
     cdef real *dphi
-    cdef real *W_turned = scratch
     cdef real *dW_tile = dW
-    scratch += g.K * g.d_out
     if not in_order:
         dW_tile = scratch
         scratch += g.K * g.d_out
-    if dZ != NULL:
-        # W'(K, d_out), so that the product below is one of plain matrices
-        if turned:
-            permute_filters(g, W, W_turned)
-        elif in_order:
-            transpose(g.K, g.d_out, W, g.d_out, W_turned)
-        else:
-            permute_filters(g, W, dW_tile)
-            transpose(g.K, g.d_out, dW_tile, g.d_out, W_turned)
-    if db != NULL:
+        if dW != NULL and add_parameters:
+            permute_filters(g, dW, dW_tile)
+    if db != NULL and not add_parameters:
         memset(db, 0, g.d_out * sizeof(real))
     if taps_pay(g):
         if db != NULL:
             add_rows(total, g.d_out, dS, db)
         if dZ != NULL:
-            taps_images(g, dS, W_turned, dZ)
+            taps_images(g, dS, W_turned, add_images, dZ)
         if dW != NULL:
-            taps_filters(g, dS, Z, dW_tile)
+            taps_filters(g, dS, Z, add_parameters, dW_tile)
             if not in_order:
                 unpermute_filters(g, dW_tile, dW)
         return
     if direct:
         ld_phi = g.d
-    elif dZ != NULL:
+    elif dZ != NULL and not add_images:
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    if dW != NULL and total == 0:
+    if dW != NULL and total == 0 and not add_parameters:
         memset(dW, 0, g.K * g.d_out * sizeof(real))
     while t0 < total:
         n = min(length, total - t0)
+        add_dW = add_parameters or t0 != 0
         for group in range(g.groups):
             dS_tile = dS + t0 * g.d_out + group * d_out_g
             if dW != NULL and turned:
                 # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
                 turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
                 product(c'N', d_out_g, g.K, n, dS_tile, g.d_out, scratch, n,
-                        t0 != 0, dW_tile + group * d_out_g, g.d_out)
+                        add_dW, dW_tile + group * d_out_g, g.d_out)
             elif dW != NULL:
                 if direct:
                     phi = Z + t0 * g.d + group * g.d_g
@@ -181,7 +186,7 @@ cdef void im2col_backward(
                     gather_tile(g, t0, n, Z + group * g.d_g, scratch)
                 # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
                 product(c'T', d_out_g, g.K, n, dS_tile, g.d_out, phi, ld_phi,
-                        t0 != 0, dW_tile + group * d_out_g, g.d_out)
+                        add_dW, dW_tile + group * d_out_g, g.d_out)
             if dZ != NULL and turned:
                 # dphi'(n, K) = dS(d_out_g, n)' W(d_out_g, K)
                 gemm(c'T', c'N', n, g.K, d_out_g, dS_tile, g.d_out, W_turned + group * d_out_g,
@@ -191,7 +196,7 @@ cdef void im2col_backward(
                 dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
                 # dphi(K, n) = W'(K, d_out_g) dS(d_out_g, n)
                 product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * g.K, g.K,
-                        dS_tile, g.d_out, False, dphi, ld_phi)
+                        dS_tile, g.d_out, direct and add_images, dphi, ld_phi)
                 if not direct:
                     # Z's gradient: vec(dZ) += P_phi' vec(dphi)
                     scatter_tile(g, t0, n, dZ + group * g.d_g, dphi)

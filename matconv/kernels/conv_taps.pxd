@@ -18,12 +18,12 @@ cdef void taps_forward(
     Py_ssize_t last,
 ) noexcept nogil
 
-# dZ, unless NULL. IN: dS, W_turned (d_out, K), W' of the tile's order. OUT: dZ.
+# dZ, or dZ += when add. IN: dS, W_turned (d_out, K), W' of the tile's order. OUT: dZ.
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *W_turned, real *dZ
+    const Geometry *g, const real *dS, const real *W_turned, bint add, real *dZ
 ) noexcept nogil
 
-# dW in the tile's order (K, d_out). IN: dS, Z. OUT: dW_tile.
+# dW in the tile's order (K, d_out), or dW += when add. IN: dS, Z. OUT: dW_tile.
 cdef void taps_filters(
-    const Geometry *g, const real *dS, const real *Z, real *dW_tile
+    const Geometry *g, const real *dS, const real *Z, bint add, real *dW_tile
 ) noexcept nogil

@@ -70,11 +70,12 @@ cdef void taps_forward(
 
 
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *W_turned, real *dZ
+    const Geometry *g, const real *dS, const real *W_turned, bint add, real *dZ
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t position, u, v, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
-    memset(dZ, 0, g.l * step_Z * sizeof(real))
+    if not add:
+        memset(dZ, 0, g.l * step_Z * sizeof(real))
     for position in range(g.b_out * g.a_out):
         y = position // g.a_out * g.s_b - g.top
         x = position % g.a_out * g.s_a - g.left
@@ -94,7 +95,7 @@ cdef void taps_images(
 
 
 cdef void taps_filters(
-    const Geometry *g, const real *dS, const real *Z, real *dW_tile
+    const Geometry *g, const real *dS, const real *Z, bint add, real *dW_tile
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t u, v, q, p, y, x, group
@@ -103,7 +104,7 @@ cdef void taps_filters(
     for u in range(g.h_b):
         for v in range(g.h_a):
             dW_tap = dW_tile + (u * g.h_a + v) * g.d_g * g.d_out
-            met = False
+            met = add
             for q in range(g.b_out):
                 y = q * g.s_b - g.top + u * g.dil_b
                 if y < 0 or y >= g.b:

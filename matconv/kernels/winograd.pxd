@@ -52,9 +52,18 @@ cdef void winograd_forward(
     real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The gradients for Z, W and b, each or NULL: not computed. IN: dS, Z, W. OUT: dZ, dW, db.
-# SCRATCH: winograd_scratch(w, True). No aliasing.
+# U', all of them, for the backward pass: w.size_U numbers. IN: W. OUT: Ut.
+# SCRATCH: w.size_W + 2 w.size_work numbers.
+cdef void winograd_prepare_backward(
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *scratch
+) noexcept nogil
+
+# The gradients for Z, W and b, each or NULL: not computed. With add_images the one for Z, with
+# add_parameters those for W and b are added to what is there.
+# IN: dS, Z, and for dZ either Ut or, where that is NULL, W. OUT: dZ, dW, db.
+# SCRATCH: winograd_scratch(w, True), also when Ut is given. No aliasing.
 cdef void winograd_backward(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
+    const real *Ut, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
+    real *scratch,
 ) noexcept nogil

@@ -177,9 +177,16 @@ cdef void backward_blocks(
         t0 += n
 
 
+cdef void winograd_prepare_backward(
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *scratch
+) noexcept nogil:
+    filter_transform_turned(g, w, W, Ut, scratch + w.size_W, scratch)
+
+
 cdef void winograd_backward(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch,
+    const real *Ut, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
+    real *scratch,
 ) noexcept nogil:
     cdef real *first = scratch
     cdef real *second = first + w.size_U
@@ -187,25 +194,28 @@ cdef void winograd_backward(
     cdef real *dM = V + w.size_V
     cdef real *work = dM + w.size_M
     cdef real *dU = NULL
-    if db != NULL:
+    cdef bint in_turns = w.apart and Ut == NULL
+    if db != NULL and not add_parameters:
         memset(db, 0, g.d_out * sizeof(real))
     if dW != NULL:
-        dU = first if w.apart else second
-    if dZ != NULL:
+        # beside U', unless the two take turns or U' lies elsewhere
+        dU = first if w.apart or Ut != NULL else second
+    if dZ != NULL and not add_images:
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     if g.l == 0:
-        if dW != NULL:
+        if dW != NULL and not add_parameters:
             memset(dW, 0, g.K * g.d_out * sizeof(real))
         return
-    if w.apart and (dW != NULL or dZ == NULL):
+    if in_turns and (dW != NULL or dZ == NULL):
         backward_blocks(g, w, dS, Z, first, <real *> NULL, dU, db, V, dM, work)
         if dW != NULL:
-            filter_transform_adjoint(g, w, dU, dW, work)
+            filter_transform_adjoint(g, w, dU, add_parameters, dW, work)
         dU = NULL
         db = NULL
-    if dZ != NULL:
+    if dZ != NULL and Ut == NULL:
         filter_transform_turned(g, w, W, first, work, second)
+        Ut = first
     if dZ != NULL or dU != NULL or db != NULL:
-        backward_blocks(g, w, dS, Z, first, dZ, dU, db, V, dM, work)
+        backward_blocks(g, w, dS, Z, Ut, dZ, dU, db, V, dM, work)
     if dU != NULL:
-        filter_transform_adjoint(g, w, dU, dW, work)
+        filter_transform_adjoint(g, w, dU, add_parameters, dW, work)

@@ -1,7 +1,7 @@
 """The transforms of the filters: U = G_b g G'_a, its transpose, and the adjoint."""
 
 from .geometry cimport Geometry
-from .tile cimport copy_run, transpose, zero_run
+from .tile cimport add_run, copy_run, transpose, zero_run
 from .transforms cimport apply
 from .types cimport real
 from .winograd cimport Winograd
@@ -40,12 +40,14 @@ cdef inline void filter_transform(
                 U += f
 
 
-# dW = G'_b dU G_a, the adjoint of filter_transform. IN: dU. OUT: dW. SCRATCH: work.
+# dW = G'_b dU G_a, or dW += when add: the adjoint of filter_transform.
+# IN: dU. OUT: dW. SCRATCH: work.
 cdef inline void filter_transform_adjoint(
-    const Geometry *g, const Winograd *w, const real *dU, real *dW, real *work
+    const Geometry *g, const Winograd *w, const real *dU, bint add, real *dW, real *work
 ) noexcept nogil:
     cdef Py_ssize_t f = g.d_out, j, u, v, i, k
     cdef real *half = work + w.size_work
+    cdef real *tap
     for u in range(w.b.phases):
         for v in range(w.a.phases):
             for j in range(g.d_g):
@@ -55,11 +57,13 @@ cdef inline void filter_transform_adjoint(
                 apply(w.b.filter_adjoint, w.a.r * f, half, w.a.r * f, work, w.a.r * f)
                 for i in range(w.b.r):
                     for k in range(w.a.r):
-                        if i * g.s_b + u < g.h_b and k * g.s_a + v < g.h_a:
-                            copy_run(
-                                dW + ((j * g.h_b + i * g.s_b + u) * g.h_a + k * g.s_a + v) * f,
-                                work + (i * w.a.r + k) * f, f,
-                            )
+                        if i * g.s_b + u >= g.h_b or k * g.s_a + v >= g.h_a:
+                            continue
+                        tap = dW + ((j * g.h_b + i * g.s_b + u) * g.h_a + k * g.s_a + v) * f
+                        if add:
+                            add_run(tap, work + (i * w.a.r + k) * f, f)
+                        else:
+                            copy_run(tap, work + (i * w.a.r + k) * f, f)
                 dU += f
 
 
