@@ -1,0 +1,130 @@
+"""Steps of a program, and operations: the tables of C functions that steps are made of.
+
+A program is a list of steps over numbered values. Value 0 is the input; step k makes value k + 1 from
+values before it. An operation fills one table, `Operation`, and nothing outside of its file knows
+more of it. `matconv/README.md` shows how to add one.
+
+Contracts of the entries (all are called without the GIL, none allocates):
+
+    shape     Check the step's words, numbers and inputs; fill `own`, the sizes of the parameter
+              arrays, `fan_in` and `multiply_adds`. OUT: output. Returns a Status.
+    sizes     For at most `step.images` images at once: what `Sizes` says. Returns a Status.
+    prepare   The parameters as the passes want them. IN: call.arrays. OUT: call.prepared or, when
+              `backward`, call.prepared_backward. SCRATCH: sizes.preparing.
+    forward   Pieces first to last - 1 of the output. IN: inputs, arrays, prepared. OUT: output, and
+              saved unless NULL. SCRATCH: sizes.forward.
+    backward  Gradients from d_output, which may be overwritten. A d_inputs[i] that is NULL is not
+              computed; one with add_input[i] is added to, and so are d_arrays with add_arrays. NULL
+              d_arrays are not computed. SCRATCH: sizes.backward.
+    tangent, tangent_backward
+              R{output} from R{inputs} and R{arrays}; R{d_inputs}, R{d_arrays}.
+    split     Number of pieces that threads may share in forward, by the step and the images alone.
+    affine    The step as gain x + bias per channel: OUT: gain, bias, `channels` numbers each.
+    absorb    Whether the step can take a gain and a bias per channel of its output into its
+              arrays; with arrays that are not NULL it does. INOUT: arrays.
+"""
+
+from ._activation cimport Activation
+
+cdef enum:
+    MAX_ARRAYS = 2       # parameter arrays of a step
+    IMAGE = 3            # ranks of a value
+    VECTOR = 1
+
+
+# One image's part of a value: (height, width, channels), channels fastest. A vector is 1 x 1.
+cdef struct Value:
+    int rank
+    Py_ssize_t height, width, channels
+    Py_ssize_t size      # numbers: the product
+
+
+cdef struct Sizes:
+    Py_ssize_t saved                # bytes for each image
+    Py_ssize_t forward, backward    # numbers of scratch
+    Py_ssize_t prepared, prepared_backward, preparing   # numbers
+
+
+cdef struct Step:
+    const Operation *operation
+    int n_inputs
+    const int *inputs               # values that it reads
+    const Value *values             # of the program, by number
+    int output
+    Activation activation
+    int n_words, n_numbers          # of its description
+    const Py_ssize_t *words
+    const double *numbers
+    int owner                       # step whose parameters it uses, often itself; -1: none
+    int n_arrays
+    Py_ssize_t array_size[MAX_ARRAYS]
+    Py_ssize_t array_at[MAX_ARRAYS]     # in theta
+    Py_ssize_t fan_in               # numbers that one output sees; 0 without weights
+    double multiply_adds            # of the forward pass, for one image
+    bint is_double
+    bint frozen                     # parameters are prepared once and for all
+    Py_ssize_t images, usual        # at most at once, and in a usual call
+    Sizes sizes
+    void *own                       # operation.own_size bytes
+
+
+cdef struct Call:
+    Py_ssize_t images
+    const void **inputs
+    void *output
+    const void **arrays
+    void *prepared
+    void *prepared_backward
+    void *saved
+    void *scratch
+    Py_ssize_t first, last
+    void *d_output
+    void **d_inputs
+    const char *add_input
+    void **d_arrays
+    bint add_arrays
+
+
+cdef struct Operation:
+    const char *name
+    int min_inputs, max_inputs
+    int n_words             # of a description, exactly
+    Py_ssize_t own_size     # bytes that `shape` fills and the other entries read
+    int fused               # last code of the activations that it applies itself; the program
+                            # applies others to its output
+    bint has_numbers        # one for each input
+    int (*shape)(Step *step, Value *output) noexcept nogil
+    int (*sizes)(Step *step, Sizes *sizes) noexcept nogil
+    void (*prepare)(const Step *step, Call *call, bint backward) noexcept nogil
+    void (*forward)(const Step *step, Call *call) noexcept nogil
+    void (*backward)(const Step *step, Call *call) noexcept nogil
+    void (*tangent)(const Step *step, Call *call) noexcept nogil
+    void (*tangent_backward)(const Step *step, Call *call) noexcept nogil
+    Py_ssize_t (*split)(const Step *step, Py_ssize_t images) noexcept nogil
+    int (*affine)(const Step *step, const void **arrays, void *gain, void *bias) noexcept nogil
+    int (*absorb)(
+        const Step *step, const void *gain, const void *bias, void **arrays
+    ) noexcept nogil
+
+
+cdef inline const Value *input_of(const Step *step, int k) noexcept nogil:
+    return &step.values[step.inputs[k]]
+
+
+cdef inline void set_image(
+    Value *value, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels
+) noexcept nogil:
+    value.rank = IMAGE
+    value.height, value.width, value.channels = height, width, channels
+
+
+cdef inline void set_vector(Value *value, Py_ssize_t units) noexcept nogil:
+    value.rank = VECTOR
+    value.height, value.width, value.channels = 1, 1, units
+
+
+cdef inline bint same_shape(const Value *one, const Value *other) noexcept nogil:
+    return (
+        one.rank == other.rank and one.height == other.height and one.width == other.width
+        and one.channels == other.channels
+    )

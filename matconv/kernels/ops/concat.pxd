@@ -1,0 +1,88 @@
+"""Concat: the channels of its inputs one after the other; of vectors their elements."""
+
+from libc.string cimport memset
+
+from .._operation cimport Call, Operation, Step, Value, input_of
+from ..geometry cimport mul_overflows
+from ..status cimport OK, OVERFLOW, SIZE
+from ..tile cimport add_run, copy_run
+from ..types cimport real
+from .add cimport MANY
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef inline int shape(Step *step, Value *output) noexcept nogil:
+    cdef const Value *first = input_of(step, 0)
+    cdef const Value *other
+    cdef int k
+    output[0] = first[0]
+    for k in range(1, step.n_inputs):
+        other = input_of(step, k)
+        if (
+            other.rank != first.rank or other.height != first.height
+            or other.width != first.width
+        ):
+            return SIZE
+        if other.channels > PY_SSIZE_T_MAX - output.channels:
+            return OVERFLOW
+        output.channels += other.channels
+    return OK
+
+
+# Each pixel's channels of one input: out of the row of all channels, or into it.
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    cdef Py_ssize_t pixels = call.images * out.height * out.width, t, d, at = 0
+    cdef const real *Z
+    cdef int k
+    for k in range(step.n_inputs):
+        d = input_of(step, k).channels
+        Z = <const real *> call.inputs[k]
+        for t in range(pixels):
+            copy_run(Z_out + t * out.channels + at, Z + t * d, d)
+        at += d
+
+
+cdef inline void forward(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        forward_real(step, call, <double *> call.output)
+    else:
+        forward_real(step, call, <float *> call.output)
+
+
+cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    cdef Py_ssize_t pixels = call.images * out.height * out.width, t, d, at = 0
+    cdef real *dZ
+    cdef int k
+    for k in range(step.n_inputs):
+        d = input_of(step, k).channels
+        dZ = <real *> call.d_inputs[k]
+        if dZ != NULL:
+            for t in range(pixels):
+                if call.add_input[k]:
+                    add_run(dZ + t * d, dZ_out + t * out.channels + at, d)
+                else:
+                    copy_run(dZ + t * d, dZ_out + t * out.channels + at, d)
+        at += d
+
+
+cdef inline void backward(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        backward_real(step, call, <const double *> call.d_output)
+    else:
+        backward_real(step, call, <const float *> call.d_output)
+
+
+cdef inline Operation operation() noexcept:
+    cdef Operation table
+    memset(&table, 0, sizeof(Operation))
+    table.name = b"Concat"
+    table.min_inputs = 2
+    table.max_inputs = MANY
+    table.shape = shape
+    table.forward = forward
+    table.backward = backward
+    return table
