@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from .commands import check, evaluate, info, predict, train
+from .commands.messages import warnings_as_lines
 from .commands.options import Parser, UsageError
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.command is None:
                 parser.error("a command is needed: train, evaluate, predict, info or check")
             debug = arguments.debug
-            status = arguments.run(arguments)
+            with warnings_as_lines(_complain):
+                status = arguments.run(arguments)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
         sys.stdout.flush()

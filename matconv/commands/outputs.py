@@ -1,9 +1,20 @@
-"""Which file to write: never over another one without --force, and known before the work."""
+"""Which file to write: never over another one without --force, and known before the work.
+
+What was computed is not lost if the file cannot be written in the end: see `write_or_rescue`.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+
+from ..files.atomic import check_target
+
+# The usual name for standard output.
+STANDARD = "-"
 
 
 def check_output(path: str, force: bool) -> None:
@@ -25,6 +36,7 @@ def check_output(path: str, force: bool) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such directory", os.path.dirname(path))
     if not os.access(directory, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "Not a directory to write in", directory)
+    check_target(path)
 
 
 def free_name(stem: str, extension: str) -> str:
@@ -35,3 +47,74 @@ def free_name(stem: str, extension: str) -> str:
         count += 1
         path = f"{stem}-{count}{extension}"
     return path
+
+
+def write_or_rescue(
+    path: str, force: bool, write: Callable[[str], None], spare: str
+) -> tuple[str, bool]:
+    """Write a file: under its name, or else wherever it can be written.
+
+    Parameters
+    ----------
+    path : str
+        If it exists and not ``force``, a free name like it is taken.
+    force : bool
+    write : callable
+        Writes all of the file to a path, or raises OSError.
+    spare : str
+        A short file name, for where ``path`` has become impossible.
+
+    Returns
+    -------
+    path : str
+        The file that was written.
+    rescued : bool
+        Whether it could not be written there, but in the working directory or in the one for
+        temporary files.
+
+    Raises
+    ------
+    OSError
+        The first error, if nothing could be written anywhere.
+
+    Warns
+    -----
+    UserWarning
+        If the file was rescued.
+    """
+    if os.path.lexists(path) and not force:
+        path = free_name(*os.path.splitext(path))
+    try:
+        write(path)
+        return path, False
+    except OSError as error:
+        first = error
+    for other in _other_names(path, spare):
+        try:
+            write(other)
+        except OSError:
+            continue
+        warnings.warn(
+            f"{path!r} could not be written ({first.strerror or first}); saved as {other!r} "
+            f"instead",
+            UserWarning,
+            stacklevel=2,
+        )
+        return other, True
+    raise first
+
+
+def _other_names(path: str, spare: str) -> Iterator[str]:
+    """Free names for a file: beside it, in the working directory, in that for temporary files."""
+    own = os.path.dirname(path)
+    for directory in dict.fromkeys((own, "", _temporary_directory())):
+        for name in dict.fromkeys((os.path.basename(path), spare)):
+            yield free_name(*os.path.splitext(os.path.join(directory, name)))
+
+
+def _temporary_directory() -> str:
+    """The directory for temporary files; that of the file itself where there is none."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return ""

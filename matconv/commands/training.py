@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..io import Model, load_model, save_model
+from ..io import Model, describe_pixels, load_model, save_model
+from ..io.record import extended
 from ..objective import Objective
 from ..presets import make_network, preset_for
 from ..solvers import Result, State, minimize
@@ -37,12 +38,12 @@ class Training:
         before = load_model(arguments.resume) if arguments.resume else None
         found = settings.recorded(before, arguments.resume) if before else {}
         self.settings = settings.choose(arguments, found)
-        self.history: list[Any] = []
         self.start = 0
+        self._before = before
         if before:
             self.start = settings.iterations_done(before, arguments.resume)
-            history = (before.training or {}).get("history")
-            self.history = history if isinstance(history, list) else []
+            if arguments.data is None:
+                datasets.check_recorded(found, arguments.resume)
         names = {name: self.settings[name] for name in (*settings.DATA, "seed")}
         data = datasets.load(**names)
         self._told = _told(data)
@@ -67,7 +68,10 @@ class Training:
         net = make_network(self.name, train.shape, len(labels), dtype)
         labels = class_labels(train.truth, net.n_outputs)
         theta = net.init(self.settings["seed"])
-        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
+        pixels = train.pixels
+        return Model(
+            net, theta, tuple(labels), datasets.scaling(pixels), None, describe_pixels(pixels)
+        )
 
     def _set_solver(self, iterations: int | None) -> None:
         """The solver by the number of images, and what is left of its iterations."""
@@ -86,10 +90,7 @@ class Training:
 
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
-        datasets.check_shape(images, net.input_shape)
-        Z = images.pixels
-        if self.model.preprocessing is not None or Z.dtype != net.dtype:
-            Z = self.model.prepare(Z)
+        Z = datasets.prepared(self.model, images)
         y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
         return Objective(
             net,
@@ -163,13 +164,14 @@ class Training:
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            "history": [*self.history, *result.history],
+            **extended(self._before and self._before.training, result.history),
         }
         if os.path.lexists(self.output) and not self.force:
             self.output = free_name(*os.path.splitext(self.output))
         model = self.model
         save_model(
-            self.output, model.network, result.theta, model.labels, model.preprocessing, record
+            self.output, model.network, result.theta, model.labels, model.preprocessing, record,
+            model.pixels,
         )
         return result
 
