@@ -369,12 +369,12 @@ def load_model(path: FilePath) -> Model:
     if headers.digest(theta, header) != header["sha256"]:
         raise format_error(path, "damaged: the sha256 in 'header' is not that of its content")
     headers.check_header(path, header, net)
-    labels, preprocessing = header["labels"], header["preprocessing"]
+    labels, preprocessing, pixels = (header[k] for k in ("labels", "preprocessing", "pixels"))
     return Model(
         network=net,
         theta=theta,
         labels=None if labels is None else tuple(labels),
         preprocessing=preprocessing and {key: float(x) for key, x in preprocessing.items()},
         training=header["training"],
-        pixels=header["pixels"],
+        pixels=pixels and {**pixels, "min": float(pixels["min"]), "max": float(pixels["max"])},
     )

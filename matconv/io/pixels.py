@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def pixels_problem(value: Any) -> str | None:
         number = value[key]
         if isinstance(number, bool) or not isinstance(number, int | float):
             return f"{key!r} must be a number, got {shortened(repr(number))}"
-        if not abs(number) <= np.finfo(np.float64).max:
+        if not abs(number) <= sys.float_info.max:
             return f"{key!r} must be finite, got {shortened(number)}"
     if value["min"] > value["max"]:
         return f"'min' {value['min']} is over 'max' {value['max']}"

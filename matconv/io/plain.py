@@ -129,7 +129,7 @@ class Converter:
             if isinstance(key, str):
                 name = str.__str__(key)
             else:
-                name = self._text(key, f"a key of {where}")
+                name = self._text(key, f"a key of {where}", is_key=True)
                 while name in value or name in result:
                     name += "'"
             if type(item) not in _SIMPLE:
@@ -145,11 +145,12 @@ class Converter:
             value = value.astype(np.float64)
         return self._convert(value.tolist(), where)
 
-    def _text(self, value: Any, where: str) -> str:
+    def _text(self, value: Any, where: str, is_key: bool = False) -> str:
         self._replaced += 1
         if len(self._notes) < _MAX_NOTES:
             self._notes.append(f"{shortened(where)} is a {type(value).__name__}")
-        if not isinstance(value, dict | list | tuple):
+        # The text of a list may be without end; a key can be hashed, which has one.
+        if is_key or not isinstance(value, dict | list | tuple):
             try:
                 return shortened(repr(value), _MAX_TEXT)
             except Exception:

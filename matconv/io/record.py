@@ -2,8 +2,8 @@
 
 A record never keeps theta from being saved:
 
-* Of the entries other than the history, the largest are left out until the rest fits; "omitted"
-  names them.
+* Of the entries other than the history, those of over a million elements are left out, then the
+  largest until the rest fits; "omitted" names them.
 * The history keeps its first row, its last row and an even selection between them, at most
   `MAX_ROWS` in all; "history_thinned": {"of": n} gives the number of rows before.
 """
@@ -22,6 +22,8 @@ __all__ = ["MAX_ROWS", "extended", "fitted", "history_length"]
 
 # More points than a plot shows.
 MAX_ROWS = 100_000
+# Elements of all lists and dicts of an entry; most take over 16 bytes of text.
+_MAX_ELEMENTS = 10**6
 _MAX_ROW_BYTES = 2**20
 # What the other entries leave: two rows fit, and the entries that `fitted` adds.
 _FOR_HISTORY = 4 * _MAX_ROW_BYTES
@@ -112,7 +114,7 @@ def _fitted_entries(
     names = converter.convert(dict.fromkeys(entries), "training", len(entries))
     for name, value in zip(names, entries.values(), strict=True):
         try:
-            record[name] = converter.convert(value, f"training[{name!r}]", max_bytes // 2)
+            record[name] = converter.convert(value, f"training[{name!r}]", _MAX_ELEMENTS)
         except TooLarge:
             omitted.append(name)
         else:
@@ -141,9 +143,14 @@ def _fitted_history(rows: Sequence[Any], max_bytes: int) -> tuple[list[Any], lis
     if len(rows) > MAX_ROWS:
         chosen = _evenly(positions, MAX_ROWS)
     converted, sizes, problems = _converted(rows, chosen, max_bytes - 2)
+    count = len(chosen)
     if sizes.sum() > max_bytes - 2:
-        chosen = chosen[_largest_selection(positions[chosen], sizes, max_bytes - 2)]
+        count = _largest_count(positions[chosen], sizes, max_bytes - 2)
+    while sizes.sum() > max_bytes - 2:
+        # Of all rows, so that the steps between those selected differ by one at most.
+        chosen = _evenly(positions, count)
         converted, sizes, problems = _converted(rows, chosen, max_bytes - 2)
+        count = max(2, count * 9 // 10)
     return converted, problems
 
 
@@ -157,7 +164,7 @@ def _converted(
     total = reduced = 0
     for i, k in enumerate(chosen.tolist()):
         try:
-            row = converter.convert(rows[k], f"training['history'][{k}]", _MAX_ROW_BYTES // 2)
+            row = converter.convert(rows[k], f"training['history'][{k}]", _MAX_ELEMENTS)
             size = len(encode(row)) + 1
         except TooLarge:
             row, size = None, _MAX_ROW_BYTES + 1
@@ -213,15 +220,13 @@ def _evenly(positions: np.ndarray, count: int) -> np.ndarray:
     return np.unique(after - nearer)
 
 
-def _largest_selection(positions: np.ndarray, sizes: np.ndarray, max_bytes: int) -> np.ndarray:
-    """Return indices of an even selection of the largest number of rows that fit."""
+def _largest_count(positions: np.ndarray, sizes: np.ndarray, max_bytes: int) -> int:
+    """Return the largest count found for which an even selection fits; at least 2."""
     fits, exceeds = 2, len(sizes)
-    best = _evenly(positions, fits)
     while exceeds - fits > 1:
         count = (fits + exceeds) // 2
-        indices = _evenly(positions, count)
-        if sizes[indices].sum() <= max_bytes:
-            fits, best = count, indices
+        if sizes[_evenly(positions, count)].sum() <= max_bytes:
+            fits = count
         else:
             exceeds = count
-    return best
+    return fits
