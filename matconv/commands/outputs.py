@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from ..files.atomic import check_target
+from ..files.regular import refuse_irregular
+from .options import UsageError
 
 # The usual name for standard output.
 STANDARD = "-"
@@ -22,13 +24,22 @@ def check_output(path: str, force: bool) -> None:
 
     Raises
     ------
+    UsageError
+        For ``-``: no command writes a file of its own format to standard output.
     OSError
         With the path.
     """
+    if path == STANDARD:
+        raise UsageError(
+            "--output -: a model file is not written to standard output; name a file ('./-' for "
+            "one of that name)"
+        )
     if not path:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.exists(path):
+        refuse_irregular(path, os.stat(path).st_mode)
     if os.path.lexists(path) and not force:
         raise FileExistsError(errno.EEXIST, "File exists; --force replaces it", path)
     directory = os.path.dirname(os.path.realpath(path))
