@@ -177,7 +177,9 @@ def kinds(tmp_path, monkeypatch):
     return Z, y
 
 
-@pytest.mark.parametrize("name", ["data", "data.NPZ", "data.zip", "data.gz", "data.idx3-ubyte", "-"])
+@pytest.mark.parametrize(
+    "name", ["data", "data.NPZ", "data.zip", "data.gz", "data.idx3-ubyte", "-"]
+)
 def test_npz_any_ending_is_read(kinds, name):
     shutil.copy("small.npz", name)
     same(load(name, test_fraction=0).train, kinds)
@@ -193,7 +195,9 @@ def test_idx_any_ending_is_read(kinds, tmp_path, name, compress):
     same(load(name, "labels", test_fraction=0).train, kinds)
     with pytest.raises(UsageError, match="--labels is needed: the IDX file data"):
         load(name)
-    np.testing.assert_array_equal(load(name, labelled=False, test_fraction=0).train.pixels, kinds[0])
+    np.testing.assert_array_equal(
+        load(name, labelled=False, test_fraction=0).train.pixels, kinds[0]
+    )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
@@ -246,7 +250,9 @@ def test_toml_byte_order_mark_and_line_ends(tmp_path, text, mark):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_toml_in_utf_16_says_what_to_do(tmp_path, encoding):
     path = tmp_path / "net.toml"
-    path.write_bytes(("" if encoding == "utf-16" else "\ufeff").encode(encoding) + TOML.encode(encoding))
+    path.write_bytes(
+        ("" if encoding == "utf-16" else "\ufeff").encode(encoding) + TOML.encode(encoding)
+    )
     with pytest.raises(FormatError, match="net.toml': the text is UTF-16, but TOML is UTF-8: save"):
         make_network(str(path), (4, 4, 1), 3)
 
@@ -288,7 +294,9 @@ def test_predict_output_named_dash(folder, capsys):
 def test_train_output_dash_is_refused(folder, capsys, monkeypatch, force):
     monkeypatch.setattr("matconv.commands.training.minimize", None)
     line = complaint(capsys, *SMALL, "--output", "-", *force, status=2)
-    assert line.startswith("--output -: a model file is not written to standard output; name a file")
+    assert line.startswith(
+        "--output -: a model file is not written to standard output; name a file"
+    )
     assert main(["info", "m.npz"]) == 0
 
 

@@ -265,9 +265,11 @@ def test_atomic_write_hard_link_is_refused(tmp_path, path):
     link = tmp_path / "other" / "link"
     link.symlink_to(path)
     for name in (path, other, link):
-        with pytest.raises(OSError, match=r"the file has 2 names \(hard links\)") as caught:
-            with atomic_write(name):
-                raise AssertionError("the block was entered")
+        with (
+            pytest.raises(OSError, match=r"the file has 2 names \(hard links\)") as caught,
+            atomic_write(name),
+        ):
+            raise AssertionError("the block was entered")
         assert (caught.value.errno, caught.value.filename) == (errno.EMLINK, str(name))
         with pytest.raises(OSError, match=r"the file has 2 names \(hard links\)"):
             check_target(name)
@@ -295,7 +297,14 @@ def test_save_model_hard_link_keeps_both_names(tmp_path):
 def test_check_target_refuses_as_atomic_write_does(tmp_path, path, monkeypatch):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    for target in (tmp_path, fifo, path / "below", tmp_path / ("x" * 256), tmp_path / "no" / "m", ""):
+    for target in (
+        tmp_path,
+        fifo,
+        path / "below",
+        tmp_path / ("x" * 256),
+        tmp_path / "no" / "m",
+        "",
+    ):
         with pytest.raises(OSError) as expected, atomic_write(target):
             raise AssertionError("the block was entered")
         with pytest.raises(type(expected.value)) as caught:

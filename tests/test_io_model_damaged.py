@@ -241,7 +241,10 @@ def test_newer_version(path, version):
         ({"preprocessing": {"shift": 0, "scale": float("nan")}}, "'scale' must be finite"),
         ({"preprocessing": {"shift": 0, "scale": 10**400}}, "'scale' must be finite, got 1000"),
         ({"preprocessing": {"shift": [0], "scale": 1}}, r"'shift' must be a number, got \[0\]"),
-        ({"pixels": {"dtype": "uint8"}}, "'header': pixels: expected 'dtype', 'min' and 'max', got"),
+        (
+            {"pixels": {"dtype": "uint8"}},
+            "'header': pixels: expected 'dtype', 'min' and 'max', got",
+        ),
         ({"pixels": [0, 1]}, "'header': pixels: expected 'dtype', 'min' and 'max'"),
         ({"pixels": pixels(dtype="complex64")}, "'dtype' must name a type of real numbers, got 'c"),
         ({"pixels": pixels(dtype=8)}, "'dtype' must name a type of real numbers, got 8"),

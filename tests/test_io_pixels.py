@@ -72,9 +72,7 @@ def test_prepare_of_int64_is_the_rounded_difference(pixel, shift, scale):
     assert abs(fractions.Fraction(found) - exact) <= tolerance
 
 
-@given(
-    pixel=st.floats(-1e30, 1e30), shift=st.floats(-1e30, 1e30), scale=st.floats(1e-8, 1e8)
-)
+@given(pixel=st.floats(-1e30, 1e30), shift=st.floats(-1e30, 1e30), scale=st.floats(1e-8, 1e8))
 def test_prepare_in_float32_rounds_the_double_result_once(pixel, shift, scale):
     assert one(pixel, shift, scale) == np.float32((pixel - shift) * scale)
     assert one(pixel, shift, scale, np.float64) == (pixel - shift) * scale

@@ -89,7 +89,9 @@ def test_save_model_large_rows_fill_the_header(path, length):
 
 
 def test_save_model_rows_of_very_different_length_fit(path):
-    history = [row | ({"note": "x" * 900_000} if row["iteration"] % 7 == 0 else {}) for row in rows(700)]
+    history = [
+        row | ({"note": "x" * 900_000} if row["iteration"] % 7 == 0 else {}) for row in rows(700)
+    ]
     kept = iterations(saved(path, {"history": history})["history"])
     assert (kept[0], kept[-1]) == (1, 700) and 8 < len(kept) < 700
 
@@ -278,11 +280,12 @@ def test_save_model_values_without_an_equivalent_become_text(path, value, text, 
 def test_save_model_warns_once_of_many_values(path):
     record, messages = saved_with_warnings(path, {"history": rows(500, odd={1})})
     assert record["history"][499]["odd"] == "{1}"
-    assert messages == [
+    (message,) = messages
+    assert message == (
         "save_model: training['history'][0]['odd'] is a set, training['history'][1]['odd'] is a "
         "set, training['history'][2]['odd'] is a set (and 497 more), which JSON cannot hold; "
         "saved as text"
-    ]
+    )
 
 
 def test_save_model_long_texts_of_objects_are_shortened(path):
@@ -295,10 +298,11 @@ def test_save_model_keys_become_text_and_stay_different(path):
         path, {1: "a", "1": "b", None: "c", "d": {(2, 3): 4, Text("e"): 5}}
     )
     assert record == {"1'": "a", "1": "b", "None": "c", "d": {"(2, 3)": 4, "e": 5}}
-    assert messages == [
+    (message,) = messages
+    assert message == (
         "save_model: a key of training is a int, a key of training is a NoneType, "
         "a key of training['d'] is a tuple, which JSON cannot hold; saved as text"
-    ]
+    )
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -93,20 +93,22 @@ def write_or_rescue(
     UserWarning
         If the file was rescued.
     """
-    if os.path.lexists(path) and not force:
-        path = free_name(*os.path.splitext(path))
+    taken = os.path.lexists(path) and not force
+    chosen = free_name(*os.path.splitext(path)) if taken else path
     try:
-        write(path)
-        return path, False
+        write(chosen)
+        return chosen, False
     except OSError as error:
         first = error
     for other in _other_names(path, spare):
+        if other == chosen:
+            continue
         try:
             write(other)
         except OSError:
             continue
         warnings.warn(
-            f"{path!r} could not be written ({first.strerror or first}); saved as {other!r} "
+            f"{chosen!r} could not be written ({first.strerror or first}); saved as {other!r} "
             f"instead",
             UserWarning,
             stacklevel=2,

@@ -184,4 +184,4 @@ def run(arguments: argparse.Namespace) -> int:
     print(training.outcome(result, time.perf_counter() - began))
     if not arguments.quiet:
         print(f"\nnext: matconv evaluate {shlex.quote(training.output)}")
-    return 0
+    return 1 if training.rescued else 0

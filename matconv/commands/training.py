@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 import os
 import sys
-from typing import Any
+import warnings
 
 import numpy as np
 
 from .. import __version__
 from ..io import Model, describe_pixels, load_model, save_model
+from ..io.header import make_header
 from ..io.record import extended
 from ..objective import Objective
 from ..presets import make_network, preset_for
@@ -19,7 +20,7 @@ from ..solvers import Result, State, minimize
 from . import datasets, settings
 from .labels import as_indices, class_labels
 from .options import UsageError
-from .outputs import free_name
+from .outputs import free_name, write_or_rescue
 from .tables import counted, facts
 
 
@@ -30,6 +31,8 @@ class Training:
     ----------
     output : str
         The file that `save` writes; when it has appeared meanwhile, another name is taken.
+    rescued : bool
+        Whether `save` could not write it, and has written another.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -39,7 +42,6 @@ class Training:
         found = settings.recorded(before, arguments.resume) if before else {}
         self.settings = settings.choose(arguments, found)
         self.start = 0
-        self._before = before
         if before:
             self.start = settings.iterations_done(before, arguments.resume)
             if arguments.data is None:
@@ -50,6 +52,13 @@ class Training:
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         self.model = before or self._fresh(data.train, arguments.dtype)
+        if self.model.pixels is None:
+            pixels = describe_pixels(data.train.pixels)
+            self.model = dataclasses.replace(self.model, pixels=pixels)
+        # What a save refuses is refused before the training, whose record it never refuses.
+        make_header(
+            self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
+        )
         self._set_solver(arguments.iterations)
         if self.settings["solver"] == "lbfgs":
             idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
@@ -60,6 +69,7 @@ class Training:
         if data.test is not None and len(data.test):
             self.test = self._objective(data.test, arguments)
         self.force = arguments.force
+        self.rescued = False
         self.output = arguments.output or _default_output(arguments.resume, self.settings["data"])
 
     def _fresh(self, train: datasets.Images, dtype: str | None) -> Model:
@@ -68,10 +78,7 @@ class Training:
         net = make_network(self.name, train.shape, len(labels), dtype)
         labels = class_labels(train.truth, net.n_outputs)
         theta = net.init(self.settings["seed"])
-        pixels = train.pixels
-        return Model(
-            net, theta, tuple(labels), datasets.scaling(pixels), None, describe_pixels(pixels)
-        )
+        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
     def _set_solver(self, iterations: int | None) -> None:
         """The solver by the number of images, and what is left of its iterations."""
@@ -154,6 +161,8 @@ class Training:
                     self.accuracies["test_accuracy"] = _accuracy(self.test, result.theta)
             except KeyboardInterrupt:
                 result = dataclasses.replace(result, interrupted=True)
+            except Exception as error:  # noqa: BLE001 - theta is saved whatever it is
+                warnings.warn(f"no test accuracy: {error}", UserWarning, stacklevel=2)
         record = {
             "matconv": __version__,
             "network": self.name,
@@ -164,14 +173,23 @@ class Training:
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            **extended(self._before and self._before.training, result.history),
+            **extended(self.model.training, result.history),
         }
-        if os.path.lexists(self.output) and not self.force:
-            self.output = free_name(*os.path.splitext(self.output))
         model = self.model
-        save_model(
-            self.output, model.network, result.theta, model.labels, model.preprocessing, record,
-            model.pixels,
+
+        def write(path: str) -> None:
+            save_model(
+                path,
+                model.network,
+                result.theta,
+                model.labels,
+                model.preprocessing,
+                record,
+                model.pixels,
+            )
+
+        self.output, self.rescued = write_or_rescue(
+            self.output, self.force, write, "matconv-model.npz"
         )
         return result
 

@@ -160,8 +160,7 @@ class Model:
         expected = tuple(self.network.input_shape)
         if pixels.shape[1:] != expected:
             raise ValueError(
-                f"Model.{method}: pixels must have the shape {('l', *expected)}, got "
-                f"{pixels.shape}"
+                f"Model.{method}: pixels must have the shape {('l', *expected)}, got {pixels.shape}"
             )
         return pixels
 

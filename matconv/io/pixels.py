@@ -1,6 +1,6 @@
 """Pixels of images: how they become a network's input, and whether they are like those of training.
 
-    Z = (pixels - shift) * scale        in double precision, rounded once to the network's dtype
+Z = (pixels - shift) * scale        in double precision, rounded once to the network's dtype
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _DARKER = 128
 def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
     """Iterate over 1-D pieces of arrays of equal shape, in native byte order, in C order."""
     arrays = [pixels, *more]
+    op_flags: list[Any] = [["readonly"], *(["writeonly"] for _ in more)]
     return np.nditer(
         arrays,
         flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[["readonly"], *([["writeonly"]] * len(more))],
+        op_flags=op_flags,
         op_dtypes=[array.dtype.newbyteorder("=") for array in arrays],
         order="C",
         buffersize=_CHUNK,

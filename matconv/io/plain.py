@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,10 @@ class Converter:
             return self._container(value, where)
         if isinstance(value, np.ndarray):
             return self._array(value, where)
-        try:
+        found = None
+        # A method of an unknown object may raise anything.
+        with suppress(Exception):
             found = _equivalent(value)
-        except Exception:
-            # A method of an unknown object may raise anything.
-            found = None
         if isinstance(found, np.ndarray):
             return self._array(found, where)
         return self._text(value, where) if found is None else found
@@ -151,11 +151,9 @@ class Converter:
             self._notes.append(f"{shortened(where)} is a {type(value).__name__}")
         # The text of a list may be without end; a key can be hashed, which has one.
         if is_key or not isinstance(value, dict | list | tuple):
-            try:
+            # An unknown object may raise anything, an integer of too many digits ValueError.
+            with suppress(Exception):
                 return shortened(repr(value), _MAX_TEXT)
-            except Exception:
-                # An unknown object, or an integer of too many digits.
-                pass
         return f"<{type(value).__name__}>"
 
 

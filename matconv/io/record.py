@@ -103,9 +103,7 @@ def fitted(training: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], li
     return record, problems + more
 
 
-def _fitted_entries(
-    entries: dict[Any, Any], max_bytes: int
-) -> tuple[dict[str, Any], list[str]]:
+def _fitted_entries(entries: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], list[str]]:
     """Leave out the largest entries until the rest fits."""
     converter = Converter()
     record: dict[str, Any] = {}
@@ -186,11 +184,12 @@ def _short_entries(row: Any) -> dict[str, Any]:
     """Return the numbers and the short texts of a row that is too large."""
     result: dict[str, Any] = {}
     for key, value in row.items() if isinstance(row, dict) else ():
-        short = len(value) <= _SHORT_TEXT if isinstance(value, str) else True
-        number = isinstance(value, bool | int | float | np.number | np.bool_)
-        if isinstance(key, str) and len(key) <= _SHORT_TEXT and short:
-            if number or isinstance(value, str):
-                result[key] = Converter().convert(value, "", 0)
+        if isinstance(value, str):
+            short = len(value) <= _SHORT_TEXT
+        else:
+            short = isinstance(value, bool | int | float | np.number | np.bool_)
+        if short and isinstance(key, str) and len(key) <= _SHORT_TEXT:
+            result[key] = Converter().convert(value, "", 0)
         if len(result) == _SHORT_ENTRIES:
             break
     return result
