@@ -372,3 +372,14 @@ def test_save_model_training_of_another_type_is_an_error(path):
         with pytest.raises(TypeError, match="^save_model: training must be a dict, got "):
             save_model(path, NET, THETA, training=training)
     assert not path.exists()
+
+
+def test_save_model_rows_that_were_not_measured_fit(path, few):
+    """Beyond the limit of rows, the lengths of some are known only once they are selected."""
+    measured = set(np.linspace(1, 3000, few).round().astype(int).tolist())
+    history = [
+        row | {"note": "x" * (20_000 if row["iteration"] in measured else 100_000)}
+        for row in rows(3000)
+    ]
+    kept = iterations(saved(path, {"history": history})["history"])
+    assert (kept[0], kept[-1]) == (1, 3000) and 100 < len(kept) < 500
