@@ -4,6 +4,12 @@ train evaluate predict info check
 
 options     types of options, and the groups of them that several commands have
 datasets    images and labels from what --data names
+settings    what a training was told, by the command line or by the file it goes on from
+split       whether the training and test images are those of the training before
+training    a training, from its options to its model file
+saving      where and when a training saves its model
+interrupts  signals that end a training
+streams     standard streams that may be closed, full or without a reader
 labels      labels of files as indices of outputs, and back
 outputs     which file to write, refusing to overwrite
 tables      text in columns

@@ -66,10 +66,12 @@ def _shortened(text: str, limit: int = 70) -> str:
 
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a training recorded about itself, but its history and settings."""
+    """What a training recorded about itself, but its history, settings and checksums."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
-    names += [name for name in record if name not in (*first, "history", "settings")]
+    names += [
+        name for name in record if name not in (*first, "history", "settings", "fingerprints")
+    ]
     return [(name, record[name]) for name in names]
 
 
