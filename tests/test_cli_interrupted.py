@@ -74,6 +74,21 @@ def test_not_finite_at_the_start_saves_nothing(folder, capsys):
 
 
 @pytest.mark.catalogue(38)
+def test_a_fault_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
+    def fail(objective, theta):
+        raise MemoryError("for test images")
+
+    monkeypatch.setattr(training, "_accuracy", fail)
+    capsys.readouterr()
+    assert main([*SMALL, "--quiet", "--output", "f.npz"]) == 1
+    assert capsys.readouterr().err == (
+        "matconv: error: out of memory: for test images; "
+        "what was reached before is saved in f.npz\n"
+    )
+    assert load_model("f.npz").training["message"] == "4 iterations done"
+
+
+@pytest.mark.catalogue(38)
 def test_a_fault_within_training_saves_what_there_is(folder, capsys, monkeypatch):
     def fail(objective, theta):
         calls.append(1)

@@ -3,11 +3,12 @@
 import io
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
 import pytest
-from cli_runs import COMMAND, SMALL, environment
+from cli_runs import COMMAND, SMALL, child_signals, environment, start_as_it_is
 
 from matconv import load_model
 from matconv.cli import main
@@ -182,6 +183,34 @@ def test_full_stdout_unused_is_no_error(folder):
 def test_full_stderr_command_succeeds(folder):
     status, out, _ = redirected("2> /dev/full", *COMMANDS["evaluate"], cwd=folder)
     assert status == 0 and "accuracy" in out
+
+
+# a terminal that goes away
+
+
+@pytest.mark.catalogue(68)
+@pytest.mark.parametrize("both", [False, True])
+def test_terminal_gone_train_is_done_and_saved(folder, both):
+    """Where SIGHUP is ignored, every write to the terminal fails from then on."""
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    train = ("train", "--iterations", "10", "--output", "new.npz")
+    streams = {"stdout": slave, **({"stderr": slave} if both else {})}
+    with child_signals(signal.SIG_IGN):
+        process = start_as_it_is(*train, cwd=folder, **streams)
+    with process:
+        os.close(slave)
+        seen = b""
+        while b"\n        2 " not in seen.replace(b"\r", b""):
+            seen += os.read(master, 1 << 16)
+        os.close(master)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    if not both:
+        assert err.decode() == (
+            "matconv: error: 'standard output': Input/output error; the model is saved in new.npz\n"
+        )
+    assert load_model("new.npz").training["message"] == "10 iterations done"
 
 
 # the object

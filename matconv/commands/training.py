@@ -187,8 +187,7 @@ class Training:
         except Exception as error:
             reached = getattr(error, "result", None)
             if isinstance(reached, Result) and self.moved(reached):
-                self.save(reached)
-                error.add_note(f"what was reached before is saved in {self.output}")
+                self._save_despite(error, reached)
             raise
         if result.interrupted and not self.moved(result):
             raise self.interruption("before the first step; nothing is saved")
@@ -203,6 +202,10 @@ class Training:
         if self._run is not None:
             result = self._run.result("a checkpoint: the training was not finished")
             self.save(result, unfinished=True)
+
+    def _save_despite(self, error: Exception, result: Result) -> None:
+        self.save(result)
+        error.add_note(f"what was reached before is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
         accuracies = {"train_accuracy": _accuracy(self.objective, state.theta)}
@@ -225,6 +228,9 @@ class Training:
                     evaluated["test_accuracy"] = _accuracy(self.test, result.theta)
             except KeyboardInterrupt:
                 result = dataclasses.replace(result, interrupted=True)
+            except Exception as error:
+                self._save_despite(error, result)
+                raise
         self.save(result, evaluated)
         return result
 
