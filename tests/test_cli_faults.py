@@ -74,7 +74,7 @@ def test_usage(folder, capsys, arguments, expected):
         (("check", "--network", "x.toml"), "'x.toml': No such file or directory"),
         (
             ("train", "--network", "small.toml"),
-            "the network has 3 outputs, but the training images",
+            "the network has 3 outputs, but the images have 10 different labels",
         ),
         (
             ("evaluate", "m.npz", "--data", "digits"),

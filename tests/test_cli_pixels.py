@@ -59,7 +59,7 @@ def test_command_unlike_images_warns_once(changed, capsys, command, change, expe
 def test_resume_unlike_images_warns_for_each_part(changed, capsys, change, expected):
     changed(change)
     err = told(capsys, "train", "--resume", "m.npz", "--data", "other.npz", "--iterations", "1",
-               "--quiet", "--output", "n.npz")  # fmt: skip
+               "--new-split", "--quiet", "--output", "n.npz")  # fmt: skip
     lines = err.splitlines()
     assert [line.split("pixels are")[0] for line in lines] == [
         "matconv: warning: other.npz (the rest): the ",

@@ -12,7 +12,7 @@ from cli_runs import SMALL
 from matconv import load_model, minimize
 from matconv.cli import main
 from matconv.commands import outputs, training
-from matconv.commands.outputs import write_or_rescue
+from matconv.commands.outputs import write_elsewhere
 
 
 def complain(monkeypatch, action, *arguments):
@@ -91,10 +91,10 @@ def test_train_name_that_has_become_too_long_gets_a_short_one(
 def test_train_disk_full_saves_in_the_temporary_directory(folder, capsys, monkeypatch, temporary):
     real = training.save_model
 
-    def full(path, *arguments):
+    def full(path, *arguments, **options):
         if not str(path).startswith(str(temporary)):
             raise OSError(errno.ENOSPC, "No space left on device", path)
-        real(path, *arguments)
+        real(path, *arguments, **options)
 
     monkeypatch.setattr(training, "save_model", full)
     (temporary / "new.npz").touch()
@@ -108,7 +108,7 @@ def test_train_disk_full_saves_in_the_temporary_directory(folder, capsys, monkey
 
 
 def test_train_disk_full_everywhere_is_the_first_error(folder, capsys, monkeypatch, temporary):
-    def full(path, *arguments):
+    def full(path, *arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
     monkeypatch.setattr(training, "save_model", full)
@@ -133,18 +133,6 @@ def test_train_interrupted_and_rescued_says_how_to_go_on(folder, capsys, monkeyp
     warning, line = capsys.readouterr().err.splitlines()
     assert warning.endswith("saved as 'new.npz' instead")
     assert line.endswith("go on with: matconv train --resume new.npz")
-
-
-def test_train_error_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
-    def fail(objective, theta):
-        raise MemoryError("too many images")
-
-    monkeypatch.setattr(training, "_accuracy", fail)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        assert main([*SMALL, "--quiet", "--output", "new.npz"]) == 0
-    assert capsys.readouterr().err == "matconv: warning: no test accuracy: too many images\n"
-    assert load_model("new.npz").training["iterations"] == 4
 
 
 def test_train_weird_history_is_saved(folder, capsys, monkeypatch):
@@ -226,7 +214,10 @@ def test_predict_output_that_appears_meanwhile_stays(folder, capsys, monkeypatch
     assert main(["predict", "m.npz", "--output", "labels.csv"]) == 0
     assert (folder / "labels.csv").read_text() == "somebody else's"
     assert (folder / "labels-2.csv").read_text().startswith("index,label,score\n0,")
-    assert capsys.readouterr().out == "labels.csv has appeared meanwhile; written to labels-2.csv\n"
+    assert capsys.readouterr().out == (
+        "labels.csv was written by another program meanwhile, and was left\n"
+        "the labels are in labels-2.csv\n"
+    )
 
 
 def test_predict_label_that_utf_8_cannot_encode(folder, capsys):
@@ -240,8 +231,7 @@ def test_predict_label_that_utf_8_cannot_encode(folder, capsys):
     assert names == {"\\ud800", "b\u00e4", "c"}
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_write_or_rescue_tries_directories_in_order(folder, temporary, exists):
+def test_write_elsewhere_tries_directories_in_order(folder, temporary):
     tried = []
 
     def write(path):
@@ -249,11 +239,32 @@ def test_write_or_rescue_tries_directories_in_order(folder, temporary, exists):
         raise OSError(errno.EIO, "Input/output error", path)
 
     (folder / "own").mkdir()
-    if exists:
-        (folder / "own" / "a.npz").touch()
-    first = "own/a-2.npz" if exists else "own/a.npz"
-    with pytest.raises(OSError, match=f"Input/output error: '{first}'"):
-        write_or_rescue("own/a.npz", False, write, "spare.npz")
+    first = OSError(errno.ENOSPC, "No space left on device", "own/a.npz")
+    with pytest.raises(OSError, match="No space left on device: 'own/a.npz'") as caught:
+        write_elsewhere("own/a.npz", first, write, "spare.npz")
+    assert caught.value is first
     others = ["own/spare.npz", "a.npz", "spare.npz"]
-    others += [f"{temporary}/{name}.npz" for name in ("a", "spare")]
-    assert tried == [first, *others]
+    assert tried == others + [f"{temporary}/{name}.npz" for name in ("a", "spare")]
+    tried.clear()
+    (folder / "own" / "a.npz").touch()
+    with pytest.raises(OSError, match="No space left"):
+        write_elsewhere("own/a.npz", first, write, "spare.npz")
+    assert tried[:3] == ["own/a-2.npz", *others[:2]]
+
+
+def test_checkpoint_that_fails_is_not_written_elsewhere(folder, capsys, monkeypatch, temporary):
+    """Only the last save is: the next checkpoint may succeed."""
+    tried = []
+    real = training.save_model
+
+    def save(path, *arguments, **options):
+        tried.append(path)
+        if arguments[4].get("unfinished"):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(training, "save_model", save)
+    assert main([*SMALL, "--checkpoint", "1e-9", "--output", "new.npz"]) == 0
+    assert set(tried) == {"new.npz"} and len(tried) > 1
+    assert "warning: no checkpoint" in capsys.readouterr().err
+    assert load_model("new.npz").training["iterations"] == 4

@@ -120,9 +120,9 @@ def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool
     if arguments.data is None:
         if arguments.labels is not None:
             raise UsageError("--labels goes with --data")
-        names = {name: before[name] for name in (*DATA, "seed") if name in before}
+        names = {name: before[name] for name in DATA if name in before}
         check_recorded(names, arguments.model)
-        whole = load(**{"data": "digits", **names})
+        whole = load(**{"data": "digits", **names}, seed=before.get("split_seed", 0))
     else:
         whole = load(arguments.data, arguments.labels, test_fraction=0, labelled=labelled)
     if arguments.part == "train":

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..objective import Objective
     from . import datasets, settings, tables
     from .labels import as_indices
+    from .split import evaluation_notes
 
     model = load_model(arguments.model)
     before = settings.recorded(model, arguments.model)
@@ -58,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         told.append(
             ("f", f"{mean + penalty:.6g}, with theta'theta / 2C = {penalty:.6g}, C = {C:g}")
         )
+    if arguments.data is None:
+        notes = evaluation_notes(model, images, arguments.part)
+        told += [("note", note) for note in notes]
     print(tables.facts(told))
     print()
     labels = model.labels or range(net.n_outputs)

@@ -71,10 +71,10 @@ def _shortened(text: str, limit: int = 70) -> str:
 
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a training recorded about itself, but its history and settings."""
+    """What a training recorded about itself, but its history, settings and checksums."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
-    later = ("history", "history_thinned", "settings")
+    later = ("history", "history_thinned", "settings", "fingerprints")
     names += [name for name in record if name not in (*first, *later)]
     return [(name, record[name]) for name in names]
 

@@ -1,6 +1,6 @@
 """Which file to write: never over another one without --force, and known before the work.
 
-What was computed is not lost if the file cannot be written in the end: see `write_or_rescue`.
+What was computed is not lost if the file cannot be written in the end: see `write_elsewhere`.
 """
 
 from __future__ import annotations
@@ -60,61 +60,51 @@ def free_name(stem: str, extension: str) -> str:
     return path
 
 
-def write_or_rescue(
-    path: str, force: bool, write: Callable[[str], None], spare: str
-) -> tuple[str, bool]:
-    """Write a file: under its name, or else wherever it can be written.
+def write_elsewhere(path: str, error: OSError, write: Callable[[str], None], spare: str) -> str:
+    """Write a file that could not be written under its name wherever that is possible.
 
     Parameters
     ----------
     path : str
-        If it exists and not ``force``, a free name like it is taken.
-    force : bool
+        Where it could not be written.
+    error : OSError
+        Why.
     write : callable
         Writes all of the file to a path, or raises OSError.
     spare : str
-        A short file name, for where ``path`` has become impossible.
+        A short file name, for where that of ``path`` has become impossible.
 
     Returns
     -------
-    path : str
-        The file that was written.
-    rescued : bool
-        Whether it could not be written there, but in the working directory or in the one for
-        temporary files.
+    str
+        The file that was written: a free name beside ``path``, in the working directory, or in
+        the directory for temporary files.
 
     Raises
     ------
     OSError
-        The first error, if nothing could be written anywhere.
+        ``error``, if nothing could be written anywhere.
 
     Warns
     -----
     UserWarning
-        If the file was rescued.
+        After the file was written, with both names.
     """
-    taken = os.path.lexists(path) and not force
-    chosen = free_name(*os.path.splitext(path)) if taken else path
-    try:
-        write(chosen)
-        return chosen, False
-    except OSError as error:
-        first = error
     for other in _other_names(path, spare):
-        if other == chosen:
+        if other == path:
             continue
         try:
             write(other)
         except OSError:
             continue
         warnings.warn(
-            f"{chosen!r} could not be written ({first.strerror or first}); saved as {other!r} "
+            f"{path!r} could not be written ({error.strerror or error}); saved as {other!r} "
             f"instead",
             UserWarning,
             stacklevel=2,
         )
-        return other, True
-    raise first
+        return other
+    raise error
 
 
 def _other_names(path: str, spare: str) -> Iterator[str]:

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; gives the exit status."""
     from ..io import atomic_write, load_model
     from . import datasets, settings
-    from .outputs import STANDARD, check_output, write_or_rescue
+    from .outputs import STANDARD, check_output
+    from .saving import OutputFile
 
     to_file = arguments.output not in (None, STANDARD)
     if to_file:
@@ -64,10 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
-    path, rescued = write_or_rescue(arguments.output, arguments.force, write, "labels.csv")
-    if path != arguments.output and not rescued:
-        sys.stdout.write(f"{arguments.output} has appeared meanwhile; written to {path}\n")
-    return 1 if rescued else 0
+    output = OutputFile(arguments.output, arguments.force, "labels.csv")
+    output.write(write, last=True)
+    for name in output.avoided:
+        sys.stdout.write(f"{name} was written by another program meanwhile, and was left\n")
+        sys.stdout.write(f"the labels are in {output.path}\n")
+    return 1 if output.rescued else 0
 
 
 def _table(model: Model, z: np.ndarray, loss: str) -> str:

@@ -36,6 +36,7 @@ class Run:
         callback: Callback | None,
         progress: Progress,
         start: int = 0,
+        on_step: Callable[[Run], None] | None = None,
     ) -> None:
         self.method = method
         self.theta = theta
@@ -44,6 +45,7 @@ class Run:
         self.history: list[dict[str, Any]] = []
         self._callback = callback
         self._start = start
+        self._on_step = on_step
         self._began = time.perf_counter()
 
     @property
@@ -58,8 +60,14 @@ class Run:
 
     def step(self, theta: np.ndarray) -> None:
         """A whole step was made."""
+        # before theta is bound: f at the old one is known to be finite, f at the new one is not
+        self._between_steps()
         self.theta = theta
         self.moved = True
+
+    def _between_steps(self) -> None:
+        if self.moved and self._on_step is not None:
+            self._on_step(self)
 
     def iterate(self, f: float, gradient_norm: float) -> bool:
         """An iteration is over: record it and call the callback; False: it wants to stop."""
@@ -81,6 +89,7 @@ class Run:
             if more is not None:
                 row.update(_extra(more))
         self.progress.line(row)
+        self._between_steps()
         return go_on
 
     def result(self, message: str, converged: bool = False, interrupted: bool = False) -> Result:
