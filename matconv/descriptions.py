@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from .layers import KINDS, Layer
 
 # of the table of layers: layer, output, parameters, place in theta, multiply-adds
@@ -20,16 +18,21 @@ def shape_text(shape: Iterable[int]) -> str:
 
 
 def layer_text(layer: Layer) -> str:
-    """``Conv(20, kernel=5, relu)``: what differs from the defaults, and the activation."""
+    """``Conv(20, kernel=5, relu)``: what differs from the defaults, and the activation.
+
+    The kind alone for a class that is not one of `KINDS`.
+    """
+    if not _is_known(layer):
+        return layer.kind
     shown: list[str] = []
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name)
-        if field.name == "activation":
+    defaults = {field.name: field.default for field in dataclasses.fields(layer)}
+    for name, value in layer.arguments().items():
+        if name == "activation":
             shown += [value] if value else []
         elif not shown:
             shown.append(str(value))
-        elif value != field.default:
-            shown.append(f"{field.name}={value}")
+        elif value != defaults[name]:
+            shown.append(f"{name}={value}")
     return f"{layer.kind}({', '.join(shown)})"
 
 
@@ -46,19 +49,44 @@ def layer_table(first: Row, layers: list[Row], last: Row) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def layer_entry(layer: Layer) -> dict[str, Any]:
-    """``{"kind": "Conv", "channels": 20, ...}``; `layer_from` is the inverse."""
-    fields = dataclasses.asdict(layer)  # type: ignore[call-overload]
+def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
+    """``{"kind": "Conv", "channels": 20, ...}``; `layer_from` is the inverse.
+
+    Parameters
+    ----------
+    k : int
+        Index of the layer, for the error message.
+    layer : Layer
+
+    Raises
+    ------
+    TypeError
+        The class is not one of `KINDS`: a subclass may compute something else.
+    ValueError
+        The entry does not describe the layer.
+    """
+    if not _is_known(layer):
+        raise TypeError(
+            f"Network: layer {k} ({layer.kind}) cannot be described: its class must be one of "
+            f"{', '.join(KINDS)}, got {type(layer).__qualname__}"
+        )
+    fields = layer.arguments()
     if fields.get("algorithm", "") is None:
         del fields["algorithm"]
-    return {"kind": layer.kind, **{name: _plain(value) for name, value in fields.items()}}
+    entry = {"kind": layer.kind, **{name: _as_list(value) for name, value in fields.items()}}
+    if layer_from(k, entry) != layer:
+        raise ValueError(f"Network: layer {k} ({layer.kind}) has changed: {layer!r}")
+    return entry
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, numpy integers as int: what JSON holds."""
-    if isinstance(value, (tuple, list)):
-        return [_plain(entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
+def _is_known(layer: Any) -> bool:
+    """Whether a layer is of one of `KINDS`, not of a subclass."""
+    return KINDS.get(layer.kind) is type(layer)
+
+
+def _as_list(value: Any) -> Any:
+    """Tuples as lists: what JSON holds."""
+    return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> None:
@@ -80,4 +108,9 @@ def layer_from(k: int, entry: Any) -> Layer:
     fields = dataclasses.fields(KINDS[kind])
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     check_keys(f"layer {k} ({kind})", entry, needed | {"kind"}, {field.name for field in fields})
-    return KINDS[kind](**{key: value for key, value in entry.items() if key != "kind"})
+    try:
+        layer = KINDS[kind](**{key: value for key, value in entry.items() if key != "kind"})
+    except (TypeError, ValueError, OverflowError) as error:
+        problem = str(error).removeprefix(f"{kind}: ")
+        raise ValueError(f"layer {k} ({kind}): {problem}") from error
+    return layer

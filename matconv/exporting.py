@@ -13,14 +13,15 @@ import numpy as np
 
 from .kernels.algorithms import as_algorithm
 from .kernels.geometry import as_size
-from .layers import BoundLayer, Layer
+from .layers import AvgPool, BoundLayer, Conv, Dense, Layer, MaxPool
 
 MAGIC = b"\x89matcnv\n"
 VERSION = 1
 MOST_LAYERS = 4096
 MOST_IMAGES = 65536
 
-KINDS = {"Conv": 1, "Dense": 2, "MaxPool": 3, "AvgPool": 4}
+KINDS = {Conv: 1, Dense: 2, MaxPool: 3, AvgPool: 4}
+ACTIVATIONS = {None: 0, "relu": 1}
 
 
 def encode(
@@ -49,19 +50,20 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not an integer from 1 to 65536, or there are too many layers.
+        ``images`` is not an integer from 1 to 65536; there are too many layers; the format does
+        not know the class of a layer (a subclass may compute something else) or its activation.
     """
     images = as_size("Network", "images", images)
     if not 1 <= images <= MOST_IMAGES:
         raise ValueError(f"Network: images must be from 1 to {MOST_IMAGES}, got {images}")
     if len(layers) > MOST_LAYERS:
         raise ValueError(f"Network: a file holds at most {MOST_LAYERS} layers, got {len(layers)}")
+    records = [_record(k, *each, algorithm) for k, each in enumerate(zip(layers, bound))]
     arrays = [array for pair in parameters for array in pair if array is not None]
     weights = b"".join(
         array.astype(f"<f{dtype.itemsize}", copy=False).tobytes() for array in arrays
     )
     weights += bytes(-len(weights) % 8)
-    records = [_record(*each, algorithm) for each in zip(layers, bound)]
     size = 8 * (10 + 16 * len(records) + 1) + len(weights)
     words = [VERSION, size, dtype.itemsize, len(records), images, *input_shape, 0]
     for record in records:
@@ -70,16 +72,23 @@ def encode(
     return data + np.array([zlib.crc32(data)], "<i8").tobytes()
 
 
-def _record(layer: Layer, bound: BoundLayer, algorithm: str) -> list[int]:
-    """The 16 words of a layer."""
+def _record(k: int, layer: Layer, bound: BoundLayer, algorithm: str) -> list[int]:
+    """The 16 words of layer k."""
+    name = f"Network: layer {k} ({layer.kind}) cannot be exported"
+    if type(layer) not in KINDS:
+        known = ", ".join(cls.__name__ for cls in KINDS)
+        raise TypeError(f"{name}: its class must be one of {known}, got {type(layer).__qualname__}")
+    activation = getattr(layer, "activation", None)
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{name}: activation must be 'relu' or None, got {activation!r}")
     geometry = bound.geometry
     own = 0
     if layer.kind == "Conv":
         own = as_algorithm("Network", getattr(layer, "algorithm", None) or algorithm)
     (top, bottom), (left, right) = geometry.pad
     return [
-        KINDS[layer.kind],
-        int(getattr(layer, "activation", None) == "relu"),
+        KINDS[type(layer)],
+        ACTIVATIONS[activation],
         own,
         geometry.out_shape[3],
         geometry.groups,

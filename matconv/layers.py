@@ -9,40 +9,70 @@ shape: the result knows its geometry and computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 
 from .kernels import conv, pool
 from .kernels.algorithms import as_algorithm
 from .kernels.bias_relu import bias_relu_backward
-from .kernels.geometry import WindowGeometry, as_pair, as_size
+from .kernels.geometry import WindowGeometry, as_size, check_pool_padding, window_sizes
 
 Shape = tuple[int, ...]
-Pad = Any  # int, pair, four-sided, or "same"
+Size = SupportsIndex | Sequence[SupportsIndex]
+Pad = Size | Sequence[Sequence[SupportsIndex]] | str
 
 
-def _check_activation(kind: str, activation: str | None) -> None:
-    if activation not in ("relu", None):
+def _activation(kind: str, activation: Any) -> str | None:
+    """The name of an activation, checked."""
+    if activation is None:
+        return None
+    if not isinstance(activation, str) or activation != "relu":
         raise ValueError(f"{kind}: activation must be 'relu' or None, got {activation!r}")
+    return str(activation)
 
 
-def _padding(function: str, pad: Pad, shape: Shape, kernel: Any, stride: Any, dilation: Any) -> Any:
-    """``pad``, with "same" worked out: zeros for ceil(n / stride) outputs; an odd one goes last."""
-    if not isinstance(pad, str):
-        return pad
-    if pad != "same":
-        raise ValueError(f"{function}: pad must be sizes or 'same', got {pad!r}")
-    sides = []
-    pairs = (
-        as_pair(function, name, value)
-        for name, value in (("kernel", kernel), ("stride", stride), ("dilation", dilation))
+def _window(
+    kind: str,
+    kernel: Any,
+    stride: Any,
+    pad: Any,
+    dilation: Any = 1,
+    groups: Any = 1,
+    channels: Any = None,
+    kernel_name: str = "kernel",
+) -> tuple[Any, ...]:
+    """`window_sizes` of a layer, whose pad may also be "same"."""
+    if isinstance(pad, str) and pad != "same":
+        raise ValueError(f"{kind}: pad must be sizes or 'same', got {pad!r}")
+    same = isinstance(pad, str)
+    kernel, stride, sides, *rest = window_sizes(
+        kind, kernel, stride, 0 if same else pad, dilation, groups, channels, kernel_name
     )
-    for n, h, s, dil in zip(shape, *pairs):
-        total = max((-(-n // max(s, 1)) - 1) * s + (h - 1) * dil + 1 - n, 0)
+    return kernel, stride, "same" if same else sides, *rest
+
+
+def _padding(pad: Any, shape: Shape, kernel: Any, stride: Any, dilation: Any) -> Any:
+    """``pad``, with "same" worked out: zeros for ceil(n / stride) outputs; an odd one goes last."""
+    if pad != "same":
+        return pad
+    sides = []
+    for n, h, s, dil in zip(shape, kernel, stride, dilation):
+        total = max((-(-n // s) - 1) * s + (h - 1) * dil + 1 - n, 0)
         sides.append((total // 2, total - total // 2))
     return tuple(sides)
+
+
+def _short(value: Any) -> Any:
+    """A size as briefly as a layer takes it: (3, 3) as 3, ((1, 1), (2, 2)) as (1, 2)."""
+    if not isinstance(value, tuple):
+        return value
+    sides = tuple(_short(side) for side in value)
+    if not all(isinstance(side, int) for side in sides):
+        return value
+    return sides[0] if sides[0] == sides[1] else sides
 
 
 class BoundLayer:
@@ -208,9 +238,31 @@ class _BoundAvgPool(BoundLayer):
             pool.avg_pool_adjoint(self.geometry, dZ_out, dZ)
 
 
-@dataclass(frozen=True)
-class Conv:
+class _Layer:
+    """What the layers share: a text, and the arguments that make an equal layer."""
+
+    kind: ClassVar[str]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the layer by name, each size in its shortest form: 3 for (3, 3)."""
+        return {field.name: _short(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        arguments = (f"{name}={value!r}" for name, value in self.arguments().items())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+    def _set(self, **values: Any) -> None:
+        """Replace arguments by their checked form, in a frozen layer."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(_Layer):
     """Z_out = sigma(W phi(Z) + b 1'): equations (1) to (3) of the notes.
+
+    Immutable; layers with equal attributes are equal. Sizes are any integers (NumPy's too) and
+    any sequences of them, and are copied.
 
     Parameters
     ----------
@@ -223,24 +275,59 @@ class Conv:
     activation : "relu" or None
     algorithm : "auto", "im2col", "winograd" or None
         See `conv2d`; None: what the network says.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : (height, width)
+    pad : ((top, bottom), (left, right)) or "same"
+    channels, groups, activation, algorithm
+        As given.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        For an argument that is wrong whatever the images are.
+
+    Examples
+    --------
+    >>> from matconv import Conv
+    >>> Conv(4, 3) == Conv(4, (3, 3)) == Conv(4, [3, 3])
+    True
+    >>> Conv(4, 3, pad=1).pad
+    ((1, 1), (1, 1))
     """
 
     kind: ClassVar[str] = "Conv"
     channels: int
-    kernel: int | tuple[int, int]
-    stride: int | tuple[int, int] = 1
+    kernel: Size
+    stride: Size = 1
     pad: Pad = 0
-    dilation: int | tuple[int, int] = 1
+    dilation: Size = 1
     groups: int = 1
     activation: str | None = "relu"
     algorithm: str | None = None
 
+    def __post_init__(self) -> None:
+        activation = _activation(self.kind, self.activation)
+        if self.algorithm is not None:
+            as_algorithm(self.kind, self.algorithm)
+        channels = as_size(self.kind, "channels", self.channels)
+        kernel, stride, pad, dilation, groups, _ = _window(
+            self.kind, self.kernel, self.stride, self.pad, self.dilation, self.groups, channels
+        )
+        self._set(
+            channels=channels,
+            kernel=kernel,
+            stride=stride,
+            pad=pad,
+            dilation=dilation,
+            groups=groups,
+            activation=activation,
+        )
+
     def bind(self, shape: Shape, function: str) -> BoundLayer:
         """This layer on images of ``shape``; ``function`` begins every error message."""
-        _check_activation(function, self.activation)
-        if self.algorithm is not None:
-            as_algorithm(function, self.algorithm)
-        pad = _padding(function, self.pad, shape, self.kernel, self.stride, self.dilation)
+        pad = _padding(self.pad, shape, self.kernel, self.stride, self.dilation)
         geometry = WindowGeometry(
             function,
             (1, *shape),
@@ -254,45 +341,65 @@ class Conv:
         return _BoundConv(geometry, self.activation == "relu", self.algorithm)
 
 
-@dataclass(frozen=True)
-class Dense:
-    """z_out = W vec(Z) + b, and sigma of it when ``activation="relu"``.
+@dataclass(frozen=True, repr=False)
+class Dense(_Layer):
+    """z_out = W vec(Z) + b, and sigma of it when ``activation="relu"``; immutable.
 
     Parameters
     ----------
     units : int
         Outputs.
     activation : "relu" or None
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
     """
 
     kind: ClassVar[str] = "Dense"
     units: int
     activation: str | None = None
 
+    def __post_init__(self) -> None:
+        activation = _activation(self.kind, self.activation)
+        units = as_size(self.kind, "units", self.units)
+        if units < 1:
+            raise ValueError(f"{self.kind}: units must be at least 1, got {units}")
+        self._set(activation=activation, units=units)
+
     def bind(self, shape: Shape, function: str) -> BoundLayer:
         """This layer on images of ``shape``; ``function`` begins every error message."""
-        _check_activation(function, self.activation)
-        units = as_size(function, "units", self.units)
-        if units < 1:
-            raise ValueError(f"{function}: units must be at least 1, got {units}")
-        return _BoundDense(shape, units, self.activation == "relu", function)
+        return _BoundDense(shape, self.units, self.activation == "relu", function)
 
 
-@dataclass(frozen=True)
-class _Pool:
-    window: int | tuple[int, int]
-    stride: int | tuple[int, int] | None = None
+@dataclass(frozen=True, repr=False)
+class _Pool(_Layer):
+    window: Size
+    stride: Size | None = None
     pad: Pad = 0
+
+    def __post_init__(self) -> None:
+        stride = self.window if self.stride is None else self.stride
+        window, stride, pad, *_ = _window(
+            self.kind, self.window, stride, self.pad, kernel_name="window"
+        )
+        if pad != "same":
+            check_pool_padding(self.kind, window, pad)
+        self._set(window=window, stride=stride, pad=pad)
+
+    def arguments(self) -> dict[str, Any]:
+        stride = None if self.stride == self.window else _short(self.stride)
+        return {**super().arguments(), "stride": stride}
 
     def _geometry(self, shape: Shape, function: str) -> WindowGeometry:
         stride = self.window if self.stride is None else self.stride
-        pad = _padding(function, self.pad, shape, self.window, stride, 1)
+        pad = _padding(self.pad, shape, self.window, stride, (1, 1))
         return pool.pool_geometry(function, (1, *shape), self.window, stride, pad)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MaxPool(_Pool):
-    """The largest number of each window, channel by channel.
+    """The largest number of each window, channel by channel; immutable.
 
     Parameters
     ----------
@@ -301,6 +408,22 @@ class MaxPool(_Pool):
         The window when left out.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
         Smaller than the window; padding is never the largest.
+
+    Attributes
+    ----------
+    window, stride : (height, width)
+    pad : ((top, bottom), (left, right)) or "same"
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        For an argument that is wrong whatever the images are.
+
+    Examples
+    --------
+    >>> from matconv import MaxPool
+    >>> MaxPool(2) == MaxPool((2, 2), stride=2)
+    True
     """
 
     kind: ClassVar[str] = "MaxPool"
@@ -310,7 +433,7 @@ class MaxPool(_Pool):
         return _BoundMaxPool(self._geometry(shape, function))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AvgPool(_Pool):
     """The mean of each window's real pixels, channel by channel; parameters as for `MaxPool`."""
 

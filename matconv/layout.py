@@ -37,6 +37,11 @@ class Layout:
         Of each layer; None without parameters.
     n : int
         Length of theta.
+
+    Raises
+    ------
+    ValueError
+        A layer has W without b, or b without W.
     """
 
     def __init__(self, layers: tuple[Layer, ...], bound: list[BoundLayer], dtype: np.dtype) -> None:
@@ -45,10 +50,15 @@ class Layout:
         self.dtype = dtype
         self.places: list[Place | None] = []
         self.n = 0
-        for one in bound:
-            if one.W_shape is None or one.b_shape is None:
+        for k, one in enumerate(bound):
+            if one.W_shape is None and one.b_shape is None:
                 self.places.append(None)
                 continue
+            if one.W_shape is None or one.b_shape is None:
+                raise ValueError(
+                    f"Network: layer {k} ({layers[k].kind}) must have both W and b or neither, "
+                    f"got W_shape {one.W_shape} and b_shape {one.b_shape}"
+                )
             middle = self.n + prod(one.W_shape)
             self.places.append(Place(self.n, middle, middle + prod(one.b_shape)))
             self.n = middle + prod(one.b_shape)

@@ -6,26 +6,98 @@ is, the ones here also by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .kernels.arrays import refuse_masked
 
 Array = NDArray[Any]
 
 
 @runtime_checkable
 class Loss(Protocol):
-    """What `Objective` asks of a loss."""
+    """What `Objective` asks of a loss.
 
-    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
-        """Y checked, as one entry or row per image: what the other methods get slices of."""
+    An `Objective` calls `targets` once, the other two once per shard, on several threads at once.
+    The arrays z and y belong to the objective: they are read-only, and z is overwritten after the
+    call. A method that works in place copies them first.
 
-    def value(self, z: Array, y: Array) -> float:
-        """The sum of xi over the rows of z, (images, n_outputs)."""
+    Pickling an `Objective` pickles its loss.
 
-    def value_and_gradient(self, z: Array, y: Array) -> tuple[float, Array]:
-        """That sum, and its gradient for z, of z's shape and dtype."""
+    Examples
+    --------
+    The sum of absolute differences, whose gradient is the sign of each:
+
+    >>> import numpy as np
+    >>> from matconv import Dense, Network, Objective
+    >>> class AbsoluteLoss:
+    ...     def targets(self, Y, l, n_outputs, dtype):
+    ...         return np.asarray(Y, dtype).reshape(l, n_outputs)
+    ...     def value(self, z, y):
+    ...         return np.abs(z - y).sum(dtype=np.float64)
+    ...     def value_and_gradient(self, z, y):
+    ...         return self.value(z, y), np.sign(z - y)
+    >>> net = Network((1, 1, 2), [Dense(1)])
+    >>> Objective(net, np.ones((3, 1, 1, 2)), [[1.0], [2.0], [6.0]], AbsoluteLoss())(np.zeros(3))
+    3.0
+    """
+
+    def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Any:
+        """Y checked: what the other methods get slices of.
+
+        Parameters
+        ----------
+        Y : object
+            As given to `Objective`; never a masked array.
+        l, n_outputs : int
+            Numbers of images and of outputs of the network.
+        dtype : numpy dtype
+            Of the network.
+
+        Returns
+        -------
+        y : array_like, shape (l, ...)
+            An entry or a row per image, of any dtype.
+        """
+
+    def value(self, z: Array, y: Array) -> Any:
+        """The sum of xi over the rows of z.
+
+        Parameters
+        ----------
+        z : ndarray, shape (images, n_outputs)
+            In the network's dtype; read-only.
+        y : ndarray, shape (images, ...)
+            Of these images; read-only.
+
+        Returns
+        -------
+        value : real number
+            Of any type: a Python or NumPy number, an array of one element. Objectives add the
+            values in double precision.
+        """
+
+    def value_and_gradient(self, z: Array, y: Array) -> tuple[Any, Any]:
+        """That sum, and its gradient for z.
+
+        Parameters
+        ----------
+        z, y
+            As for `value`.
+
+        Returns
+        -------
+        value : real number
+            As `value` returns it.
+        gradient : array_like, shape of z
+            Of real numbers, in any layout and of any dtype; it is converted to the network's
+            dtype and never written into.
+        """
 
 
 def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:
@@ -42,8 +114,7 @@ def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:
 
 def _targets(name: str, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
     """Y as labels (integers, one per image) or rows (one number per output)."""
-    if isinstance(Y, np.ma.MaskedArray):
-        raise TypeError(f"{name}: Y is a masked array; fill it or drop the mask first")
+    refuse_masked(name, "Y", Y)
     Y = np.asarray(Y)
     if Y.dtype.kind in "iu":
         return _labels(name, Y, l, n_outputs)
@@ -63,7 +134,25 @@ def _total(x: Array) -> float:
     return float(x.sum(dtype=np.float64))
 
 
-class SquaredLoss:
+class _EqualByClass:
+    """Losses without parameters: those of one class are equal.
+
+    Subclasses may have parameters: they compare by identity.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) not in LOSSES.values() or type(other) is not type(self):
+            return NotImplemented
+        return True
+
+    def __hash__(self) -> int:
+        return hash(type(self)) if type(self) in LOSSES.values() else object.__hash__(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class SquaredLoss(_EqualByClass):
     """xi = ||z - y||^2, as in the notes; integer labels become one-hot rows.
 
     Examples
@@ -94,7 +183,7 @@ class SquaredLoss:
         return _total(residual * residual), 2 * residual
 
 
-class SoftmaxLoss:
+class SoftmaxLoss(_EqualByClass):
     """Cross-entropy of softmax(z): xi = log sum_j exp(z_j) - z_y.
 
     ``Y`` may also hold rows of probabilities p: xi = log sum_j exp(z_j) - sum_j p_j z_j. Stable
@@ -163,9 +252,122 @@ def get_loss(loss: str | Loss) -> Loss:
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(sorted(LOSSES))}, got {loss!r}")
         return LOSSES[loss]()
-    if not isinstance(loss, Loss):
+    if isinstance(loss, type) or not isinstance(loss, Loss):
         raise TypeError(
             "loss must be a name or an object with targets, value and value_and_gradient, "
             f"got {loss!r} ({type(loss).__name__})"
         )
     return loss
+
+
+# What a loss of any class is given and gives, checked
+
+
+def read_only(array: Array) -> Array:
+    """The same elements, as an array that cannot be written into."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def loss_targets(loss: Loss, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
+    """``loss.targets(Y, l, n_outputs, dtype)`` as a read-only array of l entries or rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Also whatever the loss raises.
+    """
+    name = type(loss).__name__
+    refuse_masked(name, "Y", Y)
+    y = loss.targets(Y, l, n_outputs, dtype)
+    refuse_masked(f"{name}.targets", "the result", y)
+    array = _converted(f"{name}.targets: the result", y)
+    if array.shape[:1] != (l,):
+        raise ValueError(
+            f"{name}.targets: the result must have an entry or a row per image, {l}, "
+            f"got shape {array.shape}"
+        )
+    return read_only(array)
+
+
+def loss_value(loss: Loss, z: Array, y: Array) -> float:
+    """``loss.value(z, y)`` as a float.
+
+    Raises
+    ------
+    TypeError
+        It is no real number. Also whatever the loss raises.
+    """
+    name = f"{type(loss).__name__}.value"
+    with _explaining(name):
+        value = loss.value(read_only(z), y)
+    return _number(name, value)
+
+
+def loss_gradient(loss: Loss, z: Array, y: Array, l: int) -> tuple[float, Array]:
+    """``loss.value_and_gradient(z, y)``: the value as a float, the gradient divided by l.
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray, shape and dtype of z
+        A new C-contiguous array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The value is no real number; the gradient is not of real numbers, or of another shape than
+        z. Also whatever the loss raises.
+    """
+    name = f"{type(loss).__name__}.value_and_gradient"
+    with _explaining(name):
+        result = loss.value_and_gradient(read_only(z), y)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TypeError(f"{name} must return (value, gradient), got {type(result).__name__}")
+    value = _number(name, result[0])
+    refuse_masked(name, "the gradient", result[1])
+    gradient = _converted(f"{name}: the gradient", result[1])
+    if gradient.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: the gradient must be of real numbers, got {gradient.dtype}")
+    if gradient.shape != z.shape:
+        raise ValueError(
+            f"{name}: the gradient must have the shape of z, {z.shape}, got {gradient.shape}"
+        )
+    return value, np.divide(gradient, l, out=np.empty(z.shape, z.dtype), dtype=z.dtype)
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Add to NumPy's error for a write into z or y what the loss has to do instead."""
+    try:
+        yield
+    except ValueError as error:
+        if "read-only" in str(error):
+            error.add_note(f"{name}: z and y are read-only; copy what is changed in place")
+        raise
+
+
+def _converted(name: str, value: Any) -> Array:
+    """value as an ndarray."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} is not an array: {error}") from None
+
+
+def _number(name: str, value: Any) -> float:
+    """A real number, or an array of one, as a float."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if hasattr(value, "__array__") and not isinstance(value, np.ma.MaskedArray):
+        array = np.asarray(value)
+        if array.size == 1 and array.dtype.kind in "fiu":
+            return float(array.reshape(()))
+        raise TypeError(
+            f"{name}: the value must be a real number, got an array of {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    raise TypeError(
+        f"{name}: the value must be a real number, got {value!r} ({type(value).__name__})"
+    )

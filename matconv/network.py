@@ -24,8 +24,8 @@ from .exporting import encode
 from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .kernels.algorithms import as_algorithm
-from .kernels.arrays import as_array
-from .kernels.geometry import as_size
+from .kernels.arrays import as_array, refuse_masked
+from .kernels.geometry import as_size, is_sequence
 from .kernels.predictor import Predictor
 from .layers import BoundLayer, Layer
 from .layout import Layout
@@ -35,9 +35,15 @@ from .workspace import Workspace, Workspaces
 # a workspace of `forward` that is kept for its next call
 SPARE_BYTES = 1 << 27
 
+# attributes that `Network.__init__` makes anew where a network is unpickled
+REBUILT = ("_bound", "layout", "_sharding", "_spare")
+
 
 class Network:
     """A convolutional network as a function of one vector theta. Immutable, thread-safe.
+
+    Networks with equal layers, input shape, dtype and algorithm are equal. One can be pickled and
+    copied; a copy is the network itself.
 
     Parameters
     ----------
@@ -93,7 +99,7 @@ class Network:
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(f"Network: dtype must be float64 or float32, got {self.dtype}")
         as_algorithm("Network", algorithm)
-        self.algorithm = algorithm
+        self.algorithm = str(algorithm)
         self.input_shape = _image_shape(input_shape)
         self.layers = tuple(layers)
         if not self.layers:
@@ -114,6 +120,31 @@ class Network:
             bound.plan(self.shard_size, self.dtype, algorithm)
         # none that is large: nobody expects a network to hold on to the memory of a large batch
         self._spare = Workspaces(self._bound, self.dtype, SPARE_BYTES)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in REBUILT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Network.__init__(self, *self._key())
+
+    def __copy__(self) -> Network:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Network:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._key() == other._key()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        """What makes a network."""
+        return self.input_shape, self.layers, self.dtype, self.algorithm
 
     def shards(self, l: int) -> list[slice]:
         """0, ..., l - 1 in near-equal slices: what is evaluated at once, for any threads."""
@@ -142,6 +173,7 @@ class Network:
         -------
         theta : ndarray, shape (n,)
         """
+        refuse_masked("Network", "seed", seed)
         return self.layout.random(seed)
 
     def unpack(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -155,6 +187,7 @@ class Network:
         TypeError, ValueError
             theta is not a contiguous vector of n numbers of the network's dtype.
         """
+        refuse_masked("Network", "theta", theta)
         if not isinstance(theta, np.ndarray):
             raise TypeError(f"Network: theta must be an ndarray, got {type(theta).__name__}")
         self.layout.check(theta)
@@ -344,7 +377,7 @@ class Network:
         return {
             "input_shape": list(self.input_shape),
             "dtype": self.dtype.name,
-            "layers": [layer_entry(layer) for layer in self.layers],
+            "layers": [layer_entry(k, layer) for k, layer in enumerate(self.layers)],
         }
 
     @classmethod
@@ -371,7 +404,7 @@ class Network:
 
 def _image_shape(shape: Any) -> tuple[int, int, int]:
     expected = "(height, width, channels)"
-    if isinstance(shape, (str, bytes)) or not hasattr(shape, "__len__"):
+    if not is_sequence(shape):
         raise TypeError(f"Network: input_shape must be {expected}, got {shape!r}")
     if len(shape) != 3:
         raise ValueError(f"Network: input_shape must be {expected}, got {tuple(shape)}")
@@ -383,7 +416,7 @@ def _image_shape(shape: Any) -> tuple[int, int, int]:
 
 def _bind(shape: tuple[int, ...], layers: Iterable[Any]) -> Iterable[BoundLayer]:
     for k, layer in enumerate(layers):
-        if not hasattr(layer, "bind"):
+        if isinstance(layer, type) or not (hasattr(layer, "bind") and hasattr(layer, "kind")):
             raise TypeError(f"Network: layer {k} must be a layer, got {layer!r}")
         bound = layer.bind(shape, f"layer {k} ({layer.kind}) on images {shape_text(shape)}")
         yield bound

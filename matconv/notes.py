@@ -4,7 +4,7 @@ A matrix has one column per pixel or output position: images are ``d x ab``, fil
 ``d_out x hhd``. The arrays of the library already hold exactly these matrices in column-major
 order, so the views `image_matrix` and `filter_matrix` copy nothing.
 
-Nothing here is needed for speed: it says what the compiled kernels compute. The table of all
+Masked arrays are a TypeError. Nothing here is needed for speed: it says what the compiled kernels compute. The table of all
 equations is in `matconv.phi`.
 """
 
@@ -22,10 +22,12 @@ __all__ = [
 ]
 
 
-def _array(function, name, value, ndim):
-    """`value` as an array of `ndim` dimensions, or a ValueError that says what came."""
+def _array(function, name, value, ndim=None):
+    """`value` as an array of `ndim` dimensions, or of any number of them."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
     array = np.asarray(value)
-    if array.ndim != ndim:
+    if ndim is not None and array.ndim != ndim:
         raise ValueError(
             f"{function}: {name} must have {ndim} dimension(s), got {array.ndim}: {array.shape}"
         )
@@ -207,7 +209,7 @@ def relu(S):
     >>> relu([-1.5, 0.0, 2.5])
     array([0. , 0. , 2.5])
     """
-    S = np.asarray(S)
+    S = _array("relu", "S", S)
     return np.where(S <= 0, S.dtype.type(0), S)
 
 
@@ -230,7 +232,7 @@ def relu_derivative(S):
     >>> relu_derivative([-1.5, 0.0, 2.5])
     array([0., 0., 1.])
     """
-    S = np.asarray(S)
+    S = _array("relu_derivative", "S", S)
     return np.where(S <= 0, S.dtype.type(0), S.dtype.type(1))
 
 
@@ -254,4 +256,4 @@ def activation(S, sigma=relu):
     >>> activation([-1.5, 2.5], np.square)
     array([2.25, 6.25])
     """
-    return sigma(np.asarray(S))
+    return sigma(_array("activation", "S", S))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .engines.threads import ThreadEngine
-from .losses import Loss, get_loss
+from .kernels.arrays import refuse_masked
+from .losses import Loss, get_loss, loss_gradient, loss_targets, loss_value, read_only
 from .network import Network
 
 
@@ -20,13 +21,18 @@ class Objective:
     sums are added in the order of the shards: f and its gradient have the same bits for any
     number of threads. Memory beyond Z does not grow with l.
 
+    An objective can be copied and pickled. ``copy.copy`` shares Z and Y; a pickle holds them, that
+    of a subset only the images of the subset. Threads are not pickled: where ``n_threads`` was
+    left out, the copy takes all cores of its own process. Objectives compare by identity.
+
     Parameters
     ----------
     net : Network
     Z : array, shape (l, height, width, channels)
-        In the network's dtype, of any layout; may be read-only or memory-mapped. Not copied.
+        In the network's dtype, of any layout; may be read-only or memory-mapped. Not copied: it
+        stays the caller's, and what is written into it changes f.
     Y : array, shape (l,) of integer labels, or (l, n_outputs)
-        What the loss compares the outputs with.
+        What the loss compares the outputs with. Copied only where it is converted.
     loss : "squared", "softmax" or an object as in `matconv.losses`
     C : float
         Regularisation; ``inf`` (none) when left out.
@@ -41,6 +47,11 @@ class Objective:
         As given, or the same by the algorithm.
     l : int
         Number of images.
+    Z, Y : ndarray
+        Of all images, also those that a subset leaves out; Y as the loss returned it, read-only.
+    loss : object
+        See `matconv.losses.Loss`.
+    C : float
 
     Raises
     ------
@@ -73,16 +84,38 @@ class Objective:
         self.net = net.with_algorithm(algorithm)
         self.loss = get_loss(loss)
         self.C = _regularisation(C)
+        self._n_threads = n_threads
         self.engine = ThreadEngine(n_threads)
         self.Z = net.as_images(Z, "Objective")
         if len(self.Z) == 0:
             raise ValueError("Objective: Z has no images")
-        self.Y = self.loss.targets(Y, len(self.Z), net.n_outputs, net.dtype)
+        self.Y = loss_targets(self.loss, Y, len(self.Z), net.n_outputs, net.dtype)
         self._indices: np.ndarray | None = None
         self.l = len(self.Z)
+        self._set_buffers()
+
+    def _set_buffers(self) -> None:
         self._workspaces = self.net.workspaces()
         # gradients of shards that are summed; list.append and list.pop are atomic
         self._gradients: list[np.ndarray] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = ("engine", "_workspaces", "_gradients")
+        state = {name: value for name, value in vars(self).items() if name not in left_out}
+        if self._indices is not None:
+            state.update(Z=self.Z[self._indices], Y=self.Y[self._indices], _indices=None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.Y = read_only(self.Y)
+        self.engine = ThreadEngine(self._n_threads)
+        self._set_buffers()
+
+    def __copy__(self) -> Objective:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def __call__(self, theta: Any) -> float:
         """f(theta)."""
@@ -107,6 +140,7 @@ class Objective:
         """
         if isinstance(indices, slice):
             indices = np.arange(self.l)[indices]
+        refuse_masked("Objective", "indices", indices)
         indices = np.asarray(indices)
         if indices.dtype.kind not in "iu" and indices.size:
             raise TypeError(f"Objective: indices must be integers, got {indices.dtype}")
@@ -119,8 +153,7 @@ class Objective:
                 f"Objective: indices must be from 0 to {self.l - 1}, got {indices.min()} to "
                 f"{indices.max()}"
             )
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__)
+        part = self.__copy__()
         part._indices = indices if self._indices is None else self._indices[indices]
         part.l = len(indices)
         return part
@@ -145,7 +178,7 @@ class Objective:
             with self._workspaces.borrow(len(Z)) as workspace:
                 z = workspace.forward(parameters, Z, False, inner).reshape(len(Z), -1)
                 with np.errstate(all="ignore"):
-                    return self.loss.value(z, y)
+                    return loss_value(self.loss, z, y)
 
         cut, inner = self._cut()
         self.engine.run(evaluate, cut, total.add)
@@ -182,8 +215,7 @@ class Objective:
             with self._workspaces.borrow(len(Z)) as workspace:
                 z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
                 with np.errstate(all="ignore"):
-                    value, dz = self.loss.value_and_gradient(z, y)
-                    dz = np.divide(dz, self.l, dtype=z.dtype)
+                    value, dz = loss_gradient(self.loss, z, y, self.l)
                 workspace.backward(parameters, Z, dz, self.net.layout.views(dtheta), inner)
             return value, dtheta
 
@@ -234,9 +266,9 @@ class Objective:
         return cut, self.engine if len(cut) == 1 else None
 
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Z and y of a shard, Z as the kernels read it."""
+        """Z and y of a shard: Z as the kernels read it, y read-only."""
         where = part if self._indices is None else self._indices[part]
-        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), self.Y[where]
+        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), read_only(self.Y[where])
 
 
 class _Sum:
@@ -250,6 +282,7 @@ class _Sum:
 
 
 def _regularisation(C: Any) -> float:
+    refuse_masked("Objective", "C", C)
     if isinstance(C, (bool, str, bytes)) or C is None:
         raise TypeError(f"Objective: C must be a number, got {C!r}")
     try:

@@ -18,7 +18,8 @@ from scipy.sparse import csr_array, get_index_dtype
 from scipy.sparse.linalg import LinearOperator
 
 from .kernels import col2im, im2col
-from .kernels.geometry import WindowGeometry
+from .kernels.arrays import refuse_masked
+from .kernels.geometry import WindowGeometry, is_sequence
 from .notes import (
     activation,
     filter_matrix,
@@ -47,6 +48,8 @@ __all__ = [
 
 def _image_shape(function, shape):
     """(b, a, d), checked to be three sizes; each size is checked by the geometry."""
+    if not is_sequence(shape):
+        raise TypeError(f"{function}: shape must be (height, width, channels), got {shape!r}")
     shape = tuple(shape)
     if len(shape) != 3:
         raise ValueError(f"{function}: shape must be (height, width, channels), got {shape!r}")
@@ -85,6 +88,7 @@ def phi(Z_i, kernel, stride=1, pad=0, dilation=1):
            [3., 4.],
            [4., 5.]])
     """
+    refuse_masked("phi", "Z_i", Z_i)
     Z_i = np.asarray(Z_i)
     if Z_i.ndim != 3:
         raise ValueError(f"phi: Z_i must be (height, width, channels), got shape {Z_i.shape}")

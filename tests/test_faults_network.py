@@ -108,14 +108,12 @@ def test_read_only_theta_is_no_error():
             ),
         ),
         (
-            [Conv(4, 3, groups=3)],
+            [Conv(6, 3, groups=3)],
             (
                 "layer 0 (Conv) on images 8 x 8 x 2: groups 3 must divide the 2 input channels and "
-                "the 4 output channels"
+                "the 6 output channels"
             ),
         ),
-        ([Conv(0, 3)], "layer 0 (Conv) on images 8 x 8 x 2: output channels must be at least 1"),
-        ([Dense(0)], "layer 0 (Dense) on images 8 x 8 x 2: units must be at least 1, got 0"),
     ],
 )
 def test_layers_that_do_not_fit(layers, message):
@@ -123,34 +121,140 @@ def test_layers_that_do_not_fit(layers, message):
         Network((8, 8, 2), layers)
 
 
+PAIR = "must be an integer or a pair (height, width), got"
+SIDES = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
+
+# class, arguments, error and message of a layer that is wrong whatever the images are
+WRONG_LAYERS = (
+    (MaxPool, {"window": 0}, ValueError, "window height and width must be at least 1, got 0 x 0"),
+    (MaxPool, {"window": 2, "stride": 0}, ValueError, "stride must be at least 1, got 0 x 0"),
+    (
+        MaxPool,
+        {"window": 2, "pad": 2},
+        ValueError,
+        "pad ((2, 2), (2, 2)) must be smaller than the window (2 x 2)",
+    ),
+    (
+        AvgPool,
+        {"window": (2, 3), "pad": ((0, 0), (0, 3))},
+        ValueError,
+        "pad ((0, 0), (0, 3)) must be smaller than the window (2 x 3)",
+    ),
+    (AvgPool, {"window": 2, "pad": -1}, ValueError, "pad must be at least 0, got -1, -1, -1, -1"),
+    (AvgPool, {"window": "2"}, TypeError, f"window {PAIR} '2' (str)"),
+    (AvgPool, {"window": 2, "stride": "2"}, TypeError, f"stride {PAIR} '2' (str)"),
+    (Conv, {"channels": 4, "kernel": 1.5}, TypeError, f"kernel {PAIR} 1.5 (float)"),
+    (Conv, {"channels": 4, "kernel": None}, TypeError, f"kernel {PAIR} None (NoneType)"),
+    (Conv, {"channels": 4, "kernel": {3: 0, 5: 0}}, TypeError, f"kernel {PAIR} {{3: 0, 5: 0}} (d"),
+    (Conv, {"channels": 4, "kernel": (3, 1.0)}, TypeError, f"kernel {PAIR} 1.0 (float)"),
+    (Conv, {"channels": 4, "kernel": [3]}, ValueError, f"kernel {PAIR} length 1"),
+    (Conv, {"channels": 4, "kernel": (3, 3, 3)}, ValueError, f"kernel {PAIR} length 3"),
+    (Conv, {"channels": 0, "kernel": 3}, ValueError, "output channels must be at least 1, got 0"),
+    (Conv, {"channels": 4.0, "kernel": 3}, TypeError, "channels must be an integer, got 4.0 (flo"),
+    (Conv, {"channels": None, "kernel": 3}, TypeError, "channels must be an integer, got None (No"),
+    (
+        Conv,
+        {"channels": 4, "kernel": (0, 3)},
+        ValueError,
+        "kernel height and width must be at least 1, got 0 x 3",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "groups": 0},
+        ValueError,
+        "groups must be at least 1, got 0",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "groups": -2},
+        ValueError,
+        "groups must be at least 1, got -2",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "groups": 3},
+        ValueError,
+        "groups 3 must divide the 4 output channels",
+    ),
+    (Conv, {"channels": 4, "kernel": 3, "stride": True}, TypeError, f"stride {PAIR} True (bool)"),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "dilation": (1, 0)},
+        ValueError,
+        "dilation must be at least 1, got 1 x 0",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "pad": "full"},
+        ValueError,
+        "pad must be sizes or 'same', got 'full'",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "pad": ((1, 1), 1.5)},
+        TypeError,
+        f"pad must be {SIDES}, got 1.5 (float)",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "activation": "tanh"},
+        ValueError,
+        "activation must be 'relu' or None, got 'tanh'",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "algorithm": "fft"},
+        ValueError,
+        "algorithm must be 'auto', 'im2col' or 'winograd', got 'fft'",
+    ),
+    (Conv, {"channels": 2**63, "kernel": 3}, OverflowError, "does not fit a signed 64-bit size"),
+    (Dense, {"units": 3, "activation": 0}, ValueError, "activation must be 'relu' or None, got 0"),
+    (Dense, {"units": 2.0}, TypeError, "units must be an integer, got 2.0 (float)"),
+    (Dense, {"units": 0}, ValueError, "units must be at least 1, got 0"),
+)
+
+
+@catalogue(33)
+@pytest.mark.parametrize(("kind", "arguments", "error", "message"), WRONG_LAYERS)
+def test_layer_argument_wrong_raises_at_construction(kind, arguments, error, message):
+    with pytest.raises(error) as caught:
+        kind(**arguments)
+    assert str(caught.value).startswith(f"{kind.kind}: ")
+    assert message in str(caught.value)
+
+
+@catalogue(33)
+@pytest.mark.parametrize(("kind", "arguments", "error", "message"), WRONG_LAYERS)
+def test_described_layer_wrong_names_index_and_kind(kind, arguments, error, message):
+    layers = [{"kind": "Conv", "channels": 2, "kernel": 1}, {"kind": kind.kind, **arguments}]
+    with pytest.raises(ValueError) as caught:
+        Network.from_description({"input_shape": [8, 8, 2], "layers": layers})
+    assert str(caught.value).startswith(f"layer 1 ({kind.kind}): ")
+    assert message in str(caught.value)
+    assert isinstance(caught.value.__cause__, error)
+
+
 @catalogue(33)
 @pytest.mark.parametrize(
     ("layer", "kind", "message"),
     [
-        (MaxPool(0), ValueError, "window height and width must be at least 1, got 0 x 0"),
-        (MaxPool(2, stride=0), ValueError, "stride must be at least 1, got 0 x 0"),
-        (MaxPool(2, pad=2), ValueError, "pad ((2, 2), (2, 2)) must be smaller than the window"),
-        (AvgPool(2, pad=-1), ValueError, "pad must be at least 0, got -1, -1, -1, -1"),
-        (AvgPool("2"), TypeError, "window must be an integer or a pair (height, width), got '2'"),
-        (Conv(4, 3, groups=0), ValueError, "groups must be at least 1, got 0"),
-        (Conv(4, 3, groups=-2), ValueError, "groups must be at least 1, got -2"),
-        (Conv(4, 3, stride=True), TypeError, "stride must be an integer or a pair"),
-        (Conv(4, 3, pad="full"), ValueError, "pad must be sizes or 'same', got 'full'"),
         (
-            Conv(4, 3, activation="tanh"),
-            ValueError,
-            "activation must be 'relu' or None, got 'tanh'",
+            Conv(2**40, 3),
+            OverflowError,
+            "layer 1 (Conv) on images 8 x 8 x 2: a matrix dimension exceeds the integers of BLAS",
         ),
-        (Dense(3, activation=0), ValueError, "activation must be 'relu' or None, got 0"),
-        (Dense(2.0), TypeError, "units must be an integer, got 2.0 (float)"),
-        (Conv(2**40, 3), OverflowError, "a matrix dimension exceeds the integers of BLAS"),
-        (Conv(2**62, 3), OverflowError, "the sizes overflow"),
-        ("Conv", TypeError, "layer 0 must be a layer, got 'Conv'"),
+        (
+            Conv(2**62, 3),
+            OverflowError,
+            "layer 1 (Conv) on images 8 x 8 x 2: the sizes overflow",
+        ),
+        ("Conv", TypeError, "Network: layer 1 must be a layer, got 'Conv'"),
+        (Conv, TypeError, "Network: layer 1 must be a layer, got <class 'matconv.layers.Conv'>"),
     ],
 )
-def test_layers_out_of_range(layer, kind, message):
+def test_layer_on_images_wrong_names_index_and_kind(layer, kind, message):
     with raises(kind, message):
-        Network((8, 8, 2), [layer])
+        Network((8, 8, 2), [Conv(2, 1), layer])
 
 
 @pytest.mark.parametrize(
@@ -160,6 +264,7 @@ def test_layers_out_of_range(layer, kind, message):
         ((8, 0, 1), ValueError, "input_shape must be at least 1 each, got (8, 0, 1)"),
         (8, TypeError, "input_shape must be (height, width, channels), got 8"),
         ((8, 8.0, 1), TypeError, "input_shape must be an integer, got 8.0 (float)"),
+        ({8, 9, 1}, TypeError, "input_shape must be (height, width, channels), got {8, 9, 1}"),
     ],
 )
 def test_input_shape(shape, kind, message):

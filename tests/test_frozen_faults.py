@@ -1,8 +1,5 @@
 """What a frozen network refuses, with which message; and every layout of images it takes."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 from networks import mixed
@@ -236,7 +233,7 @@ def test_workspace_size():
             predictor.workspace_size(n)
 
 
-# Freezing, pickling
+# Freezing
 
 
 def test_freezing_checks_theta():
@@ -256,18 +253,6 @@ def test_freezing_checks_theta():
     Z = np.ones((1, *SHAPE))
     for same in (swapped, gaps):
         assert_same_bytes(net.freeze(same)(Z), net.freeze(theta)(Z))
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_is_refused(frozen, protocol):
-    with pytest.raises(TypeError, match="a Predictor cannot be pickled: keep theta, or the export"):
-        pickle.dumps(frozen[0], protocol)
-
-
-@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy])
-def test_copying_is_refused(frozen, copying):
-    with pytest.raises(TypeError, match="a Predictor cannot be pickled"):
-        copying(frozen[0])
 
 
 def test_a_predictor_is_made_of_bytes():

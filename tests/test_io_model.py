@@ -50,7 +50,7 @@ def test_everything_comes_back(path, dtype):
     assert isinstance(model.network, Network)
     assert model.network.description() == net.description()
     assert model.theta.dtype == dtype and model.theta.tobytes() == theta.tobytes()
-    assert model.theta.flags.writeable and model.theta.flags.c_contiguous
+    assert not model.theta.flags.writeable and model.theta.flags.c_contiguous
     assert model.labels == ("cat", "dog", "größe")
     assert model.preprocessing == {"shift": 3.0, "scale": 1 / 7}
     assert model.training == training

@@ -269,7 +269,7 @@ class Training:
             **self.accuracies,
             **extended(self.model.training, result.history),
         }
-        if np.isfinite(result.f):  # before the end of the first iteration there is none
+        if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
             record["f"] = result.f
         if self.split.leak:
             record["new_split"] = True

@@ -20,6 +20,8 @@ def load_predictor(path: FilePath) -> Predictor:
     Returns
     -------
     predictor : Predictor
+        It keeps the content of the file, to be pickled: as many bytes as the file has, in addition
+        to the prepared filters. The file is not needed any more.
 
     Raises
     ------

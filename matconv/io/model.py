@@ -12,7 +12,7 @@ was saved or an error. Equal input gives equal bytes.
 import warnings
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,13 +36,14 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a model file holds.
+    """What a model file holds. Immutable; can be copied and pickled; compares by identity.
 
     Attributes
     ----------
     network : Network
     theta : ndarray, (n,)
-        Of the network's dtype.
+        Of the network's dtype. A copy of what is given, read-only: ``model.theta.copy()`` can be
+        written into.
     labels : tuple of str or tuple of int, or None
         What the outputs stand for.
     preprocessing : dict, or None
@@ -59,6 +60,22 @@ class Model:
     preprocessing: dict[str, float] | None = None
     training: dict[str, Any] | None = None
     pixels: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        theta = self.network.as_theta(self.theta).copy()
+        theta.flags.writeable = False
+        object.__setattr__(self, "theta", theta)
+        if self.labels is not None:
+            _refuse_masked("Model: labels", self.labels)
+            labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
+            object.__setattr__(self, "labels", tuple(labels))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, dict):
+                object.__setattr__(self, field.name, dict(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def prepare(self, pixels: Any) -> np.ndarray:
         """The images as the network was trained on them: ``(pixels - shift) * scale``.
@@ -150,10 +167,7 @@ class Model:
 
     def _checked(self, pixels: Any, method: str) -> np.ndarray:
         """Return the pixels as an array of real numbers of the network's shape."""
-        if isinstance(pixels, np.ma.MaskedArray):
-            raise TypeError(
-                f"Model.{method}: pixels is a masked array; fill it or drop the mask first"
-            )
+        _refuse_masked(f"Model.{method}: pixels", pixels)
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.{method}: pixels must be real numbers, got {pixels.dtype}")
@@ -165,10 +179,14 @@ class Model:
         return pixels
 
 
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
+
+
 def _check_theta(net: "Network", theta: Any) -> np.ndarray:
     """theta as an array that fits the network."""
-    if isinstance(theta, np.ma.MaskedArray):
-        raise TypeError("save_model: theta is a masked array; fill it or drop the mask first")
+    _refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
         raise TypeError(f"save_model: theta must be {net.dtype}, got {theta.dtype}")
@@ -254,6 +272,7 @@ def save_model(
     (True, ('cat', 'dog', 'pig'))
     """
     theta = _check_theta(net, theta)
+    _refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, pixels)
     problems = headers.add_training(header, training)
     # A copy, so that what is hashed is what is written, even if theta changes meanwhile.

@@ -32,6 +32,8 @@ def encode(value: Any) -> str:
 
 def exact(value: Any, where: str) -> Any:
     """Convert NumPy's numbers and arrays, and tuples, to what JSON has; else raise TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):
@@ -50,7 +52,7 @@ class Converter:
     """Convert any value to what JSON has; no type is refused.
 
     NumPy's numbers and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
-    an equivalent. Everything else is replaced by its text: sets, complex numbers, bytes, integers
+    an equivalent; of a masked array, None stands for what is masked. Everything else is replaced by its text: sets, complex numbers, bytes, integers
     of more than 2048 bits, a list that contains itself, nesting deeper than 50 levels, and keys
     that are not str.
     """

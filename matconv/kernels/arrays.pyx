@@ -20,10 +20,15 @@ cdef bint is_plain(cnp.ndarray array) noexcept:
     return cnp.PyArray_ISCARRAY_RO(array)
 
 
-def as_array(str function, str name, value):
-    """`value` as an ndarray of any layout whose dtype is float64 or float32."""
+def refuse_masked(str function, str name, value):
+    """Raise TypeError for a masked array: as an ndarray it would lose its mask."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
+
+
+def as_array(str function, str name, value):
+    """`value` as an ndarray of any layout whose dtype is float64 or float32."""
+    refuse_masked(function, name, value)
     if value is None or isinstance(value, (str, bytes)):
         raise TypeError(
             f"{function}: {name} must be an array of float64 or float32, got {value!r}"

@@ -31,6 +31,7 @@ cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcep
 
 
 cdef class WindowGeometry:
+    cdef object __weakref__
     cdef Geometry c
     cdef readonly str function      # who asks: the first word of every error message
     cdef readonly str kernel_name   # what error messages call the kernel

@@ -5,10 +5,24 @@ from typing_extensions import disjoint_base
 
 _Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
+_Size: TypeAlias = tuple[int, int]
+_Sides: TypeAlias = tuple[_Size, _Size]
 
 def as_size(function: str, name: str, value: Any, expected: str = "an integer") -> int: ...
+def is_sequence(value: Any) -> bool: ...
 def as_pair(function: str, name: str, value: Any) -> tuple[int, int]: ...
 def as_padding(function: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]: ...
+def window_sizes(
+    function: str,
+    kernel: _Pair,
+    stride: _Pair = 1,
+    pad: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    channels: SupportsIndex | None = None,
+    kernel_name: str = "kernel",
+) -> tuple[_Size, _Size, _Sides, _Size, int, int | None]: ...
+def check_pool_padding(function: str, window: _Size, pad: _Sides) -> None: ...
 
 @disjoint_base
 class WindowGeometry:
@@ -24,6 +38,8 @@ class WindowGeometry:
         channels: SupportsIndex | None = None,
         kernel_name: str = "kernel",
     ) -> None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     @property
     def function(self) -> str: ...
     @property

@@ -2,6 +2,8 @@
 
 from operator import index
 
+import numpy as np
+
 from .status cimport OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT
 
 cdef extern from "limits.h":
@@ -91,9 +93,14 @@ cdef int geometry_init(Geometry *g) noexcept nogil:
 
 
 def as_size(str function, str name, value, expected="an integer"):
-    """`value` as a Python int that fits Py_ssize_t; anything with ``__index__`` except bool."""
-    if isinstance(value, bool):
-        raise TypeError(f"{function}: {name} must be {expected}, got {value!r} (bool)")
+    """`value` as a Python int that fits Py_ssize_t.
+
+    Anything with ``__index__`` (a 0-d array of integers too) but bool and masked arrays.
+    """
+    if isinstance(value, (bool, np.ma.MaskedArray)):
+        raise TypeError(
+            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+        )
     try:
         size = index(value)
     except TypeError:
@@ -105,8 +112,10 @@ def as_size(str function, str name, value, expected="an integer"):
     return size
 
 
-def _is_sequence(value):
-    if isinstance(value, (str, bytes)):
+def is_sequence(value):
+    """Whether `value` may stand for several sizes, in order: a list, a tuple, an array."""
+    # the order of a set is arbitrary, a dict gives its keys, a masked array hides elements
+    if isinstance(value, (str, bytes, set, frozenset, dict, np.ma.MaskedArray)):
         return False
     try:
         len(value)
@@ -118,7 +127,7 @@ def _is_sequence(value):
 def as_pair(str function, str name, value):
     """(height, width) from an integer or a pair of integers."""
     expected = "an integer or a pair (height, width)"
-    if not _is_sequence(value):
+    if not is_sequence(value):
         size = as_size(function, name, value, expected)
         return size, size
     if len(value) != 2:
@@ -129,14 +138,14 @@ def as_pair(str function, str name, value):
 def as_padding(str function, value):
     """((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
     expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
-    if not _is_sequence(value):
+    if not is_sequence(value):
         size = as_size(function, "pad", value, expected)
         return (size, size), (size, size)
     if len(value) != 2:
         raise ValueError(f"{function}: pad must be {expected}, got length {len(value)}")
     sides = []
     for entry in value:
-        if _is_sequence(entry):
+        if is_sequence(entry):
             if len(entry) != 2:
                 raise ValueError(f"{function}: pad must be {expected}, got {value!r}")
             sides.append(tuple([as_size(function, "pad", side, expected) for side in entry]))
@@ -144,6 +153,81 @@ def as_padding(str function, value):
             size = as_size(function, "pad", entry, expected)
             sides.append((size, size))
     return tuple(sides)
+
+
+def window_sizes(
+    str function, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
+    str kernel_name="kernel",
+):
+    """The sizes of a window in full, checked as far as that is possible without images.
+
+    Parameters
+    ----------
+    function, kernel, stride, pad, dilation, groups, channels, kernel_name
+        As for `WindowGeometry`.
+
+    Returns
+    -------
+    kernel, stride : (height, width)
+    pad : ((top, bottom), (left, right))
+    dilation : (height, width)
+    groups : int
+    channels : int or None
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+
+    Examples
+    --------
+    >>> from matconv.kernels.geometry import window_sizes
+    >>> window_sizes("conv2d", 3, pad=[1, 2])
+    ((3, 3), (1, 1), ((1, 1), (2, 2)), (1, 1), 1, None)
+    """
+    cdef Geometry g
+    geometry_default(&g)
+    g.b = g.a = g.d = g.d_out = 1
+    if channels is not None:
+        channels = g.d_out = as_size(function, "channels", channels)
+    read_window(function, kernel_name, kernel, stride, pad, dilation, groups, &g)
+    problem = bad_size(kernel_name, &g)
+    if problem is not None:
+        raise ValueError(f"{function}: {problem}")
+    if channels is not None and g.d_out % g.groups != 0:
+        raise ValueError(
+            f"{function}: groups {g.groups} must divide the {g.d_out} output channels"
+        )
+    return (
+        (g.h_b, g.h_a), (g.s_b, g.s_a), ((g.top, g.bottom), (g.left, g.right)),
+        (g.dil_b, g.dil_a), g.groups, channels,
+    )
+
+
+def check_pool_padding(str function, window, pad):
+    """Raise ValueError unless each pooling window has a pixel of the image.
+
+    Parameters
+    ----------
+    function : str
+        The first word of the error message.
+    window : (height, width)
+    pad : ((top, bottom), (left, right))
+    """
+    if any(side >= h for h, sides in zip(window, pad) for side in sides):
+        raise ValueError(
+            f"{function}: pad {pad} must be smaller than the window ({window[0]} x {window[1]})"
+        )
+
+
+cdef int read_window(
+    str function, str kernel_name, kernel, stride, pad, dilation, groups, Geometry *g
+) except -1:
+    g.groups = as_size(function, "groups", groups)
+    g.h_b, g.h_a = as_pair(function, kernel_name, kernel)
+    g.s_b, g.s_a = as_pair(function, "stride", stride)
+    g.dil_b, g.dil_a = as_pair(function, "dilation", dilation)
+    (g.top, g.bottom), (g.left, g.right) = as_padding(function, pad)
+    return 0
 
 
 cdef class WindowGeometry:
@@ -187,7 +271,7 @@ cdef class WindowGeometry:
         cdef Geometry *g = &self.c
         self.function = function
         self.kernel_name = kernel_name
-        if not _is_sequence(shape):
+        if not is_sequence(shape):
             raise TypeError(
                 f"{function}: shape must be (images, height, width, channels), "
                 f"got {shape!r} ({type(shape).__name__})"
@@ -198,12 +282,25 @@ cdef class WindowGeometry:
             )
         g.l, g.b, g.a, g.d = [as_size(function, "shape", size) for size in shape]
         g.d_out = g.d if channels is None else as_size(function, "channels", channels)
-        g.groups = as_size(function, "groups", groups)
-        g.h_b, g.h_a = as_pair(function, kernel_name, kernel)
-        g.s_b, g.s_a = as_pair(function, "stride", stride)
-        g.dil_b, g.dil_a = as_pair(function, "dilation", dilation)
-        (g.top, g.bottom), (g.left, g.right) = as_padding(function, pad)
+        read_window(function, kernel_name, kernel, stride, pad, dilation, groups, g)
         raise_status(function, kernel_name, geometry_init(g), g)
+
+    def __reduce__(self):
+        return type(self), self._arguments()
+
+    def __eq__(self, other):
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._arguments() == (<WindowGeometry> other)._arguments()
+
+    def __hash__(self):
+        return hash(self._arguments())
+
+    def _arguments(self):
+        return (
+            self.function, self.shape, self.kernel, self.stride, self.pad, self.dilation,
+            self.groups, self.c.d_out, self.kernel_name,
+        )
 
     cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1:
         """The same window on l images, into *g."""
@@ -214,10 +311,8 @@ cdef class WindowGeometry:
 
     def with_images(self, l):
         """The same window on l images, as another object."""
-        return WindowGeometry(
-            self.function, (l, *self.shape[1:]), self.kernel, self.stride, self.pad, self.dilation,
-            self.groups, self.c.d_out, self.kernel_name,
-        )
+        function, shape, *rest = self._arguments()
+        return WindowGeometry(function, (l, *shape[1:]), *rest)
 
     @property
     def shape(self):
@@ -265,7 +360,7 @@ cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
     if status == OK:
         return
     if status == SIZE:
-        raise ValueError(f"{function}: {_bad_size(kernel_name, g)}")
+        raise ValueError(f"{function}: {bad_size(kernel_name, g)}")
     if status == KERNEL:
         # Python's integers: the direction that was not at fault may overflow
         padded = f"{<object> g.b + g.top + g.bottom} x {<object> g.a + g.left + g.right}"
@@ -295,7 +390,8 @@ cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
     )
 
 
-cdef str _bad_size(str kernel_name, const Geometry *g):
+cdef str bad_size(str kernel_name, const Geometry *g):
+    # what is wrong with one size alone, or None
     for name, least, values in (
         ("the number of images", 0, (g.l,)),
         ("input height and width", 1, (g.b, g.a)),
@@ -310,4 +406,4 @@ cdef str _bad_size(str kernel_name, const Geometry *g):
         if min(values) < least:
             came = " x ".join(map(str, values)) if len(values) == 2 else ", ".join(map(str, values))
             return f"{name} must be at least {least}, got {came}"
-    return "bad size"  # not reached: SIZE has one of these reasons
+    return None

@@ -10,6 +10,8 @@ from .arrays cimport as_input, as_output, check_shape
 from .geometry cimport Geometry, WindowGeometry
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 
+from .geometry import check_pool_padding
+
 cnp.import_array()
 
 cdef extern from "limits.h":
@@ -22,11 +24,7 @@ def pool_geometry(str function, shape, window, stride=None, pad=0):
         function, shape, window, window if stride is None else stride, pad, kernel_name="window"
     )
     cdef const Geometry *g = &geometry.c
-    if g.top >= g.h_b or g.bottom >= g.h_b or g.left >= g.h_a or g.right >= g.h_a:
-        raise ValueError(
-            f"{function}: pad (({g.top}, {g.bottom}), ({g.left}, {g.right})) must be smaller "
-            f"than the window ({g.h_b} x {g.h_a})"
-        )
+    check_pool_padding(function, geometry.kernel, geometry.pad)
     if g.b > INT_MAX // g.a:
         raise OverflowError(f"{function}: an image of {g.b} x {g.a} has too many pixels")
     return geometry

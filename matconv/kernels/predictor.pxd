@@ -4,7 +4,9 @@ from .frozen cimport Frozen
 
 
 cdef class Predictor:
+    cdef object __weakref__
     cdef Frozen *network
+    cdef bytes data                 # the exported network, to be pickled
     cdef readonly tuple input_shape, output_shape
     cdef readonly object dtype
 

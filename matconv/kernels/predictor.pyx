@@ -32,13 +32,19 @@ cdef class Predictor:
     `Network.freeze` makes one, `load_predictor` reads one. Filters are transformed or permuted
     once, the whole forward pass is one call without the GIL, on the thread that calls.
 
+    A predictor is pickled as its exported network, which it keeps for that purpose: ``nbytes``
+    bytes, about as many as theta has, in addition to the prepared filters. A copy is the
+    predictor itself.
+
     Parameters
     ----------
     data : bytes-like
-        An exported network; nothing of it is kept.
+        An exported network. A ``bytes`` object is kept as it is, anything else is copied.
 
     Attributes
     ----------
+    nbytes : int
+        Size of the exported network.
     input_shape, output_shape : tuple
         (height, width, channels) of one image and of its output; (units,) after a dense layer.
     dtype : float64 or float32
@@ -71,6 +77,8 @@ cdef class Predictor:
             ) from None
         if view.shape[0] == 0:
             raise_opening(FORMAT)
+        self.data = data if type(data) is bytes else bytes(view)
+        view = self.data
         with nogil:
             status = frozen_open_memory(&view[0], view.shape[0], &self.network)
         if status != OK:
@@ -88,7 +96,18 @@ cdef class Predictor:
         frozen_close(self.network)
 
     def __reduce__(self):
-        raise TypeError("a Predictor cannot be pickled: keep theta, or the exported file")
+        return type(self), (self.data,)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    @property
+    def nbytes(self):
+        """Size of the exported network, in bytes."""
+        return len(self.data)
 
     def workspace_size(self, n):
         """Numbers of scratch that `into` needs for n images, and for any fewer.

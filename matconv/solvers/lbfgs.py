@@ -44,9 +44,11 @@ class _Trials:
         largest = float(np.abs(wide).max())
         if np.isfinite(f) and np.isfinite(largest):
             f = float(f)
-            self.trial = theta, f, float(np.linalg.norm(wide)), largest
+            norm = float(np.linalg.norm(wide))
+            self.trial = theta, f, norm, largest
             if self.x is None:
-                self.x, self.f = x.copy(), f
+                self.x, self.f, self.largest = x.copy(), f, largest
+                self.run.evaluated(f, norm)
             return f, wide
         self.not_finite = f"f is {f}" if not np.isfinite(f) else "the gradient of f is not finite"
         if self.x is None:
@@ -71,7 +73,7 @@ class _Trials:
             raise self.error(f"at step {self.run.iterations + 1}")
         self.x, self.f = intermediate_result.x.copy(), f
         self.not_finite = None
-        self.run.step(theta)
+        self.run.step(theta, f, norm)
         self.run.progress.advance()
         if not self.run.iterate(f, norm):
             self.stopped = True

@@ -6,6 +6,8 @@ import math
 from operator import index
 from typing import Any
 
+import numpy as np
+
 
 def as_count(name: str, value: Any, least: int = 1) -> int:
     """An integer of at least ``least``.
@@ -14,8 +16,8 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     ------
     TypeError, ValueError
     """
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r} (bool)")
+    if isinstance(value, (bool, np.ma.MaskedArray)):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     try:
         count = index(value)
     except TypeError:
@@ -34,7 +36,7 @@ def as_number(name: str, value: Any, least: float = 0.0, below: float = math.inf
     ------
     TypeError, ValueError
     """
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     try:
         number = float(value)

@@ -34,6 +34,15 @@ class State:
     theta: np.ndarray
     seconds: float
 
+    def __post_init__(self) -> None:
+        theta = self.theta.view()
+        theta.flags.writeable = False
+        object.__setattr__(self, "theta", theta)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -42,12 +51,17 @@ class Result:
     Attributes
     ----------
     theta : ndarray, (n,)
-        Of the network's dtype, after the last whole step.
+        Of the network's dtype, after the last whole step. An array of its own, which the caller
+        may write into.
     f : float
-        As in the last entry of the history; NaN if there is none.
+        "lbfgs": f(theta). "sgd": the mean over the batches of the last whole epoch, or over those
+        of the first one as far as it went. NaN if f was not computed.
+    gradient_norm : float
+        Euclidean norm of the gradient, of theta ("lbfgs") or of the last whole epoch ("sgd"). NaN
+        if there is none.
     history : list of dict
         One per iteration: "iteration", "f", "gradient_norm", "seconds", and what the callback
-        returned.
+        returned. Empty where theta0 is a minimum already.
     message : str
         Why it ended.
     converged : bool
@@ -61,6 +75,7 @@ class Result:
 
     theta: np.ndarray
     f: float
+    gradient_norm: float
     history: list[dict[str, Any]]
     message: str
     converged: bool

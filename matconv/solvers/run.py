@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +18,21 @@ Callback = Callable[[State], "dict[str, Any] | None"]
 class Run:
     """One minimisation under way.
 
-    A method reports each whole step by binding `theta` (one assignment, so that Ctrl-C finds the
-    old or the new vector) and each iteration by `iterate`.
+    A method reports what it knows of f at theta0 by `evaluated`, each whole step by `step` and each
+    iteration by `iterate`.
 
     Attributes
     ----------
     theta : ndarray, (n,)
-        After the last whole step. The method never writes into it again before it has bound
+        After the last whole step. The method never writes into it again before it has reported
         another vector.
     moved : bool
         Whether any step was made.
+
+    Raises
+    ------
+    ValueError
+        theta has no elements.
     """
 
     def __init__(
@@ -38,8 +44,11 @@ class Run:
         start: int = 0,
         on_step: Callable[[Run], None] | None = None,
     ) -> None:
+        if theta.size == 0:
+            raise ValueError("minimize: the network has no parameters, theta is empty")
         self.method = method
-        self.theta = theta
+        # theta, f, |g|: one assignment, so that Ctrl-C finds the old ones or the new ones
+        self._reached = (theta, math.nan, math.nan)
         self.moved = False
         self.progress = progress
         self.history: list[dict[str, Any]] = []
@@ -58,11 +67,23 @@ class Run:
         """The number of the last whole iteration."""
         return self._start + len(self.history)
 
-    def step(self, theta: np.ndarray) -> None:
-        """A whole step was made."""
+    @property
+    def theta(self) -> np.ndarray:
+        return self._reached[0]
+
+    def evaluated(self, f: float, gradient_norm: float = math.nan) -> None:
+        """f, and the norm of its gradient where that is known, belong to the present theta."""
+        self._reached = (self.theta, f, gradient_norm)
+
+    def step(
+        self, theta: np.ndarray, f: float | None = None, gradient_norm: float | None = None
+    ) -> None:
+        """A whole step was made; without f and the norm of its gradient the present ones stay."""
         # before theta is bound: f at the old one is known to be finite, f at the new one is not
         self._between_steps()
-        self.theta = theta
+        _, last_f, last_norm = self._reached
+        f = last_f if f is None else f
+        self._reached = (theta, f, last_norm if gradient_norm is None else gradient_norm)
         self.moved = True
 
     def _between_steps(self) -> None:
@@ -78,6 +99,7 @@ class Run:
             "seconds": self.seconds,
         }
         self.history.append(row)
+        self.evaluated(f, gradient_norm)
         go_on = True
         if self._callback is not None:
             theta = self.theta.copy()
@@ -94,9 +116,11 @@ class Run:
 
     def result(self, message: str, converged: bool = False, interrupted: bool = False) -> Result:
         """What was reached so far."""
+        theta, f, gradient_norm = self._reached
         return Result(
-            theta=self.theta.copy(),
-            f=self.history[-1]["f"] if self.history else float("nan"),
+            theta=theta.copy(),
+            f=f,
+            gradient_norm=gradient_norm,
             history=self.history,
             message=message,
             converged=converged,

@@ -140,7 +140,7 @@ def sgd(
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
             mean.add(f, gradient, part.l)
             rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
-            run.step(descent.move(gradient, rate))
+            run.step(descent.move(gradient, rate), mean.f if epoch == first else None)
             run.progress.advance()
         if not np.isfinite(descent.theta).all():
             raise _error("theta is not finite", f"the end of epoch {epoch + 1}", descent, run)
