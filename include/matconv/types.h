@@ -34,6 +34,12 @@ enum {
 
 /* Algorithms ------------------------------------------------------------------------------------ */
 
+/* Winograd's transforms may overflow although the operands are finite and the result would be; what
+ * MATCONV_AUTO chose is not changed then, and NaN or infinity is the result. In the forward pass
+ * nothing overflows while max|Z|, max|W|, max|b| and K max|Z| max|W| are below 1e303 in double,
+ * 1e34 in single precision; in the backward pass while max|dS|, max|Z|, max|W|,
+ * h_b h_a d_out_g max|dS| max|W| and l b_out a_out max|dS| max|Z| are below 1e298, or 1e32.
+ * Outside of that use MATCONV_IM2COL. */
 enum {
     MATCONV_AUTO = 0,         /* the faster one, by a fixed rule on the geometry and the dtype */
     MATCONV_IM2COL = 1,       /* the formula itself, exact on integers */

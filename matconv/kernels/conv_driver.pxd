@@ -33,6 +33,21 @@ cdef void conv_backward(
     const real *W, real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil
 
+# As conv_forward; when guarded, on all pieces, and the whole again by im2col if S is not finite
+# where Z, W and b are: the transforms of finite values may overflow. SCRATCH: for either path.
+cdef void conv_forward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    bint guarded,
+) noexcept nogil
+
+# As conv_backward; when guarded, the whole again by im2col if a gradient is not finite where what
+# it is made of is. SCRATCH: for either path.
+cdef void conv_backward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch, bint guarded,
+) noexcept nogil
+
 # Numbers of the prepared filters (OUT: filters), and of the scratch beside them (OUT: scratch).
 # Returns a Status.
 cdef int conv_prepared_sizes(
@@ -62,12 +77,13 @@ cdef void conv_prepare_backward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *W, real *prepared, real *scratch
 ) noexcept nogil
 
-# As conv_backward, for filters that are prepared (only used for dZ). With add_images the gradient
-# for Z, with add_parameters those for W and b are added to what is there.
+# As conv_backward; `prepared` are the filters for dZ, or NULL: made in scratch from W, which is
+# only used for that. With add_images the gradient for Z, with add_parameters those for W and b
+# are added to what is there.
 cdef void conv_backward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
-    const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
-    real *scratch,
+    const real *W, const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW,
+    real *db, real *scratch,
 ) noexcept nogil
 
 # As conv_forward, for filters that are prepared.

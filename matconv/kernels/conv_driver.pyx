@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 from .conv_im2col cimport (
     im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
 )
+from .finite cimport all_finite
 from .geometry cimport Geometry
 from .status cimport OK
 from .tile cimport filters_in_tile_order, permute_filters
@@ -91,7 +92,7 @@ cdef void conv_forward_prepared(
     cdef Winograd w
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_forward(g, &w, Z, prepared, b, relu, S, first, last, scratch)
+        winograd_forward(g, &w, Z, prepared, b, relu, S, NULL, first, last, scratch)
     else:
         im2col_forward(g, Z, prepared, b, relu, S, first, last, scratch)
 
@@ -137,35 +138,70 @@ cdef void conv_prepare_backward(
 
 cdef void conv_backward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
-    const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW, real *db,
-    real *scratch,
-) noexcept nogil:
-    cdef Winograd w
-    if m_b:
-        winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_backward(
-            g, &w, dS, Z, <const real *> NULL, prepared, add_images, dZ, add_parameters, dW, db,
-            scratch,
-        )
-    else:
-        im2col_backward(
-            g, dS, Z, prepared, add_images, dZ, add_parameters, dW, db, scratch
-        )
-
-
-cdef void conv_backward(
-    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
-    const real *W, real *dZ, real *dW, real *db, real *scratch,
+    const real *W, const real *prepared, bint add_images, real *dZ, bint add_parameters, real *dW,
+    real *db, real *scratch,
 ) noexcept nogil:
     cdef Winograd w
     cdef real *W_turned = scratch
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
         winograd_backward(
-            g, &w, dS, Z, W, <const real *> NULL, False, dZ, False, dW, db, scratch
+            g, &w, dS, Z, W, prepared, add_images, dZ, add_parameters, dW, db, scratch
         )
         return
-    scratch += g.K * g.d_out
-    if dZ != NULL:
+    if prepared == NULL and dZ != NULL:
+        scratch += g.K * g.d_out
         im2col_prepare_backward(g, W, W_turned, scratch)
-    im2col_backward(g, dS, Z, W_turned, False, dZ, False, dW, db, scratch)
+        prepared = W_turned
+    im2col_backward(g, dS, Z, prepared, add_images, dZ, add_parameters, dW, db, scratch)
+
+
+cdef void conv_backward(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch,
+) noexcept nogil:
+    conv_backward_prepared(
+        g, m_b, m_a, dS, Z, W, <const real *> NULL, False, dZ, False, dW, db, scratch
+    )
+
+
+cdef void conv_forward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    bint guarded,
+) noexcept nogil:
+    cdef bint finite = True
+    cdef Winograd w
+    if not guarded or not m_b or first >= last:
+        conv_forward(g, m_b, m_a, Z, W, b, relu, S, first, last, scratch)
+        return
+    winograd_plan(g, m_b, m_a, real is double, &w)
+    winograd_prepare(g, &w, W, scratch, scratch + w.size_U)
+    winograd_forward(
+        g, &w, Z, scratch, b, relu, S, &finite, first, last, scratch + w.size_U
+    )
+    if finite or not all_finite(g.l * g.b * g.a * g.d, Z) or not all_finite(g.K * g.d_out, W):
+        return
+    if b == NULL or all_finite(g.d_out, b):
+        conv_forward(g, 0, 0, Z, W, b, relu, S, 0, im2col_tiles(g), scratch)
+
+
+cdef void conv_backward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch, bint guarded,
+) noexcept nogil:
+    cdef Py_ssize_t size_Z = g.l * g.b * g.a * g.d, size_W = g.K * g.d_out
+    conv_backward(g, m_b, m_a, dS, Z, W, dZ, dW, db, scratch)
+    if not guarded or not m_b or (
+        (dZ == NULL or all_finite(size_Z, dZ))
+        and (dW == NULL or all_finite(size_W, dW))
+        and (db == NULL or all_finite(g.d_out, db))
+    ):
+        return
+    # dZ is made of W, dW of Z
+    if (
+        all_finite(g.l * g.b_out * g.a_out * g.d_out, dS)
+        and (dZ == NULL or all_finite(size_W, W))
+        and (dW == NULL or all_finite(size_Z, Z))
+    ):
+        conv_backward(g, 0, 0, dS, Z, W, dZ, dW, db, scratch)

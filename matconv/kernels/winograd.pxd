@@ -46,10 +46,11 @@ cdef void winograd_prepare(
 ) noexcept nogil
 
 # S = sigma(W phi(Z) + b 1'), on blocks first to last - 1. IN: Z, U, b or NULL. OUT: S.
+# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity.
 # SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_forward(
     const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
-    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    real *S, bint *finite, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
 # U', all of them, for the backward pass: w.size_U numbers. IN: W. OUT: Ut.

@@ -116,7 +116,7 @@ cdef void winograd_prepare(
 
 cdef void winograd_forward(
     const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
-    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    real *S, bint *finite, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t t0 = first * w.block, stop = min(last * w.block, g.l * w.b.tiles * w.a.tiles)
     cdef Py_ssize_t n, t, k, group, f = g.d_out_g
@@ -137,7 +137,8 @@ cdef void winograd_forward(
                 b_group = b + group * f
             for t in range(n):
                 output_tile(
-                    g, w, tile_at(w, t0 + t), M + t * f, b_group, relu, S + group * f, work
+                    g, w, tile_at(w, t0 + t), M + t * f, b_group, relu, S + group * f, finite,
+                    work,
                 )
         t0 += n
 

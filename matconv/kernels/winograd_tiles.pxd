@@ -5,6 +5,7 @@ are zeros that are written into the scratch, never read.
 """
 
 from .bias_relu cimport add_rows, bias_relu_rows
+from .finite cimport all_finite
 from .geometry cimport Geometry
 from .tile cimport add_run, copy_run, zero_run
 from .transforms cimport apply
@@ -124,9 +125,11 @@ cdef inline void input_tile_adjoint(
 
 
 # S of one tile and group: A'_b M A_a, then bias and ReLU. IN: M, b or NULL. OUT: S. SCRATCH: work.
+# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity, of which sigma may
+# make 0.
 cdef inline void output_tile(
     const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b, bint relu,
-    real *S, real *work,
+    real *S, bint *finite, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t d = g.d_out, d_g = g.d_out_g, i, x
     cdef Py_ssize_t rows = min(w.b.m, g.b_out - tile.q), columns = min(w.a.m, g.a_out - tile.p)
@@ -143,7 +146,12 @@ cdef inline void output_tile(
         apply(w.b.output, columns * d_g, half, row, work, row)
     for i in range(rows):
         tile_row = S + i * g.a_out * d if whole else work + i * row
-        if b != NULL or relu:
+        if finite != NULL:
+            bias_relu_rows(columns, d_g, tile_row, b, False, tile_row)
+            finite[0] = finite[0] and all_finite(columns * d_g, tile_row)
+            if relu:
+                bias_relu_rows(columns, d_g, tile_row, <real *> NULL, True, tile_row)
+        elif b != NULL or relu:
             bias_relu_rows(columns, d_g, tile_row, b, relu, tile_row)
         if not whole:
             for x in range(columns):

@@ -173,7 +173,8 @@ cdef inline void backward_real(
             bias_relu_backward_rows(g.l * g.b_out * g.a_out, g.d_out, dS, S, dS, db)
             db = NULL
     conv_backward_prepared(
-        &g, own.m_b, own.m_a, dS, Z, <const real *> call.prepared_backward, call.add_input[0], dZ, call.add_arrays, dW, db,
+        &g, own.m_b, own.m_a, dS, Z, <const real *> call.arrays[0],
+        <const real *> call.prepared_backward, call.add_input[0], dZ, call.add_arrays, dW, db,
         scratch,
     )
 
