@@ -29,11 +29,15 @@ DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}
 
 GIVEN = (
-    "l", "b", "a", "d", "d_out", "groups", "h_b", "h_a", "s_b", "s_a", "top", "bottom", "left",
-    "right", "dil_b", "dil_a",
+    "images", "height", "width", "channels", "filters", "groups", "kernel_height", "kernel_width",
+    "stride_down", "stride_right", "pad_top", "pad_bottom", "pad_left", "pad_right",
+    "dilation_down", "dilation_right",
 )  # fmt: skip
-DERIVED = ("b_out", "a_out", "d_g", "d_out_g", "K")
-OF_A_NETWORK = ("b", "a", "d", "b_out", "a_out", "d_out", "item_size")
+DERIVED = ("out_height", "out_width", "group_channels", "group_filters", "column_length")
+OF_A_NETWORK = (
+    "height", "width", "channels", "out_height", "out_width", "out_channels", "item_size",
+)  # fmt: skip
+ONES = ("groups", "stride_down", "stride_right", "dilation_down", "dilation_right")
 
 
 class Geometry(ctypes.Structure):
@@ -45,8 +49,8 @@ class Geometry(ctypes.Structure):
     ]
 
     def __init__(self, **given):
-        ones = dict.fromkeys(("groups", "s_b", "s_a", "dil_b", "dil_a"), 1)
-        super().__init__(**{"struct_size": ctypes.sizeof(Geometry), **ones, **given})
+        defaults = {"struct_size": ctypes.sizeof(Geometry), **dict.fromkeys(ONES, 1)}
+        super().__init__(**{**defaults, **given})
 
     def derived(self):
         return tuple(getattr(self, name) for name in DERIVED)
@@ -215,12 +219,14 @@ def geometry_of(shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=N
     """A struct, given and derived, by way of the Python class."""
     window = WindowGeometry("test", shape, kernel, stride, pad, dilation, groups, channels)
     (top, bottom), (left, right) = window.pad
-    l, b, a, d = window.shape
+    images, height, width, channels = window.shape
     return Geometry(
-        l=l, b=b, a=a, d=d, d_out=window.out_shape[3], groups=groups,
-        h_b=window.kernel[0], h_a=window.kernel[1], s_b=window.stride[0], s_a=window.stride[1],
-        top=top, bottom=bottom, left=left, right=right,
-        dil_b=window.dilation[0], dil_a=window.dilation[1],
+        images=images, height=height, width=width, channels=channels,
+        filters=window.out_shape[3], groups=groups,
+        kernel_height=window.kernel[0], kernel_width=window.kernel[1],
+        stride_down=window.stride[0], stride_right=window.stride[1],
+        pad_top=top, pad_bottom=bottom, pad_left=left, pad_right=right,
+        dilation_down=window.dilation[0], dilation_right=window.dilation[1],
     )  # fmt: skip
 
 
@@ -254,14 +260,14 @@ def layer_calls(case, dtype, random, data="real"):
     S = matconv.bias_relu(dS, b)
     yield Call(
         "bias_relu", dtype,
-        {"n": n, "d": case.d_out, "S": dS, "b": b, "Z": poisoned(out, dtype)}, ("Z",),
+        {"rows": n, "channels": case.d_out, "S": dS, "b": b, "Z": poisoned(out, dtype)}, ("Z",),
         expected=(S,),
     )  # fmt: skip
     gradient = draw(out)
     yield Call(
         "bias_relu_backward", dtype,
-        {"n": n, "d": case.d_out, "dZ": gradient, "Z": S, "dS": poisoned(out, dtype),
-         "db": poisoned(b.shape, dtype)},
+        {"rows": n, "channels": case.d_out, "dZ": gradient, "Z": S,
+         "dS": poisoned(out, dtype), "db": poisoned(b.shape, dtype)},
         ("dS", "db"), expected=matconv.bias_relu_backward(gradient, S),
     )  # fmt: skip
 
@@ -323,10 +329,11 @@ def pool_calls(case, dtype, random):
     )  # fmt: skip
 
 
-def dense_calls(l, m, units, dtype, random):
-    shapes = ((l, m), (m, units), (units,), (l, units))
+def dense_calls(images, inputs, units, dtype, random):
+    shapes = ((images, inputs), (inputs, units), (units,), (images, units))
     Z, W, b, dS = (random.standard_normal(shape).astype(dtype) for shape in shapes)
-    sizes = {"l": l, "m": m, "units": units}
+    sizes = {"images": images, "inputs": inputs, "units": units}
+    size = inputs * units
     for relu, bias in ((1, b), (0, None)):
         yield Call(
             "dense_forward", dtype,
@@ -337,7 +344,7 @@ def dense_calls(l, m, units, dtype, random):
         "dense_backward", dtype,
         {**sizes, "dS": dS, "Z": Z, "W": W, "dZ": poisoned(Z.shape, dtype),
          "dW": poisoned(W.shape, dtype), "db": poisoned(b.shape, dtype),
-         "scratch": poisoned(m * units, dtype), "scratch_size": m * units},
+         "scratch": poisoned(size, dtype), "scratch_size": size},
         ("dZ", "dW", "db"), ("dZ", "dW", "db"), matconv.dense_backward(dS, Z, W),
     )  # fmt: skip
 

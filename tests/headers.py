@@ -21,24 +21,34 @@ def plain(text):
     return re.sub(r" ?\*+", lambda stars: " " + stars.group().strip(), text)
 
 
-def type_of(declaration):
-    """The type in ``const double *Z`` or ``int relu``; a type without a name is itself."""
+def argument(declaration):
+    """(type, name) of ``const double *Z`` or ``int algorithm``; the name may be missing: ""."""
     text = plain(declaration)
     words = re.findall(r"\w+|\*", text)
     if re.fullmatch(r"\w+", words[-1]) and len([w for w in words if w not in ("const", "*")]) > 1:
-        text = plain(text[: text.rindex(words[-1])])
-    return text
+        return plain(text[: text.rindex(words[-1])]), words[-1]
+    return text, ""
 
 
 def signature(result, arguments):
-    return f"{plain(result)} ({', '.join(type_of(one) for one in arguments.split(','))})"
+    return f"{plain(result)} ({', '.join(argument(one)[0] for one in arguments.split(','))})"
+
+
+def names(arguments):
+    return [argument(one)[1] for one in arguments.split(",")]
+
+
+def declarations(body):
+    """Of each member of a struct: itself, and (result, name, arguments) if it is a function."""
+    for text in filter(None, map(str.strip, without_comments(body).split(";"))):
+        pattern = r"(.*?)\(\s*\*\s*(\w+)\s*\)\s*\((.*)\)"
+        yield text, re.fullmatch(pattern, text, re.DOTALL)
 
 
 def members(body):
     """(name, type) of each member of a struct, in order."""
     found = []
-    for declaration in filter(None, map(str.strip, without_comments(body).split(";"))):
-        function = re.fullmatch(r"(.*?)\(\s*\*\s*(\w+)\s*\)\s*\((.*)\)", declaration, re.DOTALL)
+    for declaration, function in declarations(body):
         if function:
             result, name, arguments = function.groups()
             found.append((name, signature(result, arguments)))
@@ -83,6 +93,12 @@ def header(text):
     return {"abi_version": int(version.group(1)), "enums": enums, "structs": structs}
 
 
+def argument_names(text):
+    """{function: [name of each argument]} of the function table."""
+    body = re.search(r"typedef struct matconv_api\s*\{(.*?)\}", text, re.DOTALL)[1]
+    return {function[2]: names(function[3]) for _, function in declarations(body) if function}
+
+
 # Cython's spelling of the same types
 
 
@@ -106,7 +122,7 @@ def cython_constants(text, start):
 
 
 def cython_members(body, names):
-    """(name, type) of each member of a Cython struct, types as the header writes them."""
+    """(C name, type) of each member of a Cython struct, types as the header writes them."""
     found = []
     body = re.sub(r"\(\s+", "(", re.sub(r",\s+", ", ", body))
     for line in filter(None, map(str.strip, body.splitlines())):
@@ -115,16 +131,19 @@ def cython_members(body, names):
             result, name, arguments = function.groups()
             found.append((name, in_c(signature(result, arguments), names)))
             continue
-        kind, members = re.fullmatch(r"(\w+) ([\w, ]+)", line).groups()
-        found += [(name, in_c(kind, names)) for name in members.split(", ")]
+        kind, members = re.fullmatch(r'(\w+) ([\w, "]+)', line).groups()
+        for member in members.split(", "):
+            name = re.fullmatch(r'\w+ "(\w+)"|(\w+)', member)
+            found.append((name[1] or name[2], in_c(kind, names)))
     return found
 
 
 def cython_functions(text, names):
-    """{cython name: (C name, signature)} of ``int f "matconv_f"(...) noexcept``."""
+    """{name: (C name, signature, argument names)} of ``int f "matconv_f"(...) noexcept``."""
     found = {}
     pattern = r'^    ([\w* ]+?)(\w+) "(matconv_\w+)"\(([^()]*)\) noexcept$'
     for result, name, c_name, arguments in re.findall(pattern, text, re.MULTILINE):
         assert name not in found, name
-        found[name] = (c_name, in_c(signature(result, arguments), names))
+        in_order = [argument(one)[1] for one in arguments.split(",")]
+        found[name] = (c_name, in_c(signature(result, arguments), names), in_order)
     return found

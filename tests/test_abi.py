@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import capi
+import geometries
 import headers
 import pytest
 
@@ -176,6 +177,7 @@ def test_what_is_added_at_the_end_passes():
 
 IM2COL = "    int (*im2col_f64)(const matconv_geometry *g, const double *Z, double *phi);\n"
 INIT = "    int (*geometry_init)(matconv_geometry *g);\n"
+OUT = "ptrdiff_t out_height, out_width;  "
 
 
 @pytest.mark.parametrize(
@@ -193,9 +195,10 @@ INIT = "    int (*geometry_init)(matconv_geometry *g);\n"
         (INIT, INIT.replace("int", "void"), "is void (matconv_geometry *)"),
         (INIT, INIT.replace("geometry_init", "init"), "matconv_api.geometry_init is gone"),
         (IM2COL, IM2COL.replace("*Z", "**Z"), "is int (const matconv_geometry *, const double **,"),
-        ("ptrdiff_t b_out, a_out;  ", "ptrdiff_t a_out, b_out;  ", "a_out was at byte 144, is at"),
-        ("ptrdiff_t K; ", "int K; ", "matconv_geometry.K was ptrdiff_t, is int"),
-        ("ptrdiff_t K; ", "ptrdiff_t K, more; ", "matconv_geometry had 176 bytes, has 184"),
+        (OUT, OUT.replace("height", "rows"), "matconv_geometry.out_height is gone"),
+        (OUT, OUT.replace("out_height", "new, out_height"), "out_width was at byte 144, is at 152"),
+        ("ptrdiff_t column_length; ", "int column_length; ", "column_length was ptrdiff_t, is int"),
+        (OUT, OUT.replace("out_height", "new, out_height"), "matconv_geometry had 176 bytes, has"),
         ("ptrdiff_t groups;", "", "matconv_geometry.groups is gone"),
         ("ptrdiff_t item_size; ", "ptrdiff_t item; ", "matconv_network_shape.item_size is gone"),
         ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
@@ -222,12 +225,35 @@ INTERNAL = {
 }
 
 
+# of the arguments of each function of the table
+NAMES = headers.argument_names(TYPES.read_text())
+# the notes' letters: matrices, b the bias; g the geometry
+LETTERS = {"Z", "W", "S", "b", "g"}
+
+
 def declared_struct(interface, name):
     return [(member, kind) for member, kind, _ in interface["structs"][name]["members"]]
 
 
 def functions(interface):
     return {n: kind for n, kind in declared_struct(interface, TABLE) if kind.endswith(")")}
+
+
+def test_names_are_words_or_letters_with_one_meaning():
+    for name, arguments in NAMES.items():
+        assert all(len(word) > 1 or word in LETTERS for word in arguments), name
+        assert len(set(arguments)) == len(arguments), name
+    for name, struct in current()["structs"].items():
+        assert all(len(member) > 1 for member, _, _ in struct["members"]), name
+
+
+def test_both_dtypes_have_the_same_arguments():
+    kinds = functions(current())
+    pairs = [name.removesuffix("_f64") for name in kinds if name.endswith("_f64")]
+    assert len(pairs) == sum(name.endswith("_f32") for name in kinds)
+    for name in pairs:
+        assert kinds[f"{name}_f64"].replace("double *", "float *") == kinds[f"{name}_f32"]
+        assert NAMES[f"{name}_f64"] == NAMES[f"{name}_f32"]
 
 
 def test_the_macros_are_the_functions_of_the_table():
@@ -240,12 +266,13 @@ def test_the_public_cython_functions_are_those_of_the_header():
     text = (KERNELS / "__init__.pxd").read_text()
     found = headers.cython_functions(text, PUBLIC)
     assert found.pop("geometry_default") == (
-        "matconv_geometry_default",
-        "void (matconv_geometry *)",
-    )
+        "matconv_geometry_default", "void (matconv_geometry *)", ["g"],
+    )  # fmt: skip
     assert "static inline void matconv_geometry_default(matconv_geometry *g)\n" in TYPES.read_text()
-    expected = {name: (f"matconv_{name}", kind) for name, kind in functions(current()).items()}
-    assert found == expected
+    expected = {
+        name: (f"matconv_{name}", kind, NAMES[name]) for name, kind in functions(current()).items()
+    }
+    assert found == expected and list(found) == list(expected)
     assert 'cdef extern from "matconv/matconv.h" nogil:\n    enum:' in text
 
 
@@ -303,6 +330,13 @@ def test_what_the_other_tests_call_is_the_table():
                 assert argument.removeprefix("const ") == KINDS["g"], name
             else:
                 assert argument in KINDS[letter], name
+    # and the names and the order of the arguments of each call
+    called = set()
+    for call in capi.every_call(next(geometries.cases(1, seed=0)), "float64"):
+        assert list(call.arguments) == NAMES[f"{call.name}_f64"]
+        called.add(f"{call.name}_f64")
+    rest = {name for name in NAMES if name.endswith("_f64")} - called
+    assert rest == {"conv_scratch_f64", "network_predict_f64"}
     for struct, of_ctypes in (
         ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
         (TABLE, capi.Table),

@@ -159,16 +159,16 @@ def test_struct_size(dtype, size):
         check_geometry_refused(call, capi.STRUCT, struct_size=wrong)
 
 
-LEAST_1 = ("b", "a", "d", "d_out", "groups", "h_b", "h_a", "s_b", "s_a", "dil_b", "dil_a")
-SIGNED = ("l", "top", "bottom", "left", "right")
+POSITIVE = tuple(name for name in capi.GIVEN if name != "images" and not name.startswith("pad_"))
+NOT_NEGATIVE = ("images", "pad_top", "pad_bottom", "pad_left", "pad_right")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", LEAST_1 + SIGNED)
+@pytest.mark.parametrize("name", POSITIVE + NOT_NEGATIVE)
 def test_sizes_below_the_least(dtype, name):
     for call in calls(dtype, with_geometry=True):
-        for value in (*((0,) if name in LEAST_1 else ()), -1, -(2**62), -(2**63)):
-            if name == "d_out" and call.name.startswith(("im2col", "col2im")):
+        for value in (*((0,) if name in POSITIVE else ()), -1, -(2**62), -(2**63)):
+            if name == "filters" and call.name.startswith(("im2col", "col2im")):
                 continue  # counts for nothing there
             check_geometry_refused(call, capi.SIZE, **{name: value})
 
@@ -180,7 +180,7 @@ def test_the_number_of_filters_counts_for_nothing_in_im2col(dtype):
             for d_out in (0, 1, 5, -1, 2**62):
                 call.poison()
                 g = Geometry.from_buffer_copy(call.arguments["g"])
-                g.d_out = d_out
+                g.filters = d_out
                 assert call(g=g) == OK
                 assert call.results()[0].tobytes() == call.expected[0].tobytes()
 
@@ -189,11 +189,12 @@ def test_the_number_of_filters_counts_for_nothing_in_im2col(dtype):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"h_b": 10},
-        {"h_a": 9},
-        {"h_b": 10, "h_a": 9},
-        {"b": 1, "top": 0, "bottom": 0},
-        {"b": 2, "top": 0, "bottom": 0, "s_b": 4},  # an output of -1 / 4, which C rounds to 0
+        {"kernel_height": 10},
+        {"kernel_width": 9},
+        {"kernel_height": 10, "kernel_width": 9},
+        {"height": 1, "pad_top": 0, "pad_bottom": 0},
+        # out_height = 1 + (2 - 3) / 4, and C rounds the quotient to 0
+        {"height": 2, "pad_top": 0, "pad_bottom": 0, "stride_down": 4},
     ],
 )
 def test_kernel_beyond_the_padded_input(dtype, fields):
@@ -204,9 +205,9 @@ def test_kernel_beyond_the_padded_input(dtype, fields):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dilation_makes_the_kernel_too_large(dtype):
     for call in calls(dtype, with_geometry=True):
-        check_geometry_refused(call, capi.KERNEL, dil_b=5)
-        check_geometry_refused(call, capi.KERNEL, dil_b=2**61)
-        check_geometry_refused(call, capi.KERNEL, dil_a=100)
+        check_geometry_refused(call, capi.KERNEL, dilation_down=5)
+        check_geometry_refused(call, capi.KERNEL, dilation_down=2**61)
+        check_geometry_refused(call, capi.KERNEL, dilation_right=100)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -224,10 +225,10 @@ def test_sizes_that_do_not_fit(dtype, value):
     """A window as high as the padding lets it be, and products of the sizes."""
     for call in calls(dtype, with_geometry=True):
         for fields in (
-            {"l": value, "b": 2**31, "a": 2**31},
-            {"top": value, "left": 2**62, "right": 2**62},
-            {"h_b": value, "dil_b": 2**62},
-            {"l": 2**60, "b": value // 2, "top": 0},
+            {"images": value, "height": 2**31, "width": 2**31},
+            {"pad_top": value, "pad_left": 2**62, "pad_right": 2**62},
+            {"kernel_height": value, "dilation_down": 2**62},
+            {"images": 2**60, "height": value // 2, "pad_top": 0},
         ):
             check_geometry_refused(call, capi.OVERFLOW, **fields)
 
@@ -236,15 +237,15 @@ def test_sizes_that_do_not_fit(dtype, value):
 def test_dimensions_beyond_the_integers_of_blas(dtype):
     for call in calls(dtype, with_geometry=True):
         if call.name.startswith(("conv", "geometry")):
-            check_geometry_refused(call, capi.BLAS_INT, d=2**31)
-            check_geometry_refused(call, capi.BLAS_INT, d_out=2**31)
-            check_geometry_refused(call, capi.BLAS_INT, h_a=2**31 - 1, right=2**31)
+            check_geometry_refused(call, capi.BLAS_INT, channels=2**31)
+            check_geometry_refused(call, capi.BLAS_INT, filters=2**31)
+            check_geometry_refused(call, capi.BLAS_INT, kernel_width=2**31 - 1, pad_right=2**31)
             if call.name == "geometry_init":
                 g = Geometry.from_buffer_copy(call.arguments["g"])
-                g.d, g.groups, g.h_b, g.h_a = 2**31 - 1, 1, 1, 1
-                assert call(g=g) == OK and g.K == 2**31 - 1
+                g.channels, g.groups, g.kernel_height, g.kernel_width = 2**31 - 1, 1, 1, 1
+                assert call(g=g) == OK and g.column_length == 2**31 - 1
         elif call.name.startswith("dense"):
-            check_refused(call, capi.BLAS_INT, m=2**31)
+            check_refused(call, capi.BLAS_INT, inputs=2**31)
             check_refused(call, capi.BLAS_INT, units=2**31)
 
 
@@ -254,8 +255,9 @@ def test_phi_that_does_not_fit(dtype):
     for call in calls(dtype, with_geometry=True):
         if call.name in ("im2col", "col2im"):
             check_geometry_refused(
-                call, capi.OVERFLOW, l=2**40, b=2**18, a=1, d=1, d_out=1, h_b=2**17, h_a=1, s_b=1,
-                s_a=1, right=0, top=2**17, bottom=2**18,
+                call, capi.OVERFLOW, images=2**40, height=2**18, width=1, channels=1, filters=1,
+                kernel_height=2**17, kernel_width=1, stride_down=1, stride_right=1,
+                pad_right=0, pad_top=2**17, pad_bottom=2**18,
             )  # fmt: skip
 
 
@@ -274,19 +276,22 @@ def test_no_such_algorithm(dtype, algorithm):
 def test_padding_of_a_pooling_window(dtype):
     for call in calls(dtype, with_geometry=True):
         if "pool" in call.name:
-            for name, size in (("top", 3), ("bottom", 3), ("left", 2), ("right", 2)):
-                check_geometry_refused(call, capi.PADDING, **{name: size})
-                check_geometry_refused(call, capi.PADDING, **{name: size + 1})
+            for size, names in ((3, ("pad_top", "pad_bottom")), (2, ("pad_left", "pad_right"))):
+                for name in names:
+                    check_geometry_refused(call, capi.PADDING, **{name: size})
+                    check_geometry_refused(call, capi.PADDING, **{name: size + 1})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_pooling_window_has_no_dilation_and_no_filters(dtype):
     for call in calls(dtype, with_geometry=True):
         if "pool" in call.name:
-            for fields in ({"d_out": 5}, {"d_out": 8}, {"dil_b": 2}, {"dil_a": 2}):
-                check_geometry_refused(call, capi.SIZE, **fields)
+            for name, value in (
+                ("filters", 5), ("filters", 8), ("dilation_down", 2), ("dilation_right", 2),
+            ):  # fmt: skip
+                check_geometry_refused(call, capi.SIZE, **{name: value})
             check_geometry_refused(
-                call, capi.OVERFLOW, b=2**16, a=2**15
+                call, capi.OVERFLOW, height=2**16, width=2**15
             )  # indices are of the type int
 
 
@@ -315,23 +320,31 @@ def test_indices_that_are_no_pixels(dtype):
 def test_rows(dtype):
     for call in calls(dtype):
         if call.name.startswith("bias_relu"):
-            for sizes in ({"n": -1}, {"n": -(2**63)}, {"d": 0}, {"d": -1}, {"d": -(2**63)}):
+            for sizes in (
+                {"rows": -1}, {"rows": -(2**63)}, {"channels": 0}, {"channels": -1},
+                {"channels": -(2**63)},
+            ):  # fmt: skip
                 check_refused(call, capi.SIZE, **sizes)
             for n, d in ((2**60, 1), (2**30, 2**30), (2**62, 2**62), (1, 2**63 - 1), (3, 2**62)):
-                check_refused(call, capi.OVERFLOW, n=n, d=d)
-                check_refused(call, capi.OVERFLOW, n=d, d=n)
+                check_refused(call, capi.OVERFLOW, rows=n, channels=d)
+                check_refused(call, capi.OVERFLOW, rows=d, channels=n)
             # the row of sums does not fit, however few rows there are
             for d in (2**60, 2**62, 2**63 - 1):
-                check_refused(call, capi.OVERFLOW, n=0, d=d)
+                check_refused(call, capi.OVERFLOW, rows=0, channels=d)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sizes_of_a_dense_layer(dtype):
     for call in calls(dtype):
         if call.name.startswith("dense"):
-            for sizes in ({"l": -1}, {"m": 0}, {"m": -1}, {"units": 0}, {"units": -(2**63)}):
+            for sizes in (
+                {"images": -1}, {"inputs": 0}, {"inputs": -1}, {"units": 0}, {"units": -(2**63)},
+            ):  # fmt: skip
                 check_refused(call, capi.SIZE, **sizes)
-            for sizes in ({"l": 2**62}, {"m": 2**62}, {"units": 2**62}, {"m": 2**31, "l": 2**31}):
+            for sizes in (
+                {"images": 2**62}, {"inputs": 2**62}, {"units": 2**62},
+                {"inputs": 2**31, "images": 2**31},
+            ):  # fmt: skip
                 check_refused(call, capi.OVERFLOW, **sizes)
 
 
@@ -340,7 +353,7 @@ def test_a_size_that_does_not_fit_is_found_by_python_too():
     with pytest.raises(OverflowError, match="im2col: the sizes overflow"):
         matconv.im2col(np.ones((1, 2, 2, 1)), 1, pad=2**40)
     g = capi.geometry_of((1, 2, 2, 1), 1)
-    g.top = g.bottom = g.left = g.right = 2**40
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 2**40
     array = np.ones(4)
     assert entry("im2col", "float64")(g, array, array) == capi.OVERFLOW
     assert array.tolist() == [1] * 4

@@ -2,31 +2,35 @@
  *
  *     #include <matconv/matconv.h>
  *
- *     if (matconv_import() < 0)                  once, in the module's init function, with the GIL
+ *     if (matconv_import() < 0)              once, in the module's init function, with the GIL
  *         return NULL;
  *     ...
  *     matconv_geometry g;
  *     matconv_geometry_default(&g);
- *     g.l = 8; g.b = g.a = 28; g.d = 1;          8 images of 28 x 28 pixels, one channel
- *     g.d_out = 20; g.h_b = g.h_a = 5;           20 filters of 5 x 5
- *     status = matconv_geometry_init(&g);        now g.b_out, g.a_out are known
+ *     g.images = 8;                          8 images of 28 x 28 pixels, one channel
+ *     g.height = g.width = 28;
+ *     g.channels = 1;
+ *     g.filters = 20;                        20 filters of 5 x 5
+ *     g.kernel_height = g.kernel_width = 5;
+ *     status = matconv_geometry_init(&g);    computes g.out_height, g.out_width
  *     status = matconv_conv_forward_f64(&g, MATCONV_AUTO, Z, W, b, 1, S, scratch, scratch_size);
  *
- * After the import nothing here needs the GIL or any Python object: every function may be called
- * from any thread, at any time, from several at once. None allocates (but matconv_network_open),
- * starts a thread, or writes to anything that is not its own OUT, INOUT or SCRATCH argument.
- * Products are SciPy's dgemm and sgemm, and a BLAS may do either: limit its threads to one before
- * calling from many (OPENBLAS_NUM_THREADS=1, or threadpoolctl); OpenBLAS takes some memory of its
- * own for a product, and does not survive it when there is none.
+ * After the import no function needs the GIL or a Python object. All functions are reentrant: any
+ * thread may call them at any time. Only matconv_network_open and matconv_network_open_memory
+ * allocate memory. No function starts a thread or writes to anything but its OUT, INOUT and SCRATCH
+ * arguments, but the BLAS behind SciPy's dgemm and sgemm may do both: limit it to one thread
+ * before calling from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl). OpenBLAS allocates a
+ * buffer for products, and ends the process if that fails.
  *
- * A function returns MATCONV_OK or what is wrong; then it has written nothing. Arrays are
- * C-contiguous, channels last, not overlapping unless it says so:
+ * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
+ * written nothing (matconv_network_open: only NULL). Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
  *
- *     Z   (l, b, a, d)               images: number, height, width, channels
- *     W   (d / groups, h_b, h_a, d_out)      filters
- *     S   (l, b_out, a_out, d_out)   outputs
+ *     Z   (images, height, width, channels)                               input
+ *     W   (channels / groups, kernel_height, kernel_width, filters)       filters
+ *     b   (filters,)                                                      bias
+ *     S   (images, out_height, out_width, filters)                        output
  *
- * and dX is the gradient for X. Sizes and scratch_size count numbers, not bytes.
+ * dX is the gradient for X. Sizes are numbers of elements, not bytes, unless stated otherwise.
  */
 #ifndef MATCONV_H
 #define MATCONV_H
@@ -39,9 +43,9 @@ extern "C" {
 
 /* The import ------------------------------------------------------------------------------------ */
 
-/* The table of this translation unit, which calls matconv_import itself. For one table in a
- * program of several: define MATCONV_TABLE as a name of its own in all of them, and
- * MATCONV_EXTERN_TABLE as well in all but the one that imports. */
+/* The pointer to the function table, which matconv_import sets; by default each translation unit
+ * has its own. To share one, define MATCONV_TABLE as the name of a global variable in all units,
+ * and MATCONV_EXTERN_TABLE in all units except the one that calls matconv_import. */
 #if defined(MATCONV_TABLE) && defined(MATCONV_EXTERN_TABLE)
 extern const matconv_api *MATCONV_TABLE;
 #elif defined(MATCONV_TABLE)
@@ -51,15 +55,15 @@ const matconv_api *MATCONV_TABLE = NULL;
 static const matconv_api *matconv_table = NULL;
 #endif
 
-/* Whether matconv_import has found the functions. */
+/* Whether matconv_import has succeeded. */
 static inline int matconv_imported(void)
 {
     return MATCONV_TABLE != NULL;
 }
 
 #ifdef Py_PYTHON_H
-/* Load matconv and find its functions. With the GIL. Returns 0, or -1 with a Python exception:
- * not installed, or older than this header. */
+/* Import matconv and set the pointer to its function table; requires the GIL. Returns 0, or -1 with
+ * a Python exception set: matconv is not installed, or older than this header. */
 static inline int matconv_import(void)
 {
     const matconv_api *table;

@@ -37,15 +37,17 @@ cdef extern from "matconv/matconv.h" nogil:
 
     ctypedef struct Geometry "matconv_geometry":
         size_t struct_size
-        Py_ssize_t l, b, a, d, d_out, groups, h_b, h_a, s_b, s_a, top, bottom, left, right
-        Py_ssize_t dil_b, dil_a, b_out, a_out, d_g, d_out_g, K
+        Py_ssize_t images, height, width, channels, filters, groups
+        Py_ssize_t kernel_height, kernel_width, stride_down, stride_right
+        Py_ssize_t pad_top, pad_bottom, pad_left, pad_right, dilation_down, dilation_right
+        Py_ssize_t out_height, out_width, group_channels, group_filters, column_length
 
     ctypedef struct Network "matconv_network":
         pass
 
     ctypedef struct NetworkShape "matconv_network_shape":
         size_t struct_size
-        Py_ssize_t b, a, d, b_out, a_out, d_out, item_size
+        Py_ssize_t height, width, channels, out_height, out_width, out_channels, item_size
 
     # Stride, dilation and groups 1, everything else 0. OUT: g.
     void geometry_default "matconv_geometry_default"(Geometry *g) noexcept
@@ -56,16 +58,17 @@ cdef extern from "matconv/matconv.h" nogil:
     int col2im_f64 "matconv_col2im_f64"(const Geometry *g, const double *phi, double *Z) noexcept
     int col2im_f32 "matconv_col2im_f32"(const Geometry *g, const float *phi, float *Z) noexcept
     int bias_relu_f64 "matconv_bias_relu_f64"(
-        Py_ssize_t n, Py_ssize_t d, const double *S, const double *b, double *Z
+        Py_ssize_t rows, Py_ssize_t channels, const double *S, const double *b, double *Z
     ) noexcept
     int bias_relu_f32 "matconv_bias_relu_f32"(
-        Py_ssize_t n, Py_ssize_t d, const float *S, const float *b, float *Z
+        Py_ssize_t rows, Py_ssize_t channels, const float *S, const float *b, float *Z
     ) noexcept
     int bias_relu_backward_f64 "matconv_bias_relu_backward_f64"(
-        Py_ssize_t n, Py_ssize_t d, const double *dZ, const double *Z, double *dS, double *db
+        Py_ssize_t rows, Py_ssize_t channels, const double *dZ, const double *Z, double *dS,
+        double *db
     ) noexcept
     int bias_relu_backward_f32 "matconv_bias_relu_backward_f32"(
-        Py_ssize_t n, Py_ssize_t d, const float *dZ, const float *Z, float *dS, float *db
+        Py_ssize_t rows, Py_ssize_t channels, const float *dZ, const float *Z, float *dS, float *db
     ) noexcept
     int conv_scratch_f64 "matconv_conv_scratch_f64"(
         const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
@@ -75,8 +78,7 @@ cdef extern from "matconv/matconv.h" nogil:
     ) noexcept
     int conv_forward_f64 "matconv_conv_forward_f64"(
         const Geometry *g, int algorithm, const double *Z, const double *W, const double *b,
-        int relu,
-        double *S, double *scratch, Py_ssize_t scratch_size
+        int relu, double *S, double *scratch, Py_ssize_t scratch_size
     ) noexcept
     int conv_forward_f32 "matconv_conv_forward_f32"(
         const Geometry *g, int algorithm, const float *Z, const float *W, const float *b, int relu,
@@ -111,20 +113,21 @@ cdef extern from "matconv/matconv.h" nogil:
         const Geometry *g, const float *dS, float *dZ
     ) noexcept
     int dense_forward_f64 "matconv_dense_forward_f64"(
-        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const double *Z, const double *W, const
-        double *b, int relu, double *S
+        Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const double *Z, const double *W,
+        const double *b, int relu, double *S
     ) noexcept
     int dense_forward_f32 "matconv_dense_forward_f32"(
-        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const float *Z, const float *W, const
-        float *b, int relu, float *S
+        Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const float *Z, const float *W,
+        const float *b, int relu, float *S
     ) noexcept
     int dense_backward_f64 "matconv_dense_backward_f64"(
-        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const double *dS, const double *Z, const
-        double *W, double *dZ, double *dW, double *db, double *scratch, Py_ssize_t scratch_size
+        Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const double *dS, const double *Z,
+        const double *W, double *dZ, double *dW, double *db, double *scratch,
+        Py_ssize_t scratch_size
     ) noexcept
     int dense_backward_f32 "matconv_dense_backward_f32"(
-        Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const float *dS, const float *Z, const
-        float *W, float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
+        Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const float *dS, const float *Z,
+        const float *W, float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
     ) noexcept
     int network_open "matconv_network_open"(const char *path, Network **network) noexcept
     int network_open_memory "matconv_network_open_memory"(
@@ -135,14 +138,14 @@ cdef extern from "matconv/matconv.h" nogil:
         const Network *network, NetworkShape *shape
     ) noexcept
     int network_workspace_size "matconv_network_workspace_size"(
-        const Network *network, Py_ssize_t n, Py_ssize_t *size
+        const Network *network, Py_ssize_t images, Py_ssize_t *scratch_size
     ) noexcept
     int network_predict_f64 "matconv_network_predict_f64"(
-        const Network *network, Py_ssize_t n, const double *images, double *out, double *scratch,
+        const Network *network, Py_ssize_t images, const double *Z, double *out, double *scratch,
         Py_ssize_t scratch_size
     ) noexcept
     int network_predict_f32 "matconv_network_predict_f32"(
-        const Network *network, Py_ssize_t n, const float *images, float *out, float *scratch,
+        const Network *network, Py_ssize_t images, const float *Z, float *out, float *scratch,
         Py_ssize_t scratch_size
     ) noexcept
 

@@ -35,8 +35,8 @@ cdef extern from "matconv/types.h" nogil:
             const Geometry *, int, const double *, const double *, const double *, double *,
             double *, double *, double *, Py_ssize_t) noexcept
         int (*conv_backward_f32)(
-            const Geometry *, int, const float *, const float *, const float *, float *,
-            float *, float *, float *, Py_ssize_t) noexcept
+            const Geometry *, int, const float *, const float *, const float *, float *, float *,
+            float *, float *, Py_ssize_t) noexcept
         int (*max_pool_f64)(const Geometry *, const double *, double *, int *) noexcept
         int (*max_pool_f32)(const Geometry *, const float *, float *, int *) noexcept
         int (*max_pool_backward_f64)(
@@ -51,8 +51,8 @@ cdef extern from "matconv/types.h" nogil:
             Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
             int, double *) noexcept
         int (*dense_forward_f32)(
-            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *,
-            int, float *) noexcept
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *, int,
+            float *) noexcept
         int (*dense_backward_f64)(
             Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
             double *, double *, double *, double *, Py_ssize_t) noexcept

@@ -11,7 +11,9 @@ cdef extern from "matconv/types.h" nogil:
         pass
     ctypedef struct Shape "matconv_network_shape":
         size_t struct_size
-        Py_ssize_t b, a, d, b_out, a_out, d_out, item_size
+        Py_ssize_t b "height", a "width", d "channels"
+        Py_ssize_t b_out "out_height", a_out "out_width", d_out "out_channels"
+        Py_ssize_t item_size
 
 
 cdef int frozen_open(const char *path, Frozen **network) noexcept nogil

@@ -8,17 +8,17 @@ cdef extern from "matconv/types.h" nogil:
     ctypedef struct Geometry "matconv_geometry":
         size_t struct_size
         # given, in the notes' letters: a is horizontal, b vertical, d channels, h kernel, s stride
-        Py_ssize_t l, b, a, d             # images, height, width, channels
-        Py_ssize_t d_out                  # filters (for a pooling window: d)
+        Py_ssize_t l "images", b "height", a "width", d "channels"
+        Py_ssize_t d_out "filters"        # for a pooling window: d
         Py_ssize_t groups
-        Py_ssize_t h_b, h_a               # kernel height, width
-        Py_ssize_t s_b, s_a               # stride down, right
-        Py_ssize_t top, bottom, left, right   # padding
-        Py_ssize_t dil_b, dil_a           # dilation down, right
+        Py_ssize_t h_b "kernel_height", h_a "kernel_width"
+        Py_ssize_t s_b "stride_down", s_a "stride_right"
+        Py_ssize_t top "pad_top", bottom "pad_bottom", left "pad_left", right "pad_right"
+        Py_ssize_t dil_b "dilation_down", dil_a "dilation_right"
         # derived
-        Py_ssize_t b_out, a_out           # output height, width
-        Py_ssize_t d_g, d_out_g           # channels and filters of one group
-        Py_ssize_t K                      # h_b h_a d_g: rows of phi that one group's filters see
+        Py_ssize_t b_out "out_height", a_out "out_width"
+        Py_ssize_t d_g "group_channels", d_out_g "group_filters"
+        Py_ssize_t K "column_length"      # h_b h_a d_g: rows of phi for the filters of a group
     # stride, dilation and groups 1, everything else 0
     void geometry_default "matconv_geometry_default"(Geometry *g) noexcept
 

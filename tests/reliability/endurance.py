@@ -43,9 +43,13 @@ class Layer:
         self.dtype = dtype
         self.algorithm = capi.ALGORITHMS.index(algorithm)
         self.g = Geometry(
-            l=l, b=9, a=8, d=4, d_out=6, groups=2, h_b=3, h_a=3, top=1, bottom=1, left=1, right=1
-        )
-        self.window = Geometry(l=l, b=9, a=8, d=4, d_out=4, h_b=3, h_a=2, s_b=2, s_a=2)
+            images=l, height=9, width=8, channels=4, filters=6, groups=2, kernel_height=3,
+            kernel_width=3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1,
+        )  # fmt: skip
+        self.window = Geometry(
+            images=l, height=9, width=8, channels=4, filters=4, kernel_height=3, kernel_width=2,
+            stride_down=2, stride_right=2,
+        )  # fmt: skip
         random = np.random.default_rng(3)
 
         def integers(*shape):
@@ -85,7 +89,7 @@ class Layer:
     def refused(self):
         """Bad calls; how many."""
         wrong, huge = (Geometry(**{**sizes_of(self.g), **size}) for size in (
-            {"groups": 3}, {"left": 2**63 - 1},
+            {"groups": 3}, {"pad_left": 2**63 - 1},
         ))  # fmt: skip
         out = np.full(self.dS.shape, 7, self.Z.dtype)
         W, short = self.W, self.scratch_sizes[0] - 1

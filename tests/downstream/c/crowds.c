@@ -45,7 +45,7 @@ static PyObject *crowd(PyObject *Py_UNUSED(self), PyObject *args)
     Member *members;
     pthread_t *handles;
     pthread_attr_t attributes;
-    ptrdiff_t size = 0;
+    ptrdiff_t size = 0, outputs;
     matconv_network_shape shape;
 
     if (!PyArg_ParseTuple(args, "y*y*w*nin", &bytes, &images, &out, &n, &threads, &stack))
@@ -58,16 +58,18 @@ static PyObject *crowd(PyObject *Py_UNUSED(self), PyObject *args)
     if (members == NULL || handles == NULL ||
         matconv_network_open_memory(bytes.buf, (size_t) bytes.len, &all.network) != MATCONV_OK ||
         matconv_network_get_shape(all.network, &shape) != MATCONV_OK ||
-        matconv_network_workspace_size(all.network, n, &size) != MATCONV_OK ||
-        out.len != 8 * threads * n * shape.b_out * shape.a_out * shape.d_out)
+        matconv_network_workspace_size(all.network, n, &size) != MATCONV_OK)
         return PyErr_Format(PyExc_ValueError, "crowd: what is given does not fit");
+    outputs = n * shape.out_height * shape.out_width * shape.out_channels;
+    if (out.len != 8 * threads * outputs)
+        return PyErr_Format(PyExc_ValueError, "crowd: the array of outputs does not fit");
     pthread_attr_init(&attributes);
     if (stack > 0 && pthread_attr_setstacksize(&attributes, (size_t) stack) != 0)
         return PyErr_Format(PyExc_ValueError, "the system allows no stack of %zd bytes", stack);
     pthread_barrier_init(&all.together, NULL, (unsigned) threads);
     for (k = 0; k < threads; k++) {
         members[k].crowd = &all;
-        members[k].out = (double *) out.buf + k * n * shape.b_out * shape.a_out * shape.d_out;
+        members[k].out = (double *) out.buf + k * outputs;
         members[k].scratch = malloc((size_t) size * sizeof(double));
         members[k].size = size;
         members[k].status = -1;
@@ -120,11 +122,11 @@ static void *run_task(void *argument)
     matconv_network *network = NULL;
     matconv_geometry g;
     matconv_geometry_default(&g);
-    g.l = 2;
-    g.b = g.a = 28;
-    g.d = g.d_out = 32;
-    g.h_b = g.h_a = 3;
-    g.top = g.bottom = g.left = g.right = 1;
+    g.images = 2;
+    g.height = g.width = 28;
+    g.channels = g.filters = 32;
+    g.kernel_height = g.kernel_width = 3;
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 1;
     switch (t->which) {
     case 0: t->status = MATCONV_OK; break;
     case 1: case 2:

@@ -55,12 +55,12 @@ static matconv_geometry *usual(void)
 {
     static matconv_geometry g;
     matconv_geometry_default(&g);
-    g.l = 2;
-    g.b = 6;
-    g.a = 7;
-    g.d = g.d_out = 4;
-    g.h_b = g.h_a = 3;
-    g.top = g.bottom = g.left = g.right = 1;
+    g.images = 2;
+    g.height = 6;
+    g.width = 7;
+    g.channels = g.filters = 4;
+    g.kernel_height = g.kernel_width = 3;
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 1;
     return &g;
 }
 
@@ -68,7 +68,7 @@ static const matconv_geometry *pooling(void)
 {
     static matconv_geometry g;
     g = *usual();
-    g.top = g.left = 0;
+    g.pad_top = g.pad_left = 0;
     return &g;
 }
 
@@ -94,36 +94,36 @@ static const struct Fault {
     FAULT(struct_size, 0, MATCONV_STRUCT),
     FAULT(struct_size, sizeof(matconv_geometry) - 1, MATCONV_STRUCT),
     FAULT(struct_size, sizeof(matconv_geometry) + 8, MATCONV_STRUCT),
-    FAULT(l, -1, MATCONV_SIZE),
-    FAULT(b, 0, MATCONV_SIZE),
-    FAULT(b, -6, MATCONV_SIZE),
-    FAULT(a, 0, MATCONV_SIZE),
-    FAULT(d, 0, MATCONV_SIZE),
-    FAULT(d_out, 0, MATCONV_SIZE),
+    FAULT(images, -1, MATCONV_SIZE),
+    FAULT(height, 0, MATCONV_SIZE),
+    FAULT(height, -6, MATCONV_SIZE),
+    FAULT(width, 0, MATCONV_SIZE),
+    FAULT(channels, 0, MATCONV_SIZE),
+    FAULT(filters, 0, MATCONV_SIZE),
     FAULT(groups, 0, MATCONV_SIZE),
-    FAULT(h_b, 0, MATCONV_SIZE),
-    FAULT(h_a, -3, MATCONV_SIZE),
-    FAULT(s_b, 0, MATCONV_SIZE),
-    FAULT(s_a, -1, MATCONV_SIZE),
-    FAULT(top, -1, MATCONV_SIZE),
-    FAULT(bottom, -1, MATCONV_SIZE),
-    FAULT(left, PTRDIFF_MIN, MATCONV_SIZE),
-    FAULT(right, -1, MATCONV_SIZE),
-    FAULT(dil_b, 0, MATCONV_SIZE),
-    FAULT(dil_a, -1, MATCONV_SIZE),
+    FAULT(kernel_height, 0, MATCONV_SIZE),
+    FAULT(kernel_width, -3, MATCONV_SIZE),
+    FAULT(stride_down, 0, MATCONV_SIZE),
+    FAULT(stride_right, -1, MATCONV_SIZE),
+    FAULT(pad_top, -1, MATCONV_SIZE),
+    FAULT(pad_bottom, -1, MATCONV_SIZE),
+    FAULT(pad_left, PTRDIFF_MIN, MATCONV_SIZE),
+    FAULT(pad_right, -1, MATCONV_SIZE),
+    FAULT(dilation_down, 0, MATCONV_SIZE),
+    FAULT(dilation_right, -1, MATCONV_SIZE),
     FAULT(groups, 3, MATCONV_GROUPS),
-    FAULT(h_b, 9, MATCONV_KERNEL),
-    FAULT(h_a, 10, MATCONV_KERNEL),
-    FAULT(dil_b, 4, MATCONV_KERNEL),
-    FAULT(l, MOST, MATCONV_OVERFLOW),
-    FAULT(b, MOST, MATCONV_OVERFLOW),
-    FAULT(a, MOST / 8, MATCONV_OVERFLOW),
-    FAULT(d, MOST, MATCONV_OVERFLOW),
-    FAULT(d_out, MOST, MATCONV_OVERFLOW),
-    FAULT(top, MOST, MATCONV_OVERFLOW),
-    FAULT(right, MOST, MATCONV_OVERFLOW),
-    FAULT(dil_b, MOST, MATCONV_OVERFLOW),
-    FAULT(d, (ptrdiff_t) INT_MAX + 1, MATCONV_BLAS_INT),
+    FAULT(kernel_height, 9, MATCONV_KERNEL),
+    FAULT(kernel_width, 10, MATCONV_KERNEL),
+    FAULT(dilation_down, 4, MATCONV_KERNEL),
+    FAULT(images, MOST, MATCONV_OVERFLOW),
+    FAULT(height, MOST, MATCONV_OVERFLOW),
+    FAULT(width, MOST / 8, MATCONV_OVERFLOW),
+    FAULT(channels, MOST, MATCONV_OVERFLOW),
+    FAULT(filters, MOST, MATCONV_OVERFLOW),
+    FAULT(pad_top, MOST, MATCONV_OVERFLOW),
+    FAULT(pad_right, MOST, MATCONV_OVERFLOW),
+    FAULT(dilation_down, MOST, MATCONV_OVERFLOW),
+    FAULT(channels, (ptrdiff_t) INT_MAX + 1, MATCONV_BLAS_INT),
 #undef FAULT
 };
 
@@ -170,7 +170,7 @@ static PyObject *refused(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
             touch();
         record(list, "", f->name, f->expected, status);
         /* im2col and col2im, which come first, have no filters */
-        which = f->offset == offsetof(matconv_geometry, d_out) ? 2 : 0;
+        which = f->offset == offsetof(matconv_geometry, filters) ? 2 : 0;
         for (; which < GEOMETRY_CALLS; which++) {
             poison();
             status = by_geometry_f64(which, &g);

@@ -72,20 +72,36 @@ static int check_sizes(Arrays *arrays, const ptrdiff_t *expected)
     return 0;
 }
 
-static int window(matconv_geometry *g, const Py_buffer *Z, ptrdiff_t h_b, ptrdiff_t h_a,
-                  ptrdiff_t d_out, ptrdiff_t stride, ptrdiff_t pad)
+static int window(matconv_geometry *g, const Py_buffer *Z, ptrdiff_t kernel_height,
+                  ptrdiff_t kernel_width, ptrdiff_t filters, ptrdiff_t stride, ptrdiff_t pad)
 {
     matconv_geometry_default(g);
-    g->l = Z->shape[0];
-    g->b = Z->shape[1];
-    g->a = Z->shape[2];
-    g->d = Z->shape[3];
-    g->d_out = d_out;
-    g->h_b = h_b;
-    g->h_a = h_a;
-    g->s_b = g->s_a = stride;
-    g->top = g->bottom = g->left = g->right = pad;
-    return matconv_geometry_init(g); /* now b_out and a_out are known */
+    g->images = Z->shape[0];
+    g->height = Z->shape[1];
+    g->width = Z->shape[2];
+    g->channels = Z->shape[3];
+    g->filters = filters;
+    g->kernel_height = kernel_height;
+    g->kernel_width = kernel_width;
+    g->stride_down = g->stride_right = stride;
+    g->pad_top = g->pad_bottom = g->pad_left = g->pad_right = pad;
+    return matconv_geometry_init(g); /* now out_height and out_width are known */
+}
+
+/* Elements of Z, W and S. */
+static ptrdiff_t input_size(const matconv_geometry *g)
+{
+    return g->images * g->height * g->width * g->channels;
+}
+
+static ptrdiff_t filters_size(const matconv_geometry *g)
+{
+    return g->column_length * g->filters;
+}
+
+static ptrdiff_t output_size(const matconv_geometry *g)
+{
+    return g->images * g->out_height * g->out_width * g->filters;
 }
 
 /* Operators ------------------------------------------------------------------------------------- */
@@ -110,8 +126,7 @@ static PyObject *conv(PyObject *Py_UNUSED(self), PyObject *args)
     if (status == MATCONV_OK)
         status = matconv_conv_scratch_f64(&g, algorithm, &size, NULL);
     if (status == MATCONV_OK) {
-        const ptrdiff_t sizes[] = {g.l * g.b * g.a * g.d, g.K * g.d_out, g.d_out,
-                                   g.l * g.b_out * g.a_out * g.d_out};
+        const ptrdiff_t sizes[] = {input_size(&g), filters_size(&g), g.filters, output_size(&g)};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
@@ -148,8 +163,8 @@ static PyObject *conv_backward(PyObject *Py_UNUSED(self), PyObject *args)
     if (status == MATCONV_OK)
         status = matconv_conv_scratch_f64(&g, algorithm, NULL, &size);
     if (status == MATCONV_OK) {
-        const ptrdiff_t in = g.l * g.b * g.a * g.d, out = g.l * g.b_out * g.a_out * g.d_out;
-        const ptrdiff_t sizes[] = {out, in, g.K * g.d_out, in, g.K * g.d_out, g.d_out};
+        const ptrdiff_t sizes[] = {output_size(&g), input_size(&g), filters_size(&g),
+                                   input_size(&g), filters_size(&g), g.filters};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
@@ -180,8 +195,7 @@ static PyObject *max_pool(PyObject *Py_UNUSED(self), PyObject *args)
         return NULL;
     status = window(&g, Z, h, h, Z->shape[3], h, 0);
     if (status == MATCONV_OK) {
-        const ptrdiff_t out = g.l * g.b_out * g.a_out * g.d;
-        const ptrdiff_t sizes[] = {g.l * g.b * g.a * g.d, out, out};
+        const ptrdiff_t sizes[] = {input_size(&g), output_size(&g), output_size(&g)};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
@@ -208,8 +222,7 @@ static PyObject *max_pool_backward(PyObject *Py_UNUSED(self), PyObject *args)
         return NULL;
     status = window(&g, dZ, h, h, dZ->shape[3], h, 0);
     if (status == MATCONV_OK) {
-        const ptrdiff_t out = g.l * g.b_out * g.a_out * g.d;
-        const ptrdiff_t sizes[] = {out, out, g.l * g.b * g.a * g.d};
+        const ptrdiff_t sizes[] = {output_size(&g), output_size(&g), input_size(&g)};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
@@ -234,13 +247,13 @@ static PyObject *dense(PyObject *Py_UNUSED(self), PyObject *args)
         !(b = take(&arrays, b_, 1, "d", 0)) || !(S = take(&arrays, S_, 2, "d", 1)))
         return NULL;
     {
-        const ptrdiff_t l = Z->shape[0], m = W->shape[0], units = W->shape[1];
-        const ptrdiff_t sizes[] = {l * m, m * units, units, l * units};
+        const ptrdiff_t images = Z->shape[0], inputs = W->shape[0], units = W->shape[1];
+        const ptrdiff_t sizes[] = {images * inputs, inputs * units, units, images * units};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
-        status = matconv_dense_forward_f64(l, m, units, numbers(Z), numbers(W), numbers(b), 1,
-                                           numbers(S));
+        status = matconv_dense_forward_f64(images, inputs, units, numbers(Z), numbers(W),
+                                           numbers(b), 1, numbers(S));
         Py_END_ALLOW_THREADS
     }
     release(&arrays);
@@ -332,8 +345,8 @@ static int predict_parts(const Network *network, ptrdiff_t n, const double *imag
         const ptrdiff_t first = n * k / threads;
         parts[k].network = network;
         parts[k].n = n * (k + 1) / threads - first;
-        parts[k].images = images + first * s->b * s->a * s->d;
-        parts[k].out = out + first * s->b_out * s->a_out * s->d_out;
+        parts[k].images = images + first * s->height * s->width * s->channels;
+        parts[k].out = out + first * s->out_height * s->out_width * s->out_channels;
     }
     for (k = 0; status == MATCONV_OK && k < threads - 1; k++)
         if (pthread_create(&handles[k], NULL, predict_part, &parts[k]) != 0)
@@ -368,7 +381,8 @@ static PyObject *network_predict(Network *self, PyObject *args)
         return NULL;
     {
         const ptrdiff_t n = images->shape[0];
-        const ptrdiff_t sizes[] = {n * s->b * s->a * s->d, n * s->b_out * s->a_out * s->d_out};
+        const ptrdiff_t sizes[] = {n * s->height * s->width * s->channels,
+                                   n * s->out_height * s->out_width * s->out_channels};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
@@ -382,8 +396,8 @@ static PyObject *network_predict(Network *self, PyObject *args)
 static PyObject *network_shape(Network *self, void *Py_UNUSED(closure))
 {
     const matconv_network_shape *s = &self->shape;
-    return Py_BuildValue("(nnn)(nnn)n", s->b, s->a, s->d, s->b_out, s->a_out, s->d_out,
-                         s->item_size);
+    return Py_BuildValue("(nnn)(nnn)n", s->height, s->width, s->channels, s->out_height,
+                         s->out_width, s->out_channels, s->item_size);
 }
 
 static PyMethodDef network_methods[] = {

@@ -99,10 +99,10 @@ static void N(refuse_arguments)(PyObject *list)
     REFUSED(MATCONV_NULL, F(avg_pool)(p, in, NULL));
     REFUSED(MATCONV_NULL, F(avg_pool_backward)(p, NULL, out));
     REFUSED(MATCONV_NULL, F(avg_pool_backward)(p, in, NULL));
-    REFUSED(MATCONV_PADDING, F(max_pool)(WITH(top, 3), in, out, NULL));
-    REFUSED(MATCONV_PADDING, F(avg_pool)(WITH(right, 3), in, out));
-    REFUSED(MATCONV_SIZE, F(max_pool)(WITH(d_out, 2), in, out, NULL));
-    REFUSED(MATCONV_SIZE, F(avg_pool)(WITH(dil_a, 2), in, out));
+    REFUSED(MATCONV_PADDING, F(max_pool)(WITH(pad_top, 3), in, out, NULL));
+    REFUSED(MATCONV_PADDING, F(avg_pool)(WITH(pad_right, 3), in, out));
+    REFUSED(MATCONV_SIZE, F(max_pool)(WITH(filters, 2), in, out, NULL));
+    REFUSED(MATCONV_SIZE, F(avg_pool)(WITH(dilation_right, 2), in, out));
     REFUSED(MATCONV_GROUPS, F(max_pool)(WITH(groups, 2), in, out, NULL));
     REFUSED(MATCONV_GROUPS, F(im2col)(WITH(groups, 2), in, out));
 

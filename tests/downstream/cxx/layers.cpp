@@ -16,19 +16,20 @@ void check(int status)
         throw std::runtime_error(matconv_status_string(status));
 }
 
-Conv::Conv(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
-           std::ptrdiff_t d_out, std::ptrdiff_t h, std::ptrdiff_t pad, int algorithm)
+Conv::Conv(std::ptrdiff_t images, std::ptrdiff_t height, std::ptrdiff_t width,
+           std::ptrdiff_t channels, std::ptrdiff_t filters, std::ptrdiff_t kernel,
+           std::ptrdiff_t pad, int algorithm)
     : algorithm(algorithm)
 {
     std::ptrdiff_t forward = 0, backward = 0;
     matconv_geometry_default(&g);
-    g.l = l;
-    g.b = b;
-    g.a = a;
-    g.d = d;
-    g.d_out = d_out;
-    g.h_b = g.h_a = h;
-    g.top = g.bottom = g.left = g.right = pad;
+    g.images = images;
+    g.height = height;
+    g.width = width;
+    g.channels = channels;
+    g.filters = filters;
+    g.kernel_height = g.kernel_width = kernel;
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = pad;
     check(matconv_geometry_init(&g));
     check(matconv_conv_scratch_f32(&g, algorithm, &forward, &backward));
     scratch.resize(static_cast<std::size_t>(std::max(forward, backward)) + 1);
@@ -47,38 +48,41 @@ void Conv::backward(const float *dS, const float *Z, const float *W, float *dZ, 
                                     static_cast<std::ptrdiff_t>(scratch.size())));
 }
 
-static matconv_geometry pooling(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a,
-                                std::ptrdiff_t d, std::ptrdiff_t h)
+static matconv_geometry pooling(std::ptrdiff_t images, std::ptrdiff_t height,
+                                std::ptrdiff_t width, std::ptrdiff_t channels,
+                                std::ptrdiff_t window)
 {
     matconv_geometry g;
     matconv_geometry_default(&g);
-    g.l = l;
-    g.b = b;
-    g.a = a;
-    g.d = g.d_out = d;
-    g.h_b = g.h_a = g.s_b = g.s_a = h;
+    g.images = images;
+    g.height = height;
+    g.width = width;
+    g.channels = g.filters = channels;
+    g.kernel_height = g.kernel_width = g.stride_down = g.stride_right = window;
     return g;
 }
 
-void avg_pool(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
-              std::ptrdiff_t h, const float *Z, float *S)
+void avg_pool(std::ptrdiff_t images, std::ptrdiff_t height, std::ptrdiff_t width,
+              std::ptrdiff_t channels, std::ptrdiff_t window, const float *Z, float *S)
 {
-    const matconv_geometry g = pooling(l, b, a, d, h);
+    const matconv_geometry g = pooling(images, height, width, channels, window);
     check(matconv_avg_pool_f32(&g, Z, S));
 }
 
-void avg_pool_backward(std::ptrdiff_t l, std::ptrdiff_t b, std::ptrdiff_t a, std::ptrdiff_t d,
-                       std::ptrdiff_t h, const float *dS, float *dZ)
+void avg_pool_backward(std::ptrdiff_t images, std::ptrdiff_t height, std::ptrdiff_t width,
+                       std::ptrdiff_t channels, std::ptrdiff_t window, const float *dS, float *dZ)
 {
-    const matconv_geometry g = pooling(l, b, a, d, h);
+    const matconv_geometry g = pooling(images, height, width, channels, window);
     check(matconv_avg_pool_backward_f32(&g, dS, dZ));
 }
 
-void dense_backward(std::ptrdiff_t l, std::ptrdiff_t m, std::ptrdiff_t units, const float *dS,
-                    const float *Z, const float *W, float *dZ, float *dW, float *db)
+void dense_backward(std::ptrdiff_t images, std::ptrdiff_t inputs, std::ptrdiff_t units,
+                    const float *dS, const float *Z, const float *W, float *dZ, float *dW,
+                    float *db)
 {
-    std::vector<float> scratch(static_cast<std::size_t>(m * units));
-    check(matconv_dense_backward_f32(l, m, units, dS, Z, W, dZ, dW, db, scratch.data(), m * units));
+    std::vector<float> scratch(static_cast<std::size_t>(inputs * units));
+    check(matconv_dense_backward_f32(images, inputs, units, dS, Z, W, dZ, dW, db, scratch.data(),
+                                     inputs * units));
 }
 
 Network::Network(const std::string &path)

@@ -116,16 +116,17 @@ def conv(
     cdef Job *jobs
     cdef int k, status
     geometry_default(&g)
-    g.l, g.b, g.a, g.d = l, Z.shape[1], Z.shape[2], Z.shape[3]
-    g.d_out, g.h_b, g.h_a = W.shape[3], W.shape[1], W.shape[2]
-    g.s_b = g.s_a = stride
-    g.top = g.bottom = g.left = g.right = pad
+    g.images, g.height, g.width, g.channels = l, Z.shape[1], Z.shape[2], Z.shape[3]
+    g.filters, g.kernel_height, g.kernel_width = W.shape[3], W.shape[1], W.shape[2]
+    g.stride_down = g.stride_right = stride
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = pad
     check_status(geometry_init(&g))
     given = W.shape[0], b.shape[0], S.shape[0], S.shape[1], S.shape[2], S.shape[3]
-    if given != (g.d, g.d_out, l, g.b_out, g.a_out, g.d_out) or not 0 < parts <= l:
+    needed_sizes = g.channels, g.filters, l, g.out_height, g.out_width, g.filters
+    if given != needed_sizes or not 0 < parts <= l:
         raise ValueError(f"conv: the arrays do not fit each other, or {parts} parts")
     # AUTO may choose another algorithm for one image more, which may need less
-    for g.l in (l // parts, (l + parts - 1) // parts):
+    for g.images in (l // parts, (l + parts - 1) // parts):
         check_status(conv_scratch_f64(&g, algorithm, &needed, NULL))
         size = max(size, needed)
     with nogil:
@@ -136,7 +137,7 @@ def conv(
             for k in range(parts):
                 first = l * k // parts
                 jobs[k].g = g
-                jobs[k].g.l = l * (k + 1) // parts - first
+                jobs[k].g.images = l * (k + 1) // parts - first
                 jobs[k].algorithm = algorithm
                 jobs[k].Z, jobs[k].W, jobs[k].b = &Z[first, 0, 0, 0], &W[0, 0, 0, 0], &b[0]
                 jobs[k].out = &S[first, 0, 0, 0]
@@ -173,9 +174,11 @@ cdef class Frozen:
         cdef Py_ssize_t size = 0, first
         cdef Job *jobs
         cdef int k, status
-        cdef Py_ssize_t outputs = self.shape.b_out * self.shape.a_out * self.shape.d_out
+        cdef Py_ssize_t outputs = (
+            self.shape.out_height * self.shape.out_width * self.shape.out_channels
+        )
         given = images.shape[1], images.shape[2], images.shape[3], out.shape[0], out.shape[1]
-        if given != (self.shape.b, self.shape.a, self.shape.d, n, outputs):
+        if given != (self.shape.height, self.shape.width, self.shape.channels, n, outputs):
             raise ValueError("predict: the arrays do not fit the network")
         if not 0 < parts <= n:
             raise ValueError(f"predict: {n} images in {parts} parts")

@@ -65,15 +65,15 @@ cdef class Scanner:
         check_status(network_open(os.fsencode(path), &self.network))
         self.shape.struct_size = sizeof(NetworkShape)
         check_status(network_get_shape(self.network, &self.shape))
-        outputs = self.shape.b_out, self.shape.a_out, self.shape.d_out
-        if (self.shape.b, self.shape.d, outputs) != (self.shape.a, 1, (1, 1, 2)):
+        outputs = self.shape.out_height, self.shape.out_width, self.shape.out_channels
+        if (self.shape.height, self.shape.channels, outputs) != (self.shape.width, 1, (1, 1, 2)):
             raise ValueError("Scanner: a network from grey squares to two outputs is needed")
         if min(height, width, at_once, most) < 1:
             raise ValueError("Scanner: height, width, at_once and most must be at least 1")
         check_status(network_workspace_size(self.network, at_once, &size))
         self.integral = np.zeros((height + 1, width + 1))
-        self.corners = np.empty((self.shape.b + 1) ** 2)
-        self.windows = np.empty((at_once, self.shape.b ** 2), np.float32)
+        self.corners = np.empty((self.shape.height + 1) ** 2)
+        self.windows = np.empty((at_once, self.shape.height ** 2), np.float32)
         self.outputs = np.empty((at_once, 2), np.float32)
         self.scratch = np.empty(size + 1, np.float32)
         self.most = most
@@ -129,7 +129,7 @@ cdef class Scanner:
     # A box as the network's pixels, each the mean of its part: differences of the integral, which
     # is linear between pixels. Then with mean 0 and variance 1.
     cdef void cut(self, double y, double x, double size, float *window) noexcept nogil:
-        cdef Py_ssize_t n = self.shape.b, q, p, j, i
+        cdef Py_ssize_t n = self.shape.height, q, p, j, i
         cdef double step = size / n, v, u, value, total = 0, squares = 0
         cdef double *c = &self.corners[0]
         for q in range(n + 1):

@@ -12,7 +12,7 @@ HEADERS = Path(matconv.get_include(), "matconv")
 CHANGES = {
     "today": ("", ""),
     "newer": (r"\} matconv_api;", r"int (*of_the_future)(void);\n} matconv_api;"),
-    "older": (r"    /\* A network that Network\.export(.*?)(?=\} matconv_api;)", ""),
+    "older": (r"    /\* Open a network written by Network\.export(.*?)(?=\} matconv_api;)", ""),
     "incompatible": (r"(?<=#define MATCONV_ABI_VERSION )\d+", "999"),
 }
 
