@@ -1,0 +1,19 @@
+"""Compiled losses: xi summed over images, and its gradient for the outputs.
+
+A loss has a code; its targets are labels, one for each image, or rows of n numbers.
+"""
+
+from .types cimport real
+
+cdef enum:
+    NO_LOSS = 0
+    SQUARED = 1     # ||z - y||^2; a label is a row with a one in its place
+    SOFTMAX = 2     # log sum_j exp(z_j) - sum_j y_j z_j
+
+
+# The sum of xi over l images, in double precision. With dz, `scale` times its gradient.
+# IN: z (l, n), labels (l,) or else rows (l, n). OUT: dz (l, n), may be NULL.
+cdef double loss_value(
+    int code, Py_ssize_t l, Py_ssize_t n, const real *z, const Py_ssize_t *labels,
+    const real *rows, double scale, real *dz,
+) noexcept nogil

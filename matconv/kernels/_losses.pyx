@@ -1,0 +1,67 @@
+"""Compiled losses: xi summed over images, and its gradient for the outputs."""
+
+from libc.math cimport exp, log
+
+from .types cimport real
+
+
+cdef inline double target(
+    const Py_ssize_t *labels, const real *rows, Py_ssize_t i, Py_ssize_t n, Py_ssize_t j
+) noexcept nogil:
+    if labels != NULL:
+        return 1 if labels[i] == j else 0
+    return rows[i * n + j]
+
+
+cdef inline double squared(
+    Py_ssize_t i, Py_ssize_t n, const real *z, const Py_ssize_t *labels, const real *rows,
+    double scale, real *dz,
+) noexcept nogil:
+    cdef double total = 0, residual
+    cdef Py_ssize_t j
+    for j in range(n):
+        residual = z[j] - target(labels, rows, i, n, j)
+        total += residual * residual
+        if dz != NULL:
+            dz[j] = <real> (scale * 2 * residual)
+    return total
+
+
+# exp of what is left of z when its maximum is taken off: it cannot overflow
+cdef inline double softmax(
+    Py_ssize_t i, Py_ssize_t n, const real *z, const Py_ssize_t *labels, const real *rows,
+    double scale, real *dz,
+) noexcept nogil:
+    cdef double largest = z[0], total = 0, score = 0, y
+    cdef Py_ssize_t j
+    for j in range(1, n):
+        # a NaN stays the maximum
+        largest = z[j] if not z[j] <= largest and largest == largest else largest
+    for j in range(n):
+        total += exp(z[j] - largest)
+        y = target(labels, rows, i, n, j)
+        if y != 0:
+            score += y * (z[j] - largest)
+    if dz != NULL:
+        for j in range(n):
+            dz[j] = <real> (
+                scale * (exp(z[j] - largest) / total - target(labels, rows, i, n, j))
+            )
+    return log(total) - score
+
+
+cdef double loss_value(
+    int code, Py_ssize_t l, Py_ssize_t n, const real *z, const Py_ssize_t *labels,
+    const real *rows, double scale, real *dz,
+) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    cdef real *dz_i = NULL
+    for i in range(l):
+        if dz != NULL:
+            dz_i = dz + i * n
+        if code == SQUARED:
+            total += squared(i, n, z + i * n, labels, rows, scale, dz_i)
+        else:
+            total += softmax(i, n, z + i * n, labels, rows, scale, dz_i)
+    return total
