@@ -1,5 +1,6 @@
 """Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
 
+import sys
 import threading
 import tracemalloc
 
@@ -258,3 +259,30 @@ def test_memory_beyond_Z_does_not_grow_with_the_images():
         tracemalloc.stop()
     # one workspace and one gradient each time; a list of 36 slices more
     assert abs(peaks[2] - peaks[1]) < 20_000 < (sizes[2] - sizes[1]) / 100
+
+
+def test_many_threads_call_one_objective_at_once():
+    """They take turns with its buffers; a thread that finds none left makes another."""
+    net = mixed()
+    Z, y = images(net, 64)
+    f = Objective(net, Z, y, "softmax", C=10, n_threads=3)
+    theta = net.init(0)
+    value, gradient = f.value_and_gradient(theta)
+    found = []
+
+    def call():
+        for _ in range(60):
+            one, other = f.value_and_gradient(theta)
+            found.append(one == value and np.array_equal(other, gradient))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(found) == 240 and all(found)
