@@ -1,6 +1,5 @@
 """Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
 
-import sys
 import threading
 import tracemalloc
 
@@ -261,28 +260,18 @@ def test_memory_beyond_Z_does_not_grow_with_the_images():
     assert abs(peaks[2] - peaks[1]) < 20_000 < (sizes[2] - sizes[1]) / 100
 
 
-def test_many_threads_call_one_objective_at_once():
-    """They take turns with its buffers; a thread that finds none left makes another."""
+def test_gradient_buffer_taken_by_another_thread_is_no_error():
+    """Between looking at a list and taking from it, as when a debugger traces every line."""
+
+    class Emptied(list):
+        def __bool__(self):
+            return True
+
+        def __len__(self):
+            return 1
+
     net = mixed()
-    Z, y = images(net, 64)
-    f = Objective(net, Z, y, "softmax", C=10, n_threads=3)
-    theta = net.init(0)
-    value, gradient = f.value_and_gradient(theta)
-    found = []
-
-    def call():
-        for _ in range(60):
-            one, other = f.value_and_gradient(theta)
-            found.append(one == value and np.array_equal(other, gradient))
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=call) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert len(found) == 240 and all(found)
+    f = Objective(net, *images(net, 64), "softmax", n_threads=1)
+    expected = f.gradient(net.init(0))
+    f._gradients = Emptied()
+    assert np.array_equal(f.gradient(net.init(0)), expected)
