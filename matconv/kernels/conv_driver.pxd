@@ -3,6 +3,7 @@
 What `choose_tile` says. Filters are prepared first: transformed, or put into the tile's order.
 """
 
+from ._activation cimport Activation
 from .geometry cimport Geometry
 from .types cimport real
 
@@ -19,11 +20,13 @@ cdef Py_ssize_t conv_pieces(
     const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
 ) noexcept nogil
 
-# S = W phi(Z) + b 1', then sigma when relu, on pieces first to last - 1.
-# IN: Z, W, b or NULL. OUT: S. SCRATCH: conv_scratch(..., False). No aliasing.
+# S = sigma(W phi(Z) + b 1') on pieces first to last - 1.
+# IN: Z, W, b or NULL, a valid activation or NULL. OUT: S. SCRATCH: conv_scratch(..., False).
+# No aliasing.
 cdef void conv_forward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil
 
 # The gradients for Z, W and b from the one for S; each may be NULL: not computed.
@@ -53,5 +56,6 @@ cdef void conv_prepare(
 # As conv_forward, for filters that are prepared.
 cdef void conv_forward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil

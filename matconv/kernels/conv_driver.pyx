@@ -2,6 +2,7 @@
 
 from libc.string cimport memcpy
 
+from ._activation cimport Activation
 from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
 from .geometry cimport Geometry
 from .status cimport OK
@@ -81,28 +82,30 @@ cdef void conv_prepare(
 
 cdef void conv_forward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Winograd w
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_forward(g, &w, Z, prepared, b, relu, S, first, last, scratch)
+        winograd_forward(g, &w, Z, prepared, b, activation, S, first, last, scratch)
     else:
-        im2col_forward(g, Z, prepared, b, relu, S, first, last, scratch)
+        im2col_forward(g, Z, prepared, b, activation, S, first, last, scratch)
 
 
 cdef void conv_forward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t filters = 0, rest = 0
     if not m_b and filters_in_tile_order(g):
-        im2col_forward(g, Z, W, b, relu, S, first, last, scratch)
+        im2col_forward(g, Z, W, b, activation, S, first, last, scratch)
     elif first < last:
         conv_prepared_sizes(g, real is double, m_b, m_a, &filters, &rest)
         conv_prepare(g, m_b, m_a, W, scratch, scratch + filters)
         conv_forward_prepared(
-            g, m_b, m_a, Z, scratch, b, relu, S, first, last, scratch + filters
+            g, m_b, m_a, Z, scratch, b, activation, S, first, last, scratch + filters
         )
 
 

@@ -4,7 +4,8 @@ Tiles are counted through all images. Rows and columns of padding, and what lies
 are zeros that are written into the scratch, never read.
 """
 
-from .bias_relu cimport add_rows, bias_relu_rows
+from ._activation cimport Activation
+from .bias_relu cimport add_rows, bias_activation_rows
 from .geometry cimport Geometry
 from .tile cimport add_run, copy_run, zero_run
 from .transforms cimport apply
@@ -123,10 +124,11 @@ cdef inline void input_tile_adjoint(
                             work + i * row + x * d_g, d_g)
 
 
-# S of one tile and group: A'_b M A_a, then bias and ReLU. IN: M, b or NULL. OUT: S. SCRATCH: work.
+# S of one tile and group: sigma(A'_b M A_a + b 1'). IN: M, b or NULL, activation or NULL. OUT: S.
+# SCRATCH: work.
 cdef inline void output_tile(
-    const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b, bint relu,
-    real *S, real *work,
+    const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b,
+    const Activation *activation, real *S, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t d = g.d_out, d_g = g.d_out_g, i, x
     cdef Py_ssize_t rows = min(w.b.m, g.b_out - tile.q), columns = min(w.a.m, g.a_out - tile.p)
@@ -143,8 +145,8 @@ cdef inline void output_tile(
         apply(w.b.output, columns * d_g, half, row, work, row)
     for i in range(rows):
         tile_row = S + i * g.a_out * d if whole else work + i * row
-        if b != NULL or relu:
-            bias_relu_rows(columns, d_g, tile_row, b, relu, tile_row)
+        if b != NULL or activation != NULL:
+            bias_activation_rows(columns, d_g, tile_row, b, activation, tile_row)
         if not whole:
             for x in range(columns):
                 copy_run(S + (i * g.a_out + x) * d, tile_row + x * d_g, d_g)
