@@ -1,6 +1,7 @@
 """matconv: the convolutional network as matrix operations, f(theta) and its gradient.
 
-A map of the house; each room imports only from rooms above it:
+Its submodules; each imports only from those above it. ``import matconv`` is enough to use them
+all; those that it does not need itself are loaded at first use:
 
     kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
     engines       who evaluates the shards of a data set: threads
@@ -30,12 +31,11 @@ from typing import TYPE_CHECKING
 try:
     from .kernels import conv as _conv  # noqa: F401
 except ModuleNotFoundError as error:
-    if not (error.name or "").startswith("matconv."):
-        raise
-    raise ImportError(
-        "matconv is not built: run `pip install .` in its source folder and start Python in "
-        "another one, or run `pip install -e .` to work in the source folder itself"
-    ) from None
+    if not (error.name or "").startswith(f"{__name__}."):
+        raise  # a dependency is missing
+    from ._import_error import import_error as _import_error
+
+    raise _import_error(error, __path__[0]) from None
 
 from .kernels import (
     avg_pool2d,
@@ -56,6 +56,28 @@ from .network import Network
 from .objective import Objective
 
 if TYPE_CHECKING:
+    from . import (  # noqa: F401
+        cli,
+        commands,
+        data,
+        descriptions,
+        engines,
+        exporting,
+        files,
+        io,
+        kernels,
+        layers,
+        layout,
+        losses,
+        network,
+        notes,
+        objective,
+        phi,
+        presets,
+        sharding,
+        solvers,
+        workspace,
+    )
     from .files import FormatError
     from .io import (
         load_model,
@@ -72,7 +94,30 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# rooms that import more than numpy and scipy.linalg open at the first use of one of their names
+# public submodules; of those that import more than numpy and scipy.linalg, at first use
+_SUBMODULES = (
+    "cli",
+    "commands",
+    "data",
+    "descriptions",
+    "engines",
+    "exporting",
+    "files",
+    "io",
+    "kernels",
+    "layers",
+    "layout",
+    "losses",
+    "network",
+    "notes",
+    "objective",
+    "phi",
+    "presets",
+    "sharding",
+    "solvers",
+    "workspace",
+)
+# names of such submodules that are names of the package as well
 _LATER = {
     "FormatError": "files",
     "P_phi": "phi",
@@ -141,13 +186,17 @@ def get_include() -> str:
     return installed if isdir(installed) else join(dirname(package), "include")
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name in _SUBMODULES:
+            return _import_module(f".{name}", __name__)
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER])
+    return sorted({*globals(), *_LATER, *_SUBMODULES})

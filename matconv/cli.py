@@ -3,20 +3,25 @@
 exit status 0    done
             1    an error, in one line on standard error (with --debug, its traceback)
             2    the command line is wrong
-          130    Ctrl-C
-          141    whoever read the output has gone, as in ``| head``
+          129    SIGHUP ended a training, which is saved
+          130    Ctrl-C; a training is saved
+          141    whoever read the output has gone, as in ``| head``; a training is finished and saved
+          143    SIGTERM ended a training, which is saved
+
+Output to a closed stream (``>&-``) is dropped, and no error.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import signal
 from collections.abc import Sequence
 
 from .commands import check, evaluate, info, predict, train
+from .commands.messages import warnings_as_lines
 from .commands.options import Parser, UsageError
+from .commands.streams import Output, complain, message, standard_streams
 
-USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+USAGE, SIGNALLED, BROKEN_PIPE = 2, 128, 141
 
 _DESCRIPTION = """\
 Convolutional networks as matrix operations: theta in, f(theta) and its gradient out.
@@ -70,8 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     matconv 0.1.0
     0
     """
+    with standard_streams() as output:
+        return _run(argv, output)
+
+
+def _run(argv: Sequence[str] | None, output: Output) -> int:
     debug = False
-    _never_fail_to_print()
     try:
         try:
             parser = make_parser()
@@ -79,68 +88,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.command is None:
                 parser.error("a command is needed: train, evaluate, predict, info or check")
             debug = arguments.debug
-            status = arguments.run(arguments)
+            with warnings_as_lines(complain):
+                status = arguments.run(arguments)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
-        sys.stdout.flush()
+        output.finish()
         return status
     except BrokenPipeError:
         if debug:
             raise
-        _silence(sys.stdout)
         return BROKEN_PIPE
     except KeyboardInterrupt as interrupt:
-        _complain(str(interrupt) or "interrupted")
-        return INTERRUPTED
+        complain(str(interrupt) or "interrupted")
+        return SIGNALLED + getattr(interrupt, "number", signal.SIGINT)
     except UsageError as error:
-        _complain(f"error: {error} (see: matconv {arguments.command} --help)")
+        complain(f"error: {error} (see: matconv {arguments.command} --help)")
         return USAGE
     except Exception as error:
         if debug:
             raise
-        _complain(f"error: {message(error)}")
+        complain(f"error: {message(error)}")
         return 1
-
-
-def message(error: BaseException) -> str:
-    """An exception in one line of printable characters, with its notes.
-
-    Examples
-    --------
-    >>> message(FileNotFoundError(2, "No such file", "a.npz")), message(KeyError("b"))
-    ("'a.npz': No such file", "unexpected KeyError: 'b'; --debug shows more")
-    """
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-        if error.filename is not None:
-            text = f"{os.fsdecode(error.filename)!r}: {text}"
-    elif isinstance(error, MemoryError):
-        text = f"out of memory: {error}" if str(error) else "out of memory"
-    elif isinstance(error, (OSError, ValueError, TypeError, ArithmeticError, ImportError)):
-        text = str(error)
-    else:
-        text = f"unexpected {type(error).__name__}: {error}; --debug shows more"
-    text = "; ".join([text, *getattr(error, "__notes__", [])])
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def _complain(text: str) -> None:
-    try:
-        print(f"matconv: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        _silence(sys.stderr)
-
-
-def _silence(stream) -> None:
-    """Let the interpreter flush into nothing when it ends."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (OSError, ValueError, AttributeError):
-        pass
-
-
-def _never_fail_to_print() -> None:
-    """A character that the terminal's encoding lacks is shown as its number."""
-    for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")

@@ -20,6 +20,7 @@ units = 10
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def make_network(
         layers, usual_shape = PRESETS[name]
         shape = usual_shape if input_shape is None else tuple(input_shape)
         return Network(shape, layers(classes), dtype or "float64")
-    if not os.path.exists(name) and not name.endswith(".toml"):
+    if not os.path.exists(name) and not name.lower().endswith(".toml"):
         raise ValueError(
             f"--network: {name!r} is neither a file nor one of {', '.join(sorted(PRESETS))}"
         )
@@ -154,8 +155,11 @@ def _read(path: str) -> dict[str, Any]:
         if size > MAX_BYTES:
             raise format_error(path, f"{size} bytes, a network takes at most {MAX_BYTES}")
         content = file.read()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise format_error(path, "the text is UTF-16, but TOML is UTF-8: save it as UTF-8")
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        # "utf-8-sig": Windows' editors put a byte order mark in front.
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise format_error(path, f"not TOML: {error}") from error
 

@@ -1,5 +1,6 @@
 """Small files for the command line, and the command line as its users start it."""
 
+import contextlib
 import gzip
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 
 from matconv.cli import main
+from matconv.commands.interrupts import SIGNALS
 
 COMMAND = (sys.executable, "-m", "matconv")
 
@@ -32,14 +34,29 @@ def environment(**more):
 
 
 def start(*arguments, cwd, **more):
-    """The command line as a process of its own, which Ctrl-C reaches even where tests ignore it."""
+    """The command line as a process of its own, with no signal ignored."""
+    with child_signals(signal.SIG_DFL):
+        return start_as_it_is(*arguments, cwd=cwd, **more)
+
+
+def start_as_it_is(*arguments, cwd, **more):
+    """The command line as a process of its own, in which the signals ignored here are ignored."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **more}
-    # a child inherits it if Ctrl-C is ignored, as it is by what a shell runs in the background
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, **options)
+
+
+@contextlib.contextmanager
+def child_signals(handler):
+    """What the signals that end a training do in a process started within: ignored or not.
+
+    A child inherits that a signal is ignored, as Ctrl-C is by what a shell runs in the background.
+    """
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
-        return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, **options)
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def run(*arguments, cwd, **more):

@@ -1,10 +1,24 @@
 """A stand-in for the module os that does something else at one chosen step of a save."""
 
 import functools
+import importlib
 import io
 import os
 
-STEPS = ("open", "fdopen", "chmod", "fsync", "replace")
+STEPS = ("open", "fdopen", "fchown", "setxattr", "removexattr", "chmod", "fsync", "replace")
+MODULES = ("matconv.files.atomic", "matconv.files.attributes")
+
+
+def install(faulty):
+    """Let every module that takes part in a save use `faulty` in place of os."""
+    for name in MODULES:
+        importlib.import_module(name).os = faulty
+
+
+def save_by(monkeypatch, faulty):
+    """As `install`, for one test."""
+    for name in MODULES:
+        monkeypatch.setattr(f"{name}.os", faulty)
 
 
 class FaultyOs:

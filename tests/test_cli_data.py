@@ -42,9 +42,7 @@ def test_directory(folder, ending):
     same(data.train, *train)
     same(data.test, *test)
     (folder / f"t10k-images-idx3-ubyte{ending}").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="No such file, nor with .gz.*t10k-images-idx3-ubyte"
-    ):
+    with pytest.raises(FileNotFoundError, match="looked for t10k-images-idx3-ubyte, or the"):
         load(str(folder))
     (folder / f"t10k-labels-idx1-ubyte{ending}").unlink()
     # without test files, a part of the others is kept
@@ -156,14 +154,12 @@ def test_class_labels():
     assert class_labels(np.array([5, 2, 5])) == [2, 5]
     assert class_labels(np.array([0, 2]), 4) == [0, 1, 2, 3]
     assert class_labels(np.array([7, 9]), 2) == [7, 9]
-    with pytest.raises(
-        ValueError, match="the training images have 1 different labels, 2 are needed"
-    ):
+    with pytest.raises(ValueError, match="the images have 1 different labels, 2 are needed"):
         class_labels(np.array([3, 3]))
     with pytest.raises(ValueError, match="have 0 different labels"):
         class_labels(np.array([], np.int64))
     with pytest.raises(
-        ValueError, match="the network has 3 outputs, but the training images have 2 "
+        ValueError, match="the network has 3 outputs, but the images have 2 "
         "different labels, from 2 to 5"
     ):  # fmt: skip
         class_labels(np.array([5, 2]), 3)

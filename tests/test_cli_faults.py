@@ -69,12 +69,12 @@ def test_usage(folder, capsys, arguments, expected):
         (("info", "fifo"), "'fifo': expected a regular file, got a FIFO"),
         (("train", "--data", "m.npz"), "'m.npz': missing 'Z', 'y'; unexpected 'theta', 'header'"),
         (("train", "--data", "empty", "--labels", "empty"), "'empty': the file is empty (0 bytes)"),
-        (("train", "--data", "."), "'./train-images-idx3-ubyte': No such file, nor with .gz"),
+        (("train", "--data", "."), "'.': No such file in this directory: looked for train-images"),
         (("train", "--network", "vgg"), "'vgg' is neither a file nor one of digits, lenet, "),
         (("check", "--network", "x.toml"), "'x.toml': No such file or directory"),
         (
             ("train", "--network", "small.toml"),
-            "the network has 3 outputs, but the training images",
+            "the network has 3 outputs, but the images have 10 different labels",
         ),
         (
             ("evaluate", "m.npz", "--data", "digits"),

@@ -271,7 +271,8 @@ def test_resume_finishes_what_was_planned(small, capsys):
 def test_resume_with_other_data_forgets_the_old(small, capsys, tmp_path):
     printed(capsys, *SMALL, "--test-fraction", "0.5", "--output", "m.npz")
     write_small(tmp_path, l=30, name="other.npz", seed=5)
-    text = printed(capsys, "train", "--resume", "m.npz", "--data", "other.npz", "--iterations", "1")
+    resume = ("train", "--resume", "m.npz", "--data", "other.npz", "--iterations", "1")
+    text = printed(capsys, *resume, "--new-split")
     assert "24 training images" in text and "6 test images" in text
 
 

@@ -12,7 +12,7 @@ import matconv
 MODULES = sorted(
     info.name
     for info in pkgutil.walk_packages(matconv.__path__, "matconv.")
-    if not info.name.endswith("__main__")
+    if ".__" not in info.name
 )
 
 

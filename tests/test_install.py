@@ -1,6 +1,5 @@
-"""What is installed, and what a source tree says that is not built."""
+"""What is installed."""
 
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,16 +21,6 @@ def run(*arguments, cwd):
 
 def test_version_is_the_installed_one():
     assert matconv.__version__ == version("matconv")
-
-
-def test_an_unbuilt_tree_says_how_to_build_in_one_sentence(tmp_path):
-    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    shutil.copytree(PACKAGE, tmp_path / "matconv", ignore=compiled)
-    for arguments in (("-c", "import matconv"), ("-m", "matconv", "info")):
-        result = run(*arguments, cwd=tmp_path)
-        assert result.returncode != 0
-        *_, last = result.stderr.splitlines()
-        assert "matconv is not built: run `pip install .` in its source folder" in last, arguments
 
 
 def test_every_compiled_module_has_its_stub():

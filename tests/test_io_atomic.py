@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from faults import FaultyOs
+from faults import FaultyOs, save_by
 
 from matconv.files import atomic_write
 
@@ -224,7 +224,7 @@ def test_order_of_the_steps(path, monkeypatch):
 
     path.write_bytes(OLD)
     faulty = Watching()
-    monkeypatch.setattr("matconv.files.atomic.os", faulty)
+    save_by(monkeypatch, faulty)
     write_new(path)
     assert faulty.trace == EXISTING
     # The content is on the disk before the name, and the name before the call returns.
@@ -240,7 +240,7 @@ def test_an_error_at_every_step(path, monkeypatch, at):
 
     path.write_bytes(OLD)
     descriptors = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(at, fail))
+    save_by(monkeypatch, FaultyOs(at, fail))
     with pytest.raises(OSError, match="Input/output error") as caught:
         write_new(path)
     # Only after the rename is the new file there.
@@ -263,7 +263,7 @@ def test_an_interrupt_before_and_after_every_step(path, monkeypatch, at, first):
         raise KeyboardInterrupt
 
     path.write_bytes(OLD)
-    monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(at, interrupt))
+    save_by(monkeypatch, FaultyOs(at, interrupt))
     with pytest.raises(KeyboardInterrupt):
         write_new(path)
     renamed = at > EXISTING.index("replace") or (at == EXISTING.index("replace") and not first)
@@ -284,7 +284,7 @@ def test_full_disk(path, monkeypatch):
         return open("/dev/full", "wb")
 
     path.write_bytes(OLD)
-    monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(EXISTING.index("fdopen"), full))
+    save_by(monkeypatch, FaultyOs(EXISTING.index("fdopen"), full))
     with pytest.raises(OSError, match="No space left on device: '.*file.bin'") as caught:
         write_new(path)
     assert caught.value.errno == errno.ENOSPC
@@ -297,7 +297,7 @@ def test_file_systems_that_cannot_synchronise_directories(path, monkeypatch, num
         raise OSError(number, os.strerror(number))
 
     path.write_bytes(OLD)
-    monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(len(EXISTING) - 1, unable))
+    save_by(monkeypatch, FaultyOs(len(EXISTING) - 1, unable))
     write_new(path)
     assert path.read_bytes() == NEW
 

@@ -30,6 +30,7 @@ def good(path):
         labels=["no", "yes"],
         preprocessing={"shift": 1.5, "scale": 0.25},
         training={"f": 0.125},
+        pixels={"dtype": "uint8", "min": 0, "max": 255},
     )
     return path.read_bytes()
 
@@ -43,6 +44,7 @@ def everything(model):
         model.labels,
         model.preprocessing,
         model.training,
+        model.pixels,
     )
 
 
@@ -54,6 +56,7 @@ def forge(path, theta=THETA, save=np.savez, resign=True, more=None, **changes):
         "network": NET.description(),
         "labels": None,
         "preprocessing": None,
+        "pixels": None,
         "training": None,
     }
     header.update(changes)
@@ -63,6 +66,10 @@ def forge(path, theta=THETA, save=np.savez, resign=True, more=None, **changes):
         header["sha256"] = hashlib.sha256(np.asarray(theta).tobytes() + text).hexdigest()
         text = json.dumps(header).encode()
     save(path, theta=theta, header=np.frombuffer(text, np.uint8), **(more or {}))
+
+
+def pixels(**changes):
+    return {"dtype": "uint8", "min": 0, "max": 255, **changes}
 
 
 def test_a_forged_file_is_good_without_its_fault(path):
@@ -234,6 +241,17 @@ def test_newer_version(path, version):
         ({"preprocessing": {"shift": 0, "scale": float("nan")}}, "'scale' must be finite"),
         ({"preprocessing": {"shift": 0, "scale": 10**400}}, "'scale' must be finite, got 1000"),
         ({"preprocessing": {"shift": [0], "scale": 1}}, r"'shift' must be a number, got \[0\]"),
+        (
+            {"pixels": {"dtype": "uint8"}},
+            "'header': pixels: expected 'dtype', 'min' and 'max', got",
+        ),
+        ({"pixels": [0, 1]}, "'header': pixels: expected 'dtype', 'min' and 'max'"),
+        ({"pixels": pixels(dtype="complex64")}, "'dtype' must name a type of real numbers, got 'c"),
+        ({"pixels": pixels(dtype=8)}, "'dtype' must name a type of real numbers, got 8"),
+        ({"pixels": pixels(min=float("-inf"))}, "'min' must be finite, got -inf"),
+        ({"pixels": pixels(max=10**400)}, "'max' must be finite, got 1000"),
+        ({"pixels": pixels(max="1")}, "'max' must be a number, got '1'"),
+        ({"pixels": pixels(min=256)}, "'min' 256 is over 'max' 255"),
         ({"training": [1]}, "'header': training: expected an object or null"),
     ],
 )

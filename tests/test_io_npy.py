@@ -1,5 +1,6 @@
 """Headers of arrays inside .npz files, as no writer of good faith makes them."""
 
+import numpy as np
 import pytest
 from archives import archive, npy, plain
 
@@ -46,7 +47,12 @@ def test_members_that_are_no_arrays(read_member, member, message):
         ("(007,)", "not an .npy header: Cannot parse header"),
         ("(True,)", "not the header of a plain array"),
         ("(2.0,)", "not the header of a plain array"),
-        ("(2L,)", "not the header of a plain array"),
+        ("(L,)", "not the header of a plain array"),
+        ("(2LL,)", "not the header of a plain array"),
+        ("(2 L,)", "not the header of a plain array"),
+        ("(2L2,)", "not an .npy header: Cannot parse header"),
+        ("('2L',)", "not an .npy header: shape is not valid"),
+        ("(3L,)", r"shape \(3,\) of float64 takes 24 bytes, the file has 16"),
         ("[2]", "not the header of a plain array"),
         ("2", "not the header of a plain array"),
         ("(2**40,)", "not the header of a plain array"),
@@ -115,6 +121,29 @@ def test_headers(read_member, header):
     with pytest.raises(FormatError, match=r"'A': (not|truncated)") as caught:
         read_member(archive(("A.npy", npy(header, bytes(16)))))
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2L, 3L), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3L), }  \n",
+        "{u'descr': u'<f8', u'fortran_order': False, u'shape': (2L, 3L)}",
+        "{'shape': (2L,3L), 'fortran_order': False, 'descr': '<f8'}",
+    ],
+)
+def test_header_of_python_2_is_read(read_member, header, version):
+    data = np.arange(6.0).tobytes()
+    array = read_member(archive(("A.npy", npy(header, data, version))))
+    np.testing.assert_array_equal(array, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], strict=True)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [("(6L,)", (6,)), ("(0L, 6)", (0, 6)), ("()", ())])
+def test_header_of_python_2_any_dimensions(read_member, shape, expected):
+    data = bytes(8 * int(np.prod(expected)))
+    header = f"{{'descr': '<i8', 'fortran_order': True, 'shape': {shape}, }}"
+    assert read_member(archive(("A.npy", npy(header, data)))).shape == expected
 
 
 @pytest.mark.catalogue(47)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import FaultyOs
+from faults import FaultyOs, save_by
 
 import matconv
 from matconv import Conv, Dense, Network
@@ -22,9 +22,8 @@ PREAMBLE = """
 import errno, json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from faults import FaultyOs
+from faults import FaultyOs, install
 from matconv import Conv, Dense, Network
-from matconv.files import atomic
 from matconv.io import load_model, save_model
 
 net = Network((4, 4, 1), [Conv(8, 3), Dense(40)])
@@ -88,15 +87,15 @@ def run(at, when):
     "How a child ends that is killed at a step of its save."
     child = os.fork()
     if child == 0:
-        atomic.os = FaultyOs(at, kill(when))
+        install(FaultyOs(at, kill(when)))
         save_model(path, net, new)
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
 recorder = FaultyOs()
-atomic.os = recorder
+install(recorder)
 save_model(path, net, new)
-atomic.os = os
+install(os)
 for at, name in enumerate(recorder.trace):
     for when in ("before", "half", "after") if name == "write" else ("before", "after"):
         Path(path).write_bytes(before)
@@ -139,11 +138,11 @@ def test_an_error_at_every_step(path, monkeypatch, error):
 
     before = path.read_bytes()
     recorder = FaultyOs()
-    monkeypatch.setattr("matconv.files.atomic.os", recorder)
+    save_by(monkeypatch, recorder)
     save_model(path, NET, NEW)
     for at in range(len(recorder.trace)):
         path.write_bytes(before)
-        monkeypatch.setattr("matconv.files.atomic.os", FaultyOs(at, fail))
+        save_by(monkeypatch, FaultyOs(at, fail))
         with pytest.raises(error if error is KeyboardInterrupt else OSError) as caught:
             save_model(path, NET, NEW)
         if error is not KeyboardInterrupt:

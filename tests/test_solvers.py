@@ -154,10 +154,11 @@ def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch):
         def close(self):
             self.closed = True
 
-        @staticmethod
-        def external_write_mode(stream):
+        def clear(self):
             made.append("cleared")
-            return io.StringIO()
+
+        def refresh(self):
+            made.append("shown")
 
     monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace(tqdm=Bar))
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -167,7 +168,84 @@ def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch):
     bar = made[0]
     assert bar.options["total"] == bar.parts == 6 and bar.closed
     assert bar.options["file"] is sys.stderr
-    assert made[1:] == ["cleared", "cleared"] and len(lines.getvalue().splitlines()) == 3
+    assert made[1:] == ["cleared", "shown"] * 2 and len(lines.getvalue().splitlines()) == 3
+
+
+@pytest.mark.parametrize("fails", ["__init__", "update", "clear", "refresh", "close"])
+def test_bar_on_a_terminal_that_has_gone_costs_the_bar_only(monkeypatch, fails):
+    class Bar:
+        monitor_interval = 10
+
+        def __init__(self, **options):
+            assert self.monitor_interval == 0  # no thread that waits for tqdm's lock at the end
+            if fails == "__init__":
+                raise OSError(5, "Input/output error")
+
+        def __getattr__(self, name):
+            if name == fails:
+                raise OSError(5, "Input/output error")
+            return lambda: None
+
+    monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace(tqdm=Bar))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    f, theta0 = small()
+    lines = io.StringIO()
+    result = minimize(f, theta0, "sgd", 2, batch_size=8, progress=lines)
+    assert result.iterations == 2 and len(lines.getvalue().splitlines()) == 3
+
+
+@BOTH
+def test_on_step_sees_whole_steps(method):
+    f, theta0 = small()
+    seen = []
+    options = {"batch_size": 8} if method == "sgd" else {}
+
+    def on_step(run):
+        result = run.result("on the way")
+        assert result.message == "on the way" and not result.interrupted
+        seen.append((result.iterations, result.theta.tobytes(), result.f))
+
+    result = minimize(f, theta0, method, 3, on_step=on_step, start=4, **options)
+    last = (7, result.theta.tobytes(), result.f)
+    assert seen[-1] == last
+    distinct = list(dict.fromkeys((iterations, theta) for iterations, theta, _ in seen))
+    if method == "lbfgs":
+        assert [iterations for iterations, _ in distinct] == [5, 6, 7]
+        for _, theta, value in seen:
+            assert f(np.frombuffer(theta)) == value
+    else:
+        # three batches: the theta after the third is seen once more at the end of the epoch
+        assert len({theta for _, theta in distinct}) == 9
+        assert [k for k, _ in distinct].count(5) == 3 and distinct[0][0] == 4
+        # the mean over the first epoch as far as it went
+        assert np.isfinite(seen[0][2])
+    assert theta0.tobytes() not in {theta for _, theta, _ in seen}
+
+
+@BOTH
+def test_on_step_exception_carries_the_result(method):
+    f, theta0 = small()
+
+    def on_step(run):
+        raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError, match="the disk is full") as caught:
+        minimize(f, theta0, method, 3, on_step=on_step)
+    assert caught.value.result.theta.tobytes() != theta0.tobytes()
+
+
+@BOTH
+def test_on_step_interrupt_keeps_the_step(method):
+    f, theta0 = small()
+    seen = []
+
+    def on_step(run):
+        seen.append(run.theta.copy())
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    result = minimize(f, theta0, method, 5, on_step=on_step)
+    assert result.interrupted and result.theta.tobytes() == seen[-1].tobytes()
 
 
 def test_no_bar_without_tqdm(monkeypatch):
@@ -190,6 +268,7 @@ def test_no_bar_without_tqdm(monkeypatch):
         ({"max_iterations": True}, TypeError, "max_iterations must be an integer, got True"),
         ({"start": -1}, ValueError, "start must be at least 0, got -1"),
         ({"callback": 3}, TypeError, "callback must be callable or None, got 3"),
+        ({"on_step": 3}, TypeError, "on_step must be callable or None, got 3"),
         ({"batch_size": 8}, TypeError, "unexpected keyword argument 'batch_size'"),
         ({"memory": 0}, ValueError, "memory must be at least 1, got 0"),
         ({"gtol": -1.0}, ValueError, "gtol must be at least 0 and finite, got -1"),

@@ -35,6 +35,13 @@ enum {
 
 /* Algorithms ------------------------------------------------------------------------------------ */
 
+/* The transforms of Winograd's algorithm may overflow, giving NaN or infinity, although the operands
+ * and the exact result are finite. MATCONV_AUTO does not repeat the call by another algorithm then.
+ * The forward pass does not overflow if max|Z|, max|W|, max|b| and column_length max|Z| max|W| are
+ * below 1e303 (double) or 1e34 (float); the backward pass if max|dS|, max|Z|, max|W|,
+ * kernel_height kernel_width group_filters max|dS| max|W| and
+ * images out_height out_width max|dS| max|Z| are below 1e298 or 1e32. Otherwise use
+ * MATCONV_IM2COL. */
 enum {
     MATCONV_AUTO = 0,         /* the faster one, by a fixed rule on the geometry and the dtype */
     MATCONV_IM2COL = 1,       /* matrix products with phi(Z), exact for integers */
@@ -239,9 +246,9 @@ typedef struct matconv_api {
     int (*network_workspace_size)(const matconv_network *network, ptrdiff_t images,
                                   ptrdiff_t *scratch_size);
 
-    /* The outputs of the network. Threads may share it. The same call gives the same bits; with the
-     * images divided among several calls the last bits may differ, since BLAS may sum products of
-     * other shapes in another order.
+    /* The outputs of the network. Threads may share it. The same call gives the same bits; with
+     * the images divided among several calls the last bits may differ, since BLAS may sum products
+     * of other shapes in another order.
      * IN: Z (images, height, width, channels).
      * OUT: out (images, out_height, out_width, out_channels). SCRATCH: scratch. */
     int (*network_predict_f64)(const matconv_network *network, ptrdiff_t images, const double *Z,

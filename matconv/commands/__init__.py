@@ -4,7 +4,15 @@ train evaluate predict info check
 
 options     types of options, and the groups of them that several commands have
 datasets    images and labels from what --data names
+mnist       the files of MNIST in a directory, however they are spelled
+settings    what a training was told, by the command line or by the file it goes on from
+split       whether the training and test images are those of the training before
+training    a training, from its options to its model file
+saving      where a command writes its file, and when a training saves
+interrupts  signals that end a training
+streams     standard streams that may be closed, full or without a reader
+messages    warnings as lines
 labels      labels of files as indices of outputs, and back
-outputs     which file to write, refusing to overwrite
+outputs     which file to write: not over another one, elsewhere if it cannot be written
 tables      text in columns
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +14,14 @@ import numpy as np
 
 from ..data import load_digits
 from ..files.errors import format_error
-from ..io import FormatError, read_idx, read_idx_images, read_images_npz
+from ..io import FormatError, Model, read_idx, read_idx_images, read_images_npz
+from ..io.kinds import file_kind
 from ..io.npz import open_npz
+from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA
 
 TEST_FRACTION = 0.2
-
-_PARTS = {"train": "train", "test": "t10k"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +115,14 @@ def load(
 def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool = True) -> Images:
     """The images that a model is to be used on: --data, --labels, --part.
 
-    ``before`` are the settings it was trained with, which say what the default is.
+    ``before`` are the settings it was trained with, which give the default.
     """
     if arguments.data is None:
         if arguments.labels is not None:
             raise UsageError("--labels goes with --data")
-        names = {name: before[name] for name in (*DATA, "seed") if name in before}
-        whole = load(**{"data": "digits", **names})
+        names = {name: before[name] for name in DATA if name in before}
+        check_recorded(names, arguments.model)
+        whole = load(**{"data": "digits", **names}, seed=before.get("split_seed", 0))
     else:
         whole = load(arguments.data, arguments.labels, test_fraction=0, labelled=labelled)
     if arguments.part == "train":
@@ -155,16 +158,19 @@ def _digits() -> tuple[Images, Images]:
 
 
 def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
-    if path.endswith(".npz"):
+    kind = file_kind(path)
+    if kind == "npz":
         if labels is not None:
             raise UsageError(f"{option} goes with an IDX file, not with the .npz file {path}")
         if not labelled and (pixels := _unlabelled(path)) is not None:
             return Images(pixels, None, path)
         return Images(*read_images_npz(path), path)
+    if kind != "idx":
+        hint = "an .npy file holds one array only: " if kind == "npy" else ""
+        raise format_error(path, f"{hint}expected an .npz file with Z and y, or an IDX file")
     if labels is not None:
         return Images(*read_idx_images(path, labels), path)
     if labelled:
-        os.stat(path)  # a file that is missing is the first thing to say
         raise UsageError(f"{option} is needed: the IDX file {path} holds images only")
     pixels = read_idx(path)
     if pixels.ndim != 3:
@@ -183,29 +189,54 @@ def _unlabelled(path: str) -> np.ndarray | None:
 
 def _directory(directory: str) -> DataSet:
     """The four files of MNIST and its successors; those of the test part may be missing."""
-    train = _part(directory, "train")
-    names = [_name(directory, part) for part in ("t10k-images-idx3", "t10k-labels-idx1")]
-    return DataSet(train, None if names == [None, None] else _part(directory, "test"))
+    train, test = find_pairs(directory)
+    return DataSet(
+        Images(*read_idx_images(*train), f"{directory} (train)"),
+        test and Images(*read_idx_images(*test), f"{directory} (test)"),
+    )
 
 
-def _part(directory: str, part: str) -> Images:
-    paths = []
-    for kind in ("images-idx3", "labels-idx1"):
-        stem = f"{_PARTS[part]}-{kind}"
-        path = _name(directory, stem)
-        if path is None:
-            missing = os.path.join(directory, f"{stem}-ubyte")
-            raise FileNotFoundError(errno.ENOENT, "No such file, nor with .gz", missing)
-        paths.append(path)
-    return Images(*read_idx_images(paths[0], paths[1]), f"{directory} ({part})")
+def check_recorded(settings: dict[str, Any], model: str) -> None:
+    """Raise FileNotFoundError if data that a model file names is not there.
+
+    Parameters
+    ----------
+    settings : dict
+        Of the model file; only those that are to be used.
+    model : str
+        The name of the model file, for the message.
+    """
+    for name in ("data", "labels", "test_data", "test_labels"):
+        path = settings.get(name)
+        if path is None or (name == "data" and path == "digits") or os.path.lexists(path):
+            continue
+        where = ""
+        if not os.path.isabs(path):
+            with suppress(OSError):
+                where = f", a relative path that was looked for in {os.getcwd()!r}"
+        raise FileNotFoundError(
+            errno.ENOENT,
+            f"No such file; {model!r} records it as its {name.replace('_', ' ')}{where}; "
+            f"--data names other images",
+            path,
+        )
 
 
-def _name(directory: str, stem: str) -> str | None:
-    for ending in ("-ubyte", "-ubyte.gz"):
-        path = os.path.join(directory, stem + ending)
-        if os.path.lexists(path):
-            return path
-    return None
+def prepared(model: Model, images: Images) -> np.ndarray:
+    """Images as the network takes them; warn if they are not like those of its training.
+
+    Warns
+    -----
+    UserWarning
+        With the name of the images.
+    """
+    check_shape(images, model.network.input_shape)
+    different = model.mismatch(images.pixels)
+    if different:
+        warnings.warn(f"{images.name}: {different}", UserWarning, stacklevel=2)
+    if model.preprocessing is None and images.pixels.dtype == model.network.dtype:
+        return images.pixels
+    return model.convert(images.pixels)
 
 
 def check_shape(images: Images, input_shape: tuple[int, ...]) -> None:

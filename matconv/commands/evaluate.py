@@ -32,15 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
     from ..objective import Objective
     from . import datasets, settings, tables
     from .labels import as_indices
+    from .split import evaluation_notes
 
     model = load_model(arguments.model)
     before = settings.recorded(model, arguments.model)
     images = datasets.chosen(arguments, before)
     net = model.network.with_algorithm(arguments.algorithm)
-    datasets.check_shape(images, net.input_shape)
+    Z = datasets.prepared(model, images)
     y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
     loss = before.get("loss", "softmax" if net.n_outputs > 1 else "squared")
-    objective = Objective(net, model.prepare(images.pixels), y, loss, n_threads=arguments.threads)
+    objective = Objective(net, Z, y, loss, n_threads=arguments.threads)
     z = objective.outputs(model.theta)
     found = z.argmax(axis=1)
     right = int((found == y).sum())
@@ -58,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         told.append(
             ("f", f"{mean + penalty:.6g}, with theta'theta / 2C = {penalty:.6g}, C = {C:g}")
         )
+    if arguments.data is None:
+        notes = evaluation_notes(model, images, arguments.part)
+        told += [("note", note) for note in notes]
     print(tables.facts(told))
     print()
     labels = model.labels or range(net.n_outputs)

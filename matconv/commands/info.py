@@ -44,10 +44,15 @@ def _model(path: str) -> str:
         if scale is None
         else ("pixels", f"(pixel - {scale['shift']:g}) * {scale['scale']:.6g}")
     )
+    trained = model.pixels
+    if trained is not None:
+        values = f"{trained['dtype']} from {trained['min']:.6g} to {trained['max']:.6g}"
+        told.append(("trained on", values))
     theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
     told.append(("theta", f"{model.theta.size:,} numbers, {theta}"))
     record = model.training or {}
     told += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
+    told += _history(record)
     chosen = record.get("settings")
     if isinstance(chosen, dict):
         pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
@@ -66,11 +71,28 @@ def _shortened(text: str, limit: int = 70) -> str:
 
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a training recorded about itself, but its history and settings."""
+    """What a training recorded about itself, but its history, settings and checksums."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
-    names += [name for name in record if name not in (*first, "history", "settings")]
+    later = ("history", "history_thinned", "settings", "fingerprints")
+    names += [name for name in record if name not in (*first, *later)]
     return [(name, record[name]) for name in names]
+
+
+def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """How much of its history a file holds."""
+    from ..io.record import history_length
+    from .tables import counted
+
+    history = record.get("history")
+    if not isinstance(history, list):
+        return []
+    count = history_length(record)
+    if count == len(history):
+        return [("history", counted(count, "row"))]
+    # Of a file that somebody else wrote, a number of any length.
+    total = f"{count:,}" if count < 10**15 else "very many"
+    return [("history", f"{len(history):,} of {total} rows: the first, the last, evenly between")]
 
 
 def _printable(text: str) -> str:

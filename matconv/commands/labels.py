@@ -9,10 +9,17 @@ import numpy as np
 
 
 def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
-    """What the outputs of a network trained on labels ``y`` stand for.
+    """What the outputs of a network for images with labels ``y`` stand for.
 
     One output for each label that occurs. A network with more outputs than that (``n_outputs``)
     is one for the labels 0, 1, ...
+
+    Parameters
+    ----------
+    y : ndarray of int, (l,)
+        The labels of all images, to train on and to test on.
+    n_outputs : int, optional
+        Of a network that is given.
 
     Raises
     ------
@@ -26,13 +33,13 @@ def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     """
     labels = [int(label) for label in np.unique(y)]
     if len(labels) < 2:
-        raise ValueError(f"the training images have {len(labels)} different labels, 2 are needed")
+        raise ValueError(f"the images have {len(labels)} different labels, 2 are needed")
     if n_outputs is None or n_outputs == len(labels):
         return labels
     if labels[0] < 0 or labels[-1] >= n_outputs:
         raise ValueError(
-            f"the network has {n_outputs} outputs, but the training images have {len(labels)} "
-            f"different labels, from {labels[0]} to {labels[-1]}"
+            f"the network has {n_outputs} outputs, but the images have {len(labels)} different "
+            f"labels, from {labels[0]} to {labels[-1]}"
         )
     return list(range(n_outputs))
 

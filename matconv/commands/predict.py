@@ -6,8 +6,14 @@ import argparse
 import csv
 import io
 import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from . import options
+
+if TYPE_CHECKING:
+    from ..io import Model
 
 SUMMARY = "the label that a model gives to each image"
 DESCRIPTION = """\
@@ -25,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
     options.add_images(parser)
-    parser.add_argument("--output", metavar="FILE", help="where to write. Default: standard output")
+    parser.add_argument(
+        "--output", metavar="FILE", help="where to write. Default, and '-': standard output"
+    )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     options.add_computing(parser)
     options.add_debug(parser)
@@ -33,35 +41,50 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; gives the exit status."""
-    import numpy as np
-
     from ..io import atomic_write, load_model
     from . import datasets, settings
-    from .outputs import check_output
+    from .outputs import STANDARD, check_output
+    from .saving import OutputFile
 
-    if arguments.output is not None:
+    to_file = arguments.output not in (None, STANDARD)
+    if to_file:
         check_output(arguments.output, arguments.force)
     model = load_model(arguments.model)
     before = settings.recorded(model, arguments.model)
     images = datasets.chosen(arguments, before, labelled=False)
     net = model.network.with_algorithm(arguments.algorithm)
-    datasets.check_shape(images, net.input_shape)
-    z = net.forward(model.theta, model.prepare(images.pixels), arguments.threads)
-    z = z.reshape(len(z), net.n_outputs).astype(np.float64)
-    if before.get("loss", "softmax") == "softmax":
+    Z = datasets.prepared(model, images)
+    z = net.forward(model.theta, Z, arguments.threads)
+    text = _table(model, z, before.get("loss", "softmax"))
+    if not to_file:
+        sys.stdout.write(text)
+        return 0
+
+    def write(path: str) -> None:
+        # A label may be half of a surrogate pair: standard output shows it the same way.
+        with atomic_write(path) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+
+    output = OutputFile(arguments.output, arguments.force, "labels.csv")
+    output.write(write, last=True)
+    for name in output.avoided:
+        sys.stdout.write(f"{name} was written by another program meanwhile, and was left\n")
+        sys.stdout.write(f"the labels are in {output.path}\n")
+    return 1 if output.rescued else 0
+
+
+def _table(model: Model, z: np.ndarray, loss: str) -> str:
+    """The outputs of a network as CSV: index, label, score."""
+    z = z.reshape(len(z), model.network.n_outputs).astype(np.float64)
+    if loss == "softmax":
         with np.errstate(all="ignore"):
             z = np.exp(z - z.max(axis=1, keepdims=True))
             z /= z.sum(axis=1, keepdims=True)
     found = z.argmax(axis=1)
-    labels = model.labels or range(net.n_outputs)
+    labels = model.labels or range(model.network.n_outputs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("index", "label", "score"))
     for k, (c, score) in enumerate(zip(found, z[np.arange(len(z)), found])):
         writer.writerow((k, labels[c], f"{score:.6g}"))
-    if arguments.output is None:
-        sys.stdout.write(text.getvalue())
-    else:
-        with atomic_write(arguments.output) as file:
-            file.write(text.getvalue().encode("utf-8"))
-    return 0
+    return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from ..files.errors import format_error
@@ -29,11 +30,16 @@ SETTINGS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "momentum": (0.9, _NUMBER),
     "schedule": ("cosine", _TEXT),
     "seed": (0, _WHOLE),
+    # the seed that draws the test part, which stays when --seed changes; None: as "seed"
+    "split_seed": (None, _WHOLE),
 }
 
 DATA = ("data", "labels", "test_data", "test_labels", "test_fraction")
+SPLIT = (*DATA, "split_seed")
 SGD = ("batch_size", "learning_rate", "momentum", "schedule")
 ITERATIONS = {"lbfgs": 100, "sgd": 10}
+
+CHECKPOINT_SECONDS = 60.0
 
 
 def recorded(model: Model, path: str) -> dict[str, Any]:
@@ -51,6 +57,8 @@ def recorded(model: Model, path: str) -> dict[str, Any]:
     for name, value in settings.items():
         if not isinstance(value, SETTINGS[name][1]) or isinstance(value, bool):
             raise format_error(path, f"'header': training: settings: {name} is {value!r}")
+    if "seed" in settings:
+        settings.setdefault("split_seed", settings["seed"])
     return settings
 
 
@@ -62,19 +70,40 @@ def iterations_done(model: Model, path: str) -> int:
     return done
 
 
-def choose(arguments: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
-    """All settings: those given, else those of ``before``, else the defaults."""
-    given = {name: getattr(arguments, name) for name in SETTINGS}
+def choose(
+    arguments: argparse.Namespace, before: dict[str, Any], new_split: bool = False
+) -> dict[str, Any]:
+    """All settings: those given, else those of ``before``, else the defaults.
+
+    The split between training and test images is the one before unless ``new_split``: neither
+    --seed nor --data changes how it is drawn.
+    """
+    given = {name: getattr(arguments, name, None) for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
-    if "data" in given:
-        # what belongs to other images says nothing about these
-        before = {name: value for name, value in before.items() if name not in DATA}
+    if new_split and "seed" in given:
+        given["split_seed"] = given["seed"]
+    replaced = _replaced(given, new_split)
     defaults = {name: default for name, (default, _) in SETTINGS.items()}
+    before = {name: value for name, value in before.items() if name not in replaced}
     chosen = {**defaults, **before, **given}
+    if chosen["split_seed"] is None:
+        chosen["split_seed"] = chosen["seed"]
     chosen["C"] = float(chosen["C"])
     if chosen["solver"] is None and any(name in given for name in SGD):
         chosen["solver"] = "sgd"
     return chosen
+
+
+def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
+    """The settings before that say nothing about the images that are now given."""
+    replaced: set[str] = set()
+    if "data" in given:
+        replaced.update(DATA if new_split else ("labels",))
+        if given["data"] == "digits" or os.path.isdir(given["data"]):
+            replaced.add("test_fraction")  # these have test images
+    if "test_data" in given:
+        replaced.update(("test_labels", "test_fraction"))
+    return replaced
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import options
-from .settings import LBFGS_IMAGES, SETTINGS
+from .settings import CHECKPOINT_SECONDS, LBFGS_IMAGES, SETTINGS
+
+if TYPE_CHECKING:
+    from .interrupts import Interrupts
 
 SUMMARY = "train a network and save it (with no options: on the digits that ship)"
 DESCRIPTION = """\
@@ -18,7 +22,10 @@ Train a network by minimising
 
 and save it. With no options: a small network on the handwritten digits that ship with matconv.
 
-Ctrl-C ends the training after the current step, and saves what it has reached.
+Ctrl-C, SIGTERM and SIGHUP end the training at once and save the last whole step (exit status 130,
+143, 129); a signal that is ignored at the start stays ignored (nohup). A long training is also
+saved on the way, see --checkpoint. When nobody reads the output any more (| head), the training
+goes on, is saved, and ends with status 141.
 
 examples:
   matconv train
@@ -59,6 +66,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="part of the images, drawn by --seed, that is kept to test on where no test images "
         "come with the data. Default: 0.2",
     )
+    data.add_argument(
+        "--new-split",
+        action="store_true",
+        help="with --resume: accept other test images than before, of which some may have been "
+        "trained on. Without it they are refused",
+    )
 
     network = parser.add_argument_group("network")
     network.add_argument(
@@ -74,7 +87,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--resume",
         metavar="MODEL",
         help="go on from this model file: its network and theta, its settings where no others "
-        "are given, and its count of iterations (the velocity of sgd starts anew)",
+        "are given, its split between training and test images, and its count of iterations (the "
+        "velocity of sgd starts anew)",
     )
 
     objective = parser.add_argument_group("objective")
@@ -97,6 +111,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="model file to write. Default: named after the data, with a number if it exists",
     )
     rest.add_argument("--force", action="store_true", help="replace the output if it exists")
+    rest.add_argument(
+        "--checkpoint",
+        metavar="SECONDS",
+        type=options.number(least=0),
+        default=CHECKPOINT_SECONDS,
+        help="save the unfinished model to the output every so often, for --resume to go on from; "
+        "less often where saving takes over a twentieth of that time; 0: only at the end. "
+        f"Default: {CHECKPOINT_SECONDS:g}",
+    )
     rest.add_argument("--quiet", action="store_true", help="show only what it came to")
     options.add_debug(rest)
 
@@ -144,44 +167,50 @@ def _add_solver(solver: options.Group, default: dict[str, Any]) -> None:
         "--seed",
         metavar="N",
         type=options.whole(0),
-        help="of the first theta, of the shuffles, of --test-fraction; the same seed gives the "
-        f"same bits. Default: {default['seed']}",
+        help="of the first theta, of the shuffles, of --test-fraction (with --resume, of the "
+        "shuffles: the split stays as it was); the same seed gives the same bits. "
+        f"Default: {default['seed']}",
     )
     options.add_computing(solver)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; gives the exit status."""
-    from ..solvers import Result
+    from .interrupts import Interrupts
     from .outputs import check_output
+
+    if arguments.output is not None:
+        check_output(arguments.output, arguments.force)
+    with Interrupts() as interrupts:
+        return _train(arguments, interrupts)
+
+
+def _train(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
+    from .outputs import check_output
+    from .streams import Output
     from .training import Training
 
     began = time.perf_counter()
-    if arguments.output is not None:
-        check_output(arguments.output, arguments.force)
-    training = Training(arguments)
-    check_output(training.output, arguments.force)
-    if not arguments.quiet:
-        print(f"{training.describe()}\n", flush=True)
-    try:
-        result = training.minimize(show=not arguments.quiet)
-    except Exception as error:
-        reached = getattr(error, "result", None)
-        if isinstance(reached, Result) and reached.history:
-            training.save(reached)
-            error.add_note(f"what was reached before is saved in {training.output}")
-        raise
-    if result.interrupted and not training.moved(result):
-        raise KeyboardInterrupt("interrupted before the first step; nothing is saved")
-    result = training.save(result)
+    if isinstance(sys.stdout, Output):
+        sys.stdout.keep_going = True
+    with interrupts.raising():
+        training = Training(arguments, interrupts)
+        check_output(training.output, arguments.force)
+        if not arguments.quiet:
+            print(f"{training.describe()}\n", flush=True)
+    result = training.finish(training.minimize(show=not arguments.quiet))
+    resume = f"matconv train --resume {shlex.quote(training.output)}"
+    saved = f"after {training.part} {result.iterations}, saved; go on with: {resume}"
     if result.interrupted:
-        raise KeyboardInterrupt(
-            f"interrupted after {training.part} {result.iterations}, saved; go on with: "
-            f"matconv train --resume {shlex.quote(training.output)}"
-        )
+        raise training.interruption(saved)
     if not arguments.quiet:
         print()
     print(training.outcome(result, time.perf_counter() - began))
     if not arguments.quiet:
         print(f"\nnext: matconv evaluate {shlex.quote(training.output)}")
-    return 0
+    sys.stdout.flush()
+    if isinstance(sys.stdout, Output) and sys.stdout.error is not None:
+        sys.stdout.error.add_note(f"the model is saved in {training.output}")
+    if interrupts.received is not None:
+        raise training.interruption(saved)
+    return 1 if training.rescued else 0

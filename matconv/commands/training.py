@@ -5,50 +5,70 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..io import Model, load_model, save_model
+from ..io import Model, describe_pixels, load_model, save_model
+from ..io.header import make_header
+from ..io.record import extended
 from ..objective import Objective
 from ..presets import make_network, preset_for
 from ..solvers import Result, State, minimize
+from ..solvers.run import Run
 from . import datasets, settings
+from .interrupts import Interrupted, Interrupts
 from .labels import as_indices, class_labels
 from .options import UsageError
 from .outputs import free_name
+from .saving import Checkpoints, OutputFile
+from .split import Split, compare, fingerprints
 from .tables import counted, facts
 
 
 class Training:
     """What `matconv train` was told to do, with all that it takes loaded and checked.
 
-    Attributes
+    Parameters
     ----------
-    output : str
-        The file that `save` writes; when it has appeared meanwhile, another name is taken.
+    arguments : Namespace
+        The options of the command.
+    interrupts : Interrupts
+        When signals may interrupt the training.
     """
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, interrupts: Interrupts) -> None:
         if arguments.resume and (arguments.network or arguments.dtype):
             raise UsageError("--network and --dtype come from the file of --resume")
+        if arguments.new_split and not arguments.resume:
+            raise UsageError("--new-split goes with --resume")
         before = load_model(arguments.resume) if arguments.resume else None
         found = settings.recorded(before, arguments.resume) if before else {}
-        self.settings = settings.choose(arguments, found)
-        self.history: list[Any] = []
-        self.start = 0
-        if before:
-            self.start = settings.iterations_done(before, arguments.resume)
-            history = (before.training or {}).get("history")
-            self.history = history if isinstance(history, list) else []
-        names = {name: self.settings[name] for name in (*settings.DATA, "seed")}
-        data = datasets.load(**names)
+        self.settings = settings.choose(arguments, found, arguments.new_split)
+        self.start = settings.iterations_done(before, arguments.resume) if before else 0
+        data = self._load(arguments, found)
         self._told = _told(data)
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
-        self.model = before or self._fresh(data.train, arguments.dtype)
+        if before:
+            datasets.check_shape(data.train, before.network.input_shape)
+            self.split = compare(
+                data, self.settings, arguments.resume, before, found, arguments.new_split
+            )
+            self.model = before
+        else:
+            self.split = Split(fingerprints(data))
+            self.model = self._fresh(data, arguments.dtype)
+        if self.model.pixels is None:
+            pixels = describe_pixels(data.train.pixels)
+            self.model = dataclasses.replace(self.model, pixels=pixels)
+        # What a save refuses is refused before the training, whose record it never refuses.
+        make_header(
+            self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
+        )
         self._set_solver(arguments.iterations)
         if self.settings["solver"] == "lbfgs":
             idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
@@ -58,14 +78,42 @@ class Training:
         self.test = None
         if data.test is not None and len(data.test):
             self.test = self._objective(data.test, arguments)
-        self.force = arguments.force
-        self.output = arguments.output or _default_output(arguments.resume, self.settings["data"])
+        output = arguments.output or _default_output(arguments.resume, self.settings["data"])
+        self._file = OutputFile(output, arguments.force, "matconv-model.npz")
+        self.accuracies: dict[str, float] = {}
+        self._interrupts = interrupts
+        self._run: Run | None = None
+        self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
-    def _fresh(self, train: datasets.Images, dtype: str | None) -> Model:
+    def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
+        """The images of the settings, of which ``found`` are those of the file to go on from."""
+        names = {name: self.settings[name] for name in settings.DATA}
+        recorded = {
+            name: value
+            for name, value in names.items()
+            if getattr(arguments, name) is None and value == found.get(name)
+        }
+        datasets.check_recorded(recorded, arguments.resume)
+        return datasets.load(**names, seed=self.settings["split_seed"])
+
+    def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
         """The network at its random theta."""
-        labels = class_labels(train.truth) if len(train) else []
-        net = make_network(self.name, train.shape, len(labels), dtype)
-        labels = class_labels(train.truth, net.n_outputs)
+        train, truth = data.train, [data.train.truth]
+        found = np.unique(train.truth)
+        if len(found) < 2:
+            raise ValueError(
+                f"the training images have {len(found)} different labels, 2 are needed"
+            )
+        if data.test is not None:
+            truth.append(data.test.truth)
+        y = np.concatenate(truth)
+        net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
+        labels = class_labels(y, net.n_outputs)
+        unseen = np.setdiff1d(y, found)
+        if len(unseen):
+            more = ", ..." if len(unseen) > 5 else ""
+            named = ", ".join(map(str, unseen[:5]))
+            self.split.notes.append(f"no training image has the label {named}{more}")
         theta = net.init(self.settings["seed"])
         return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
@@ -86,10 +134,7 @@ class Training:
 
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
-        datasets.check_shape(images, net.input_shape)
-        Z = images.pixels
-        if self.model.preprocessing is not None or Z.dtype != net.dtype:
-            Z = self.model.prepare(Z)
+        Z = datasets.prepared(self.model, images)
         y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
         return Objective(
             net,
@@ -120,21 +165,58 @@ class Training:
         told.append(("solver", solver))
         net, threads = self.objective.net, self.objective.engine.n_threads
         told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
+        told += [("note", note) for note in self.split.notes]
         return f"{facts(told)}\n\n{net.summary()}"
 
     def minimize(self, show: bool) -> Result:
-        """Minimise f; ``show`` a line per iteration."""
+        """Minimise f; ``show`` a line per iteration.
+
+        Raises
+        ------
+        Interrupted
+            Before the first step. Later, the result says that it was interrupted.
+        """
         names = (*settings.SGD, "seed") if self.settings["solver"] == "sgd" else ()
-        return minimize(
-            self.objective,
-            self.model.theta,
-            self.settings["solver"],
-            self.iterations,
-            callback=self._accuracies if show else None,
-            progress=sys.stdout if show else False,
-            start=self.start,
-            **{name: self.settings[name] for name in names},
-        )
+        try:
+            with self._interrupts.raising():
+                result = minimize(
+                    self.objective,
+                    self.model.theta,
+                    self.settings["solver"],
+                    self.iterations,
+                    callback=self._accuracies if show else None,
+                    progress=sys.stdout if show else False,
+                    start=self.start,
+                    on_step=self._between_steps,
+                    **{name: self.settings[name] for name in names},
+                )
+        except KeyboardInterrupt:
+            # beside the steps: `minimize` turns what comes within them into a result
+            if self._run is None:
+                raise self.interruption("before the first step; nothing is saved") from None
+            return self._run.result("interrupted", interrupted=True)
+        except Exception as error:
+            reached = getattr(error, "result", None)
+            if isinstance(reached, Result) and self.moved(reached):
+                self._save_despite(error, reached)
+            raise
+        if result.interrupted and not self.moved(result):
+            raise self.interruption("before the first step; nothing is saved")
+        return result
+
+    def _between_steps(self, run: Run) -> None:
+        self._run = run
+        self._interrupts.check()
+        self._checkpoints.consider()
+
+    def _save_checkpoint(self) -> None:
+        if self._run is not None:
+            result = self._run.result("a checkpoint: the training was not finished")
+            self.save(result, unfinished=True)
+
+    def _save_despite(self, error: Exception, result: Result) -> None:
+        self.save(result)
+        error.add_note(f"what was reached before is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
         accuracies = {"train_accuracy": _accuracy(self.objective, state.theta)}
@@ -142,36 +224,86 @@ class Training:
             accuracies["test_accuracy"] = _accuracy(self.test, state.theta)
         return accuracies
 
-    def save(self, result: Result) -> Result:
-        """Write the model file; gives the result, interrupted if the last evaluation was."""
-        last = result.history[-1] if result.history else {}
-        names = ("train_accuracy", "test_accuracy")
-        self.accuracies = {name: last[name] for name in names if name in last}
-        if not self.accuracies and not result.interrupted:
+    def finish(self, result: Result) -> Result:
+        """Evaluate what the last iteration did not, and save.
+
+        Returns
+        -------
+        Result
+            Interrupted, if the evaluation was.
+        """
+        evaluated = {}
+        if not (result.interrupted or self.test is None or "test_accuracy" in _last_row(result)):
             try:
-                if self.test is not None:
-                    self.accuracies["test_accuracy"] = _accuracy(self.test, result.theta)
+                with self._interrupts.raising():
+                    evaluated["test_accuracy"] = _accuracy(self.test, result.theta)
             except KeyboardInterrupt:
                 result = dataclasses.replace(result, interrupted=True)
+            except Exception as error:
+                self._save_despite(error, result)
+                raise
+        self.save(result, evaluated)
+        return result
+
+    def save(
+        self,
+        result: Result,
+        evaluated: dict[str, float] | None = None,
+        *,
+        unfinished: bool = False,
+    ) -> None:
+        """Write the model file, with all signals deferred."""
+        last = _last_row(result)
+        names = ("train_accuracy", "test_accuracy")
+        self.accuracies = {name: last[name] for name in names if name in last}
+        self.accuracies.update(evaluated or {})
         record = {
             "matconv": __version__,
             "network": self.name,
             "settings": settings.plain(self.settings),
             "images": self.images,
+            "fingerprints": self.split.parts,
             "iterations": result.iterations,
-            "f": result.f,
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            "history": [*self.history, *result.history],
+            **extended(self.model.training, result.history),
         }
-        if os.path.lexists(self.output) and not self.force:
-            self.output = free_name(*os.path.splitext(self.output))
+        if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
+            record["f"] = result.f
+        if self.split.leak:
+            record["new_split"] = True
+        if unfinished:
+            record["unfinished"] = True
         model = self.model
-        save_model(
-            self.output, model.network, result.theta, model.labels, model.preprocessing, record
-        )
-        return result
+
+        def write(path: str) -> None:
+            save_model(
+                path,
+                model.network,
+                result.theta,
+                model.labels,
+                model.preprocessing,
+                record,
+                pixels=model.pixels,
+            )
+
+        with self._interrupts.deferred():
+            self._file.write(write, last=not unfinished)
+
+    @property
+    def output(self) -> str:
+        """The file that `save` writes, or has written."""
+        return self._file.path
+
+    @property
+    def rescued(self) -> bool:
+        """Whether the file that was asked for could not be written, and another one was."""
+        return self._file.rescued
+
+    def interruption(self, more: str) -> Interrupted:
+        """The exception for the signal that has come; ``more`` says what has become of it."""
+        return Interrupted(self._interrupts.received or signal.SIGINT, f" {more}")
 
     @property
     def part(self) -> str:
@@ -192,7 +324,9 @@ class Training:
         each = result.seconds / max(len(result.history), 1)
         told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {self.part}{_peak_memory()}"))
         told.append(("model", self.output))
-        return facts(told)
+        for name in self._file.avoided:
+            told.append(("note", f"{name} was written by another program meanwhile, and was left"))
+        return facts([*told, *(("note", note) for note in self.split.notes)])
 
 
 def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
@@ -202,6 +336,10 @@ def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
     if data.test is not None:
         told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
     return told
+
+
+def _last_row(result: Result) -> dict[str, Any]:
+    return result.history[-1] if result.history else {}
 
 
 def _accuracy(objective: Objective, theta: np.ndarray) -> float:

@@ -3,28 +3,29 @@
 import errno
 import os
 import secrets
-import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from matconv.files.attributes import Attributes, apply_attributes, attributes_of
 from matconv.files.errors import FilePath
 from matconv.files.regular import naming, refuse_irregular
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "check_target"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 for _name in ("O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
 
 
-def _target(path: str) -> tuple[str, int | None]:
-    """The file that `path` leads to through symbolic links, and its mode (None: not there).
+def _target(path: str) -> tuple[str, Attributes | None]:
+    """The file that `path` leads to through symbolic links, and its attributes (None: missing).
 
     Refused is what ``open(path, "wb")`` would refuse, and what a rename must not replace.
     """
     try:
-        mode = os.stat(path).st_mode
+        status = os.stat(path)
     except FileNotFoundError:
         target = os.path.realpath(path)
         if path and (not os.path.basename(path) or os.path.isdir(target)):
@@ -32,11 +33,47 @@ def _target(path: str) -> tuple[str, int | None]:
         if not path:
             raise
         return target, None
-    refuse_irregular(path, mode)
+    refuse_irregular(path, status.st_mode)
     # A rename asks for nothing but the directory; a file that its owner has protected stays.
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-    return os.path.realpath(path), stat.S_IMODE(mode)
+    if status.st_nlink > 1:
+        # A rename would leave the old content under the other names, and writing in place can
+        # lose the old content and the new.
+        raise OSError(
+            errno.EMLINK,
+            f"the file has {status.st_nlink} names (hard links), of which only one can be "
+            f"replaced; remove this one first, or choose another",
+            path,
+        )
+    return os.path.realpath(path), attributes_of(path)
+
+
+def check_target(path: FilePath) -> None:
+    """Raise what `atomic_write` would raise before it writes anything.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+
+    Raises
+    ------
+    OSError
+        With the path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     check_target(os.path.join(directory, "new.bin"))
+    """
+    path = os.fsdecode(path)
+    with naming(path, always=True):
+        directory = os.path.dirname(_target(path)[0])
+        if not os.path.isdir(directory):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _open_directory(directory: str) -> int | None:
@@ -98,8 +135,11 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     process that is killed may leave a file ``.matconv-*.tmp`` behind, never half a file at
     `path`. Of two processes that write to the same path, the last to rename wins whole.
 
-    A symbolic link stays, and what it leads to is replaced. The mode of an existing file is
-    kept; a new file gets the usual one (umask).
+    A symbolic link stays, and what it leads to is replaced. Owner, group, mode, access control
+    list and user's extended attributes of an existing file are kept; what the system does not
+    allow to keep is named in a warning, after the file has been replaced. A new file gets the
+    usual mode (umask). A file that has several names (hard links) is refused: replacing it would
+    leave the other names with the old content.
 
     Parameters
     ----------
@@ -114,7 +154,12 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     ------
     OSError
         With the path: if it is a directory (IsADirectoryError) or another non-regular file, if
-        it or its directory may not be written, if the disk is full.
+        it has hard links, if it or its directory may not be written, if the disk is full.
+
+    Warns
+    -----
+    UserWarning
+        If an attribute of the old file could not be kept.
 
     Examples
     --------
@@ -127,19 +172,20 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     ['theta.bin']
     """
     path = os.fsdecode(path)
+    lost: list[str] = []
     with naming(path, always=True):
-        target, mode = _target(path)
+        target, old = _target(path)
         directory = os.path.dirname(target)
         # Opened first: where this fails, nothing has been written yet.
         directory_descriptor = _open_directory(directory)
     try:
-        with _temporary(path, directory, private=mode is not None) as (file, name):
+        with _temporary(path, directory, private=old is not None) as (file, name):
             with naming(path):
                 yield file
             with naming(path, always=True):
                 file.flush()
-                if mode is not None:
-                    os.chmod(name, mode)
+                if old is not None:
+                    lost = apply_attributes(old, file.fileno(), name)
                 os.fsync(file.fileno())
                 file.close()
                 os.replace(name, target)
@@ -147,3 +193,10 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     finally:
         if directory_descriptor is not None:
             os.close(directory_descriptor)
+    if lost:
+        warnings.warn(
+            f"{path!r} was replaced, but not all of its attributes could be kept: "
+            f"{', '.join(lost)}",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -3,6 +3,10 @@
     idx       IDX, the format of MNIST, plain or gzip
     npy, npz  arrays by name, without pickle
     model     save_model, load_model: a network, its theta, and what is needed to use them
+    header    the JSON part of a model file
+    record    how much of a training record is kept in it
+    plain     values as JSON has them
+    pixels    pixels as a network's input, and whether they are like those of training
     exported  load_predictor: a network that compiled code opens as well
 
 Whatever a file declares is compared with the file itself before anything of that size is
@@ -14,11 +18,13 @@ from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
 from matconv.io.model import Model, load_model, save_model
 from matconv.io.npz import read_images_npz, read_npz
+from matconv.io.pixels import describe_pixels
 
 __all__ = [
     "FormatError",
     "Model",
     "atomic_write",
+    "describe_pixels",
     "load_model",
     "load_predictor",
     "read_idx",

@@ -1,11 +1,12 @@
-"""The header of a model file: a JSON object, what may stand in it, and its checksum.
+"""The header of a model file: a JSON object, its entries, and its checksum.
 
     format          "matconv-model"
     format_version  1
-    network         what Network.description() says
+    network         as Network.description() gives it
     labels          a name or number per output, or null
     preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, or null
-    training        whatever the training wants to record, or null
+    pixels          {"dtype": name, "min": x, "max": y} of the pixels of training, or null
+    training        the training record (see `matconv.io.record`), or null
     sha256          of theta's bytes (little-endian), followed by this object without this
                     entry as `to_text` writes it
 
@@ -22,6 +23,9 @@ import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
+from matconv.io.pixels import pixels_problem
+from matconv.io.plain import encode, exact
+from matconv.io.record import fitted
 
 if TYPE_CHECKING:
     from matconv.network import Network
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT_VERSION",
     "MAX_BYTES",
+    "add_training",
     "check_header",
     "digest",
     "make_header",
@@ -38,17 +43,28 @@ __all__ = [
 
 FORMAT = "matconv-model"
 FORMAT_VERSION = 1
-# The training record is the only part that grows, and it is not the place for images.
 MAX_BYTES = 16 * 2**20
+# The training record has the rest.
+_MAX_FIXED_BYTES = MAX_BYTES // 2
+_SHA256_BYTES = 100
 
 _KEYS = frozenset(
-    ("format", "format_version", "network", "labels", "preprocessing", "training", "sha256")
+    (
+        "format",
+        "format_version",
+        "network",
+        "labels",
+        "preprocessing",
+        "pixels",
+        "training",
+        "sha256",
+    )
 )
 
 
 def to_text(header: dict[str, Any]) -> bytes:
     """The one text of a header, in ASCII: what is hashed and what is written."""
-    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return encode(header).encode("ascii")
 
 
 def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
@@ -57,24 +73,6 @@ def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
     result = hashlib.sha256(numbers.view(np.uint8).data)
     result.update(to_text({key: value for key, value in header.items() if key != "sha256"}))
     return result.hexdigest()
-
-
-def _plain(value: Any, where: str) -> Any:
-    """`value` with numpy's numbers and arrays, and tuples, as what JSON has; else TypeError."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"save_model: {where} has the key {key!r}, expected a str")
-        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise TypeError(f"save_model: {where} is a {type(value).__name__}, which JSON cannot hold")
 
 
 def _check_labels(labels: Any, outputs: int) -> str | None:
@@ -110,34 +108,65 @@ def make_header(
     net: "Network",
     labels: Iterable[Any] | None,
     preprocessing: dict[str, Any] | None,
-    training: dict[str, Any] | None,
+    pixels: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """All of the header but its sha256."""
+    """Return the entries of a header, but training (None) and sha256 (missing).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them cannot be saved, whatever the training will record.
+    """
     if labels is not None:
-        labels = _plain(list(labels), "labels")
+        labels = exact(list(labels), "labels")
         problem = _check_labels(labels, net.n_outputs)
         if problem:
             raise ValueError(f"save_model: labels: {problem}")
     if preprocessing is not None:
-        preprocessing = _plain(preprocessing, "preprocessing")
+        preprocessing = exact(preprocessing, "preprocessing")
         problem = _check_preprocessing(preprocessing)
         if problem:
             raise ValueError(f"save_model: preprocessing: {problem}")
         preprocessing = {key: float(number) for key, number in preprocessing.items()}
-    if training is not None and not isinstance(training, dict):
-        raise TypeError(f"save_model: training must be a dict, got {type(training).__name__}")
-    try:
-        training = _plain(training, "training")
-    except RecursionError:
-        raise ValueError("save_model: training is nested too deeply") from None
-    return {
+    if pixels is not None:
+        pixels = exact(pixels, "pixels")
+        problem = pixels_problem(pixels)
+        if problem:
+            raise ValueError(f"save_model: pixels: {problem}")
+        pixels = {**pixels, "min": float(pixels["min"]), "max": float(pixels["max"])}
+    header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "network": _plain(net.description(), "network"),
+        "network": exact(net.description(), "network"),
         "labels": labels,
         "preprocessing": preprocessing,
-        "training": training,
+        "pixels": pixels,
+        "training": None,
     }
+    length = len(to_text(header))
+    if length > _MAX_FIXED_BYTES:
+        raise ValueError(
+            f"save_model: the network and its labels take {length} bytes of the header, the limit "
+            f"is {_MAX_FIXED_BYTES}"
+        )
+    return header
+
+
+def add_training(header: dict[str, Any], training: Any) -> list[str]:
+    """Put a training record into a header, as far as it fits; return what a warning should say.
+
+    Raises
+    ------
+    TypeError
+        If it is no dict.
+    """
+    if training is None:
+        return []
+    if not isinstance(training, dict):
+        raise TypeError(f"save_model: training must be a dict, got {type(training).__name__}")
+    left = MAX_BYTES - len(to_text(header)) - _SHA256_BYTES
+    header["training"], problems = fitted(training, left)
+    return problems
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -175,11 +204,13 @@ def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
 
 
 def check_header(path: FilePath, header: dict[str, Any], net: "Network") -> None:
-    """Refuse labels, preprocessing or training that do not go with the network."""
+    """Refuse labels, preprocessing, pixels or training that do not go with the network."""
     labels, preprocessing = header["labels"], header["preprocessing"]
+    pixels = header["pixels"]
     problems = {
         "labels": labels is not None and _check_labels(labels, net.n_outputs),
         "preprocessing": preprocessing is not None and _check_preprocessing(preprocessing),
+        "pixels": pixels is not None and pixels_problem(pixels),
         "training": not isinstance(header["training"], dict | None)
         and "expected an object or null",
     }

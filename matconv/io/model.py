@@ -9,6 +9,7 @@ Any reader of .npz files and of JSON can read it. A checksum over both makes a f
 was saved or an error. Equal input gives equal bytes.
 """
 
+import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ from matconv.files.atomic import atomic_write
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io import header as headers
+from matconv.io import pixels as pixel_values
 from matconv.io.npz import Arrays, check_names, open_npz
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Model:
         ``{"shift": float, "scale": float}``.
     training : dict, or None
         What the training recorded.
+    pixels : dict, or None
+        ``{"dtype": str, "min": float, "max": float}`` of the pixels of training.
     """
 
     network: "Network"
@@ -55,6 +59,7 @@ class Model:
     labels: tuple[Any, ...] | None = None
     preprocessing: dict[str, float] | None = None
     training: dict[str, Any] | None = None
+    pixels: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         theta = self.network.as_theta(self.theta).copy()
@@ -75,6 +80,9 @@ class Model:
     def prepare(self, pixels: Any) -> np.ndarray:
         """The images as the network was trained on them: ``(pixels - shift) * scale``.
 
+        Computed in double precision and rounded once to the network's dtype, in a constant amount
+        of additional memory. Pixels in longdouble are computed in longdouble.
+
         Parameters
         ----------
         pixels : array_like, (l, height, width, channels)
@@ -88,24 +96,17 @@ class Model:
         Raises
         ------
         TypeError
-            If `pixels` are not real numbers.
+            If `pixels` are not real numbers, or a masked array.
         ValueError
             If they do not have the network's shape.
+
+        Warns
+        -----
+        UserWarning
+            If the model records the pixels of training and these are of another kind: integers
+            in place of floating-point numbers, or a range that does not fit. Both are named.
         """
-        _refuse_masked("Model.prepare: pixels", pixels)
-        pixels = np.asarray(pixels)
-        if pixels.dtype.kind not in "biuf":
-            raise TypeError(f"Model.prepare: pixels must be real numbers, got {pixels.dtype}")
-        expected = tuple(self.network.input_shape)
-        if pixels.shape[1:] != expected:
-            raise ValueError(
-                f"Model.prepare: pixels must have the shape {('l', *expected)}, got {pixels.shape}"
-            )
-        Z = np.array(pixels, dtype=self.network.dtype, order="C")
-        if self.preprocessing is not None:
-            Z -= self.preprocessing["shift"]
-            Z *= self.preprocessing["scale"]
-        return Z
+        return self._prepare(pixels, "prepare")
 
     def predict(self, pixels: Any) -> np.ndarray:
         """The label of each image, or the index of its class if the model has no labels.
@@ -113,14 +114,69 @@ class Model:
         Parameters
         ----------
         pixels : array_like, (l, height, width, channels)
-            As for `prepare`.
+            As for `prepare`, with the same errors and warnings.
 
         Returns
         -------
         ndarray, (l,)
         """
-        index: np.ndarray = self.network.predict(self.theta, self.prepare(pixels))
+        Z = self._prepare(pixels, "predict")
+        index: np.ndarray = self.network.predict(self.theta, Z)
         return index if self.labels is None else np.array(self.labels)[index]
+
+    def convert(self, pixels: Any) -> np.ndarray:
+        """As `prepare`, without comparing the pixels with those of training.
+
+        Parameters
+        ----------
+        pixels : array_like, (l, height, width, channels)
+
+        Returns
+        -------
+        ndarray, (l, height, width, channels)
+        """
+        return self._converted(self._checked(pixels, "convert"))
+
+    def mismatch(self, pixels: Any) -> str | None:
+        """Compare images with those of training: the text that `prepare` warns with.
+
+        Parameters
+        ----------
+        pixels : array_like, (l, height, width, channels)
+
+        Returns
+        -------
+        str or None
+            None if there is nothing to warn of, or the model does not record its pixels.
+        """
+        return pixel_values.mismatch(self.pixels, self._checked(pixels, "mismatch"))
+
+    def _prepare(self, pixels: Any, method: str) -> np.ndarray:
+        pixels = self._checked(pixels, method)
+        different = pixel_values.mismatch(self.pixels, pixels)
+        if different:
+            warnings.warn(f"Model.{method}: {different}", UserWarning, stacklevel=3)
+        return self._converted(pixels)
+
+    def _converted(self, pixels: np.ndarray) -> np.ndarray:
+        if self.preprocessing is None:
+            with np.errstate(all="ignore"):
+                return np.array(pixels, dtype=self.network.dtype, order="C")
+        shift, scale = self.preprocessing["shift"], self.preprocessing["scale"]
+        return pixel_values.scaled(pixels, shift, scale, self.network.dtype)
+
+    def _checked(self, pixels: Any, method: str) -> np.ndarray:
+        """Return the pixels as an array of real numbers of the network's shape."""
+        _refuse_masked(f"Model.{method}: pixels", pixels)
+        pixels = np.asarray(pixels)
+        if pixels.dtype.kind not in "biuf":
+            raise TypeError(f"Model.{method}: pixels must be real numbers, got {pixels.dtype}")
+        expected = tuple(self.network.input_shape)
+        if pixels.shape[1:] != expected:
+            raise ValueError(
+                f"Model.{method}: pixels must have the shape {('l', *expected)}, got {pixels.shape}"
+            )
+        return pixels
 
 
 def _refuse_masked(name: str, value: Any) -> None:
@@ -149,6 +205,7 @@ def save_model(
     labels: Iterable[Any] | None = None,
     preprocessing: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
+    pixels: dict[str, Any] | None = None,
 ) -> None:
     """Save a network and its parameters: all or nothing, and durable.
 
@@ -164,22 +221,41 @@ def save_model(
     preprocessing : dict, optional
         ``{"shift": s, "scale": c}``: the network was trained on ``(pixels - s) * c``.
     training : dict, optional
-        Anything that JSON can hold, to be kept with the model (numpy's numbers and arrays become
-        numbers and lists).
+        A record to be kept with the model, for instance ``{"history": result.history}``. It never
+        keeps theta from being saved; see the notes.
+    pixels : dict, optional
+        What `matconv.io.describe_pixels` returns for the pixels of training (before shift and scale).
+        `Model.prepare` warns of images that are not like them.
 
     Raises
     ------
     TypeError
-        If theta is of another dtype, or something cannot be written as JSON.
+        If theta is of another dtype or a masked array, training not a dict, or labels,
+        preprocessing or pixels cannot be written as JSON.
     ValueError
         If theta does not have the network's length, the labels not its number of outputs, shift
-        or scale is not finite.
+        or scale is not finite, or network and labels take more than 8 MiB of JSON.
     OSError
         With the path, if it cannot be written. The file that was there is then unchanged.
 
+    Warns
+    -----
+    UserWarning
+        After the file has been written: if something of `training` was replaced or left out, or
+        an attribute of the replaced file could not be kept.
+
     See Also
     --------
-    load_model, matconv.files.atomic_write
+    load_model, matconv.io.describe_pixels, matconv.files.atomic_write
+
+    Notes
+    -----
+    The file holds at most 16 MiB of JSON. Of the entry "history" of `training`, a list, at most
+    100,000 rows are kept, fewer if they do not fit: the first, the last and an even selection
+    between. ``training["history_thinned"]["of"]`` is then the number of all rows. Of the other
+    entries, the largest are left out if they do not fit; ``training["omitted"]`` names them.
+    NumPy's numbers and arrays become numbers and lists; what has no equivalent in JSON (a set, a
+    complex number, an object) is saved as its text.
 
     Examples
     --------
@@ -197,16 +273,12 @@ def save_model(
     """
     theta = _check_theta(net, theta)
     _refuse_masked("save_model: labels", labels)
-    header = headers.make_header(net, labels, preprocessing, training)
+    header = headers.make_header(net, labels, preprocessing, pixels)
+    problems = headers.add_training(header, training)
     # A copy, so that what is hashed is what is written, even if theta changes meanwhile.
     theta = np.array(theta, dtype=theta.dtype.newbyteorder("<"), order="C")
     header["sha256"] = headers.digest(theta, header)
     text = headers.to_text(header)
-    if len(text) > headers.MAX_BYTES:
-        raise ValueError(
-            f"save_model: a header of {len(text)} bytes, the limit is {headers.MAX_BYTES}: "
-            f"training is too large"
-        )
     arrays = {"theta": theta, "header": np.frombuffer(text, np.uint8)}
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -216,6 +288,9 @@ def save_model(
             info.external_attr = 0o644 << 16
             with archive.open(info, "w", force_zip64=True) as member:
                 npy.write_array(member, array, version=(1, 0), allow_pickle=False)
+    # Last, so that a warning that is turned into an error loses nothing.
+    for problem in problems:
+        warnings.warn(f"save_model: {problem}", UserWarning, stacklevel=2)
 
 
 def _shape_problems(arrays: Arrays) -> dict[str, str]:
@@ -312,11 +387,12 @@ def load_model(path: FilePath) -> Model:
     if headers.digest(theta, header) != header["sha256"]:
         raise format_error(path, "damaged: the sha256 in 'header' is not that of its content")
     headers.check_header(path, header, net)
-    labels, preprocessing = header["labels"], header["preprocessing"]
+    labels, preprocessing, pixels = (header[k] for k in ("labels", "preprocessing", "pixels"))
     return Model(
         network=net,
         theta=theta,
         labels=None if labels is None else tuple(labels),
         preprocessing=preprocessing and {key: float(x) for key, x in preprocessing.items()},
         training=header["training"],
+        pixels=pixels and {**pixels, "min": float(pixels["min"]), "max": float(pixels["max"])},
     )

@@ -23,12 +23,14 @@ _MAX_HEADER = 4096
 # What numpy 1 has; the shapes of images, labels and theta need 4.
 _MAX_DIMS = 32
 
-# Not the letter a: numpy warns about it.
+# Not the letter a: numpy warns about it. Python 2 wrote long integers as 3L, and texts as u'descr'
+# in programs with unicode_literals.
 _ENTRY = (
-    rb"(?:'descr': *'[<>|=]?[?A-Zb-z]\d{0,4}'"
-    rb"|'fortran_order': *(?:True|False)"
-    rb"|'shape': *\([-\d, ']*\))"
+    rb"(?:u?'descr': *u?'[<>|=]?[?A-Zb-z]\d{0,4}'"
+    rb"|u?'fortran_order': *(?:True|False)"
+    rb"|u?'shape': *\((?:[-\d, ']|\dL)*\))"
 )
+_LONG = re.compile(rb"(?<=\d)L(?=[,) ])")
 _PLAIN = re.compile(rb"\{ *" + _ENTRY + rb"(?:, *" + _ENTRY + rb"){2},? *\} *\n?")
 _OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
 
@@ -94,7 +96,7 @@ def read_header(stream: Any) -> ArrayHeader:
     ------
     BadHeader
         If it is damaged, of another version than 1.0 and 2.0, or that of anything but a plain
-        array of booleans, integers or floats.
+        array of booleans, integers or floats. Headers that Python 2 wrote are read.
 
     Examples
     --------
@@ -122,6 +124,8 @@ def read_header(stream: Any) -> ArrayHeader:
         raise BadHeader(f"an .npy header of {count} bytes, expected at most {_MAX_HEADER}")
     text = _exactly(stream, count, "header")
     _check_plain(text)
+    # Of the same length, so that the length before it stays right.
+    text = _LONG.sub(b" ", text)
     try:
         shape, fortran_order, dtype = parse(io.BytesIO(length + text), max_header_size=_MAX_HEADER)
     except Exception as error:

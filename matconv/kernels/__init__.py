@@ -1,4 +1,7 @@
-"""Everything compiled: the only room that knows C, pointers and BLAS."""
+"""Everything compiled: the only package that knows C, pointers and BLAS."""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from . import simd
 
@@ -10,6 +13,13 @@ from .conv import conv2d, conv2d_backward
 from .dense import dense, dense_backward
 from .im2col import col2im, im2col
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+if TYPE_CHECKING:
+    from . import (  # noqa: F401
+        capi,
+        predictor,
+        toom_cook,
+    )
 
 built, supported, variant = simd.built, simd.supported, simd.variant
 
@@ -27,3 +37,18 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
 ]
+
+# submodules that nothing above imports, loaded at first use
+_SUBMODULES = ("capi", "predictor", "toom_cook")
+
+
+if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name in _SUBMODULES:
+            return _import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

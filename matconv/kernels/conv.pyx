@@ -11,7 +11,9 @@ cimport numpy as cnp
 from ._activation cimport Activation, relu_if
 from .algorithms cimport choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
-from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
+from .conv_driver cimport (
+    conv_backward_guarded, conv_forward_guarded, conv_pieces, conv_scratch,
+)
 from .geometry cimport Geometry, WindowGeometry
 from .guard cimport begin_products, end_products
 from .status cimport OK
@@ -92,17 +94,20 @@ cdef class ConvPlan:
 
     def scratch_size(self, bint backward):
         """Numbers of scratch that a call with at most the geometry's images needs."""
-        return self.size_for(&self.geometry.c, backward)
+        return self.size_for(&self.geometry.c, backward, False)
 
     def parts(self):
         """Pieces that `forward` can be cut into: tiles of phi, or blocks of Winograd's tiles."""
         return self.count(&self.geometry.c)
 
-    cdef Py_ssize_t size_for(self, const Geometry *g, bint backward) except -1:
-        cdef Py_ssize_t size = 0
-        if conv_scratch(g, self.is_double, self.m_b, self.m_a, backward, &size) != OK:
+    cdef Py_ssize_t size_for(self, const Geometry *g, bint backward, bint guarded) except -1:
+        cdef Py_ssize_t size = 0, im2col = 0
+        cdef int status = conv_scratch(g, self.is_double, self.m_b, self.m_a, backward, &size)
+        if status == OK and guarded:
+            status = conv_scratch(g, self.is_double, 0, 0, backward, &im2col)
+        if status != OK:
             raise OverflowError(f"{self.geometry.function}: the size of the scratch overflows")
-        return size
+        return max(size, im2col)
 
     cdef Py_ssize_t count(self, const Geometry *g) noexcept:
         return conv_pieces(g, self.is_double, self.m_b, self.m_a)
@@ -143,6 +148,13 @@ def forward(
     -------
     S : ndarray, shape (l, b_out, a_out, d_out)
     """
+    return forward_by(plan, Z, W, b, relu, out, scratch, part, parts, False)
+
+
+cdef object forward_by(
+    ConvPlan plan, object Z, object W, object b, bint relu, object out, object scratch,
+    Py_ssize_t part, Py_ssize_t parts, bint guarded,
+):
     cdef Geometry g
     cdef str function = plan.geometry.function
     cdef cnp.ndarray images = planned_images(plan, Z, &g)
@@ -159,7 +171,7 @@ def forward(
         (("Z", Z), ("W", W), ("b", b)),
     )
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&g, False), images,
+        function, scratch, plan.size_for(&g, False, guarded), images,
         (("Z", images), ("W", filters), ("b", bias), ("out", S)),
     )
     cdef Py_ssize_t pieces = plan.count(&g)
@@ -174,14 +186,16 @@ def forward(
     begin_products()
     with nogil:
         if plan.is_double:
-            conv_forward(
+            conv_forward_guarded(
                 &g, plan.m_b, plan.m_a, <const double *> Z_, <const double *> W_,
                 <const double *> b_, activation, <double *> S_, first, last, <double *> work_,
+                guarded,
             )
         else:
-            conv_forward(
+            conv_forward_guarded(
                 &g, plan.m_b, plan.m_a, <const float *> Z_, <const float *> W_,
                 <const float *> b_, activation, <float *> S_, first, last, <float *> work_,
+                guarded,
             )
         end_products()
     keep_scratch(scratch, work)
@@ -207,6 +221,15 @@ def backward(
     -------
     dZ, dW, db : ndarray or None
     """
+    return backward_by(
+        plan, dS, Z, W, need_dZ, need_dW, need_db, out_dZ, out_dW, out_db, scratch, False
+    )
+
+
+cdef object backward_by(
+    ConvPlan plan, object dS, object Z, object W, bint need_dZ, bint need_dW, bint need_db,
+    object out_dZ, object out_dW, object out_db, object scratch, bint guarded,
+):
     cdef Geometry g
     cdef str function = plan.geometry.function
     cdef cnp.ndarray images = planned_images(plan, Z, &g)
@@ -225,7 +248,7 @@ def backward(
     if need_db:
         db = as_output(function, "db", out_db, (g.d_out,), images, inputs)
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&g, True), images,
+        function, scratch, plan.size_for(&g, True, guarded), images,
         (("dS", gradient), ("Z", images), ("W", filters), ("dZ", dZ), ("dW", dW), ("db", db)),
     )
     cdef void *dS_ = data(gradient)
@@ -238,16 +261,16 @@ def backward(
     begin_products()
     with nogil:
         if plan.is_double:
-            conv_backward(
+            conv_backward_guarded(
                 &g, plan.m_b, plan.m_a, <const double *> dS_, <const double *> Z_,
                 <const double *> W_, <double *> dZ_, <double *> dW_, <double *> db_,
-                <double *> work_,
+                <double *> work_, guarded,
             )
         else:
-            conv_backward(
+            conv_backward_guarded(
                 &g, plan.m_b, plan.m_a, <const float *> dS_, <const float *> Z_,
                 <const float *> W_, <float *> dZ_, <float *> dW_, <float *> db_,
-                <float *> work_,
+                <float *> work_, guarded,
             )
         end_products()
     keep_scratch(scratch, work)
@@ -296,7 +319,8 @@ def conv2d(
         "winograd": the same with fewer products, for filters of 2 to 5 rows and columns after
         division by the stride, without dilation; im2col for others. A NaN or an infinity spreads
         through its tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
-        rule on the geometry and the dtype (`matconv.kernels.algorithms`).
+        rule on the geometry and the dtype (`matconv.kernels.algorithms`); if the result is not
+        finite but Z, W and b are, the whole call is repeated by im2col.
 
     Returns
     -------
@@ -314,6 +338,11 @@ def conv2d(
     error of an entry is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the length of its sum;
     by Winograd's algorithm see `matconv.kernels.toom_cook.error_growth`.
 
+    Finite values may overflow in Winograd's transforms, but none does while max|Z|, max|W|, max|b|
+    and K max|Z| max|W| are below 1e303 in float64, 1e34 in float32
+    (`matconv.kernels.toom_cook.overflow_growth`). Networks, and "winograd" asked for by name, keep
+    to their algorithm beyond that.
+
     Examples
     --------
     >>> import numpy as np, matconv
@@ -330,7 +359,9 @@ def conv2d(
     )
     # checked against what came: a converted copy overlaps nothing
     S = as_output("conv2d", "out", out, geometry.out_shape, images, (("Z", Z), ("W", W), ("b", b)))
-    return forward(ConvPlan(geometry, images.dtype, algorithm), images, filters, b, relu, S)
+    cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
+    cdef bint guarded = algorithm == "auto" and plan.m_b > 0
+    return forward_by(plan, images, filters, b, relu, S, None, 0, 1, guarded)
 
 
 def conv2d_backward(
@@ -344,7 +375,10 @@ def conv2d_backward(
     dS : array, shape (l, b_out, a_out, d_out)
         Gradient for S, before the ReLU (`bias_relu_backward` gives it).
     Z, W, stride, pad, dilation, groups, algorithm
-        As for `conv2d`; by the same algorithm, these are the exact adjoints of its S.
+        As for `conv2d`; by the same algorithm, these are the exact adjoints of its S. "auto"
+        repeats the whole call by im2col if a gradient is not finite but what it is computed from
+        is. Nothing overflows while max|dS|, max|Z|, max|W|, h_b h_a d_out/groups max|dS| max|W|
+        and l b_out a_out max|dS| max|Z| are below 1e298 in float64, 1e32 in float32.
     need_dZ, need_dW, need_db : bool
         What is not needed is not computed.
 
@@ -379,4 +413,7 @@ def conv2d_backward(
         "conv2d_backward", images, filters, stride, pad, dilation, groups
     )
     cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
-    return backward(plan, dS, images, filters, need_dZ, need_dW, need_db)
+    cdef bint guarded = algorithm == "auto" and plan.m_b > 0
+    return backward_by(
+        plan, dS, images, filters, need_dZ, need_dW, need_db, None, None, None, None, guarded
+    )

@@ -36,6 +36,21 @@ cdef void conv_backward(
     const real *W, real *dZ, real *dW, real *db, real *scratch,
 ) noexcept nogil
 
+# As conv_forward; when guarded, on all pieces, and the whole again by im2col if S is not finite
+# where Z, W and b are: the transforms of finite values may overflow. SCRATCH: for either path.
+cdef void conv_forward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch, bint guarded,
+) noexcept nogil
+
+# As conv_backward; when guarded, the whole again by im2col if a gradient is not finite where what
+# it is made of is. SCRATCH: for either path.
+cdef void conv_backward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch, bint guarded,
+) noexcept nogil
+
 # Numbers of the prepared filters (OUT: filters), and of the scratch beside them (OUT: scratch).
 # Returns a Status.
 cdef int conv_prepared_sizes(

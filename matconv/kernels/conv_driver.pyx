@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 
 from ._activation cimport Activation
 from .conv_im2col cimport im2col_backward, im2col_forward, im2col_scratch, im2col_tiles
+from .finite cimport all_finite
 from .geometry cimport Geometry
 from .status cimport OK
 from .tile cimport filters_in_tile_order, permute_filters
@@ -88,7 +89,7 @@ cdef void conv_forward_prepared(
     cdef Winograd w
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_forward(g, &w, Z, prepared, b, activation, S, first, last, scratch)
+        winograd_forward(g, &w, Z, prepared, b, activation, S, NULL, first, last, scratch)
     else:
         im2col_forward(g, Z, prepared, b, activation, S, first, last, scratch)
 
@@ -119,3 +120,45 @@ cdef void conv_backward(
         winograd_backward(g, &w, dS, Z, W, dZ, dW, db, scratch)
     else:
         im2col_backward(g, dS, Z, W, dZ, dW, db, scratch)
+
+
+cdef void conv_forward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch, bint guarded,
+) noexcept nogil:
+    cdef bint finite = True
+    cdef Winograd w
+    if not guarded or not m_b or first >= last:
+        conv_forward(g, m_b, m_a, Z, W, b, activation, S, first, last, scratch)
+        return
+    winograd_plan(g, m_b, m_a, real is double, &w)
+    winograd_prepare(g, &w, W, scratch, scratch + w.size_U)
+    winograd_forward(
+        g, &w, Z, scratch, b, activation, S, &finite, first, last, scratch + w.size_U
+    )
+    if finite or not all_finite(g.l * g.b * g.a * g.d, Z) or not all_finite(g.K * g.d_out, W):
+        return
+    if b == NULL or all_finite(g.d_out, b):
+        conv_forward(g, 0, 0, Z, W, b, activation, S, 0, im2col_tiles(g), scratch)
+
+
+cdef void conv_backward_guarded(
+    const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *dS, const real *Z,
+    const real *W, real *dZ, real *dW, real *db, real *scratch, bint guarded,
+) noexcept nogil:
+    cdef Py_ssize_t size_Z = g.l * g.b * g.a * g.d, size_W = g.K * g.d_out
+    conv_backward(g, m_b, m_a, dS, Z, W, dZ, dW, db, scratch)
+    if not guarded or not m_b or (
+        (dZ == NULL or all_finite(size_Z, dZ))
+        and (dW == NULL or all_finite(size_W, dW))
+        and (db == NULL or all_finite(g.d_out, db))
+    ):
+        return
+    # dZ is made of W, dW of Z
+    if (
+        all_finite(g.l * g.b_out * g.a_out * g.d_out, dS)
+        and (dZ == NULL or all_finite(size_W, W))
+        and (dW == NULL or all_finite(size_Z, Z))
+    ):
+        conv_backward(g, 0, 0, dS, Z, W, dZ, dW, db, scratch)

@@ -83,6 +83,11 @@ def output_matrix(n, m):
     return [[*(point**i for point in a), Fraction(int(i == m - 1))] for i in range(m)]
 
 
+def transposed(matrix):
+    """The transpose, for the adjoint passes."""
+    return [list(column) for column in zip(*matrix)]
+
+
 def error_growth(n, r):
     """What the transforms multiply rounding errors by, in one direction, at worst.
 
@@ -104,9 +109,55 @@ def error_growth(n, r):
     return float(max(sum(abs(a) * size for a, size in zip(row, sizes)) for row in A) / r)
 
 
-def transposed(matrix):
-    """The transpose, for the adjoint passes."""
-    return [list(column) for column in zip(*matrix)]
+def _row_sums(matrix):
+    return [sum(map(abs, row)) for row in matrix]
+
+
+def overflow_growth(n, r):
+    """Return what the transforms multiply the largest magnitudes by, in one direction, at most.
+
+    With the sums of absolute values of the rows of A, G and B', alpha_k, gamma_k and beta_k:
+
+    =======  =========================================  ====================================
+    result   largest intermediate value                 relative to
+    =======  =========================================  ====================================
+    ``Z``    max_k beta_k                               max|Z|
+    ``W``    max_k gamma_k, or 2                        max|W|
+    ``dS``   max_k alpha_k                              max|dS|
+    ``S``    max_i sum_k |A'_ik| gamma_k beta_k         d' max|Z| max|W|
+    ``dZ``   max_s sum_k |B'_ks| alpha_k gamma_k        d_out/groups max|dS| max|W|
+    ``dW``   max_j sum_k |G_kj| alpha_k beta_k,         tiles max|dS| max|Z|
+             or max_k alpha_k beta_k
+    =======  =========================================  ====================================
+
+    where d' = channels/groups times both strides, tiles are those of all images, and ``dZ`` counts
+    the ceil(n / m) tiles that add to one input. No value overflows while each of these, for both
+    directions multiplied, is below the largest number of the dtype (a bias comes in addition).
+
+    Examples
+    --------
+    >>> {name: round(float(value), 1) for name, value in overflow_growth(6, 3).items()}
+    {'Z': 5.8, 'W': 2.0, 'dS': 9.3, 'S': 22.1, 'dZ': 40.1, 'dW': 33.5}
+    """
+    m = n - r + 1
+    A, G, B = transposed(output_matrix(n, m)), filter_matrix(n, r), input_matrix(n)
+    alpha, gamma, beta = _row_sums(A), _row_sums(G), _row_sums(B)
+
+    def largest(matrix, *factors):
+        """The largest sum of |matrix_ki| times the factors over k, and the largest term of M_k."""
+        weights = [x * y for x, y in zip(*factors)]
+        sums = [sum(abs(t) * w for t, w in zip(row, weights)) for row in transposed(matrix)]
+        return max(*sums, *weights)
+
+    overlapping = -(-n // m)
+    return {
+        "Z": max(beta),
+        "W": max(*gamma, Fraction(2)),  # x_j + x_{j+1} may come before the factors
+        "dS": max(alpha),
+        "S": largest(A, gamma, beta),
+        "dZ": overlapping * largest(B, alpha, gamma),
+        "dW": largest(G, alpha, beta),
+    }
 
 
 # C. A transform applies one matrix to `count` columns that lie side by side, which is what the

@@ -47,10 +47,12 @@ cdef void winograd_prepare(
 ) noexcept nogil
 
 # S = sigma(W phi(Z) + b 1') on blocks first to last - 1. IN: Z, U, b or NULL, a valid activation
-# or NULL. OUT: S. SCRATCH: winograd_scratch(w, False). No aliasing.
+# or NULL. OUT: S. INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity.
+# SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_forward(
     const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b,
-    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Activation *activation, real *S, bint *finite, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil
 
 # The gradients for Z, W and b, each or NULL: not computed. IN: dS, Z, W. OUT: dZ, dW, db.

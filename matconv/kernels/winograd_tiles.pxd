@@ -6,6 +6,7 @@ are zeros that are written into the scratch, never read.
 
 from ._activation cimport Activation
 from .bias_relu cimport add_rows, bias_activation_rows
+from .finite cimport all_finite
 from .geometry cimport Geometry
 from .tile cimport add_run, copy_run, zero_run
 from .transforms cimport apply
@@ -125,10 +126,11 @@ cdef inline void input_tile_adjoint(
 
 
 # S of one tile and group: sigma(A'_b M A_a + b 1'). IN: M, b or NULL, activation or NULL. OUT: S.
+# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity, which sigma may hide.
 # SCRATCH: work.
 cdef inline void output_tile(
     const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b,
-    const Activation *activation, real *S, real *work,
+    const Activation *activation, real *S, bint *finite, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t d = g.d_out, d_g = g.d_out_g, i, x
     cdef Py_ssize_t rows = min(w.b.m, g.b_out - tile.q), columns = min(w.a.m, g.a_out - tile.p)
@@ -145,7 +147,14 @@ cdef inline void output_tile(
         apply(w.b.output, columns * d_g, half, row, work, row)
     for i in range(rows):
         tile_row = S + i * g.a_out * d if whole else work + i * row
-        if b != NULL or activation != NULL:
+        if finite != NULL:
+            bias_activation_rows(columns, d_g, tile_row, b, NULL, tile_row)
+            finite[0] = finite[0] and all_finite(columns * d_g, tile_row)
+            if activation != NULL:
+                bias_activation_rows(
+                    columns, d_g, tile_row, <real *> NULL, activation, tile_row
+                )
+        elif b != NULL or activation != NULL:
             bias_activation_rows(columns, d_g, tile_row, b, activation, tile_row)
         if not whole:
             for x in range(columns):

@@ -27,6 +27,7 @@ def minimize(
     callback: Callback | None = None,
     progress: bool | TextIO = False,
     start: int = 0,
+    on_step: Callable[[Run], None] | None = None,
     **options: Any,
 ) -> Result:
     """Minimise f(theta) from theta0.
@@ -50,6 +51,10 @@ def minimize(
     start : int
         Iterations that were made before, when theta0 is what they gave: the counting goes on
         from there, and so do the shuffles and the schedule of "sgd" (not its velocity).
+    on_step : callable, optional
+        Called with the `Run` between two steps, of "sgd" also between two batches, and after
+        every iteration: its method ``result(message)`` gives the `Result` so far, to be saved.
+        An exception goes through, as the callback's does.
     **options
         "lbfgs": ``memory`` (10), pairs of vectors that model the curvature; ``gtol`` (1e-5) and
         ``ftol`` (1e-9), to end when no entry of the gradient, or no relative decrease of f, is
@@ -98,11 +103,13 @@ def minimize(
         raise ValueError(f"minimize: method must be one of {', '.join(METHODS)}, got {method!r}")
     if callback is not None and not callable(callback):
         raise TypeError(f"minimize: callback must be callable or None, got {callback!r}")
+    if on_step is not None and not callable(on_step):
+        raise TypeError(f"minimize: on_step must be callable or None, got {on_step!r}")
     max_iterations = as_count("max_iterations", max_iterations)
     start = as_count("start", start, least=0)
     theta = objective.net.as_theta(theta0)
     lines = None if progress is False else sys.stderr if progress is True else progress
-    run = Run(method, theta, callback, Progress(lines), start)
+    run = Run(method, theta, callback, Progress(lines), start, on_step)
     try:
         # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
         message, converged = guarded(METHODS[method], objective, run, max_iterations, **options)

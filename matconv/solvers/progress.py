@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 # the columns that every iteration has: key, width, format
@@ -18,14 +19,18 @@ def _cell(key: str, value: Any) -> str:
 
 
 def _tqdm(stream: TextIO) -> Any:
-    """tqdm's class where a bar makes sense, else None."""
+    """tqdm's class where a bar makes sense, else None.
+
+    Without its thread that refreshes the bar: an interrupt can leave tqdm's lock locked, and that
+    thread waiting for it when the process ends.
+    """
     if not (hasattr(stream, "isatty") and stream.isatty()):
         return None
     try:
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm
+    return type("Bar", (tqdm,), {"monitor_interval": 0})
 
 
 class Progress:
@@ -47,12 +52,25 @@ class Progress:
         """``total`` parts are to be done, called ``unit``; what an iteration is called."""
         self._headings = (iteration, "f", "|gradient|")
         if self._tqdm is not None:
-            self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
+            with self._losing_the_bar():
+                self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
 
     def advance(self) -> None:
         """A part is done."""
+        self._on_bar("update")
+
+    def _on_bar(self, method: str) -> None:
         if self._bar is not None:
-            self._bar.update()
+            with self._losing_the_bar():
+                getattr(self._bar, method)()
+
+    @contextmanager
+    def _losing_the_bar(self) -> Iterator[None]:
+        """A terminal that has gone costs the bar, not the minimisation."""
+        try:
+            yield
+        except OSError:
+            self._bar = None
 
     def line(self, row: dict[str, Any]) -> None:
         """An iteration is over; `row` is its entry of the history."""
@@ -69,14 +87,14 @@ class Progress:
         cells = [f"{row[key]:>#{width}{spec}}" for key, width, spec in _COLUMNS]
         cells += [f"{_cell(key, value):>{_width(key)}}" for key, value in more.items()]
         text += "  ".join([*cells, f"{row['seconds']:>8.1f}"]) + "\n"
-        with self._tqdm.external_write_mode(self._lines) if self._tqdm else nullcontext():
-            self._lines.write(text)
-            self._lines.flush()
+        self._on_bar("clear")
+        self._lines.write(text)
+        self._lines.flush()
+        self._on_bar("refresh")
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
+        self._on_bar("close")
 
 
 def _title(key: str) -> str:

@@ -42,6 +42,7 @@ class Run:
         callback: Callback | None,
         progress: Progress,
         start: int = 0,
+        on_step: Callable[[Run], None] | None = None,
     ) -> None:
         if theta.size == 0:
             raise ValueError("minimize: the network has no parameters, theta is empty")
@@ -54,6 +55,7 @@ class Run:
         self._callback = callback
         self._error_state = np.geterr()  # of the caller of minimize, and so of its callback
         self._start = start
+        self._on_step = on_step
         self._began = time.perf_counter()
 
     @property
@@ -78,10 +80,16 @@ class Run:
         self, theta: np.ndarray, f: float | None = None, gradient_norm: float | None = None
     ) -> None:
         """A whole step was made; without f and the norm of its gradient the present ones stay."""
+        # before theta is bound: f at the old one is known to be finite, f at the new one is not
+        self._between_steps()
         _, last_f, last_norm = self._reached
         f = last_f if f is None else f
         self._reached = (theta, f, last_norm if gradient_norm is None else gradient_norm)
         self.moved = True
+
+    def _between_steps(self) -> None:
+        if self.moved and self._on_step is not None:
+            self._on_step(self)
 
     def iterate(self, f: float, gradient_norm: float) -> bool:
         """An iteration is over: record it and call the callback; False: it wants to stop."""
@@ -105,6 +113,7 @@ class Run:
             if more is not None:
                 row.update(_extra(more))
         self.progress.line(row)
+        self._between_steps()
         return go_on
 
     def result(self, message: str, converged: bool = False, interrupted: bool = False) -> Result:

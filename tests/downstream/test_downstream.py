@@ -11,11 +11,10 @@ that nothing here is in sight, installed with pip, and its ``check.py`` runs in 
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running import environment_with, run
 
 HERE = Path(__file__).parent
 NEEDED = ("setuptools", "wheel", "cython>=3.1", "scikit-image", "scikit-learn", "matplotlib")
@@ -32,38 +31,11 @@ WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 COMPILERS = {"c99": "cc", "c11": "cc", "c++11": "c++", "c++17": "c++"}
 
 
-def run(*command, **options):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
-    environment.update(options.pop("environment", {}))
-    result = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True, text=True, env=environment, check=False, timeout=600, **options,
-    )  # fmt: skip
-    said = f"{' '.join(map(str, command))}\n{result.stdout}\n{result.stderr}"
-    assert result.returncode == 0, said[-8000:]
-    return result.stdout
-
-
-@pytest.fixture(scope="session")
-def wheel():
-    named = os.environ.get("MATCONV_WHEEL")
-    if not named:
-        pytest.fail("MATCONV_WHEEL must name the wheel to test: `pip wheel --no-deps -w dist .`")
-    path = Path(named).resolve()
-    if path.suffix != ".whl" or not path.is_file():
-        pytest.fail(f"MATCONV_WHEEL: {path} is no wheel")
-    return path
-
-
 @pytest.fixture(scope="session")
 def python(wheel, tmp_path_factory):
     """The interpreter of a fresh environment with the wheel in it."""
     folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", folder, cwd=folder)
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    run(*pip, wheel, *NEEDED, cwd=folder)
-    return python
+    return environment_with(folder, wheel, *NEEDED)
 
 
 @pytest.mark.parametrize("project", PROJECTS)

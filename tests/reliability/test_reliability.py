@@ -22,6 +22,7 @@ import fuzz
 from capi import FORMAT
 from exported_files import place_of_numbers, resigned, with_word
 from opened import Opened
+from terminated import ignored, terminations
 
 from matconv import Conv, Dense, MaxPool, Network
 
@@ -76,6 +77,12 @@ def test_threads_share_networks(figure):
 
 def test_fork_between_predictions(figure):
     figure(script("endurance.py", "forks"))
+
+
+def test_terminated_trainings_are_saved(figure):
+    """Two minutes; the process waits for the digits to be trained on, again and again."""
+    figure(terminations(50))
+    figure(ignored(5))
 
 
 def test_threads_with_a_small_stack(figure):

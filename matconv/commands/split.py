@@ -1,0 +1,185 @@
+"""Which images a model was trained and tested on, and whether these are still the same."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..io.model import Model
+from .datasets import TEST_FRACTION, DataSet, Images
+from .options import UsageError
+from .settings import DATA, SPLIT
+
+LEAK = "some of the test images may have been trained on"
+
+Fingerprint = dict[str, int]
+
+
+def fingerprint(images: Images | None) -> Fingerprint | None:
+    """The number of images and a checksum of their pixels and labels.
+
+    Examples
+    --------
+    >>> fingerprint(Images(np.zeros((2, 1, 1, 1)), np.array([0, 1]), "zeros"))
+    {'images': 2, 'crc32': 452883127}
+    """
+    if images is None:
+        return None
+    crc = 0
+    for array in (images.pixels, images.y):
+        if array is not None:
+            crc = zlib.crc32(f"{array.dtype.str} {array.shape}".encode(), crc)
+            crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return {"images": len(images), "crc32": crc}
+
+
+def fingerprints(data: DataSet) -> dict[str, Fingerprint | None]:
+    """The fingerprints of both parts, as a model file records them."""
+    return {"train": fingerprint(data.train), "test": fingerprint(data.test)}
+
+
+def recorded_fingerprint(record: dict[str, Any] | None, part: str) -> Fingerprint | None:
+    """What a model file records of a part, "train" or "test"; None if it does not."""
+    parts = (record or {}).get("fingerprints")
+    found = parts.get(part) if isinstance(parts, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+@dataclass
+class Split:
+    """The images of a training beside those of the training that it goes on from.
+
+    Attributes
+    ----------
+    parts : dict
+        What `fingerprints` gives.
+    leak : bool
+        Whether images of the test part may have been trained on.
+    notes : list of str
+        What there is to say about it.
+    """
+
+    parts: dict[str, Fingerprint | None]
+    leak: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def compare(
+    data: DataSet,
+    chosen: dict[str, Any],
+    resume: str,
+    before: Model,
+    found: dict[str, Any],
+    new_split: bool,
+) -> Split:
+    """The split of a training that goes on from a model.
+
+    Parameters
+    ----------
+    data : DataSet
+        The images that are now trained and tested on.
+    chosen, found : dict
+        The settings now, and those that the model file records.
+    resume : str
+        The model file.
+    before : Model
+        What it holds.
+    new_split : bool
+        Whether other test images than before are accepted.
+
+    Raises
+    ------
+    UsageError, ValueError
+        If the test images are others than before, and `new_split` is not set.
+    """
+    split = Split(fingerprints(data))
+    record = before.training or {}
+    split.leak = record.get("new_split") is True and data.test is not None
+    if not found:
+        if data.test is not None:
+            split.leak = True
+            split.notes.append(f"{resume} does not say which images it was trained on")
+    elif not _same_test_images(split.parts, chosen, found, record):
+        if not new_split:
+            raise _refusal(data, chosen, resume, found, record)
+        split.leak = data.test is not None
+    elif split.parts["train"] != recorded_fingerprint(record, "train") is not None:
+        then, now = recorded_fingerprint(record, "train"), len(data.train)
+        split.notes.append(
+            f"the training images are not those that {resume} was trained on "
+            f"({(then or {}).get('images')} then, {now} now)"
+        )
+    if split.leak:
+        split.notes.append(LEAK)
+    return split
+
+
+def _same_test_images(
+    parts: dict[str, Fingerprint | None],
+    chosen: dict[str, Any],
+    found: dict[str, Any],
+    record: dict[str, Any],
+) -> bool:
+    if isinstance(record.get("fingerprints"), dict):
+        return parts["test"] == recorded_fingerprint(record, "test")
+    # a file of version 0.1.0: the names of the data, and their number
+    usual = {"data": "digits", "test_fraction": TEST_FRACTION, "split_seed": 0}
+    same = all(_value(chosen, name, usual) == _value(found, name, usual) for name in SPLIT)
+    count = record.get("images")
+    return same and (count is None or count == (parts["train"] or {}).get("images"))
+
+
+def _value(settings: dict[str, Any], name: str, usual: dict[str, Any]) -> Any:
+    value = settings.get(name)
+    return usual.get(name) if value is None else value
+
+
+def _refusal(
+    data: DataSet,
+    chosen: dict[str, Any],
+    resume: str,
+    found: dict[str, Any],
+    record: dict[str, Any],
+) -> Exception:
+    """Why other test images are refused: they were asked for, or a file has changed."""
+    asked = any(chosen[name] != found.get(name) for name in DATA if chosen[name] is not None)
+    then = recorded_fingerprint(record, "test")
+    before = f"{then['images']} then, " if then and "images" in then else ""
+    if data.test is None:
+        text = f"the test images of {resume} ({before}none now) would be trained on"
+    else:
+        now = f"{before}now {len(data.test)}: {data.test.name}"
+        text = f"the test images are not those of {resume} ({now}); some may have been trained on"
+    text += "; --new-split accepts this"
+    if asked:
+        return UsageError(text)
+    return ValueError(f"{chosen['data']} has changed since the training: {text}")
+
+
+def evaluation_notes(model: Model, images: Images, part: str | None = None) -> list[str]:
+    """What limits an evaluation on the images that a model file names.
+
+    Parameters
+    ----------
+    model : Model
+    images : Images
+        What it is evaluated on.
+    part : {"train", "test"}, optional
+        Which part of the images of its training that is; the test part, if there is one, when
+        left out.
+    """
+    record = model.training or {}
+    if part is None:
+        part = "test" if recorded_fingerprint(record, "test") else "train"
+    notes = []
+    then = recorded_fingerprint(record, part)
+    if then is not None and then != fingerprint(images):
+        notes.append("the images have changed since the training")
+        if part != "train":
+            notes.append(LEAK)
+    elif record.get("new_split") is True and part != "train":
+        notes.append(LEAK)
+    return notes

@@ -1,0 +1,182 @@
+"""Pixels of images: how they become a network's input, and whether they are like those of training.
+
+Z = (pixels - shift) * scale        in double precision, rounded once to the network's dtype
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import numpy as np
+
+from matconv.files.regular import shortened
+
+__all__ = ["describe_pixels", "mismatch", "pixels_problem", "scaled"]
+
+# Elements per step: the temporary arrays stay in the cache.
+_CHUNK = 2**16
+_EXACT = 2**53
+_DTYPE = re.compile(r"bool|u?int(?:8|16|32|64)|float\d{2,3}")
+# Floating-point images this much darker than all of training: divided by 255, for instance.
+_DARKER = 128
+
+
+def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
+    """Iterate over 1-D pieces of arrays of equal shape, in native byte order, in C order."""
+    arrays = [pixels, *more]
+    op_flags: list[Any] = [["readonly"], *(["writeonly"] for _ in more)]
+    return np.nditer(
+        arrays,
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=op_flags,
+        op_dtypes=[array.dtype.newbyteorder("=") for array in arrays],
+        order="C",
+        buffersize=_CHUNK,
+    )
+
+
+def _shifted(pixels: np.ndarray, shift: float) -> np.ndarray:
+    """pixels - shift in double precision (of longdouble pixels: in longdouble)."""
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
+        return pixels - np.longdouble(shift)
+    result = pixels.astype(np.float64)
+    result -= shift
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize == 8:
+        # p = 2^32 high + low: both are exact in double, p is not.
+        large = (pixels > _EXACT) | (pixels < -_EXACT if pixels.dtype.kind == "i" else False)
+        if large.any():
+            p = pixels[large]
+            high, low = p >> p.dtype.type(32), p & p.dtype.type(2**32 - 1)
+            result[large] = (high.astype(np.float64) * 2.0**32 - shift) + low
+    return result
+
+
+def scaled(pixels: np.ndarray, shift: float, scale: float, dtype: np.dtype) -> np.ndarray:
+    """Return (pixels - shift) * scale in a new C-contiguous array.
+
+    Parameters
+    ----------
+    pixels : ndarray of real numbers
+        64-bit integers beyond 2^53 lose no more than the rounding of the difference.
+    shift, scale : float
+    dtype : float64 or float32
+        The result is computed in float64 (of longdouble pixels: in longdouble) and rounded to
+        it once.
+
+    Examples
+    --------
+    >>> scaled(np.array([2**24 + 1]), 2.0**24, 0.5, np.dtype(np.float32))
+    array([0.5], dtype=float32)
+    """
+    Z = np.empty(pixels.shape, dtype)
+    with np.errstate(all="ignore"), _chunks(pixels, Z) as chunks:
+        for p, z in chunks:
+            z[...] = _shifted(p, shift) * scale
+    return Z
+
+
+def _range(pixels: np.ndarray) -> tuple[float, float] | None:
+    """Return the minimum and the maximum of the finite pixels, None if there are none."""
+    low, high = np.inf, -np.inf
+    with np.errstate(all="ignore"), _chunks(pixels) as chunks:
+        for p in chunks:
+            if p.dtype.kind == "f":
+                p = p[np.isfinite(p)]
+            if p.size:
+                low, high = min(low, float(p.min())), max(high, float(p.max()))
+    return (low, high) if np.isfinite(low) and np.isfinite(high) else None
+
+
+def _name(dtype: np.dtype) -> str:
+    """Return a dtype's name by kind and size: the same for int64 and long long."""
+    kinds = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
+    return kinds[dtype.kind] + ("" if dtype.kind == "b" else str(8 * dtype.itemsize))
+
+
+def describe_pixels(pixels: Any) -> dict[str, Any] | None:
+    """Describe the pixels of training images, for `save_model`.
+
+    Parameters
+    ----------
+    pixels : array_like of real numbers
+        As they come from a file: before shift and scale.
+
+    Returns
+    -------
+    dict or None
+        ``{"dtype": str, "min": float, "max": float}``; None if no pixel is finite.
+
+    Examples
+    --------
+    >>> describe_pixels(np.array([[0, 255], [3, 4]], np.uint8))
+    {'dtype': 'uint8', 'min': 0.0, 'max': 255.0}
+    """
+    pixels = np.asarray(pixels)
+    found = _range(pixels)
+    return found and {"dtype": _name(pixels.dtype), "min": found[0], "max": found[1]}
+
+
+def pixels_problem(value: Any) -> str | None:
+    """Return what is wrong with a description of pixels, None if nothing is."""
+    if not isinstance(value, dict) or set(value) != {"dtype", "min", "max"}:
+        return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
+    if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
+        return f"'dtype' must name a type of real numbers, got {shortened(repr(value['dtype']))}"
+    for key in ("min", "max"):
+        number = value[key]
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{key!r} must be a number, got {shortened(repr(number))}"
+        if not abs(number) <= sys.float_info.max:
+            return f"{key!r} must be finite, got {shortened(number)}"
+    if value["min"] > value["max"]:
+        return f"'min' {value['min']} is over 'max' {value['max']}"
+    return None
+
+
+def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:
+    """Compare images with those that a network was trained on.
+
+    Parameters
+    ----------
+    trained : dict or None
+        As `describe_pixels` returns it. None: nothing to compare with.
+    pixels : ndarray of real numbers
+
+    Returns
+    -------
+    str or None
+        What is different, naming both; None if the images may be of the same kind:
+
+        * both are floating-point or both are integers;
+        * integers of another dtype have values that the one of training can hold;
+        * no value is further outside the range of training than that range is wide;
+        * the largest magnitude of floating-point images is 0, or at least 1/128 of that of
+          training. (Integers of the same dtype may be as dark as they like.)
+
+    Examples
+    --------
+    >>> mismatch({"dtype": "uint8", "min": 0.0, "max": 255.0}, np.array([0.0, 1.0]))
+    'the pixels are float64 from 0 to 1, those of training were uint8 from 0 to 255'
+    """
+    found = _range(pixels) if trained is not None else None
+    if trained is None or found is None:
+        return None
+    name = _name(pixels.dtype)
+    low, high = trained["min"], trained["max"]
+    width = high - low
+    fits = name.startswith("float") == trained["dtype"].startswith("float")
+    fits = fits and low - width <= found[0] and found[1] <= high + width
+    if name.startswith("float"):
+        largest = max(-found[0], found[1])
+        fits = fits and (largest == 0 or largest >= max(-low, high) / _DARKER)
+    elif fits and name != trained["dtype"] and trained["dtype"] != "bool":
+        limits = np.iinfo(trained["dtype"])
+        fits = limits.min <= found[0] and found[1] <= limits.max
+    if fits:
+        return None
+    return (
+        f"the pixels are {name} from {found[0]:.6g} to {found[1]:.6g}, those of training were "
+        f"{trained['dtype']} from {low:.6g} to {high:.6g}"
+    )

@@ -1,0 +1,179 @@
+"""Values as JSON has them: strictly, or with a text in place of what JSON cannot hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from matconv.files.regular import shortened
+
+__all__ = ["Converter", "TooLarge", "encode", "exact"]
+
+_SIMPLE = frozenset((str, bool, float, type(None)))
+# Python does not parse integers of more digits than a limit, which a program may lower to 640.
+MAX_INT = 2**2048
+MAX_DEPTH = 50
+_MAX_TEXT = 200
+_MAX_NOTES = 3
+
+
+class TooLarge(Exception):
+    """A value has more elements than it may have."""
+
+
+def encode(value: Any) -> str:
+    """Return the JSON text of a value: ASCII, no spaces, sorted keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def exact(value: Any, where: str) -> Any:
+    """Convert NumPy's numbers and arrays, and tuples, to what JSON has; else raise TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"save_model: {where} has the key {key!r}, expected a str")
+        return {key: exact(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"save_model: {where} is a {type(value).__name__}, which JSON cannot hold")
+
+
+class Converter:
+    """Convert any value to what JSON has; no type is refused.
+
+    NumPy's numbers and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
+    an equivalent; of a masked array, None stands for what is masked. Everything else is replaced by its text: sets, complex numbers, bytes, integers
+    of more than 2048 bits, a list that contains itself, nesting deeper than 50 levels, and keys
+    that are not str.
+    """
+
+    def __init__(self) -> None:
+        self._replaced = 0
+        self._notes: list[str] = []
+        self._left = 0
+        # Containers under conversion, to find one that contains itself.
+        self._open: set[int] = set()
+
+    def convert(self, value: Any, where: str, max_elements: int) -> Any:
+        """Return `value` as what JSON has.
+
+        Parameters
+        ----------
+        value : object
+        where : str
+            Name of the value, for `problems`.
+        max_elements : int
+            Limit for the elements of all lists and dicts together.
+
+        Raises
+        ------
+        TooLarge
+            If there are more elements.
+        """
+        self._left = max_elements
+        return self._convert(value, where)
+
+    def problems(self) -> list[str]:
+        """Return what a warning should say about the values replaced so far."""
+        if not self._replaced:
+            return []
+        more = self._replaced - len(self._notes)
+        names = ", ".join(self._notes) + (f" (and {more} more)" if more else "")
+        return [f"{names}, which JSON cannot hold; saved as text"]
+
+    def _convert(self, value: Any, where: str) -> Any:
+        kind = type(value)
+        if kind in _SIMPLE or (kind is int and -MAX_INT < value < MAX_INT):
+            return value
+        if isinstance(value, dict | list | tuple):
+            return self._container(value, where)
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        found = None
+        # A method of an unknown object may raise anything.
+        with suppress(Exception):
+            found = _equivalent(value)
+        if isinstance(found, np.ndarray):
+            return self._array(found, where)
+        return self._text(value, where) if found is None else found
+
+    def _container(self, value: Any, where: str) -> Any:
+        if id(value) in self._open or len(self._open) >= MAX_DEPTH:
+            return self._text(value, where)
+        self._left -= len(value)
+        if self._left < 0:
+            raise TooLarge
+        self._open.add(id(value))
+        try:
+            if isinstance(value, dict):
+                return self._dict(value, where)
+            return [
+                item if type(item) in _SIMPLE else self._convert(item, f"{where}[{i}]")
+                for i, item in enumerate(value)
+            ]
+        finally:
+            self._open.discard(id(value))
+
+    def _dict(self, value: dict[Any, Any], where: str) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key
+            if isinstance(key, str):
+                name = str.__str__(key)
+            else:
+                name = self._text(key, f"a key of {where}", is_key=True)
+                while name in value or name in result:
+                    name += "'"
+            if type(item) not in _SIMPLE:
+                item = self._convert(item, f"{where}[{name!r}]")
+            result[name] = item
+        return result
+
+    def _array(self, value: np.ndarray, where: str) -> Any:
+        if value.size > self._left:
+            raise TooLarge
+        if value.dtype.kind == "f":
+            # tolist() leaves an np.longdouble as it is.
+            value = value.astype(np.float64)
+        return self._convert(value.tolist(), where)
+
+    def _text(self, value: Any, where: str, is_key: bool = False) -> str:
+        self._replaced += 1
+        if len(self._notes) < _MAX_NOTES:
+            self._notes.append(f"{shortened(where)} is a {type(value).__name__}")
+        # The text of a list may be without end; a key can be hashed, which has one.
+        if is_key or not isinstance(value, dict | list | tuple):
+            # An unknown object may raise anything, an integer of too many digits ValueError.
+            with suppress(Exception):
+                return shortened(repr(value), _MAX_TEXT)
+        return f"<{type(value).__name__}>"
+
+
+def _equivalent(value: Any) -> Any:
+    """Return what JSON or NumPy has instead of an object, None if there is nothing."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        number = int(value)
+        return number if -MAX_INT < number < MAX_INT else None
+    if isinstance(value, np.generic) and not isinstance(value, np.floating):
+        return None
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if hasattr(value, "__array__") and not isinstance(value, np.generic):
+        array = np.asarray(value)
+        # An array of objects may contain the object itself.
+        return None if array.dtype == object else array
+    return float(value) if hasattr(value, "__float__") else None
