@@ -132,6 +132,8 @@ def test_in_place(dtype):
                     assert call(**{source: own, target: own}) == OK
                     compared += 1
                     assert own.tobytes() == call.expected[0].tobytes()
+                    rest = zip(call.results()[1:], call.expected[1:], strict=True)
+                    assert all(db.tobytes() == sums.tobytes() for db, sums in rest)
     assert compared == 20 * 2 * len(capi.FUSED)
 
 
