@@ -1,6 +1,8 @@
 """Pixels: computed in double precision and rounded once; a warning where they are of another kind."""
 
+import copy
 import fractions
+import pickle
 import re
 import tracemalloc
 import warnings
@@ -157,6 +159,20 @@ def test_describe_pixels(pixels, expected):
 @pytest.mark.parametrize("pixels", [np.zeros((0, 2)), np.array([np.nan, np.inf])])
 def test_describe_pixels_without_finite_pixels_is_none(pixels):
     assert describe_pixels(pixels) is None
+
+
+def test_describe_pixels_refuses():
+    with pytest.raises(TypeError, match="^describe_pixels: pixels is a masked array; fill it or"):
+        describe_pixels(np.ma.zeros(3))
+    for dtype in (complex, object, "U3", "M8[s]"):
+        with pytest.raises(TypeError, match="^describe_pixels: pixels must be real numbers, got "):
+            describe_pixels(np.zeros(3).astype(dtype))
+
+
+def test_model_copies_keep_the_description():
+    tested = model(pixels=describe_pixels(BYTES))
+    for same in (pickle.loads(pickle.dumps(tested)), copy.copy(tested), copy.deepcopy(tested)):
+        assert same.pixels == tested.pixels and same.pixels is not tested.pixels
 
 
 @pytest.mark.parametrize("dtype", REAL)

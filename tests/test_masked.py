@@ -108,10 +108,6 @@ CALLS = {
     "save_model, labels": (
         lambda x: save_model("f", NET, THETA, x), [1, 2, 3], f"save_model: labels {FILL}",
     ),
-    "save_model, training": (
-        lambda x: save_model("f", NET, THETA, training={"a": [x]}), [1, 2],
-        f"training['a'][0] {FILL}",
-    ),
     "kernel": (lambda x: Conv(2, x), [3, 3], "Conv: kernel must be an integer or a pair"),
     "kernel, 0-d": (lambda x: Conv(2, x), 3, "Conv: kernel must be an integer or a pair"),
     "channels": (lambda x: Conv(x, 3), 3, f"Conv: channels {INTEGER}"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -21,13 +20,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """Let errors of standard output through, which argparse drops."""
-        if file is sys.stdout:
-            file.write(message)
-        else:
-            super()._print_message(message, file)
 
 
 def whole(least: int) -> Callable[[str], int]:

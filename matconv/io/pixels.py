@@ -108,12 +108,21 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     dict or None
         ``{"dtype": str, "min": float, "max": float}``; None if no pixel is finite.
 
+    Raises
+    ------
+    TypeError
+        If `pixels` are not real numbers, or a masked array.
+
     Examples
     --------
     >>> describe_pixels(np.array([[0, 255], [3, 4]], np.uint8))
     {'dtype': 'uint8', 'min': 0.0, 'max': 255.0}
     """
+    if isinstance(pixels, np.ma.MaskedArray):
+        raise TypeError("describe_pixels: pixels is a masked array; fill it or drop the mask first")
     pixels = np.asarray(pixels)
+    if pixels.dtype.kind not in "biuf":
+        raise TypeError(f"describe_pixels: pixels must be real numbers, got {pixels.dtype}")
     found = _range(pixels)
     return found and {"dtype": _name(pixels.dtype), "min": found[0], "max": found[1]}
 

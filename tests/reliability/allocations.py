@@ -165,6 +165,8 @@ def python_calls(folder):
 
         yield f"{operator.name}, out", into, state, same(expected), out
 
+    yield repeated_by_im2col()
+
     net = networks.mixed()
     Z, Y = networks.images(net, 5)
     theta = net.init(seed=0)
@@ -215,6 +217,25 @@ def python_calls(folder):
         ("load_predictor", lambda: matconv.load_predictor(exported), predicts),
     ):
         yield name, call, lambda: (inputs(), files()), right, None
+
+
+def repeated_by_im2col():
+    """A convolution whose transforms overflow: the second pass needs no allocation of its own."""
+    import numpy as np
+
+    import matconv
+
+    Z, W = np.ones((4, 26, 26, 16)), np.full((16, 3, 3, 32), 0.125)
+    Z[1, 8, 8, 3] = np.finfo(float).max / 16
+    expected = matconv.conv2d(Z, W, algorithm="im2col")
+    assert not np.isfinite(matconv.conv2d(Z, W, algorithm="winograd")).all()
+    assert np.isfinite(expected).all()
+    out = np.empty_like(expected)
+
+    def call():
+        return matconv.conv2d(Z, W, out=out, algorithm="auto")
+
+    return "conv2d repeated", call, lambda: (Z.tobytes(), W.tobytes()), same([expected]), out
 
 
 def c_calls(folder):
