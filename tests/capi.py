@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import geometries
 import numpy as np
+from activations import CLIP, LEAKY_RELU, NONE, RELU, activated, gradient
 
 import matconv
 from matconv.kernels import capi, conv, pool
@@ -19,11 +20,12 @@ from matconv.kernels.geometry import WindowGeometry
 STATUSES = (
     "OK", "SIZE", "KERNEL", "GROUPS", "OVERFLOW", "BLAS_INT", "STRUCT", "NULL", "SCRATCH",
     "ALGORITHM", "PADDING", "INDEX", "DTYPE", "FORMAT", "VERSION", "MEMORY", "UNREADABLE",
+    "ACTIVATION",
 )  # fmt: skip
 (
     OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT, STRUCT, NULL, SCRATCH, ALGORITHM, PADDING, INDEX,
-    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE,
-) = range(17)  # fmt: skip
+    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION,
+) = range(18)  # fmt: skip
 ALGORITHMS = ("auto", "im2col", "winograd")
 DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}
@@ -56,6 +58,16 @@ class Geometry(ctypes.Structure):
         return tuple(getattr(self, name) for name in DERIVED)
 
 
+class Activation(ctypes.Structure):
+    """matconv_activation."""
+
+    _fields_ = [
+        ("code", ctypes.c_int),
+        ("alpha", ctypes.c_double),
+        ("beta", ctypes.c_double),
+    ]
+
+
 class Shape(ctypes.Structure):
     """matconv_network_shape; ``struct_size`` is set."""
 
@@ -68,24 +80,26 @@ class Shape(ctypes.Structure):
         super().__init__(struct_size=ctypes.sizeof(Shape))
 
 
-# Arguments: g a geometry, p an array or another pointer, n a size, i an int, s a string.
+# Arguments: g a geometry, a an activation, p an array or another pointer, n a size, i an int,
+# s a string.
 _BOTH = {
     "im2col": "gpp",
     "col2im": "gpp",
-    "bias_relu": "nnppp",
-    "bias_relu_backward": "nnpppp",
+    "bias_activation": "nnppap",
+    "bias_activation_backward": "nnppapp",
     "conv_scratch": "gipp",
-    "conv_forward": "gipppippn",
+    "conv_forward": "gipppappn",
     "conv_backward": "gippp" + "ppp" + "pn",
     "max_pool": "gppp",
     "max_pool_backward": "gppp",
     "avg_pool": "gpp",
     "avg_pool_backward": "gpp",
-    "dense_forward": "nnnpppip",
+    "dense_forward": "nnnpppap",
     "dense_backward": "nnnppp" + "ppp" + "pn",
 }
 _TYPES = {
     "g": ctypes.c_void_p,
+    "a": ctypes.c_void_p,
     "p": ctypes.c_void_p,
     "n": ctypes.c_ssize_t,
     "i": ctypes.c_int,
@@ -230,8 +244,47 @@ def geometry_of(shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=N
     )  # fmt: skip
 
 
+# with or without a bias, and an activation; None is a pointer that is NULL
+FUSED = (
+    (False, None), (True, (RELU, 0, 0)), (False, (LEAKY_RELU, 0.1, 0)), (True, (CLIP, -0.3, 0.7)),
+    (True, (NONE, 0, 0)),
+)  # fmt: skip
+
+
+def fused(layer, Z, W, b, activation, **options):
+    """sigma(layer(Z, W, b)), as Python computes it."""
+    if activation and activation[0] == RELU:
+        return layer(Z, W, b, relu=True, **options)
+    return activated(layer(Z, W, b, **options), *activation or (NONE, 0, 0))
+
+
+def row_calls(S, b, dZ, dtype):
+    """Calls of bias and activation and of their backward pass; rows and channels of S."""
+    sizes = {"rows": S.size // S.shape[-1], "channels": S.shape[-1]}
+    for has_bias, activation in FUSED:
+        given = Activation(*activation) if activation else None
+        bias = b if has_bias else None
+        Z = activated(S + b if has_bias else S, *activation or (NONE, 0, 0))
+        yield Call(
+            "bias_activation", dtype,
+            {**sizes, "S": S, "b": bias, "activation": given, "Z": poisoned(S.shape, dtype)},
+            ("Z",), ("b", "activation"), (Z,),
+        )  # fmt: skip
+        dS = gradient(dZ, Z, *activation or (NONE, 0, 0))
+        # row by row, as the C function adds
+        db = np.zeros_like(b)
+        for row in dS.reshape(-1, b.size):
+            db += row
+        yield Call(
+            "bias_activation_backward", dtype,
+            {**sizes, "dZ": dZ, "Z": Z, "activation": given, "dS": poisoned(S.shape, dtype),
+             "db": poisoned(b.shape, dtype)},
+            ("dS", "db"), ("db", "activation"), (dS, db),
+        )  # fmt: skip
+
+
 def layer_calls(case, dtype, random, data="real"):
-    """Calls of im2col, col2im, bias and ReLU, and the convolution, with what Python computes."""
+    """Calls of im2col, col2im, bias and activation, and the convolution."""
 
     def draw(shape):
         if data == "real":
@@ -256,33 +309,23 @@ def layer_calls(case, dtype, random, data="real"):
         expected=(back,),
     )  # fmt: skip
 
-    n = dS.size // case.d_out
-    S = matconv.bias_relu(dS, b)
-    yield Call(
-        "bias_relu", dtype,
-        {"rows": n, "channels": case.d_out, "S": dS, "b": b, "Z": poisoned(out, dtype)}, ("Z",),
-        expected=(S,),
-    )  # fmt: skip
-    gradient = draw(out)
-    yield Call(
-        "bias_relu_backward", dtype,
-        {"rows": n, "channels": case.d_out, "dZ": gradient, "Z": S,
-         "dS": poisoned(out, dtype), "db": poisoned(b.shape, dtype)},
-        ("dS", "db"), expected=matconv.bias_relu_backward(gradient, S),
-    )  # fmt: skip
+    yield from row_calls(dS, b, draw(out), dtype)
 
     window = WindowGeometry("conv2d", case.shape, **given)
     for number, algorithm in enumerate(ALGORITHMS):
         options = {**case.convolution, "algorithm": algorithm}
         plan = conv.ConvPlan(window, dtype, algorithm)
         size = plan.scratch_size(False)
-        for relu, bias in ((1, b), (0, None)):
+        for has_bias, activation in FUSED:
+            bias = b if has_bias else None
             yield Call(
                 "conv_forward", dtype,
-                {"g": g, "algorithm": number, "Z": Z, "W": W, "b": bias, "relu": relu,
+                {"g": g, "algorithm": number, "Z": Z, "W": W, "b": bias,
+                 "activation": Activation(*activation) if activation else None,
                  "S": poisoned(out, dtype), "scratch": poisoned(size, dtype),
                  "scratch_size": size},
-                ("S",), ("b",), (matconv.conv2d(Z, W, bias, relu=bool(relu), **options),),
+                ("S",), ("b", "activation"),
+                (fused(matconv.conv2d, Z, W, bias, activation, **options),),
             )  # fmt: skip
         size = plan.scratch_size(True)
         yield Call(
@@ -334,11 +377,14 @@ def dense_calls(images, inputs, units, dtype, random):
     Z, W, b, dS = (random.standard_normal(shape).astype(dtype) for shape in shapes)
     sizes = {"images": images, "inputs": inputs, "units": units}
     size = inputs * units
-    for relu, bias in ((1, b), (0, None)):
+    for has_bias, activation in FUSED:
+        bias = b if has_bias else None
         yield Call(
             "dense_forward", dtype,
-            {**sizes, "Z": Z, "W": W, "b": bias, "relu": relu, "S": poisoned(dS.shape, dtype)},
-            ("S",), ("b",), (matconv.dense(Z, W, bias, relu=bool(relu)),),
+            {**sizes, "Z": Z, "W": W, "b": bias,
+             "activation": Activation(*activation) if activation else None,
+             "S": poisoned(dS.shape, dtype)},
+            ("S",), ("b", "activation"), (fused(matconv.dense, Z, W, bias, activation),),
         )  # fmt: skip
     yield Call(
         "dense_backward", dtype,

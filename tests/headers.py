@@ -7,7 +7,7 @@ arguments, ``int (const matconv_geometry *, double *)``.
 import re
 
 # on the 64-bit systems that the library is built for
-SIZES = {"int": 4, "size_t": 8, "ptrdiff_t": 8, "char": 1}
+SIZES = {"int": 4, "size_t": 8, "ptrdiff_t": 8, "float": 4, "double": 8}
 POINTER = 8
 
 
@@ -53,7 +53,7 @@ def members(body):
             result, name, arguments = function.groups()
             found.append((name, signature(result, arguments)))
             continue
-        kind, names = re.fullmatch(r"(\w+)\s+([\w\s,]+)", declaration).groups()
+        kind, names = re.fullmatch(r"((?:const )?\w+(?: \*)?)\s*\b([\w\s,]+)", declaration).groups()
         found += [(name.strip(), kind) for name in names.split(",")]
     return found
 

@@ -15,6 +15,7 @@ import capi
 import geometries
 import headers
 import pytest
+from activations import CLIP, LEAKY_RELU, NONE, RELU
 
 import matconv
 
@@ -23,6 +24,8 @@ INCLUDE = Path(matconv.get_include())
 TYPES = INCLUDE / "matconv" / "types.h"
 KERNELS = Path(matconv.__file__).parent / "kernels"
 TABLE = "matconv_api"
+# members may be appended
+GROWING = {TABLE, "matconv_activation"}
 GCC = shutil.which("gcc")
 
 
@@ -53,8 +56,7 @@ def differences(old, new):
             continue
         other = new["structs"][name]
         yield from member_differences(name, struct["members"], other["members"])
-        # only the table may grow
-        if name != TABLE and struct["size"] != other["size"]:
+        if name not in GROWING and struct["size"] != other["size"]:
             yield f"{name} had {struct['size']} bytes, has {other['size']}"
 
 
@@ -158,10 +160,12 @@ def changed(*replacements):
 def test_what_is_added_at_the_end_passes():
     last = "float *out, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
-    status = "MATCONV_UNREADABLE = 16"
+    status = "MATCONV_ACTIVATION = 17"
+    activation = "double alpha, beta; "
     new = changed(
         (last, last.replace("} matconv_api", more + "} matconv_api")),
-        (status, status + ",\n    MATCONV_BUSY = 17"),
+        (status, status + ",\n    MATCONV_BUSY = 18"),
+        (activation, activation + "const void *slopes;"),
         ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 2, MATCONV_FFT = 3"),
     )
     assert list(differences(current(), new)) == []
@@ -171,6 +175,7 @@ def test_what_is_added_at_the_end_passes():
     assert missing == [
         "MATCONV_BUSY is gone",
         "MATCONV_FFT is gone",
+        "matconv_activation.slopes is gone",
         f"{TABLE}.softmax_f64 is gone",
     ]
 
@@ -200,6 +205,9 @@ OUT = "ptrdiff_t out_height, out_width;  "
         ("ptrdiff_t column_length; ", "int column_length; ", "column_length was ptrdiff_t, is int"),
         (OUT, OUT.replace("out_height", "new, out_height"), "matconv_geometry had 176 bytes, has"),
         ("ptrdiff_t groups;", "", "matconv_geometry.groups is gone"),
+        ("double alpha, beta; ", "double beta, alpha; ", "alpha was at byte 8, is at 16"),
+        ("double alpha, beta; ", "float alpha, beta; ", "beta was double, is float"),
+        ("MATCONV_CLIP = 3 ", "MATCONV_CLIP = 2 ", "MATCONV_LEAKY_RELU and MATCONV_CLIP are both"),
         ("ptrdiff_t item_size; ", "ptrdiff_t item; ", "matconv_network_shape.item_size is gone"),
         ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
     ],
@@ -214,11 +222,13 @@ def test_what_changes_is_named(old, new, problem):
 # The other declarations of the same interface
 
 PUBLIC = {
+    "Activation": "matconv_activation",
     "Geometry": "matconv_geometry",
     "Network": "matconv_network",
     "NetworkShape": "matconv_network_shape",
 }
 INTERNAL = {
+    "Activation": "matconv_activation",
     "Geometry": "matconv_geometry",
     "Frozen": "matconv_network",
     "Shape": "matconv_network_shape",
@@ -290,6 +300,8 @@ def test_the_public_cython_constants_are_those_of_the_header():
     [
         ("__init__.pxd", 'ctypedef struct Geometry "matconv_geometry"', "matconv_geometry", PUBLIC),
         ("__init__.pxd", "ctypedef struct NetworkShape", "matconv_network_shape", PUBLIC),
+        ("__init__.pxd", "ctypedef struct Activation", "matconv_activation", PUBLIC),
+        ("_activation.pxd", "ctypedef struct Activation", "matconv_activation", INTERNAL),
         ("geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
         ("frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
         ("capi.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
@@ -298,6 +310,16 @@ def test_the_public_cython_constants_are_those_of_the_header():
 def test_cython_structs_have_the_members_of_the_header(file, start, name, names):
     body = headers.block((KERNELS / file).read_text(), start)
     assert headers.cython_members(body, names) == declared_struct(current(), name)
+
+
+def test_the_activations_within_are_those_of_the_header():
+    text = (KERNELS / "_activation.pxd").read_text()
+    names = list(current()["enums"][2])
+    assert list(headers.cython_constants(text, 'cdef extern from "matconv').values()) == names
+    assert names == [
+        f"MATCONV_{name}" for name in ("ACTIVATION_NONE", "RELU", "LEAKY_RELU", "CLIP")
+    ]
+    assert list(current()["enums"][2].values()) == [NONE, RELU, LEAKY_RELU, CLIP]
 
 
 def test_the_statuses_within_are_those_of_the_header():
@@ -310,7 +332,8 @@ def test_the_statuses_within_are_those_of_the_header():
 
 
 KINDS = {
-    "i": "int", "n": ("ptrdiff_t", "size_t"), "s": "const char *", "g": "matconv_geometry *",
+    "i": ("int",), "n": ("ptrdiff_t", "size_t"), "s": ("const char *",),
+    "g": ("const matconv_geometry *", "matconv_geometry *"), "a": ("const matconv_activation *",),
 }  # fmt: skip
 
 
@@ -324,10 +347,9 @@ def test_what_the_other_tests_call_is_the_table():
         arguments = arguments.split(", ")
         assert len(arguments) == len(kinds), name
         for letter, argument in zip(kinds, arguments):
+            known = [kind for kinds in KINDS.values() for kind in kinds]
             if letter == "p":
-                assert argument.endswith("*"), name
-            elif letter == "g":
-                assert argument.removeprefix("const ") == KINDS["g"], name
+                assert argument.endswith("*") and argument not in known, name
             else:
                 assert argument in KINDS[letter], name
     # and the names and the order of the arguments of each call
@@ -339,7 +361,7 @@ def test_what_the_other_tests_call_is_the_table():
     assert rest == {"conv_scratch_f64", "network_predict_f64"}
     for struct, of_ctypes in (
         ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
-        (TABLE, capi.Table),
+        ("matconv_activation", capi.Activation), (TABLE, capi.Table),
     ):  # fmt: skip
         found = [(n, getattr(of_ctypes, n).offset) for n, _ in of_ctypes._fields_]
         expected = [(n, at) for n, _, at in current()["structs"][struct]["members"]]

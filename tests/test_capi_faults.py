@@ -6,6 +6,7 @@ import capi
 import geometries
 import numpy as np
 import pytest
+from activations import CLIP, LEAKY_RELU
 from capi import DTYPES, NULL, OK, Geometry, entry
 
 import matconv
@@ -13,23 +14,24 @@ import matconv
 pytestmark = pytest.mark.catalogue(60)
 
 WORDS = {
-    capi.OK: "fine",
-    capi.SIZE: "a size that must be at least 1 is not, or a padding is negative",
-    capi.KERNEL: "the padded input is smaller than the (dilated) kernel",
-    capi.GROUPS: "groups do not divide the channels or the filters",
-    capi.OVERFLOW: "a size or a product of sizes does not fit",
-    capi.BLAS_INT: "a matrix dimension does not fit the integers of BLAS",
-    capi.STRUCT: "struct_size is not that of this library: the struct was not initialised",
-    capi.NULL: "NULL for an array that has elements",
+    capi.OK: "success",
+    capi.SIZE: "a size is less than 1, or a number of images or a padding is negative",
+    capi.KERNEL: "the (dilated) kernel is larger than the padded input",
+    capi.GROUPS: "groups does not divide the channels or the filters",
+    capi.OVERFLOW: "a size or a product of sizes overflows",
+    capi.BLAS_INT: "a matrix dimension overflows the integer type of BLAS",
+    capi.STRUCT: "struct_size does not match the library: the struct is not initialized",
+    capi.NULL: "a required pointer is NULL",
     capi.SCRATCH: "scratch_size is too small",
-    capi.ALGORITHM: "no such algorithm",
-    capi.PADDING: "a pooling window's padding is not smaller than the window",
-    capi.INDEX: "an index is not that of a pixel of the image",
-    capi.DTYPE: "the network computes in the other dtype",
+    capi.ALGORITHM: "unknown algorithm",
+    capi.PADDING: "the padding of a pooling window is not smaller than the window",
+    capi.INDEX: "an index is outside of the image",
+    capi.DTYPE: "the network has the other dtype",
     capi.FORMAT: "not an exported network, or a damaged one",
     capi.VERSION: "an exported network of a newer version",
-    capi.MEMORY: "no memory",
+    capi.MEMORY: "out of memory",
     capi.UNREADABLE: "the file cannot be read",
+    capi.ACTIVATION: "unknown activation, or invalid numbers for it",
 }
 
 # No two sizes alike, a padding on one side only, so that nothing fits by accident.
@@ -105,7 +107,7 @@ def test_every_status_has_words():
     assert len(set(WORDS.values())) == len(WORDS)
 
 
-@pytest.mark.parametrize("status", [17, -1, 1000, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("status", [18, -1, 1000, 2**31 - 1, -(2**31)])
 def test_an_unknown_status_is_a_string_too(status):
     assert capi.TABLE.status_string(status) == b"unknown status"
 
@@ -124,7 +126,7 @@ def test_null_for_each_array_in_turn(dtype):
             else:
                 check_refused(call, NULL, **{name: None})
                 refused += 1
-    assert refused == 66
+    assert refused == 129
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,12 +136,12 @@ def test_null_for_the_geometry(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_null_for_the_filters_and_sums_of_no_images(dtype):
-    """W has elements whatever the number of images, and so has db."""
+def test_null_for_the_filters_without_images(dtype):
+    """W has elements whatever the number of images."""
     empty = geometries.Case(**{**CASE.__dict__, "l": 0})
     for call in capi.every_call(empty, dtype):
         for name in call.pointers():
-            owed = name == "W" or (name in ("b", "db") and name not in call.optional)
+            owed = name == "W"
             scratch = name == "scratch" and call.arguments["scratch_size"]
             if owed or scratch:
                 check_refused(call, NULL, **{name: None})
@@ -261,7 +263,7 @@ def test_phi_that_does_not_fit(dtype):
             )  # fmt: skip
 
 
-# Algorithms, pools
+# Algorithms, activations, pools
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -270,6 +272,42 @@ def test_no_such_algorithm(dtype, algorithm):
     for call in calls(dtype):
         if "algorithm" in call.arguments:
             check_refused(call, capi.ALGORITHM, algorithm=algorithm)
+
+
+TINY, LARGE = 1e-60, 1e60
+UNKNOWN = [(code, 0.5, 0.7) for code in (4, -1, 255, 2**31 - 1, -(2**31))]
+BAD_SLOPES = [(LEAKY_RELU, alpha, 0) for alpha in (np.nan, 0, -0.0, -0.1, np.inf, -np.inf)]
+BAD_LIMITS = [
+    (CLIP, *limits)
+    for limits in (
+        (np.nan, 1), (0, np.nan), (np.nan, np.nan), (1, 0.5), (0.5, np.nextafter(0.5, 0)),
+        (np.inf, -np.inf), (5e-324, 0),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", UNKNOWN + BAD_SLOPES + BAD_LIMITS)
+def test_activation_unknown_or_invalid_refused(dtype, activation):
+    refused = set()
+    for call in calls(dtype):
+        if "activation" in call.arguments:
+            check_refused(call, capi.ACTIVATION, activation=capi.Activation(*activation))
+            refused.add(call.name)
+    assert len(refused) == 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [TINY, LARGE])
+def test_activation_slope_must_be_a_number_of_the_dtype(dtype, alpha):
+    """As float32 it is 0 or infinite: z would not have the sign of s, or be NaN at 0."""
+    for call in calls(dtype):
+        if "activation" in call.arguments:
+            activation = capi.Activation(LEAKY_RELU, alpha, 0)
+            if dtype == "float64":
+                assert call(activation=activation) == OK
+            else:
+                check_refused(call, capi.ACTIVATION, activation=activation)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -319,7 +357,7 @@ def test_indices_that_are_no_pixels(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows(dtype):
     for call in calls(dtype):
-        if call.name.startswith("bias_relu"):
+        if call.name.startswith("bias_activation"):
             for sizes in (
                 {"rows": -1}, {"rows": -(2**63)}, {"channels": 0}, {"channels": -1},
                 {"channels": -(2**63)},

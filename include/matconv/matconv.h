@@ -13,7 +13,8 @@
  *     g.filters = 20;                        20 filters of 5 x 5
  *     g.kernel_height = g.kernel_width = 5;
  *     status = matconv_geometry_init(&g);    computes g.out_height, g.out_width
- *     status = matconv_conv_forward_f64(&g, MATCONV_AUTO, Z, W, b, 1, S, scratch, scratch_size);
+ *     matconv_activation relu = {MATCONV_RELU, 0, 0};
+ *     status = matconv_conv_forward_f64(&g, MATCONV_AUTO, Z, W, b, &relu, S, scratch, size);
  *
  * After the import no function needs the GIL or a Python object. All functions are reentrant: any
  * thread may call them at any time. Only matconv_network_open and matconv_network_open_memory
@@ -23,7 +24,8 @@
  * buffer for products, and ends the process if that fails.
  *
  * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
- * written nothing (matconv_network_open: only NULL). Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
+ * written nothing (matconv_network_open: only a NULL). Arrays are C-contiguous, channels last, and
+ * must not overlap unless stated otherwise:
  *
  *     Z   (images, height, width, channels)                               input
  *     W   (channels / groups, kernel_height, kernel_width, filters)       filters
@@ -98,10 +100,10 @@ static inline int matconv_import(void)
 #define matconv_im2col_f32 (MATCONV_TABLE->im2col_f32)
 #define matconv_col2im_f64 (MATCONV_TABLE->col2im_f64)
 #define matconv_col2im_f32 (MATCONV_TABLE->col2im_f32)
-#define matconv_bias_relu_f64 (MATCONV_TABLE->bias_relu_f64)
-#define matconv_bias_relu_f32 (MATCONV_TABLE->bias_relu_f32)
-#define matconv_bias_relu_backward_f64 (MATCONV_TABLE->bias_relu_backward_f64)
-#define matconv_bias_relu_backward_f32 (MATCONV_TABLE->bias_relu_backward_f32)
+#define matconv_bias_activation_f64 (MATCONV_TABLE->bias_activation_f64)
+#define matconv_bias_activation_f32 (MATCONV_TABLE->bias_activation_f32)
+#define matconv_bias_activation_backward_f64 (MATCONV_TABLE->bias_activation_backward_f64)
+#define matconv_bias_activation_backward_f32 (MATCONV_TABLE->bias_activation_backward_f32)
 #define matconv_conv_scratch_f64 (MATCONV_TABLE->conv_scratch_f64)
 #define matconv_conv_scratch_f32 (MATCONV_TABLE->conv_scratch_f32)
 #define matconv_conv_forward_f64 (MATCONV_TABLE->conv_forward_f64)

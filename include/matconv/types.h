@@ -29,22 +29,43 @@ enum {
     MATCONV_FORMAT = 13,      /* not an exported network, or a damaged one */
     MATCONV_VERSION = 14,     /* an exported network of a newer version */
     MATCONV_MEMORY = 15,      /* out of memory */
-    MATCONV_UNREADABLE = 16   /* the file cannot be read */
+    MATCONV_UNREADABLE = 16,  /* the file cannot be read */
+    MATCONV_ACTIVATION = 17   /* unknown activation, or invalid numbers for it */
 };
 
 /* Algorithms ------------------------------------------------------------------------------------ */
 
-/* Winograd's transforms may overflow although the operands are finite and the result would be; what
- * MATCONV_AUTO chose is not changed then, and NaN or infinity is the result. In the forward pass
- * nothing overflows while max|Z|, max|W|, max|b| and K max|Z| max|W| are below 1e303 in double,
- * 1e34 in single precision; in the backward pass while max|dS|, max|Z|, max|W|,
- * h_b h_a d_out_g max|dS| max|W| and l b_out a_out max|dS| max|Z| are below 1e298, or 1e32.
- * Outside of that use MATCONV_IM2COL. */
+/* The transforms of Winograd's algorithm may overflow, giving NaN or infinity, although the operands
+ * and the exact result are finite. MATCONV_AUTO does not repeat the call by another algorithm then.
+ * The forward pass does not overflow if max|Z|, max|W|, max|b| and column_length max|Z| max|W| are
+ * below 1e303 (double) or 1e34 (float); the backward pass if max|dS|, max|Z|, max|W|,
+ * kernel_height kernel_width group_filters max|dS| max|W| and
+ * images out_height out_width max|dS| max|Z| are below 1e298 or 1e32. Otherwise use
+ * MATCONV_IM2COL. */
 enum {
     MATCONV_AUTO = 0,         /* the faster one, by a fixed rule on the geometry and the dtype */
     MATCONV_IM2COL = 1,       /* matrix products with phi(Z), exact for integers */
     MATCONV_WINOGRAD = 2      /* fewer multiplications; im2col where no transform is available */
 };
+
+/* Activations ----------------------------------------------------------------------------------- */
+
+enum {
+    MATCONV_ACTIVATION_NONE = 0,  /* sigma(x) = x */
+    MATCONV_RELU = 1,             /* max(x, 0) */
+    MATCONV_LEAKY_RELU = 2,       /* x where x > 0, else alpha x; alpha positive and finite */
+    MATCONV_CLIP = 3              /* min(max(x, alpha), beta); alpha <= beta, may be infinite */
+};
+
+/* An activation sigma, applied to each element; NaN is propagated. Functions take a pointer to it,
+ * where NULL is MATCONV_ACTIVATION_NONE. It is a struct, not a code and two numbers, because an
+ * activation may need more than that (learned slopes, for example): a later version can append
+ * members together with codes, and no function changes its type. A struct_size is not necessary,
+ * since a member is read only if the code needs it. */
+typedef struct matconv_activation {
+    int code;
+    double alpha, beta;       /* rounded to the dtype of the function */
+} matconv_activation;
 
 /* Geometry -------------------------------------------------------------------------------------- */
 
@@ -117,19 +138,25 @@ typedef struct matconv_api {
     int (*col2im_f64)(const matconv_geometry *g, const double *phi, double *Z);
     int (*col2im_f32)(const matconv_geometry *g, const float *phi, float *Z);
 
-    /* Z = max(S + 1 b', 0); NaN is propagated.
-     * IN: S (rows, channels), b (channels,). OUT: Z (rows, channels), may be S. */
-    int (*bias_relu_f64)(ptrdiff_t rows, ptrdiff_t channels, const double *S, const double *b,
-                         double *Z);
-    int (*bias_relu_f32)(ptrdiff_t rows, ptrdiff_t channels, const float *S, const float *b,
-                         float *Z);
+    /* Z = sigma(S + 1 b').
+     * IN: S (rows, channels), b (channels,) or NULL: no bias; activation.
+     * OUT: Z (rows, channels), may be S. */
+    int (*bias_activation_f64)(ptrdiff_t rows, ptrdiff_t channels, const double *S,
+                               const double *b, const matconv_activation *activation, double *Z);
+    int (*bias_activation_f32)(ptrdiff_t rows, ptrdiff_t channels, const float *S,
+                               const float *b, const matconv_activation *activation, float *Z);
 
-    /* The gradients of bias_relu: dS = dZ where Z > 0 or Z is NaN, else 0; db = dS' 1.
-     * IN: dZ, Z. OUT: dS, may be dZ; db. */
-    int (*bias_relu_backward_f64)(ptrdiff_t rows, ptrdiff_t channels, const double *dZ,
-                                  const double *Z, double *dS, double *db);
-    int (*bias_relu_backward_f32)(ptrdiff_t rows, ptrdiff_t channels, const float *dZ,
-                                  const float *Z, float *dS, float *db);
+    /* dS = dZ sigma'(S + 1 b'), db = dS' 1. sigma' is computed from Z, the output:
+     *     MATCONV_RELU: 0 where Z <= 0, else 1;
+     *     MATCONV_LEAKY_RELU: alpha where Z <= 0, else 1;
+     *     MATCONV_CLIP: 0 where Z <= alpha or Z >= beta, else 1.
+     * IN: dZ, Z, activation. OUT: dS, may be dZ; db or NULL: not computed. */
+    int (*bias_activation_backward_f64)(ptrdiff_t rows, ptrdiff_t channels, const double *dZ,
+                                        const double *Z, const matconv_activation *activation,
+                                        double *dS, double *db);
+    int (*bias_activation_backward_f32)(ptrdiff_t rows, ptrdiff_t channels, const float *dZ,
+                                        const float *Z, const matconv_activation *activation,
+                                        float *dS, float *db);
 
     /* Elements of scratch for conv_forward and conv_backward. With an algorithm other than
      * MATCONV_AUTO they are also sufficient for fewer images. OUT: forward, backward, or NULL. */
@@ -138,16 +165,19 @@ typedef struct matconv_api {
     int (*conv_scratch_f32)(const matconv_geometry *g, int algorithm, ptrdiff_t *forward,
                             ptrdiff_t *backward);
 
-    /* S = W phi(Z) + b 1', and max(S, 0) if relu is not 0: equations (1) to (3).
+    /* S = sigma(W phi(Z) + b 1'): equations (1) to (3).
      * IN: Z (images, height, width, channels),
-     *     W (group_channels, kernel_height, kernel_width, filters), b (filters,) or NULL: no bias.
+     *     W (group_channels, kernel_height, kernel_width, filters), b (filters,) or NULL: no bias;
+     *     activation.
      * OUT: S (images, out_height, out_width, filters). SCRATCH: scratch. */
     int (*conv_forward_f64)(const matconv_geometry *g, int algorithm, const double *Z,
-                            const double *W, const double *b, int relu, double *S,
-                            double *scratch, ptrdiff_t scratch_size);
+                            const double *W, const double *b,
+                            const matconv_activation *activation, double *S, double *scratch,
+                            ptrdiff_t scratch_size);
     int (*conv_forward_f32)(const matconv_geometry *g, int algorithm, const float *Z,
-                            const float *W, const float *b, int relu, float *S,
-                            float *scratch, ptrdiff_t scratch_size);
+                            const float *W, const float *b,
+                            const matconv_activation *activation, float *S, float *scratch,
+                            ptrdiff_t scratch_size);
 
     /* vec(dZ) = P_phi' vec(W' dS), dW = sum_i dS^i phi(Z^i)', db = sum_i dS^i 1.
      * IN: dS, the gradient for S = W phi(Z) + b 1'; Z, W.
@@ -180,13 +210,15 @@ typedef struct matconv_api {
     int (*avg_pool_backward_f64)(const matconv_geometry *g, const double *dS, double *dZ);
     int (*avg_pool_backward_f32)(const matconv_geometry *g, const float *dS, float *dZ);
 
-    /* S = Z W + 1 b', and max(S, 0) if relu is not 0.
-     * IN: Z (images, inputs), W (inputs, units), b (units,) or NULL: no bias.
+    /* S = sigma(Z W + 1 b').
+     * IN: Z (images, inputs), W (inputs, units), b (units,) or NULL: no bias; activation.
      * OUT: S (images, units). */
     int (*dense_forward_f64)(ptrdiff_t images, ptrdiff_t inputs, ptrdiff_t units, const double *Z,
-                             const double *W, const double *b, int relu, double *S);
+                             const double *W, const double *b,
+                             const matconv_activation *activation, double *S);
     int (*dense_forward_f32)(ptrdiff_t images, ptrdiff_t inputs, ptrdiff_t units, const float *Z,
-                             const float *W, const float *b, int relu, float *S);
+                             const float *W, const float *b,
+                             const matconv_activation *activation, float *S);
 
     /* dZ = dS W', dW = Z' dS, db = dS' 1.
      * IN: dS, the gradient for S = Z W + 1 b'; Z, W. OUT: dZ, dW, db, or NULL: not computed.
@@ -215,7 +247,7 @@ typedef struct matconv_api {
                                   ptrdiff_t *scratch_size);
 
     /* The outputs of the network. Threads may share it. The same call gives the same bits; with
-     * the images divided among several calls, the last bits may differ, since BLAS may sum products
+     * the images divided among several calls the last bits may differ, since BLAS may sum products
      * of other shapes in another order.
      * IN: Z (images, height, width, channels).
      * OUT: out (images, out_height, out_width, out_channels). SCRATCH: scratch. */

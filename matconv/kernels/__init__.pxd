@@ -31,9 +31,14 @@ cdef extern from "matconv/matconv.h" nogil:
         VERSION "MATCONV_VERSION"
         MEMORY "MATCONV_MEMORY"
         UNREADABLE "MATCONV_UNREADABLE"
+        ACTIVATION "MATCONV_ACTIVATION"
         AUTO "MATCONV_AUTO"
         IM2COL "MATCONV_IM2COL"
         WINOGRAD "MATCONV_WINOGRAD"
+        ACTIVATION_NONE "MATCONV_ACTIVATION_NONE"
+        RELU "MATCONV_RELU"
+        LEAKY_RELU "MATCONV_LEAKY_RELU"
+        CLIP "MATCONV_CLIP"
 
     ctypedef struct Geometry "matconv_geometry":
         size_t struct_size
@@ -41,6 +46,10 @@ cdef extern from "matconv/matconv.h" nogil:
         Py_ssize_t kernel_height, kernel_width, stride_down, stride_right
         Py_ssize_t pad_top, pad_bottom, pad_left, pad_right, dilation_down, dilation_right
         Py_ssize_t out_height, out_width, group_channels, group_filters, column_length
+
+    ctypedef struct Activation "matconv_activation":
+        int code
+        double alpha, beta
 
     ctypedef struct Network "matconv_network":
         pass
@@ -57,18 +66,21 @@ cdef extern from "matconv/matconv.h" nogil:
     int im2col_f32 "matconv_im2col_f32"(const Geometry *g, const float *Z, float *phi) noexcept
     int col2im_f64 "matconv_col2im_f64"(const Geometry *g, const double *phi, double *Z) noexcept
     int col2im_f32 "matconv_col2im_f32"(const Geometry *g, const float *phi, float *Z) noexcept
-    int bias_relu_f64 "matconv_bias_relu_f64"(
-        Py_ssize_t rows, Py_ssize_t channels, const double *S, const double *b, double *Z
+    int bias_activation_f64 "matconv_bias_activation_f64"(
+        Py_ssize_t rows, Py_ssize_t channels, const double *S, const double *b,
+        const Activation *activation, double *Z
     ) noexcept
-    int bias_relu_f32 "matconv_bias_relu_f32"(
-        Py_ssize_t rows, Py_ssize_t channels, const float *S, const float *b, float *Z
+    int bias_activation_f32 "matconv_bias_activation_f32"(
+        Py_ssize_t rows, Py_ssize_t channels, const float *S, const float *b,
+        const Activation *activation, float *Z
     ) noexcept
-    int bias_relu_backward_f64 "matconv_bias_relu_backward_f64"(
-        Py_ssize_t rows, Py_ssize_t channels, const double *dZ, const double *Z, double *dS,
-        double *db
+    int bias_activation_backward_f64 "matconv_bias_activation_backward_f64"(
+        Py_ssize_t rows, Py_ssize_t channels, const double *dZ, const double *Z,
+        const Activation *activation, double *dS, double *db
     ) noexcept
-    int bias_relu_backward_f32 "matconv_bias_relu_backward_f32"(
-        Py_ssize_t rows, Py_ssize_t channels, const float *dZ, const float *Z, float *dS, float *db
+    int bias_activation_backward_f32 "matconv_bias_activation_backward_f32"(
+        Py_ssize_t rows, Py_ssize_t channels, const float *dZ, const float *Z,
+        const Activation *activation, float *dS, float *db
     ) noexcept
     int conv_scratch_f64 "matconv_conv_scratch_f64"(
         const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
@@ -78,11 +90,11 @@ cdef extern from "matconv/matconv.h" nogil:
     ) noexcept
     int conv_forward_f64 "matconv_conv_forward_f64"(
         const Geometry *g, int algorithm, const double *Z, const double *W, const double *b,
-        int relu, double *S, double *scratch, Py_ssize_t scratch_size
+        const Activation *activation, double *S, double *scratch, Py_ssize_t scratch_size
     ) noexcept
     int conv_forward_f32 "matconv_conv_forward_f32"(
-        const Geometry *g, int algorithm, const float *Z, const float *W, const float *b, int relu,
-        float *S, float *scratch, Py_ssize_t scratch_size
+        const Geometry *g, int algorithm, const float *Z, const float *W, const float *b,
+        const Activation *activation, float *S, float *scratch, Py_ssize_t scratch_size
     ) noexcept
     int conv_backward_f64 "matconv_conv_backward_f64"(
         const Geometry *g, int algorithm, const double *dS, const double *Z, const double *W,
@@ -114,11 +126,11 @@ cdef extern from "matconv/matconv.h" nogil:
     ) noexcept
     int dense_forward_f64 "matconv_dense_forward_f64"(
         Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const double *Z, const double *W,
-        const double *b, int relu, double *S
+        const double *b, const Activation *activation, double *S
     ) noexcept
     int dense_forward_f32 "matconv_dense_forward_f32"(
         Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const float *Z, const float *W,
-        const float *b, int relu, float *S
+        const float *b, const Activation *activation, float *S
     ) noexcept
     int dense_backward_f64 "matconv_dense_backward_f64"(
         Py_ssize_t images, Py_ssize_t inputs, Py_ssize_t units, const double *dS, const double *Z,

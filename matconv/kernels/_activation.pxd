@@ -1,70 +1,71 @@
-"""Activations: a code and two numbers, applied to each number of an array; a NaN survives.
+"""Activations sigma, applied element by element, and their derivatives.
 
-Derivatives are read off the output: it has the sign of the input, or lies on a bound.
+An activation is data: a code and two numbers. sigma' is read off the output z = sigma(s), so that
+s need not be kept. NaN is propagated by sigma; where z is NaN, sigma' is 1.
 """
 
+from libc.math cimport INFINITY
+
+from .status cimport ACTIVATION, OK
 from .types cimport real
 
-cdef enum:
-    NO_ACTIVATION = 0
-    RELU = 1        # max(x, 0)
-    LEAKY = 2       # x for x > 0, else a x; a > 0
-    CLIP = 3        # min(max(x, a), b); a < b
-    ACTIVATIONS = 4
-
-cdef struct Activation:
-    int code
-    double a, b
-
-
-# Whether the numbers go with the code.
-cdef inline bint is_activation(const Activation *act) noexcept nogil:
-    if act.code == LEAKY:
-        return 0 < act.a < 1e300 and act.b == 0
-    if act.code == CLIP:
-        return act.a < act.b
-    return 0 <= act.code < ACTIVATIONS and act.a == 0 and act.b == 0
+cdef extern from "matconv/types.h" nogil:
+    enum:
+        ACTIVATION_NONE "MATCONV_ACTIVATION_NONE"
+        RELU "MATCONV_RELU"
+        LEAKY_RELU "MATCONV_LEAKY_RELU"
+        CLIP "MATCONV_CLIP"
+    ctypedef struct Activation "matconv_activation":
+        int code
+        double alpha, beta      # read only for the codes that need them
 
 
-# Z = sigma(S) for n numbers. IN: S. OUT: Z, may be S.
-cdef inline void activate(
-    Py_ssize_t n, const Activation *act, const real *S, real *Z
+# A ReLU, or no activation.
+cdef inline Activation relu_if(bint relu) noexcept nogil:
+    cdef Activation activation
+    activation.code = RELU if relu else ACTIVATION_NONE
+    activation.alpha = activation.beta = 0
+    return activation
+
+
+# OK, or ACTIVATION: unknown code or bad numbers. IN: activation or NULL.
+cdef inline int activation_status(const Activation *activation, bint is_double) noexcept nogil:
+    cdef double slope
+    if activation == NULL:
+        return OK
+    if activation.code == LEAKY_RELU:
+        # in the dtype: a slope of 0 would lose the sign of s, which sigma' is read off
+        slope = activation.alpha if is_double else <float> activation.alpha
+        return OK if 0 < slope < INFINITY else ACTIVATION
+    if activation.code == CLIP:
+        return OK if activation.alpha <= activation.beta else ACTIVATION
+    if activation.code == ACTIVATION_NONE or activation.code == RELU:
+        return OK
+    return ACTIVATION
+
+
+# sigma(s). The code is a constant of the caller's loop.
+cdef inline real activation_value(int code, real s, real alpha, real beta) noexcept nogil:
+    if code == RELU:
+        return 0 if s <= 0 else s
+    if code == LEAKY_RELU:
+        return alpha * s if s <= 0 else s
+    if code == CLIP:
+        s = alpha if s <= alpha else s
+        return beta if s >= beta else s
+    return s
+
+
+# ds = sigma'(s) dz for z = sigma(s). dz is a value, not a load that depends on z: the compiler
+# turns that into no SIMD mask.
+cdef inline real activation_gradient(
+    int code, real dz, real z, real alpha, real beta
 ) noexcept nogil:
-    cdef Py_ssize_t k
-    cdef real a = <real> act.a, b = <real> act.b
-    if act.code == RELU:
-        for k in range(n):
-            Z[k] = 0 if S[k] <= 0 else S[k]
-    elif act.code == LEAKY:
-        for k in range(n):
-            Z[k] = a * S[k] if S[k] <= 0 else S[k]
-    elif act.code == CLIP:
-        for k in range(n):
-            Z[k] = a if S[k] < a else b if S[k] > b else S[k]
-    elif Z != S:
-        for k in range(n):
-            Z[k] = S[k]
-
-
-# dS = sigma'(S) dZ, sigma'(S) read off Z = sigma(S); a NaN lets dZ through.
-# IN: dZ, Z. OUT: dS, may be dZ.
-cdef inline void activation_backward(
-    Py_ssize_t n, const Activation *act, const real *dZ, const real *Z, real *dS
-) noexcept nogil:
-    cdef Py_ssize_t k
-    cdef real a = <real> act.a, b = <real> act.b, slope
-    if act.code == RELU:
-        for k in range(n):
-            slope = dZ[k]
-            dS[k] = 0 if Z[k] <= 0 else slope
-    elif act.code == LEAKY:
-        for k in range(n):
-            slope = dZ[k]
-            dS[k] = a * slope if Z[k] <= 0 else slope
-    elif act.code == CLIP:
-        for k in range(n):
-            slope = dZ[k]
-            dS[k] = 0 if Z[k] <= a or Z[k] >= b else slope
-    elif dS != dZ:
-        for k in range(n):
-            dS[k] = dZ[k]
+    if code == RELU:
+        return 0 if z <= 0 else dz
+    if code == LEAKY_RELU:
+        return alpha * dz if z <= 0 else dz
+    if code == CLIP:
+        dz = 0 if z <= alpha else dz
+        return 0 if z >= beta else dz
+    return dz

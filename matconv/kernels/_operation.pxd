@@ -90,8 +90,8 @@ cdef struct Operation:
     int min_inputs, max_inputs
     int n_words             # of a description, exactly
     Py_ssize_t own_size     # bytes that `shape` fills and the other entries read
-    int fused               # last code of the activations that it applies itself; the program
-                            # applies others to its output
+    bint fused              # applies the activation itself, in its own pass; otherwise the
+                            # program makes another one over the output
     bint has_numbers        # one for each input
     int (*shape)(Step *step, Value *output) noexcept nogil
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil

@@ -3,13 +3,14 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
-from ._activation cimport Activation, NO_ACTIVATION, activate, activation_backward, is_activation
+from ._activation cimport ACTIVATION_NONE, activation_status
 from ._arrange cimport Buffer, arrange
 from ._description cimport (
     RECORD_WORDS, Header, Record, ends_with_theta, number, read_header, read_record, word,
 )
 from ._operation cimport Call, MAX_ARRAYS, Operation, Step, Value, set_image
 from ._operations cimport find_operation
+from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .geometry cimport mul_overflows
 from .status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
 from .types cimport real
@@ -172,10 +173,11 @@ cdef int read_step(
     numbers[0] += record.numbers
     i = word(data, record.at + 3)
     step.activation.code = <int> i if 0 <= i <= 1 << 20 else -1
-    step.activation.a = number(data, record.at + 4)
-    step.activation.b = number(data, record.at + 5)
-    if not is_activation(&step.activation):
-        return FORMAT
+    step.activation.alpha = number(data, record.at + 4)
+    step.activation.beta = number(data, record.at + 5)
+    status = activation_status(&step.activation, step.is_double)
+    if status != OK:
+        return status
     status = operation.shape(step, output)
     if status != OK:
         return status
@@ -480,32 +482,38 @@ cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count)
     return <char *> start + count * p.item_size
 
 
-# Activations that the operation does not apply itself.
+# Whether the program applies the activation, because the operation does not.
+cdef inline bint activates(const Step *step) noexcept nogil:
+    return not step.operation.fused and step.activation.code != ACTIVATION_NONE
+
+
 cdef void activate_output(const Step *step, Py_ssize_t l, void *output) noexcept nogil:
     cdef Py_ssize_t n = l * step.values[step.output].size
-    if step.activation.code <= step.operation.fused:
-        return
     if step.is_double:
-        activate(n, &step.activation, <const double *> output, <double *> output)
+        bias_activation_rows(
+            1, n, <const double *> output, <const double *> NULL, &step.activation,
+            <double *> output,
+        )
     else:
-        activate(n, &step.activation, <const float *> output, <float *> output)
+        bias_activation_rows(
+            1, n, <const float *> output, <const float *> NULL, &step.activation,
+            <float *> output,
+        )
 
 
 cdef void activate_gradient(
     const Step *step, Py_ssize_t l, const void *output, void *d_output
 ) noexcept nogil:
     cdef Py_ssize_t n = l * step.values[step.output].size
-    if step.activation.code <= step.operation.fused:
-        return
     if step.is_double:
-        activation_backward(
-            n, &step.activation, <const double *> d_output, <const double *> output,
-            <double *> d_output,
+        activation_backward_rows(
+            1, n, <const double *> d_output, <const double *> output, &step.activation,
+            <double *> d_output, <double *> NULL,
         )
     else:
-        activation_backward(
-            n, &step.activation, <const float *> d_output, <const float *> output,
-            <float *> d_output,
+        activation_backward_rows(
+            1, n, <const float *> d_output, <const float *> output, &step.activation,
+            <float *> d_output, <float *> NULL,
         )
 
 
@@ -563,7 +571,8 @@ cdef void run_forward(
     call.output = <void *> values[k + 1]
     call.saved = saved
     step.operation.forward(step, &call)
-    activate_output(step, l, call.output)
+    if activates(step):
+        activate_output(step, l, call.output)
 
 
 cdef void program_predict(
@@ -634,7 +643,8 @@ cdef void run_backward(
     call.add_input = p.add_input[k]
     call.d_arrays = d_arrays
     call.add_arrays = add or p.add_arrays[k]
-    activate_gradient(step, l, call.output, call.d_output)
+    if activates(step):
+        activate_gradient(step, l, call.output, call.d_output)
     step.operation.backward(step, &call)
 
 

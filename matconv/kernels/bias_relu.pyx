@@ -4,6 +4,7 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
+from ._activation cimport Activation, relu_if
 from .arrays cimport as_input, as_output, check_shape
 
 cnp.import_array()
@@ -49,14 +50,15 @@ def bias_relu(S, b, out=None):
     cdef void *source = cnp.PyArray_DATA(values)
     cdef void *offset = cnp.PyArray_DATA(bias)
     cdef void *target = cnp.PyArray_DATA(result)
+    cdef Activation relu = relu_if(True)
     with nogil:
         if is_double:
-            bias_relu_rows(
-                n, d, <const double *> source, <const double *> offset, True, <double *> target
+            bias_activation_rows(
+                n, d, <const double *> source, <const double *> offset, &relu, <double *> target
             )
         else:
-            bias_relu_rows(
-                n, d, <const float *> source, <const float *> offset, True, <float *> target
+            bias_activation_rows(
+                n, d, <const float *> source, <const float *> offset, &relu, <float *> target
             )
     return result
 
@@ -107,18 +109,19 @@ def bias_relu_backward(dZ, Z, out=None):
     cdef void *mask = cnp.PyArray_DATA(values)
     cdef void *target = cnp.PyArray_DATA(dS)
     cdef void *total = cnp.PyArray_DATA(db)
+    cdef Activation relu = relu_if(True)
     cdef size_t total_size = cnp.PyArray_NBYTES(db)
     with nogil:
         memset(total, 0, total_size)
         if is_double:
-            bias_relu_backward_rows(
-                n, d, <const double *> source, <const double *> mask, <double *> target,
-                <double *> total,
+            activation_backward_rows(
+                n, d, <const double *> source, <const double *> mask, &relu,
+                <double *> target, <double *> total,
             )
         else:
-            bias_relu_backward_rows(
-                n, d, <const float *> source, <const float *> mask, <float *> target,
-                <float *> total,
+            activation_backward_rows(
+                n, d, <const float *> source, <const float *> mask, &relu,
+                <float *> target, <float *> total,
             )
     return dS, db
 

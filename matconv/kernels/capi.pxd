@@ -1,5 +1,6 @@
 """The function table of ``matconv/types.h``, which has the arguments' names and contracts."""
 
+from ._activation cimport Activation
 from .frozen cimport Frozen, Shape
 from .geometry cimport Geometry
 
@@ -15,22 +16,26 @@ cdef extern from "matconv/types.h" nogil:
         int (*im2col_f32)(const Geometry *, const float *, float *) noexcept
         int (*col2im_f64)(const Geometry *, const double *, double *) noexcept
         int (*col2im_f32)(const Geometry *, const float *, float *) noexcept
-        int (*bias_relu_f64)(
-            Py_ssize_t, Py_ssize_t, const double *, const double *, double *) noexcept
-        int (*bias_relu_f32)(
-            Py_ssize_t, Py_ssize_t, const float *, const float *, float *) noexcept
-        int (*bias_relu_backward_f64)(
-            Py_ssize_t, Py_ssize_t, const double *, const double *, double *, double *) noexcept
-        int (*bias_relu_backward_f32)(
-            Py_ssize_t, Py_ssize_t, const float *, const float *, float *, float *) noexcept
+        int (*bias_activation_f64)(
+            Py_ssize_t, Py_ssize_t, const double *, const double *, const Activation *,
+            double *) noexcept
+        int (*bias_activation_f32)(
+            Py_ssize_t, Py_ssize_t, const float *, const float *, const Activation *,
+            float *) noexcept
+        int (*bias_activation_backward_f64)(
+            Py_ssize_t, Py_ssize_t, const double *, const double *, const Activation *, double *,
+            double *) noexcept
+        int (*bias_activation_backward_f32)(
+            Py_ssize_t, Py_ssize_t, const float *, const float *, const Activation *, float *,
+            float *) noexcept
         int (*conv_scratch_f64)(const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
         int (*conv_scratch_f32)(const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
         int (*conv_forward_f64)(
-            const Geometry *, int, const double *, const double *, const double *, int, double *,
-            double *, Py_ssize_t) noexcept
+            const Geometry *, int, const double *, const double *, const double *,
+            const Activation *, double *, double *, Py_ssize_t) noexcept
         int (*conv_forward_f32)(
-            const Geometry *, int, const float *, const float *, const float *, int, float *,
-            float *, Py_ssize_t) noexcept
+            const Geometry *, int, const float *, const float *, const float *, const Activation *,
+            float *, float *, Py_ssize_t) noexcept
         int (*conv_backward_f64)(
             const Geometry *, int, const double *, const double *, const double *, double *,
             double *, double *, double *, Py_ssize_t) noexcept
@@ -49,10 +54,10 @@ cdef extern from "matconv/types.h" nogil:
         int (*avg_pool_backward_f32)(const Geometry *, const float *, float *) noexcept
         int (*dense_forward_f64)(
             Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
-            int, double *) noexcept
+            const Activation *, double *) noexcept
         int (*dense_forward_f32)(
-            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *, int,
-            float *) noexcept
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, const float *, const float *,
+            const Activation *, float *) noexcept
         int (*dense_backward_f64)(
             Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, const double *, const double *,
             double *, double *, double *, double *, Py_ssize_t) noexcept

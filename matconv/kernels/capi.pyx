@@ -7,8 +7,9 @@ them, before anything is written. Nothing here raises, allocates or needs the GI
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
+from ._activation cimport Activation, activation_status
 from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
-from .bias_relu cimport bias_relu_backward_rows, bias_relu_rows
+from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
 from .frozen cimport (
     frozen_close, frozen_open, frozen_open_memory, frozen_predict, frozen_shape,
@@ -18,8 +19,8 @@ from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
 from .im2col cimport col2im_add, im2col_fill, phi_overflows
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from .status cimport (
-    ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER, OK, OVERFLOW,
-    PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER,
+    OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
 )
 from .types cimport real
 
@@ -29,39 +30,41 @@ cdef extern from "limits.h":
 
 cdef const char *status_string(int status) noexcept nogil:
     if status == OK:
-        return b"fine"
+        return b"success"
     if status == SIZE:
-        return b"a size that must be at least 1 is not, or a padding is negative"
+        return b"a size is less than 1, or a number of images or a padding is negative"
     if status == KERNEL:
-        return b"the padded input is smaller than the (dilated) kernel"
+        return b"the (dilated) kernel is larger than the padded input"
     if status == GROUPS:
-        return b"groups do not divide the channels or the filters"
+        return b"groups does not divide the channels or the filters"
     if status == OVERFLOW:
-        return b"a size or a product of sizes does not fit"
+        return b"a size or a product of sizes overflows"
     if status == BLAS_INT:
-        return b"a matrix dimension does not fit the integers of BLAS"
+        return b"a matrix dimension overflows the integer type of BLAS"
     if status == STRUCT:
-        return b"struct_size is not that of this library: the struct was not initialised"
+        return b"struct_size does not match the library: the struct is not initialized"
     if status == NULL_POINTER:
-        return b"NULL for an array that has elements"
+        return b"a required pointer is NULL"
     if status == SCRATCH:
         return b"scratch_size is too small"
     if status == ALGORITHM:
-        return b"no such algorithm"
+        return b"unknown algorithm"
     if status == PADDING:
-        return b"a pooling window's padding is not smaller than the window"
+        return b"the padding of a pooling window is not smaller than the window"
     if status == INDEX:
-        return b"an index is not that of a pixel of the image"
+        return b"an index is outside of the image"
     if status == DTYPE:
-        return b"the network computes in the other dtype"
+        return b"the network has the other dtype"
     if status == FORMAT:
         return b"not an exported network, or a damaged one"
     if status == VERSION:
         return b"an exported network of a newer version"
     if status == MEMORY:
-        return b"no memory"
+        return b"out of memory"
     if status == UNREADABLE:
         return b"the file cannot be read"
+    if status == ACTIVATION:
+        return b"unknown activation, or invalid numbers for it"
     return b"unknown status"
 
 
@@ -124,7 +127,7 @@ cdef int api_col2im(const Geometry *given, const real *phi, real *Z) noexcept no
 
 
 cdef int check_rows(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
-    # d alone first: b and db have so many numbers even when n = 0
+    # d alone first: b and db have d elements even when n = 0
     cdef Py_ssize_t total = 0
     if n < 0 or d < 1:
         return SIZE
@@ -133,28 +136,34 @@ cdef int check_rows(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
     return OK
 
 
-cdef int api_bias_relu(
-    Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, real *Z
+cdef int api_bias_activation(
+    Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, const Activation *activation, real *Z
 ) noexcept nogil:
     cdef int status = check_rows(n, d)
+    if status == OK:
+        status = activation_status(activation, real is double)
     if status != OK:
         return status
-    if b == NULL or (n > 0 and (S == NULL or Z == NULL)):
+    if n > 0 and (S == NULL or Z == NULL):
         return NULL_POINTER
-    bias_relu_rows(n, d, S, b, True, Z)
+    bias_activation_rows(n, d, S, b, activation, Z)
     return OK
 
 
-cdef int api_bias_relu_backward(
-    Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, real *dS, real *db
+cdef int api_bias_activation_backward(
+    Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, const Activation *activation,
+    real *dS, real *db,
 ) noexcept nogil:
     cdef int status = check_rows(n, d)
+    if status == OK:
+        status = activation_status(activation, real is double)
     if status != OK:
         return status
-    if db == NULL or (n > 0 and (dZ == NULL or Z == NULL or dS == NULL)):
+    if n > 0 and (dZ == NULL or Z == NULL or dS == NULL):
         return NULL_POINTER
-    memset(db, 0, d * sizeof(real))
-    bias_relu_backward_rows(n, d, dZ, Z, dS, db)
+    if db != NULL:
+        memset(db, 0, d * sizeof(real))
+    activation_backward_rows(n, d, dZ, Z, activation, dS, db)
     return OK
 
 
@@ -209,13 +218,15 @@ cdef int api_conv_scratch_f32(
 
 
 cdef int api_conv_forward(
-    const Geometry *given, int algorithm, const real *Z, const real *W, const real *b, int relu,
-    real *S, real *scratch, Py_ssize_t scratch_size,
+    const Geometry *given, int algorithm, const real *Z, const real *W, const real *b,
+    const Activation *activation, real *S, real *scratch, Py_ssize_t scratch_size,
 ) noexcept nogil:
     cdef Geometry g
     cdef Py_ssize_t m_b = 0, m_a = 0, needed = 0
     cdef bint is_double = real is double
     cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    if status == OK:
+        status = activation_status(activation, is_double)
     if status == OK:
         status = conv_scratch(&g, is_double, m_b, m_a, False, &needed)
     if status != OK:
@@ -226,7 +237,7 @@ cdef int api_conv_forward(
     if status != OK:
         return status
     conv_forward(
-        &g, m_b, m_a, Z, W, b, relu, S, 0, conv_pieces(&g, is_double, m_b, m_a), scratch
+        &g, m_b, m_a, Z, W, b, activation, S, 0, conv_pieces(&g, is_double, m_b, m_a), scratch
     )
     return OK
 
@@ -328,11 +339,11 @@ cdef void dense_geometry(Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, Geometry 
 
 cdef int api_dense_forward(
     Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, const real *Z, const real *W, const real *b,
-    int relu, real *S,
+    const Activation *activation, real *S,
 ) noexcept nogil:
     cdef Geometry g
     dense_geometry(l, m, units, &g)
-    return api_conv_forward(&g, IM2COL, Z, W, b, relu, S, <real *> NULL, 0)
+    return api_conv_forward(&g, IM2COL, Z, W, b, activation, S, <real *> NULL, 0)
 
 
 cdef int api_dense_backward(
@@ -353,10 +364,10 @@ table.im2col_f64 = api_im2col[double]
 table.im2col_f32 = api_im2col[float]
 table.col2im_f64 = api_col2im[double]
 table.col2im_f32 = api_col2im[float]
-table.bias_relu_f64 = api_bias_relu[double]
-table.bias_relu_f32 = api_bias_relu[float]
-table.bias_relu_backward_f64 = api_bias_relu_backward[double]
-table.bias_relu_backward_f32 = api_bias_relu_backward[float]
+table.bias_activation_f64 = api_bias_activation[double]
+table.bias_activation_f32 = api_bias_activation[float]
+table.bias_activation_backward_f64 = api_bias_activation_backward[double]
+table.bias_activation_backward_f32 = api_bias_activation_backward[float]
 table.conv_scratch_f64 = api_conv_scratch_f64
 table.conv_scratch_f32 = api_conv_scratch_f32
 table.conv_forward_f64 = api_conv_forward[double]

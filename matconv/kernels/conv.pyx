@@ -8,6 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 
+from ._activation cimport Activation, relu_if
 from .algorithms cimport choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_driver cimport (
@@ -180,17 +181,21 @@ cdef object forward_by(
     cdef void *b_ = data(bias)
     cdef void *S_ = data(S)
     cdef void *work_ = data(work)
+    cdef Activation sigma = relu_if(relu)
+    cdef const Activation *activation = &sigma if relu else NULL
     begin_products()
     with nogil:
         if plan.is_double:
             conv_forward_guarded(
                 &g, plan.m_b, plan.m_a, <const double *> Z_, <const double *> W_,
-                <const double *> b_, relu, <double *> S_, first, last, <double *> work_, guarded,
+                <const double *> b_, activation, <double *> S_, first, last, <double *> work_,
+                guarded,
             )
         else:
             conv_forward_guarded(
                 &g, plan.m_b, plan.m_a, <const float *> Z_, <const float *> W_,
-                <const float *> b_, relu, <float *> S_, first, last, <float *> work_, guarded,
+                <const float *> b_, activation, <float *> S_, first, last, <float *> work_,
+                guarded,
             )
         end_products()
     keep_scratch(scratch, work)

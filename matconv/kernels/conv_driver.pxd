@@ -3,6 +3,7 @@
 What `choose_tile` says. Filters are prepared first: transformed, or put into the tile's order.
 """
 
+from ._activation cimport Activation
 from .geometry cimport Geometry
 from .types cimport real
 
@@ -19,11 +20,13 @@ cdef Py_ssize_t conv_pieces(
     const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a
 ) noexcept nogil
 
-# S = W phi(Z) + b 1', then sigma when relu, on pieces first to last - 1.
-# IN: Z, W, b or NULL. OUT: S. SCRATCH: conv_scratch(..., False). No aliasing.
+# S = sigma(W phi(Z) + b 1') on pieces first to last - 1.
+# IN: Z, W, b or NULL, a valid activation or NULL. OUT: S. SCRATCH: conv_scratch(..., False).
+# No aliasing.
 cdef void conv_forward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil
 
 # The gradients for Z, W and b from the one for S; each may be NULL: not computed.
@@ -37,8 +40,8 @@ cdef void conv_backward(
 # where Z, W and b are: the transforms of finite values may overflow. SCRATCH: for either path.
 cdef void conv_forward_guarded(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
-    bint guarded,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch, bint guarded,
 ) noexcept nogil
 
 # As conv_backward; when guarded, the whole again by im2col if a gradient is not finite where what
@@ -89,5 +92,6 @@ cdef void conv_backward_prepared(
 # As conv_forward, for filters that are prepared.
 cdef void conv_forward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil

@@ -2,6 +2,7 @@
 
 from libc.string cimport memcpy
 
+from ._activation cimport Activation
 from .conv_im2col cimport (
     im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
 )
@@ -87,28 +88,30 @@ cdef void conv_prepare(
 
 cdef void conv_forward_prepared(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *prepared,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Winograd w
     if m_b:
         winograd_plan(g, m_b, m_a, real is double, &w)
-        winograd_forward(g, &w, Z, prepared, b, relu, S, NULL, first, last, scratch)
+        winograd_forward(g, &w, Z, prepared, b, activation, S, NULL, first, last, scratch)
     else:
-        im2col_forward(g, Z, prepared, b, relu, S, first, last, scratch)
+        im2col_forward(g, Z, prepared, b, activation, S, first, last, scratch)
 
 
 cdef void conv_forward(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t filters = 0, rest = 0
     if not m_b and filters_in_tile_order(g):
-        im2col_forward(g, Z, W, b, relu, S, first, last, scratch)
+        im2col_forward(g, Z, W, b, activation, S, first, last, scratch)
     elif first < last:
         conv_prepared_sizes(g, real is double, m_b, m_a, &filters, &rest)
         conv_prepare(g, m_b, m_a, W, scratch, scratch + filters)
         conv_forward_prepared(
-            g, m_b, m_a, Z, scratch, b, relu, S, first, last, scratch + filters
+            g, m_b, m_a, Z, scratch, b, activation, S, first, last, scratch + filters
         )
 
 
@@ -167,23 +170,23 @@ cdef void conv_backward(
 
 cdef void conv_forward_guarded(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, const real *Z, const real *W,
-    const real *b, bint relu, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
-    bint guarded,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch, bint guarded,
 ) noexcept nogil:
     cdef bint finite = True
     cdef Winograd w
     if not guarded or not m_b or first >= last:
-        conv_forward(g, m_b, m_a, Z, W, b, relu, S, first, last, scratch)
+        conv_forward(g, m_b, m_a, Z, W, b, activation, S, first, last, scratch)
         return
     winograd_plan(g, m_b, m_a, real is double, &w)
     winograd_prepare(g, &w, W, scratch, scratch + w.size_U)
     winograd_forward(
-        g, &w, Z, scratch, b, relu, S, &finite, first, last, scratch + w.size_U
+        g, &w, Z, scratch, b, activation, S, &finite, first, last, scratch + w.size_U
     )
     if finite or not all_finite(g.l * g.b * g.a * g.d, Z) or not all_finite(g.K * g.d_out, W):
         return
     if b == NULL or all_finite(g.d_out, b):
-        conv_forward(g, 0, 0, Z, W, b, relu, S, 0, im2col_tiles(g), scratch)
+        conv_forward(g, 0, 0, Z, W, b, activation, S, 0, im2col_tiles(g), scratch)
 
 
 cdef void conv_backward_guarded(

@@ -1,5 +1,6 @@
 """Convolution as one matrix product per tile of phi: the drivers."""
 
+from ._activation cimport Activation
 from .geometry cimport Geometry
 from .types cimport real
 
@@ -10,13 +11,14 @@ cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noex
 # Tiles that the outputs of g.l images are cut into.
 cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil
 
-# S = W phi(Z) + b 1', then sigma when relu, on tiles first to last - 1.
-# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `tile`, b (d_out,) or NULL.
+# S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
+# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `tile`, b (d_out,) or NULL,
+# a valid activation or NULL.
 # OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch(g, False). No aliasing.
 # 2 l b_out a_out K d_out flops.
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W_tile, const real *b, bint relu,
-    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const real *Z, const real *W_tile, const real *b,
+    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
 # W_turned(K, d_out), what the backward pass multiplies with: K d_out numbers. IN: W. OUT: W_turned.

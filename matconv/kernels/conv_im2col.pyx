@@ -1,7 +1,7 @@
 """Convolution as matrix products, a tile of phi at a time.
 
     Z (l, b, a, d)  --gather-->  phi tile (K, n)  --product with W (d_out, K)-->  S tile (d_out, n)
-                                 stays in cache                                + b, ReLU in place
+                                 stays in cache                                + b, sigma in place
 
 A tile is n output positions, counted through all images, so that small images share one. Every
 matrix is column-major, so a tile of S is a piece of the output array itself.
@@ -9,7 +9,8 @@ matrix is column-major, so a tile of S is a piece of the output array itself.
 
 from libc.string cimport memset
 
-from .bias_relu cimport add_rows, bias_relu_rows
+from ._activation cimport Activation
+from .bias_relu cimport add_rows, bias_activation_rows
 from .blas cimport gemm, product
 from .conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from .geometry cimport Geometry, mul_overflows
@@ -81,8 +82,8 @@ cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil:
 
 
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W_tile, const real *b, bint relu,
-    real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const real *Z, const real *W_tile, const real *b,
+    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
@@ -92,9 +93,9 @@ cdef void im2col_forward(
     cdef real *S_tile
     if taps_pay(g):
         taps_forward(g, Z, W_tile, S, first, last)
-        for n in range(g.l if b != NULL or relu else 0):
+        for n in range(g.l if b != NULL or activation != NULL else 0):
             S_tile = S + (n * g.b_out * g.a_out + first) * g.d_out
-            bias_relu_rows(last - first, g.d_out, S_tile, b, relu, S_tile)
+            bias_activation_rows(last - first, g.d_out, S_tile, b, activation, S_tile)
         return
     if direct:
         ld_phi = g.d
@@ -115,8 +116,8 @@ cdef void im2col_forward(
                 gather_tile(g, t0, n, Z + group * g.d_g, scratch)
             product(c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
                     False, S_tile + group * d_out_g, g.d_out)
-        if b != NULL or relu:
-            bias_relu_rows(n, g.d_out, S_tile, b, relu, S_tile)
+        if b != NULL or activation != NULL:
+            bias_activation_rows(n, g.d_out, S_tile, b, activation, S_tile)
         t0 += n
 
 

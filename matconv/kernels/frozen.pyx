@@ -16,6 +16,7 @@ from libc.stdio cimport (
 )
 from libc.string cimport memcpy
 
+from ._activation cimport Activation, relu_if
 from .algorithms cimport choose_tile
 from .conv_driver cimport (
     conv_forward_prepared, conv_pieces, conv_prepare, conv_prepare_scratch, conv_prepared_sizes,
@@ -64,7 +65,7 @@ cdef extern from * nogil:
 
 cdef struct Step:
     int kind
-    bint relu
+    Activation activation
     Geometry g                  # of as many images as go at once
     Py_ssize_t m_b, m_a
     Py_ssize_t filters, bias    # numbers from the start
@@ -102,7 +103,7 @@ cdef int plan_step(
     cdef Geometry usual = record.g
     cdef Py_ssize_t filters = 0, scratch = 0
     step.kind = record.kind
-    step.relu = record.relu
+    step.activation = relu_if(record.relu)
     step.g = record.g
     step.g.l = net.at_once
     step.m_b = step.m_a = 0
@@ -323,8 +324,9 @@ cdef void run_step(
     of_images(step, n, &g)
     if step.kind <= DENSE:
         conv_forward_prepared(
-            &g, step.m_b, step.m_a, source, numbers + step.filters, numbers + step.bias, step.relu,
-            target, 0, conv_pieces(&g, real is double, step.m_b, step.m_a), scratch,
+            &g, step.m_b, step.m_a, source, numbers + step.filters, numbers + step.bias,
+            &step.activation, target, 0, conv_pieces(&g, real is double, step.m_b, step.m_a),
+            scratch,
         )
     elif step.kind == MAX_POOL:
         max_pool(&g, source, target, NULL)

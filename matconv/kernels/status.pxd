@@ -19,3 +19,4 @@ cdef extern from "matconv/types.h" nogil:
         VERSION "MATCONV_VERSION"
         MEMORY "MATCONV_MEMORY"
         UNREADABLE "MATCONV_UNREADABLE"
+        ACTIVATION "MATCONV_ACTIVATION"

@@ -1,5 +1,6 @@
 """Winograd's convolution: what one geometry needs of it, and its passes."""
 
+from ._activation cimport Activation
 from .geometry cimport Geometry
 from .types cimport real
 
@@ -45,12 +46,13 @@ cdef void winograd_prepare(
     const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
 ) noexcept nogil
 
-# S = sigma(W phi(Z) + b 1'), on blocks first to last - 1. IN: Z, U, b or NULL. OUT: S.
-# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity.
+# S = sigma(W phi(Z) + b 1') on blocks first to last - 1. IN: Z, U, b or NULL, a valid activation
+# or NULL. OUT: S. INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity.
 # SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
-    real *S, bint *finite, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b,
+    const Activation *activation, real *S, bint *finite, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil
 
 # U', all of them, for the backward pass: w.size_U numbers. IN: W. OUT: Ut.

@@ -17,6 +17,7 @@ them. Tiles are counted through all images and go in blocks.
 
 from libc.string cimport memset
 
+from ._activation cimport Activation
 from .blas cimport product
 from .geometry cimport Geometry, mul_overflows
 from .transforms cimport (
@@ -115,8 +116,9 @@ cdef void winograd_prepare(
 
 
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b, bint relu,
-    real *S, bint *finite, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b,
+    const Activation *activation, real *S, bint *finite, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t t0 = first * w.block, stop = min(last * w.block, g.l * w.b.tiles * w.a.tiles)
     cdef Py_ssize_t n, t, k, group, f = g.d_out_g
@@ -137,8 +139,8 @@ cdef void winograd_forward(
                 b_group = b + group * f
             for t in range(n):
                 output_tile(
-                    g, w, tile_at(w, t0 + t), M + t * f, b_group, relu, S + group * f, finite,
-                    work,
+                    g, w, tile_at(w, t0 + t), M + t * f, b_group, activation, S + group * f,
+                    finite, work,
                 )
         t0 += n
 

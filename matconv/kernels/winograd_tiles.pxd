@@ -4,7 +4,8 @@ Tiles are counted through all images. Rows and columns of padding, and what lies
 are zeros that are written into the scratch, never read.
 """
 
-from .bias_relu cimport add_rows, bias_relu_rows
+from ._activation cimport Activation
+from .bias_relu cimport add_rows, bias_activation_rows
 from .finite cimport all_finite
 from .geometry cimport Geometry
 from .tile cimport add_run, copy_run, zero_run
@@ -124,12 +125,12 @@ cdef inline void input_tile_adjoint(
                             work + i * row + x * d_g, d_g)
 
 
-# S of one tile and group: A'_b M A_a, then bias and ReLU. IN: M, b or NULL. OUT: S. SCRATCH: work.
-# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity, of which sigma may
-# make 0.
+# S of one tile and group: sigma(A'_b M A_a + b 1'). IN: M, b or NULL, activation or NULL. OUT: S.
+# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity, which sigma may hide.
+# SCRATCH: work.
 cdef inline void output_tile(
-    const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b, bint relu,
-    real *S, bint *finite, real *work,
+    const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b,
+    const Activation *activation, real *S, bint *finite, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t d = g.d_out, d_g = g.d_out_g, i, x
     cdef Py_ssize_t rows = min(w.b.m, g.b_out - tile.q), columns = min(w.a.m, g.a_out - tile.p)
@@ -147,12 +148,14 @@ cdef inline void output_tile(
     for i in range(rows):
         tile_row = S + i * g.a_out * d if whole else work + i * row
         if finite != NULL:
-            bias_relu_rows(columns, d_g, tile_row, b, False, tile_row)
+            bias_activation_rows(columns, d_g, tile_row, b, NULL, tile_row)
             finite[0] = finite[0] and all_finite(columns * d_g, tile_row)
-            if relu:
-                bias_relu_rows(columns, d_g, tile_row, <real *> NULL, True, tile_row)
-        elif b != NULL or relu:
-            bias_relu_rows(columns, d_g, tile_row, b, relu, tile_row)
+            if activation != NULL:
+                bias_activation_rows(
+                    columns, d_g, tile_row, <real *> NULL, activation, tile_row
+                )
+        elif b != NULL or activation != NULL:
+            bias_activation_rows(columns, d_g, tile_row, b, activation, tile_row)
         if not whole:
             for x in range(columns):
                 copy_run(S + (i * g.a_out + x) * d, tile_row + x * d_g, d_g)

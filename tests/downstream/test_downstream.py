@@ -79,7 +79,7 @@ found = [answer.largest("small.matconv", image) for image in images]
 assert found == net.predict(theta, images).tolist()
 for path, image, message in (
     ("missing", images[0], "the file cannot be read"),
-    ("small.matconv", images[0, 1:], "a size that must be at least 1 is not"),
+    ("small.matconv", images[0, 1:], "a size is less than 1"),
     (convolve.__file__, images[0], "not an exported network, or a damaged one"),
 ):
     try:

@@ -18,13 +18,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import activations
 import capi
 import networks
-from capi import Geometry, entry, function
+from capi import Activation, Geometry, entry, function
 from opened import Opened
 
 import matconv
 from matconv import Predictor
+
+RELU = Activation(activations.RELU, 0, 0)
 
 
 def exported(dtype="float64"):
@@ -78,7 +81,7 @@ class Layer:
         forward, backward = (np.empty(size, S.dtype) for size in self.scratch_sizes)
         g, algorithm, window = self.g, self.algorithm, self.window
         statuses = [
-            self.call("conv_forward", g, algorithm, Z, W, b, 1, S, forward, forward.size),
+            self.call("conv_forward", g, algorithm, Z, W, b, RELU, S, forward, forward.size),
             self.call("conv_backward", g, algorithm, dS, Z, W, dZ, dW, db, backward, backward.size),
             self.call("max_pool", window, Z, P, indices),
             self.call("max_pool_backward", window, P, indices, dP),
@@ -103,7 +106,7 @@ class Layer:
         )
         for expected, g, algorithm, filters, size in cases:
             status = self.call(
-                "conv_forward", g, algorithm, self.Z, filters, self.b, 1, out, out, size
+                "conv_forward", g, algorithm, self.Z, filters, self.b, RELU, out, out, size
             )
             assert status == expected, (expected, status)
         assert (out == 7).all()
@@ -299,7 +302,7 @@ def stack(size=1 << 16):
                 scratch = np.empty(layer.scratch_sizes[k], S.dtype)
                 Z, W, b, dS = layer.inputs
                 outs = [np.empty_like(array) for array in expected[1:4]] if k else [S]
-                given = (dS, Z, W) if k else (Z, W, b, 1)
+                given = (dS, Z, W) if k else (Z, W, b, RELU)
                 status, most = native.call(
                     function(name, dtype), layer.g, layer.algorithm, *given, *outs, scratch,
                     scratch.size,

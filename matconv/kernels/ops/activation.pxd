@@ -2,8 +2,8 @@
 
 from libc.string cimport memset
 
-from .._activation cimport ACTIVATIONS, activate, activation_backward
 from .._operation cimport Call, Operation, Step, Value, input_of
+from ..bias_relu cimport activation_backward_rows, bias_activation_rows
 from ..status cimport OK
 from ..tile cimport add_run
 from ..types cimport real
@@ -18,22 +18,27 @@ cdef inline int same_as_input(Step *step, Value *output) noexcept nogil:
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     cdef Py_ssize_t n = call.images * step.values[step.output].size
     if step.is_double:
-        activate(
-            n, &step.activation, <const double *> call.inputs[0], <double *> call.output
+        bias_activation_rows(
+            1, n, <const double *> call.inputs[0], <const double *> NULL, &step.activation,
+            <double *> call.output,
         )
     else:
-        activate(n, &step.activation, <const float *> call.inputs[0], <float *> call.output)
+        bias_activation_rows(
+            1, n, <const float *> call.inputs[0], <const float *> NULL, &step.activation,
+            <float *> call.output,
+        )
 
 
 cdef inline void backward_real(
     const Step *step, Call *call, real *dZ_out, const real *Z_out, real *dZ
 ) noexcept nogil:
     cdef Py_ssize_t n = call.images * step.values[step.output].size
-    if call.add_input[0]:
-        activation_backward(n, &step.activation, dZ_out, Z_out, dZ_out)
+    cdef bint add = call.add_input[0]
+    activation_backward_rows(
+        1, n, dZ_out, Z_out, &step.activation, dZ_out if add else dZ, <real *> NULL
+    )
+    if add:
         add_run(dZ, dZ_out, n)
-    else:
-        activation_backward(n, &step.activation, dZ_out, Z_out, dZ)
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
@@ -56,7 +61,7 @@ cdef inline Operation operation() noexcept:
     memset(&table, 0, sizeof(Operation))
     table.name = b"Activation"
     table.min_inputs = table.max_inputs = 1
-    table.fused = ACTIVATIONS
+    table.fused = True
     table.shape = same_as_input
     table.forward = forward
     table.backward = backward

@@ -7,10 +7,10 @@
 
 from libc.string cimport memset
 
-from .._activation cimport RELU, activation_backward
+from .._activation cimport ACTIVATION_NONE
 from .._operation cimport Call, IMAGE, Operation, Sizes, Step, Value, input_of, set_image
 from ..algorithms cimport AUTO, WINOGRAD, choose_tile
-from ..bias_relu cimport bias_relu_backward_rows
+from ..bias_relu cimport activation_backward_rows
 from ..conv_driver cimport (
     conv_backward_prepared, conv_forward_prepared, conv_pieces, conv_prepare,
     conv_prepare_backward, conv_prepare_scratch, conv_prepared_backward_sizes,
@@ -130,19 +130,18 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const void *b = call.arrays[1] if own.has_bias else NULL
-    cdef bint relu = step.activation.code == RELU
     cdef Geometry g = own.g
     g.l = call.images
     if step.is_double:
         conv_forward_prepared(
             &g, own.m_b, own.m_a, <const double *> call.inputs[0], <double *> call.prepared,
-            <const double *> b, relu, <double *> call.output, call.first, call.last,
+            <const double *> b, &step.activation, <double *> call.output, call.first, call.last,
             <double *> call.scratch,
         )
     else:
         conv_forward_prepared(
             &g, own.m_b, own.m_a, <const float *> call.inputs[0], <float *> call.prepared,
-            <const float *> b, relu, <float *> call.output, call.first, call.last,
+            <const float *> b, &step.activation, <float *> call.output, call.first, call.last,
             <float *> call.scratch,
         )
 
@@ -161,17 +160,14 @@ cdef inline void backward_real(
     cdef const Filters *own = <const Filters *> step.own
     cdef Geometry g = own.g
     g.l = call.images
-    if step.activation.code == RELU:
-        if db == NULL:
-            activation_backward(
-                g.l * g.b_out * g.a_out * g.d_out, &step.activation, dS, S, dS
-            )
-        else:
-            # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
-            if not call.add_arrays:
-                memset(db, 0, g.d_out * sizeof(real))
-            bias_relu_backward_rows(g.l * g.b_out * g.a_out, g.d_out, dS, S, dS, db)
-            db = NULL
+    if step.activation.code != ACTIVATION_NONE:
+        # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
+        if db != NULL and not call.add_arrays:
+            memset(db, 0, g.d_out * sizeof(real))
+        activation_backward_rows(
+            g.l * g.b_out * g.a_out, g.d_out, dS, S, &step.activation, dS, db
+        )
+        db = NULL
     conv_backward_prepared(
         &g, own.m_b, own.m_a, dS, Z, <const real *> call.arrays[0],
         <const real *> call.prepared_backward, call.add_input[0], dZ, call.add_arrays, dW, db,
@@ -204,7 +200,7 @@ cdef inline Operation operation() noexcept:
     table.min_inputs = table.max_inputs = 1
     table.n_words = 14
     table.own_size = sizeof(Filters)
-    table.fused = RELU
+    table.fused = True
     table.shape = shape
     table.sizes = sizes
     table.prepare = prepare

@@ -6,7 +6,6 @@
 
 from libc.string cimport memset
 
-from .._activation cimport RELU
 from .._operation cimport Operation, Step, Value, input_of, set_vector
 from ..algorithms cimport IM2COL
 from ..geometry cimport geometry_default
@@ -35,7 +34,7 @@ cdef inline Operation operation() noexcept:
     table.min_inputs = table.max_inputs = 1
     table.n_words = 2
     table.own_size = sizeof(Filters)
-    table.fused = RELU
+    table.fused = True
     table.shape = dense_shape
     table.sizes = sizes
     table.prepare = prepare

@@ -120,6 +120,7 @@ static void *run_task(void *argument)
     const int algorithm = t->which % 2 ? MATCONV_IM2COL : MATCONV_WINOGRAD;
     double *in = t->in, *out = t->out, *s = t->scratch;
     matconv_network *network = NULL;
+    const matconv_activation relu = {MATCONV_RELU, 0, 0};
     matconv_geometry g;
     matconv_geometry_default(&g);
     g.images = 2;
@@ -130,13 +131,13 @@ static void *run_task(void *argument)
     switch (t->which) {
     case 0: t->status = MATCONV_OK; break;
     case 1: case 2:
-        t->status = matconv_conv_forward_f64(&g, algorithm, in, in, in, 1, out, s, LARGE);
+        t->status = matconv_conv_forward_f64(&g, algorithm, in, in, in, &relu, out, s, LARGE);
         break;
     case 3: case 4:
         t->status = matconv_conv_backward_f64(&g, algorithm, in, in, in, out, out + LARGE / 4,
                                               out + LARGE / 2, s, LARGE);
         break;
-    case 5: t->status = matconv_dense_forward_f64(64, 512, 256, in, in, in, 1, out); break;
+    case 5: t->status = matconv_dense_forward_f64(64, 512, 256, in, in, in, &relu, out); break;
     case 6: t->status = matconv_max_pool_f64(&g, in, out, NULL); break;
     case 7: t->status = matconv_network_predict_f64(t->network, 1, in, out, s, LARGE); break;
     default:

@@ -132,8 +132,8 @@ static PyObject *conv(PyObject *Py_UNUSED(self), PyObject *args)
         Py_BEGIN_ALLOW_THREADS
         scratch = malloc((size_t) (size + 1) * sizeof *scratch);
         status = scratch == NULL ? MATCONV_MEMORY
-               : matconv_conv_forward_f64(&g, algorithm, numbers(Z), numbers(W), numbers(b), 0,
-                                          numbers(S), scratch, size);
+               : matconv_conv_forward_f64(&g, algorithm, numbers(Z), numbers(W), numbers(b),
+                                          NULL, numbers(S), scratch, size);
         free(scratch);
         Py_END_ALLOW_THREADS
     }
@@ -247,13 +247,14 @@ static PyObject *dense(PyObject *Py_UNUSED(self), PyObject *args)
         !(b = take(&arrays, b_, 1, "d", 0)) || !(S = take(&arrays, S_, 2, "d", 1)))
         return NULL;
     {
+        const matconv_activation relu = {MATCONV_RELU, 0, 0};
         const ptrdiff_t images = Z->shape[0], inputs = W->shape[0], units = W->shape[1];
         const ptrdiff_t sizes[] = {images * inputs, inputs * units, units, images * units};
         if (check_sizes(&arrays, sizes) < 0)
             return NULL;
         Py_BEGIN_ALLOW_THREADS
         status = matconv_dense_forward_f64(images, inputs, units, numbers(Z), numbers(W),
-                                           numbers(b), 1, numbers(S));
+                                           numbers(b), &relu, numbers(S));
         Py_END_ALLOW_THREADS
     }
     release(&arrays);

@@ -13,7 +13,7 @@ static int N(by_geometry)(int which, const matconv_geometry *g)
     case 0: return F(im2col)(g, in, out);
     case 1: return F(col2im)(g, in, out);
     case 2: return F(conv_scratch)(g, MATCONV_AUTO, size, size + 1);
-    case 3: return F(conv_forward)(g, MATCONV_AUTO, in, in, in, 1, out, scratch, SCRATCHES);
+    case 3: return F(conv_forward)(g, MATCONV_AUTO, in, in, in, relu, out, scratch, SCRATCHES);
     case 4:
         return F(conv_backward)(g, MATCONV_AUTO, in, in, in, out, more, rest, scratch, SCRATCHES);
     case 5: return F(max_pool)(g, in, out, (int *) more);
@@ -31,6 +31,7 @@ static void N(refuse_arguments)(PyObject *list)
     int *index = outputs;
     const int *bad = bad_indices;
     int algorithm;
+    size_t k;
 
     /* the call as it should be: nothing below is refused for another reason than it says */
     FINE(F(im2col)(g, in, out));
@@ -39,32 +40,40 @@ static void N(refuse_arguments)(PyObject *list)
     REFUSED(MATCONV_NULL, F(im2col)(g, in, NULL));
     REFUSED(MATCONV_NULL, F(col2im)(g, NULL, out));
     REFUSED(MATCONV_NULL, F(col2im)(g, in, NULL));
-    REFUSED(MATCONV_NULL, F(bias_relu)(3, 4, NULL, in, out));
-    REFUSED(MATCONV_NULL, F(bias_relu)(3, 4, in, NULL, out));
-    REFUSED(MATCONV_NULL, F(bias_relu)(3, 4, in, in, NULL));
-    REFUSED(MATCONV_SIZE, F(bias_relu)(-1, 4, in, in, out));
-    REFUSED(MATCONV_SIZE, F(bias_relu)(3, 0, in, in, out));
-    REFUSED(MATCONV_OVERFLOW, F(bias_relu)(MOST, 4, in, in, out));
-    REFUSED(MATCONV_OVERFLOW, F(bias_relu)(MOST / 8, 2, in, in, out));
-    REFUSED(MATCONV_NULL, F(bias_relu_backward)(3, 4, NULL, in, out, more));
-    REFUSED(MATCONV_NULL, F(bias_relu_backward)(3, 4, in, NULL, out, more));
-    REFUSED(MATCONV_NULL, F(bias_relu_backward)(3, 4, in, in, NULL, more));
-    REFUSED(MATCONV_NULL, F(bias_relu_backward)(3, 4, in, in, out, NULL));
-    REFUSED(MATCONV_SIZE, F(bias_relu_backward)(3, -4, in, in, out, more));
-    REFUSED(MATCONV_OVERFLOW, F(bias_relu_backward)(2, MOST, in, in, out, more));
+    FINE(F(bias_activation)(3, 4, in, NULL, NULL, out));
+    FINE(F(bias_activation_backward)(3, 4, in, in, relu, out, NULL));
+    REFUSED(MATCONV_NULL, F(bias_activation)(3, 4, NULL, in, relu, out));
+    REFUSED(MATCONV_NULL, F(bias_activation)(3, 4, in, in, relu, NULL));
+    REFUSED(MATCONV_SIZE, F(bias_activation)(-1, 4, in, in, relu, out));
+    REFUSED(MATCONV_SIZE, F(bias_activation)(3, 0, in, in, relu, out));
+    REFUSED(MATCONV_OVERFLOW, F(bias_activation)(MOST, 4, in, in, relu, out));
+    REFUSED(MATCONV_OVERFLOW, F(bias_activation)(MOST / 8, 2, in, in, relu, out));
+    REFUSED(MATCONV_NULL, F(bias_activation_backward)(3, 4, NULL, in, relu, out, more));
+    REFUSED(MATCONV_NULL, F(bias_activation_backward)(3, 4, in, NULL, relu, out, more));
+    REFUSED(MATCONV_NULL, F(bias_activation_backward)(3, 4, in, in, relu, NULL, more));
+    REFUSED(MATCONV_SIZE, F(bias_activation_backward)(3, -4, in, in, relu, out, more));
+    REFUSED(MATCONV_OVERFLOW, F(bias_activation_backward)(2, MOST, in, in, relu, out, more));
+    for (k = 0; k < sizeof bad_activations / sizeof bad_activations[0]; k++) {
+        const matconv_activation *wrong = &bad_activations[k];
+        REFUSED(MATCONV_ACTIVATION, F(bias_activation)(3, 4, in, in, wrong, out));
+        REFUSED(MATCONV_ACTIVATION, F(bias_activation_backward)(3, 4, in, in, wrong, out, more));
+        REFUSED(MATCONV_ACTIVATION,
+                F(conv_forward)(g, MATCONV_AUTO, in, in, in, wrong, out, s, SCRATCHES));
+        REFUSED(MATCONV_ACTIVATION, F(dense_forward)(3, 4, 5, in, in, in, wrong, out));
+    }
 
     for (algorithm = MATCONV_AUTO; algorithm <= MATCONV_WINOGRAD; algorithm++) {
         ptrdiff_t forward = 0, backward = 0;
         F(conv_scratch)(g, algorithm, &forward, &backward);
-        FINE(F(conv_forward)(g, algorithm, in, in, NULL, 1, out, s, forward));
+        FINE(F(conv_forward)(g, algorithm, in, in, NULL, relu, out, s, forward));
         FINE(F(conv_backward)(g, algorithm, in, in, in, out, more, rest, s, backward));
-        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, 1, out, s, forward - 1));
-        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, 1, out, s, 0));
-        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, 1, out, s, -1));
-        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, in, in, 1, out, NULL, forward));
-        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, NULL, in, in, 1, out, s, forward));
-        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, NULL, in, 1, out, s, forward));
-        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, in, in, 1, NULL, s, forward));
+        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, relu, out, s, forward - 1));
+        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, relu, out, s, 0));
+        REFUSED(MATCONV_SCRATCH, F(conv_forward)(g, algorithm, in, in, in, relu, out, s, -1));
+        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, in, in, relu, out, NULL, forward));
+        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, NULL, in, in, relu, out, s, forward));
+        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, NULL, in, relu, out, s, forward));
+        REFUSED(MATCONV_NULL, F(conv_forward)(g, algorithm, in, in, in, relu, NULL, s, forward));
         REFUSED(MATCONV_SCRATCH,
                 F(conv_backward)(g, algorithm, in, in, in, out, more, rest, s, backward - 1));
         REFUSED(MATCONV_SCRATCH,
@@ -83,7 +92,7 @@ static void N(refuse_arguments)(PyObject *list)
         ptrdiff_t *size = outputs;
         REFUSED(MATCONV_ALGORITHM, F(conv_scratch)(g, unknown[algorithm], size, size + 1));
         REFUSED(MATCONV_ALGORITHM,
-                F(conv_forward)(g, unknown[algorithm], in, in, in, 1, out, s, SCRATCHES));
+                F(conv_forward)(g, unknown[algorithm], in, in, in, relu, out, s, SCRATCHES));
         REFUSED(MATCONV_ALGORITHM,
                 F(conv_backward)(g, unknown[algorithm], in, in, in, out, more, rest, s, SCRATCHES));
     }
@@ -106,15 +115,15 @@ static void N(refuse_arguments)(PyObject *list)
     REFUSED(MATCONV_GROUPS, F(max_pool)(WITH(groups, 2), in, out, NULL));
     REFUSED(MATCONV_GROUPS, F(im2col)(WITH(groups, 2), in, out));
 
-    FINE(F(dense_forward)(3, 4, 5, in, in, NULL, 0, out));
+    FINE(F(dense_forward)(3, 4, 5, in, in, NULL, NULL, out));
     FINE(F(dense_backward)(3, 4, 5, in, in, in, out, more, rest, s, 20));
-    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, NULL, in, in, 0, out));
-    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, in, NULL, in, 0, out));
-    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, in, in, in, 0, NULL));
-    REFUSED(MATCONV_SIZE, F(dense_forward)(-3, 4, 5, in, in, in, 0, out));
-    REFUSED(MATCONV_SIZE, F(dense_forward)(3, 0, 5, in, in, in, 0, out));
-    REFUSED(MATCONV_OVERFLOW, F(dense_forward)(3, MOST, 5, in, in, in, 0, out));
-    REFUSED(MATCONV_BLAS_INT, F(dense_forward)(3, (ptrdiff_t) INT_MAX + 1, 2, in, in, in, 0, out));
+    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, NULL, in, in, NULL, out));
+    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, in, NULL, in, NULL, out));
+    REFUSED(MATCONV_NULL, F(dense_forward)(3, 4, 5, in, in, in, NULL, NULL));
+    REFUSED(MATCONV_SIZE, F(dense_forward)(-3, 4, 5, in, in, in, NULL, out));
+    REFUSED(MATCONV_SIZE, F(dense_forward)(3, 0, 5, in, in, in, NULL, out));
+    REFUSED(MATCONV_OVERFLOW, F(dense_forward)(3, MOST, 5, in, in, in, NULL, out));
+    REFUSED(MATCONV_BLAS_INT, F(dense_forward)(3, (ptrdiff_t) INT_MAX + 1, 2, in, in, in, NULL, out));
     REFUSED(MATCONV_SCRATCH, F(dense_backward)(3, 4, 5, in, in, in, out, more, rest, s, 19));
     REFUSED(MATCONV_NULL, F(dense_backward)(3, 4, 5, in, in, in, out, more, rest, NULL, 20));
     REFUSED(MATCONV_NULL, F(dense_backward)(3, 4, 5, NULL, in, in, out, more, rest, s, 20));

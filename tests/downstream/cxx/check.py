@@ -75,7 +75,7 @@ for source, threads in (
 assert thrown == [
     "the file cannot be read",
     "not an exported network, or a damaged one",
-    "the network computes in the other dtype",
-    "the network computes in the other dtype",
+    "the network has the other dtype",
+    "the network has the other dtype",
 ], thrown
 print("thrown:", len(thrown))

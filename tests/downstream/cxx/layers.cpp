@@ -37,7 +37,7 @@ Conv::Conv(std::ptrdiff_t images, std::ptrdiff_t height, std::ptrdiff_t width,
 
 void Conv::forward(const float *Z, const float *W, const float *bias, float *S)
 {
-    check(matconv_conv_forward_f32(&g, algorithm, Z, W, bias, 0, S, scratch.data(),
+    check(matconv_conv_forward_f32(&g, algorithm, Z, W, bias, nullptr, S, scratch.data(),
                                    static_cast<std::ptrdiff_t>(scratch.size())));
 }
 

@@ -49,7 +49,7 @@ cdef struct Job:
 cdef void *convolve(void *argument) noexcept nogil:
     cdef Job *job = <Job *> argument
     job.status = conv_forward_f64(
-        &job.g, job.algorithm, job.Z, job.W, job.b, 0, job.out, job.scratch, job.size
+        &job.g, job.algorithm, job.Z, job.W, job.b, NULL, job.out, job.scratch, job.size
     )
     return NULL
 

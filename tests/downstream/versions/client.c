@@ -19,11 +19,12 @@ static PyObject *versions(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
 /* dense(x, w): max(x w, 0) */
 static PyObject *dense(PyObject *Py_UNUSED(self), PyObject *args)
 {
+    const matconv_activation relu = {MATCONV_RELU, 0, 0};
     double x, w, result = -1;
     int status;
     if (!PyArg_ParseTuple(args, "dd", &x, &w))
         return NULL;
-    status = matconv_dense_forward_f64(1, 1, 1, &x, &w, NULL, 1, &result);
+    status = matconv_dense_forward_f64(1, 1, 1, &x, &w, NULL, &relu, &result);
     if (status != MATCONV_OK)
         return PyErr_Format(PyExc_ValueError, "%s", matconv_status_string(status));
     return PyFloat_FromDouble(result);
