@@ -5,14 +5,16 @@ all; those that it does not need itself are loaded at first use:
 
     kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
     engines       who evaluates the shards of a data set: threads
-    layers        Conv, Dense, MaxPool, AvgPool: shapes, parameters, passes
-    layout        where every W and b sits in theta
-    descriptions  layers in words, and as JSON-able data
+    encoding      the description of a network as bytes for compiled code
+    activations   LeakyReLU, Clip: what a layer applies to each element of its output
+    layers        Conv, Dense, MaxPool, Add, ...: what a network is described with
+    graph         which layer reads which, and what each one makes
+    layout        where every parameter sits in theta
+    descriptions  layers as text, and as JSON-able data
     losses        squared, softmax: value and gradient
     sharding      how many images are evaluated at once
-    workspace     the buffers of one thread, the passes over the layers
+    buffers       memory that calls take turns with
     files         opening what somebody else wrote, writing whole files
-    exporting     a network with its weights as bytes for compiled code
     network       Network: theta in, outputs out
     objective     Objective: f(theta) and its gradient over all images
     notes         the notes' matrices and equations themselves, in numpy: vec, mat, ...
@@ -37,6 +39,7 @@ except ModuleNotFoundError as error:
 
     raise _import_error(error, __path__[0]) from None
 
+from .activations import Clip, LeakyReLU
 from .kernels import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -51,19 +54,22 @@ from .kernels import (
     max_pool2d,
     max_pool2d_backward,
 )
-from .layers import AvgPool, Conv, Dense, MaxPool
+from .layers import Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale
 from .network import Network
 from .objective import Objective
 
 if TYPE_CHECKING:
     from . import (  # noqa: F401
+        activations,
+        buffers,
         cli,
         commands,
         data,
         descriptions,
+        encoding,
         engines,
-        exporting,
         files,
+        graph,
         io,
         kernels,
         layers,
@@ -76,7 +82,6 @@ if TYPE_CHECKING:
         presets,
         sharding,
         solvers,
-        workspace,
     )
     from .files import FormatError
     from .io import (
@@ -96,13 +101,16 @@ __version__ = "0.1.0"
 
 # public submodules; of those that import more than numpy and scipy.linalg, at first use
 _SUBMODULES = (
+    "activations",
+    "buffers",
     "cli",
     "commands",
     "data",
     "descriptions",
+    "encoding",
     "engines",
-    "exporting",
     "files",
+    "graph",
     "io",
     "kernels",
     "layers",
@@ -115,7 +123,6 @@ _SUBMODULES = (
     "presets",
     "sharding",
     "solvers",
-    "workspace",
 )
 # names of such submodules that are names of the package as well
 _LATER = {
@@ -135,15 +142,23 @@ _LATER = {
 }
 
 __all__ = [
+    "Activation",
+    "Add",
     "AvgPool",
+    "Clip",
+    "Concat",
     "Conv",
+    "Crop",
     "Dense",
     "FormatError",
+    "LeakyReLU",
     "MaxPool",
+    "Multiply",
     "Network",
     "Objective",
     "P_phi",
     "Predictor",
+    "Scale",
     "avg_pool2d",
     "avg_pool2d_backward",
     "bias_relu",

@@ -1,39 +1,41 @@
-"""Layers in words, and as JSON-able data and back."""
+"""Descriptions of layers: as text, and as JSON-able data and back."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
-from .layers import KINDS, Layer
+from .activations import activation_entry
+from .layers import LAYERS, Layer
 
 # of the table of layers: layer, output, parameters, place in theta, multiply-adds
 Row = tuple[str, str, str, str, str]
 
-
-def shape_text(shape: Iterable[int]) -> str:
-    """``8 x 8 x 1``."""
-    return " x ".join(map(str, shape))
+# arguments that a description leaves out where they have their defaults
+OPTIONAL = ("algorithm", "name", "inputs", "parameters", "bias", "factors")
 
 
-def layer_text(layer: Layer) -> str:
+def layer_text(layer: Layer, name: str | None = None) -> str:
     """``Conv(20, kernel=5, relu)``: what differs from the defaults, and the activation.
 
-    The kind alone for a class that is not one of `KINDS`.
+    With a name ``conv1: Conv(...)``.
     """
-    if not _is_known(layer):
-        return layer.kind
     shown: list[str] = []
     defaults = {field.name: field.default for field in dataclasses.fields(layer)}
-    for name, value in layer.arguments().items():
-        if name == "activation":
-            shown += [value] if value else []
-        elif not shown:
+    for argument, value in layer.arguments().items():
+        if argument == "activation":
+            shown += [] if value is None else [str(value)]
+        elif argument == "name" or value == defaults[argument]:
+            continue
+        elif not shown and defaults[argument] is dataclasses.MISSING:
             shown.append(str(value))
-        elif value != defaults[name]:
-            shown.append(f"{name}={value}")
-    return f"{layer.kind}({', '.join(shown)})"
+        elif argument == "inputs":
+            names = (value,) if isinstance(value, str) else value
+            shown.append(f"inputs={' + '.join(names)}")
+        else:
+            shown.append(f"{argument}={value}")
+    text = f"{layer.kind}({', '.join(shown)})"
+    return text if name is None else f"{name}: {text}"
 
 
 def layer_table(first: Row, layers: list[Row], last: Row) -> list[str]:
@@ -61,27 +63,29 @@ def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        The class is not one of `KINDS`: a subclass may compute something else.
+        The class is not one of `LAYERS`: a subclass may compute something else.
     ValueError
         The entry does not describe the layer.
     """
     if not _is_known(layer):
         raise TypeError(
             f"Network: layer {k} ({layer.kind}) cannot be described: its class must be one of "
-            f"{', '.join(KINDS)}, got {type(layer).__qualname__}"
+            f"{', '.join(LAYERS)}, got {type(layer).__qualname__}"
         )
-    fields = layer.arguments()
-    if fields.get("algorithm", "") is None:
-        del fields["algorithm"]
-    entry = {"kind": layer.kind, **{name: _as_list(value) for name, value in fields.items()}}
+    entry = {"kind": layer.kind}
+    defaults = {field.name: field.default for field in dataclasses.fields(layer)}
+    for name, value in layer.arguments().items():
+        if name in OPTIONAL and value == defaults[name]:
+            continue
+        entry[name] = activation_entry(value) if name == "activation" else _as_list(value)
     if layer_from(k, entry) != layer:
         raise ValueError(f"Network: layer {k} ({layer.kind}) has changed: {layer!r}")
     return entry
 
 
 def _is_known(layer: Any) -> bool:
-    """Whether a layer is of one of `KINDS`, not of a subclass."""
-    return KINDS.get(layer.kind) is type(layer)
+    """Whether a layer is of one of `LAYERS`, not of a subclass."""
+    return LAYERS.get(layer.kind) is type(layer)
 
 
 def _as_list(value: Any) -> Any:
@@ -103,13 +107,13 @@ def check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> N
 def layer_from(k: int, entry: Any) -> Layer:
     """The layer that `layer_entry` described; k is its index, for the ValueError."""
     kind = entry.get("kind") if isinstance(entry, dict) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"layer {k}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    fields = dataclasses.fields(KINDS[kind])
+    if not isinstance(kind, str) or kind not in LAYERS:
+        raise ValueError(f"layer {k}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")
+    fields = dataclasses.fields(LAYERS[kind])
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     check_keys(f"layer {k} ({kind})", entry, needed | {"kind"}, {field.name for field in fields})
     try:
-        layer = KINDS[kind](**{key: value for key, value in entry.items() if key != "kind"})
+        layer = LAYERS[kind](**{key: value for key, value in entry.items() if key != "kind"})
     except (TypeError, ValueError, OverflowError) as error:
         problem = str(error).removeprefix(f"{kind}: ")
         raise ValueError(f"layer {k} ({kind}): {problem}") from error

@@ -1,37 +1,27 @@
-"""What a layer is: its shapes, its parameters, its two passes.
+"""Layers: what a network is described with.
 
-A layer such as ``Conv(20, 5)`` is a description without sizes. `bind` puts it on images of one
-shape: the result knows its geometry and computes.
-
-    forward    Z (l, b, a, d)      ->  Z_out (l, b_out, a_out, d_out)
-    backward   dZ_out, Z, Z_out    ->  dZ; the gradients for W and b go into views of dtheta
+A layer such as ``Conv(20, 5)`` is a description without image sizes. Its class names the compiled
+operation that computes it, and says by which numbers that operation is described, what its
+parameters are called and how they begin. `LAYERS` lists the classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, SupportsIndex
+from math import inf
+from typing import Any, ClassVar, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from .kernels import conv, pool
+from .activations import ActivationFunction, as_activation
 from .kernels.algorithms import as_algorithm
-from .kernels.bias_relu import bias_relu_backward
 from .kernels.geometry import WindowGeometry, as_size, check_pool_padding, window_sizes
+from .kernels.pool import pool_geometry
 
 Shape = tuple[int, ...]
 Size = SupportsIndex | Sequence[SupportsIndex]
 Pad = Size | Sequence[Sequence[SupportsIndex]] | str
-
-
-def _activation(kind: str, activation: Any) -> str | None:
-    """The name of an activation, checked."""
-    if activation is None:
-        return None
-    if not isinstance(activation, str) or activation != "relu":
-        raise ValueError(f"{kind}: activation must be 'relu' or None, got {activation!r}")
-    return str(activation)
 
 
 def _window(
@@ -70,195 +60,141 @@ def _short(value: Any) -> Any:
     if not isinstance(value, tuple):
         return value
     sides = tuple(_short(side) for side in value)
-    if not all(isinstance(side, int) for side in sides):
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
         return value
     return sides[0] if sides[0] == sides[1] else sides
 
 
-class BoundLayer:
-    """A layer on images of one shape.
+def _image(function: str, shape: Shape) -> Shape:
+    """The shape of an image; ValueError for a vector."""
+    if len(shape) != 3:
+        raise ValueError(f"{function}: images are needed, got vectors of {shape[0]} elements")
+    return shape
 
-    Attributes
+
+def _flag(kind: str, name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{kind}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _name(kind: str, argument: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{kind}: {argument} must be a str, got {value!r} ({type(value).__name__})")
+    if not value or not value.isprintable():
+        raise ValueError(f"{kind}: {argument} must be printable and not empty, got {value!r}")
+    return str(value)
+
+
+class Parameter(NamedTuple):
+    """A parameter array of a layer: its name, and the shape of its view of theta."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Layer:
+    """What all layers share; not a layer by itself.
+
+    Parameters
     ----------
-    geometry : WindowGeometry
-        The filter or window on one image; a dense layer's filter is one pixel.
-    shape, out_shape : (b, a, d)
-        Of one input and one output image.
-    W_shape, b_shape : tuple or None
-        Of the views of theta; None without parameters.
-    fan_in : int
-        Numbers that one output sees: the rows of phi.
-    multiply_adds : int
-        Of the forward pass, per image.
-    keeps_indices : bool
-        Whether the forward pass leaves int32 indices of the output's shape for the backward one.
+    name : str, optional
+        By which other layers and `Network(outputs=)` refer to this one; "conv1", "dense2", ... by
+        its place in the network when left out.
+    inputs : str or sequence of str, optional
+        Names of the layers whose outputs it reads, "input" for the images; the layer before when
+        left out.
     """
 
-    geometry: WindowGeometry
-    shape: Shape
-    out_shape: Shape
-    W_shape: Shape | None = None
-    b_shape: Shape | None = None
-    fan_in: int = 0
-    multiply_adds: int = 0
-    keeps_indices: bool = False
-
-    def plan(self, images: int, dtype: np.dtype, algorithm: str) -> None:
-        """Settle how to compute for up to so many images at once; before anything below."""
-
-    def scratch_size(self) -> int:
-        """Numbers of scratch either pass needs, for the planned number of images."""
-        return 0
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        """Z_out into ``out``; of a convolution or a dense layer only this one of so many parts."""
-        raise NotImplementedError
-
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        """dZ into ``dZ`` (None: not computed), and dW, db; dZ_out is overwritten."""
-        raise NotImplementedError
-
-    def before_activation(self, dZ_out, Z_out, db):
-        """The first half of `backward`, for layers with parameters: the gradient for S."""
-        raise NotImplementedError
-
-    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
-        """The second half of `backward`: dZ and dW, each unless it is None."""
-        raise NotImplementedError
-
-
-class _BoundConv(BoundLayer):
-    def __init__(
-        self,
-        geometry: WindowGeometry,
-        relu: bool,
-        algorithm: str | None,
-        W_shape: Shape | None = None,
-    ) -> None:
-        self.geometry = geometry
-        self.relu = relu
-        self.algorithm = algorithm
-        self.shape = geometry.shape[1:]
-        self.out_shape = geometry.out_shape[1:]
-        self.filter_shape = geometry.filter_shape
-        self.W_shape = W_shape or self.filter_shape
-        self.b_shape = (self.out_shape[2],)
-        self.fan_in = int(np.prod(self.filter_shape[:3], dtype=object))
-        self.multiply_adds = self.fan_in * int(np.prod(self.out_shape, dtype=object))
-
-    def plan(self, images: int, dtype: np.dtype, algorithm: str) -> None:
-        self.conv_plan = conv.ConvPlan(
-            self.geometry.with_images(images), dtype, self.algorithm or algorithm
-        )
-
-    def scratch_size(self) -> int:
-        return max(self.conv_plan.scratch_size(backward) for backward in (False, True))
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        W = W.reshape(self.filter_shape)
-        conv.forward(self.conv_plan, Z, W, b, self.relu, out, scratch, part, parts)
-
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        dS = self.before_activation(dZ_out, Z_out, db)
-        self.gradients(dS, Z, W, dW, db, dZ, scratch)
-
-    def before_activation(self, dZ_out, Z_out, db):
-        """dS, in dZ_out's memory; its sums into db when they cost nothing more."""
-        if not self.relu:
-            return dZ_out
-        dS, db[:] = bias_relu_backward(dZ_out, Z_out, out=dZ_out)
-        return dS
-
-    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
-        """dZ and dW, each unless it is None; db, unless `before_activation` has it, with dW."""
-        conv.backward(
-            self.conv_plan,
-            dS,
-            Z,
-            W.reshape(self.filter_shape),
-            need_dZ=dZ is not None,
-            need_dW=dW is not None,
-            need_db=dW is not None and not self.relu,
-            out_dZ=dZ,
-            out_dW=None if dW is None else dW.reshape(self.filter_shape),
-            out_db=None if self.relu else db,
-            scratch=scratch,
-        )
-
-
-class _BoundDense(_BoundConv):
-    """W vec(Z) + b is a 1x1 convolution on images of one pixel."""
-
-    def __init__(self, shape: Shape, units: int, relu: bool, function: str) -> None:
-        m = int(np.prod(shape, dtype=object))
-        super().__init__(
-            WindowGeometry(function, (1, 1, 1, m), 1, channels=units), relu, "im2col", (m, units)
-        )
-        self.shape = shape
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        super().forward(self._pixels(Z), W, b, out, scratch, None, part, parts)
-
-    def gradients(self, dS, Z, W, dW, db, dZ, scratch):
-        if dZ is not None:
-            dZ = self._pixels(dZ)
-        super().gradients(dS, self._pixels(Z), W, dW, db, dZ, scratch)
-
-    def _pixels(self, Z):
-        return Z.reshape(len(Z), 1, 1, self.W_shape[0])
-
-
-class _BoundMaxPool(BoundLayer):
-    keeps_indices = True
-
-    def __init__(self, geometry: WindowGeometry) -> None:
-        self.geometry = geometry
-        self.shape = geometry.shape[1:]
-        self.out_shape = geometry.out_shape[1:]
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        pool.max_pool_forward(self.geometry, Z, indices is not None, out, indices)
-
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        if dZ is not None:
-            pool.max_pool_adjoint(self.geometry, dZ_out, indices, dZ)
-
-
-class _BoundAvgPool(BoundLayer):
-    def __init__(self, geometry: WindowGeometry) -> None:
-        self.geometry = geometry
-        self.shape = geometry.shape[1:]
-        self.out_shape = geometry.out_shape[1:]
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        pool.avg_pool_forward(self.geometry, Z, out)
-
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        if dZ is not None:
-            pool.avg_pool_adjoint(self.geometry, dZ_out, dZ)
-
-
-class _Layer:
-    """What the layers share: a text, and the arguments that make an equal layer."""
-
     kind: ClassVar[str]
+    several_inputs: ClassVar[bool] = False
+    # what is wrong where the operation refuses the shapes of its inputs
+    demand: ClassVar[str] = "this input does not fit"
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the layer by name, each size in its shortest form: 3 for (3, 3)."""
-        return {field.name: _short(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+    name: str | None = None
+    inputs: str | Sequence[str] | None = None
 
-    def __repr__(self) -> str:
-        arguments = (f"{name}={value!r}" for name, value in self.arguments().items())
-        return f"{type(self).__name__}({', '.join(arguments)})"
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            self._set(name=_name(self.kind, "name", self.name))
+            if self.name == "input":
+                raise ValueError(f"{self.kind}: name must not be 'input', which is the images")
+        if self.inputs is not None:
+            given = (self.inputs,) if isinstance(self.inputs, str) else self.inputs
+            if not isinstance(given, (list, tuple)):
+                raise TypeError(
+                    f"{self.kind}: inputs must be a name or a sequence of names, "
+                    f"got {self.inputs!r} ({type(self.inputs).__name__})"
+                )
+            names = tuple(_name(self.kind, "inputs", one) for one in given)
+            if self.several_inputs and len(names) < 2:
+                raise ValueError(f"{self.kind}: inputs must name at least 2 layers, got {names}")
+            if not self.several_inputs and len(names) != 1:
+                raise ValueError(f"{self.kind}: inputs must name 1 layer, got {names}")
+            self._set(inputs=names)
+        elif self.several_inputs:
+            raise TypeError(f"{self.kind}: inputs must name the layers that it reads")
 
     def _set(self, **values: Any) -> None:
         """Replace arguments by their checked form, in a frozen layer."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the layer by name, each size in its shortest form: 3 for (3, 3)."""
+        names = [field.name for field in fields(self) if field.name not in ("name", "inputs")]
+        values = {name: _short(getattr(self, name)) for name in names}
+        inputs = self.inputs
+        if inputs is not None and len(inputs) == 1:
+            inputs = inputs[0]  # type: ignore[index]
+        return {**values, "name": self.name, "inputs": inputs}
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in fields(self)}
+        hidden = ("name", "inputs", "parameters", "bias", "factors")
+        arguments = (
+            f"{name}={value!r}"
+            for name, value in self.arguments().items()
+            if name not in hidden or value != defaults[name]
+        )
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+    @property
+    def parameters_of(self) -> str | None:
+        """Name of the layer whose parameters this one uses; None: its own."""
+        return getattr(self, "parameters", None)
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        """The words that describe the layer on inputs of these shapes to its operation.
+
+        ``function`` begins every error message; ``algorithm`` is the network's.
+        """
+        return []
+
+    def numbers(self, count: int) -> list[float]:
+        """The numbers that describe the layer, which reads so many inputs, to its operation."""
+        return []
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        """The layer's parameters, in the order in which theta holds them."""
+        return []
+
+    def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        """Fill the layer's parameters, which are zero, with what a training begins with."""
+
 
 @dataclass(frozen=True, repr=False)
-class Conv(_Layer):
+class _Filters(Layer):
+    """W and b, W from N(0, 2/K) with K the inputs of one output (He et al., 2015), b = 0."""
+
+    def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        W = random.standard_normal(arrays[0].size).reshape(arrays[0].shape)
+        arrays[0][...] = W * np.sqrt(2 / fan_in)
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(_Filters):
     """Z_out = sigma(W phi(Z) + b 1'): equations (1) to (3) of the notes.
 
     Immutable; layers with equal attributes are equal. Sizes are any integers (NumPy's too) and
@@ -272,16 +208,19 @@ class Conv(_Layer):
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
         Zeros around each image; "same": as many as give ``ceil(n / stride)`` rows and columns.
     groups : int
-    activation : "relu" or None
+    activation : "relu", `LeakyReLU`, `Clip` or None
     algorithm : "auto", "im2col", "winograd" or None
         See `conv2d`; None: what the network says.
+    bias : bool
+    parameters : str, optional
+        Name of an earlier layer whose W and b this one uses; theta holds them once.
+    name, inputs
+        See `matconv.layers.Layer`.
 
     Attributes
     ----------
     kernel, stride, dilation : (height, width)
     pad : ((top, bottom), (left, right)) or "same"
-    channels, groups, activation, algorithm
-        As given.
 
     Raises
     ------
@@ -304,11 +243,13 @@ class Conv(_Layer):
     pad: Pad = 0
     dilation: Size = 1
     groups: int = 1
-    activation: str | None = "relu"
+    activation: str | ActivationFunction | None = None
     algorithm: str | None = None
+    bias: bool = True
+    parameters: str | None = None
 
     def __post_init__(self) -> None:
-        activation = _activation(self.kind, self.activation)
+        super().__post_init__()
         if self.algorithm is not None:
             as_algorithm(self.kind, self.algorithm)
         channels = as_size(self.kind, "channels", self.channels)
@@ -322,34 +263,55 @@ class Conv(_Layer):
             pad=pad,
             dilation=dilation,
             groups=groups,
-            activation=activation,
+            activation=as_activation(self.kind, self.activation),
+            bias=_flag(self.kind, "bias", self.bias),
         )
+        if self.parameters is not None:
+            self._set(parameters=_name(self.kind, "parameters", self.parameters))
 
-    def bind(self, shape: Shape, function: str) -> BoundLayer:
-        """This layer on images of ``shape``; ``function`` begins every error message."""
-        pad = _padding(self.pad, shape, self.kernel, self.stride, self.dilation)
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        shape = _image(function, shapes[0])
         geometry = WindowGeometry(
             function,
             (1, *shape),
             self.kernel,
             self.stride,
-            pad,
+            _padding(self.pad, shape, self.kernel, self.stride, self.dilation),
             self.dilation,
             self.groups,
             self.channels,
         )
-        return _BoundConv(geometry, self.activation == "relu", self.algorithm)
+        (top, bottom), (left, right) = geometry.pad
+        return [
+            self.channels,
+            self.groups,
+            *geometry.kernel,
+            *geometry.stride,
+            *(top, bottom, left, right),
+            *geometry.dilation,
+            int(self.bias),
+            as_algorithm(self.kind, self.algorithm or algorithm),
+        ]
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        W = Parameter("W", (shapes[0][2] // self.groups, *self.kernel, self.channels))  # type: ignore[misc]
+        return [W, Parameter("b", (self.channels,))][: 1 + self.bias]
 
 
 @dataclass(frozen=True, repr=False)
-class Dense(_Layer):
-    """z_out = W vec(Z) + b, and sigma of it when ``activation="relu"``; immutable.
+class Dense(_Filters):
+    """z_out = sigma(W vec(Z) + b); immutable.
 
     Parameters
     ----------
     units : int
         Outputs.
-    activation : "relu" or None
+    activation : "relu", `LeakyReLU`, `Clip` or None
+    bias : bool
+    parameters : str, optional
+        Name of an earlier layer whose W and b this one uses; theta holds them once.
+    name, inputs
+        See `matconv.layers.Layer`.
 
     Raises
     ------
@@ -358,27 +320,42 @@ class Dense(_Layer):
 
     kind: ClassVar[str] = "Dense"
     units: int
-    activation: str | None = None
+    activation: str | ActivationFunction | None = None
+    bias: bool = True
+    parameters: str | None = None
 
     def __post_init__(self) -> None:
-        activation = _activation(self.kind, self.activation)
+        super().__post_init__()
         units = as_size(self.kind, "units", self.units)
         if units < 1:
             raise ValueError(f"{self.kind}: units must be at least 1, got {units}")
-        self._set(activation=activation, units=units)
+        self._set(
+            units=units,
+            activation=as_activation(self.kind, self.activation),
+            bias=_flag(self.kind, "bias", self.bias),
+        )
+        if self.parameters is not None:
+            self._set(parameters=_name(self.kind, "parameters", self.parameters))
 
-    def bind(self, shape: Shape, function: str) -> BoundLayer:
-        """This layer on images of ``shape``; ``function`` begins every error message."""
-        return _BoundDense(shape, self.units, self.activation == "relu", function)
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        m = int(np.prod(shapes[0], dtype=object))
+        # for the message of sizes that no product can have
+        WindowGeometry(function, (1, 1, 1, m), 1, channels=self.units)
+        return [self.units, int(self.bias)]
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        m = int(np.prod(shapes[0], dtype=object))
+        return [Parameter("W", (m, self.units)), Parameter("b", (self.units,))][: 1 + self.bias]
 
 
 @dataclass(frozen=True, repr=False)
-class _Pool(_Layer):
+class _Pool(Layer):
     window: Size
     stride: Size | None = None
     pad: Pad = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         stride = self.window if self.stride is None else self.stride
         window, stride, pad, *_ = _window(
             self.kind, self.window, stride, self.pad, kernel_name="window"
@@ -391,15 +368,17 @@ class _Pool(_Layer):
         stride = None if self.stride == self.window else _short(self.stride)
         return {**super().arguments(), "stride": stride}
 
-    def _geometry(self, shape: Shape, function: str) -> WindowGeometry:
-        stride = self.window if self.stride is None else self.stride
-        pad = _padding(self.pad, shape, self.window, stride, (1, 1))
-        return pool.pool_geometry(function, (1, *shape), self.window, stride, pad)
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        shape = _image(function, shapes[0])
+        pad = _padding(self.pad, shape, self.window, self.stride, (1, 1))
+        geometry = pool_geometry(function, (1, *shape), self.window, self.stride, pad)
+        (top, bottom), (left, right) = geometry.pad
+        return [*geometry.kernel, *geometry.stride, top, bottom, left, right]
 
 
 @dataclass(frozen=True, repr=False)
 class MaxPool(_Pool):
-    """The largest number of each window, channel by channel; immutable.
+    """The maximum of each window, channel by channel; immutable.
 
     Parameters
     ----------
@@ -407,7 +386,9 @@ class MaxPool(_Pool):
     stride : int or (height, width), optional
         The window when left out.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
-        Smaller than the window; padding is never the largest.
+        Smaller than the window; padding is never the maximum.
+    name, inputs
+        See `matconv.layers.Layer`.
 
     Attributes
     ----------
@@ -428,10 +409,6 @@ class MaxPool(_Pool):
 
     kind: ClassVar[str] = "MaxPool"
 
-    def bind(self, shape: Shape, function: str) -> BoundLayer:
-        """This layer on images of ``shape``; ``function`` begins every error message."""
-        return _BoundMaxPool(self._geometry(shape, function))
-
 
 @dataclass(frozen=True, repr=False)
 class AvgPool(_Pool):
@@ -439,11 +416,207 @@ class AvgPool(_Pool):
 
     kind: ClassVar[str] = "AvgPool"
 
-    def bind(self, shape: Shape, function: str) -> BoundLayer:
-        """This layer on images of ``shape``; ``function`` begins every error message."""
-        return _BoundAvgPool(self._geometry(shape, function))
+
+@dataclass(frozen=True, repr=False)
+class Activation(Layer):
+    """sigma of each element; immutable.
+
+    Parameters
+    ----------
+    activation : "relu", `LeakyReLU` or `Clip`
+    name, inputs
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Activation"
+    activation: str | ActivationFunction
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activation is None:
+            raise TypeError(f"{self.kind}: activation must be named, got None")
+        self._set(activation=as_activation(self.kind, self.activation))
 
 
-Layer = Conv | Dense | MaxPool | AvgPool
+@dataclass(frozen=True, repr=False)
+class Add(Layer):
+    """The sum of its inputs, each times a factor; immutable.
 
-KINDS: dict[str, type] = {layer.kind: layer for layer in (Conv, Dense, MaxPool, AvgPool)}
+    Parameters
+    ----------
+    inputs : sequence of str
+        Names of two or more layers, whose outputs have one shape.
+    factors : sequence of float, optional
+        One for each input; 1 when left out. ``(1, -1)`` subtracts.
+    activation : "relu", `LeakyReLU`, `Clip` or None
+    name
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Add"
+    demand: ClassVar[str] = "inputs must have one shape"
+    several_inputs: ClassVar[bool] = True
+    factors: Sequence[float] | None = None
+    activation: str | ActivationFunction | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(activation=as_activation(self.kind, self.activation))
+        if self.factors is None:
+            return
+        if isinstance(self.factors, (str, bytes, np.ma.MaskedArray)) or not hasattr(
+            self.factors, "__len__"
+        ):
+            raise TypeError(f"{self.kind}: factors must be numbers, got {self.factors!r}")
+        factors = tuple(_factor(self.kind, factor) for factor in self.factors)
+        if len(factors) != len(self.inputs or ()):
+            raise ValueError(
+                f"{self.kind}: factors must be one for each of {len(self.inputs or ())} inputs, "
+                f"got {len(factors)}"
+            )
+        self._set(factors=None if set(factors) == {1.0} else factors)
+
+    def numbers(self, count: int) -> list[float]:
+        return [1.0] * count if self.factors is None else list(self.factors)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "factors": self.factors}
+
+
+def _factor(kind: str, value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)) or np.ndim(value):
+        raise TypeError(f"{kind}: factors must be numbers, got {value!r}")
+    try:
+        factor = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{kind}: factors must be numbers, got {value!r}") from None
+    if not -inf < factor < inf:
+        raise ValueError(f"{kind}: factors must be finite, got {factor}")
+    return factor
+
+
+@dataclass(frozen=True, repr=False)
+class Multiply(Layer):
+    """The product of its inputs, element by element; immutable.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Names of two or more layers, whose outputs have one shape.
+    activation : "relu", `LeakyReLU`, `Clip` or None
+    name
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Multiply"
+    demand: ClassVar[str] = "inputs must have one shape"
+    several_inputs: ClassVar[bool] = True
+    activation: str | ActivationFunction | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(activation=as_activation(self.kind, self.activation))
+
+
+@dataclass(frozen=True, repr=False)
+class Concat(Layer):
+    """The channels of its inputs, one after the other; immutable.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Names of two or more layers, whose outputs have one height and width.
+    name
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Concat"
+    demand: ClassVar[str] = "inputs must have one height and width"
+    several_inputs: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, repr=False)
+class Scale(Layer):
+    """sigma(gain x + bias), a gain and a bias for each channel in theta; immutable.
+
+    What a batch normalisation with fixed moments is. The gains begin at 1, the biases at 0.
+
+    Parameters
+    ----------
+    activation : "relu", `LeakyReLU`, `Clip` or None
+    bias : bool
+    parameters : str, optional
+        Name of an earlier layer whose gain and bias this one uses; theta holds them once.
+    name, inputs
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Scale"
+    activation: str | ActivationFunction | None = None
+    bias: bool = True
+    parameters: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            activation=as_activation(self.kind, self.activation),
+            bias=_flag(self.kind, "bias", self.bias),
+        )
+        if self.parameters is not None:
+            self._set(parameters=_name(self.kind, "parameters", self.parameters))
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        return [int(self.bias)]
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        shape = (shapes[0][-1],)
+        return [Parameter("gain", shape), Parameter("bias", shape)][: 1 + self.bias]
+
+    def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        arrays[0][...] = 1
+
+
+@dataclass(frozen=True, repr=False)
+class Crop(Layer):
+    """An image without some rows and columns at its borders; immutable.
+
+    Parameters
+    ----------
+    crop : int, (height, width) or ((top, bottom), (left, right))
+    name, inputs
+        See `matconv.layers.Layer`.
+    """
+
+    kind: ClassVar[str] = "Crop"
+    demand: ClassVar[str] = "crop must leave at least one row and one column"
+    crop: Size | Sequence[Sequence[SupportsIndex]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.crop, str):
+            raise TypeError(f"{self.kind}: crop must be sizes, got {self.crop!r}")
+        _, _, crop, *_ = window_sizes(self.kind, 1, 1, self.crop, 1, 1, None, "kernel")
+        self._set(crop=crop)
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        _image(function, shapes[0])
+        (top, bottom), (left, right) = self.crop  # type: ignore[misc]
+        return [top, bottom, left, right]
+
+
+# every class that a network may be made of; descriptions name them by their kind
+LAYERS: dict[str, type[Layer]] = {
+    layer.kind: layer
+    for layer in (
+        Activation,
+        Add,
+        AvgPool,
+        Concat,
+        Conv,
+        Crop,
+        Dense,
+        MaxPool,
+        Multiply,
+        Scale,
+    )
+}

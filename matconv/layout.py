@@ -1,25 +1,25 @@
-"""Where every W and b sits in theta: one table, which theta and its gradient share.
+"""Where every parameter sits in theta: one table, which theta and its gradient share.
 
 theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterable
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .graph import Node
 from .kernels.arrays import as_array
-from .layers import BoundLayer, Layer
 
 
 class Place(NamedTuple):
-    """Where a layer's parameters sit in theta: W[start:middle], b[middle:stop]."""
+    """Where a layer's parameters sit in theta: the elements start to stop - 1."""
 
     start: int
-    middle: int
     stop: int
 
 
@@ -28,76 +28,73 @@ class Layout:
 
     Parameters
     ----------
-    layers, bound : the layers as described, and on their images
+    nodes : list of Node
+    fan_in : list of int
+        Of each layer: inputs of one of its outputs.
     dtype : float64 or float32
 
     Attributes
     ----------
     places : list of Place or None
-        Of each layer; None without parameters.
+        Of each layer; None without parameters of its own.
     n : int
         Length of theta.
-
-    Raises
-    ------
-    ValueError
-        A layer has W without b, or b without W.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], bound: list[BoundLayer], dtype: np.dtype) -> None:
-        self._layers = layers
-        self._bound = bound
+    def __init__(self, nodes: list[Node], fan_in: list[int], dtype: np.dtype) -> None:
+        self._nodes = nodes
+        self._fan_in = fan_in
         self.dtype = dtype
         self.places: list[Place | None] = []
         self.n = 0
-        for k, one in enumerate(bound):
-            if one.W_shape is None and one.b_shape is None:
+        for node in nodes:
+            size = sum(prod(array.shape) for array in node.arrays)
+            if size == 0 or node.record.owner is not None:
                 self.places.append(None)
                 continue
-            if one.W_shape is None or one.b_shape is None:
-                raise ValueError(
-                    f"Network: layer {k} ({layers[k].kind}) must have both W and b or neither, "
-                    f"got W_shape {one.W_shape} and b_shape {one.b_shape}"
-                )
-            middle = self.n + prod(one.W_shape)
-            self.places.append(Place(self.n, middle, middle + prod(one.b_shape)))
-            self.n = middle + prod(one.b_shape)
+            self.places.append(Place(self.n, self.n + size))
+            self.n += size
 
     def random(self, seed: int | None) -> np.ndarray:
         """A theta as `Network.init` says."""
         random = np.random.default_rng(seed)
-        theta = np.zeros(self.n, self.dtype)
-        for bound, place in zip(self._bound, self.places):
-            if place is not None:
-                W = random.standard_normal(place.middle - place.start)
-                theta[place.start : place.middle] = W * np.sqrt(2 / bound.fan_in)
-        return theta
+        theta = np.zeros(self.n)
+        for k, arrays in self.views(theta):
+            self._nodes[k].layer.initial(random, list(arrays), self._fan_in[k])
+        return theta.astype(self.dtype, copy=False)
 
-    def views(self, theta: np.ndarray) -> list[tuple[Any, Any]]:
-        """(W, b) views for every layer, (None, None) for those without parameters."""
-        return [
-            (None, None)
-            if place is None
-            else (
-                theta[place.start : place.middle].reshape(bound.W_shape),
-                theta[place.middle : place.stop],
-            )
-            for bound, place in zip(self._bound, self.places)
-        ]
+    def views(self, theta: np.ndarray) -> list[tuple[int, Any]]:
+        """(index, named tuple of views) of every layer with parameters of its own."""
+        found = []
+        for k, (node, place) in enumerate(zip(self._nodes, self.places)):
+            if place is None:
+                continue
+            at, arrays = place.start, []
+            for array in node.arrays:
+                stop = at + prod(array.shape)
+                arrays.append(theta[at:stop].reshape(array.shape))
+                at = stop
+            found.append((k, _PARAMETERS[tuple(array.name for array in node.arrays)](*arrays)))
+        return found
 
-    def packed(self, parameters: Iterable[tuple[Any, Any]]) -> np.ndarray:
-        """A theta of a (W, b) for each layer that has them, checked."""
+    def packed(self, parameters: Iterable[Any]) -> np.ndarray:
+        """A theta of the arrays of each layer that has some, checked."""
         parameters = list(parameters)
         theta = np.empty(self.n, self.dtype)
-        owners = [(k, views) for k, views in enumerate(self.views(theta)) if views[0] is not None]
+        owners = self.views(theta)
         if len(parameters) != len(owners):
             raise ValueError(
-                f"Network: {len(owners)} pairs (W, b) expected, one per layer with parameters, "
-                f"got {len(parameters)}"
+                f"Network: {len(owners)} tuples of parameters expected, one per layer with "
+                f"parameters, got {len(parameters)}"
             )
-        for (k, views), pair in zip(owners, parameters):
-            for name, value, view in zip("Wb", pair, views):
-                function = f"layer {k} ({self._layers[k].kind})"
+        for (k, views), given in zip(owners, parameters):
+            layer = self._nodes[k].layer
+            function = f"layer {k} ({layer.kind})"
+            if len(given) != len(views):
+                raise ValueError(
+                    f"{function}: {', '.join(views._fields)} expected, got {len(given)} arrays"
+                )
+            for name, value, view in zip(views._fields, given, views):
                 array = as_array(function, name, value)
                 self.check_dtype(f"{function}: {name}", array)
                 if array.shape != view.shape:
@@ -121,3 +118,14 @@ class Layout:
             raise ValueError(
                 f"Network: theta must have {self.n} numbers, one per parameter, got {len(theta)}"
             )
+
+
+class _Types(dict):
+    """A named tuple for each combination of names."""
+
+    def __missing__(self, names: tuple[str, ...]) -> Any:
+        self[names] = namedtuple("Parameters", names)
+        return self[names]
+
+
+_PARAMETERS = _Types()

@@ -260,6 +260,11 @@ def get_loss(loss: str | Loss) -> Loss:
     return loss
 
 
+def compiled_name(loss: Loss) -> str:
+    """The name under which a loss is compiled; "" for one that is written in Python."""
+    return next((name for name, known in LOSSES.items() if type(loss) is known), "")
+
+
 # What a loss of any class is given and gives, checked
 
 

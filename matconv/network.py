@@ -11,32 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from .descriptions import (
-    check_keys,
-    layer_entry,
-    layer_from,
-    layer_table,
-    layer_text,
-    shape_text,
-)
+from .buffers import Buffers
+from .descriptions import check_keys, layer_entry, layer_from, layer_table, layer_text
+from .encoding import MAX_IMAGES, encode
 from .engines.threads import ThreadEngine
-from .exporting import encode
 from .files.atomic import atomic_write
 from .files.errors import FilePath
+from .graph import build, shape_text
 from .kernels.algorithms import as_algorithm
 from .kernels.arrays import as_array, refuse_masked
 from .kernels.geometry import as_size, is_sequence
 from .kernels.predictor import Predictor
-from .layers import BoundLayer, Layer
+from .kernels.program import Program
+from .layers import Layer
 from .layout import Layout
 from .sharding import Sharding
-from .workspace import Workspace, Workspaces
 
-# a workspace of `forward` that is kept for its next call
+# buffers of `forward` that are kept for its next call
 SPARE_BYTES = 1 << 27
-
-# attributes that `Network.__init__` makes anew where a network is unpickled
-REBUILT = ("_bound", "layout", "_sharding", "_spare")
 
 
 class Network:
@@ -49,12 +41,16 @@ class Network:
     ----------
     input_shape : (height, width, channels)
         Of one image.
-    layers : sequence of Conv, Dense, MaxPool, AvgPool
+    layers : sequence of layers
+        Instances of the classes in `matconv.layers`. Each reads the one before it unless its
+        ``inputs`` name others.
     dtype : float64 or float32
         Of theta, of images and of everything computed.
     algorithm : "auto", "im2col" or "winograd"
         Of the convolutions that do not name their own; see `conv2d`. How to compute, not what:
         a saved model does not hold it.
+    outputs : sequence of str, optional
+        Names of the layers whose outputs are the network's; the last layer when left out.
 
     Attributes
     ----------
@@ -62,14 +58,19 @@ class Network:
         Number of parameters: the length of theta.
     layers, input_shape, dtype, algorithm
         As given.
+    names : tuple of str
+        Of the layers.
+    outputs : tuple of str or None
+        As given.
     layout : Layout
         Where the parameters of each layer sit in theta.
     shard_size : int
         Images that are evaluated at once, at most.
     output_shape : tuple
-        Of z^{L+1,i}: ``(units,)`` after a Dense layer, else (height, width, channels).
+        Of z^{L+1,i}: (height, width, channels), or ``(units,)`` of a vector such as a Dense layer
+        makes; with several ``outputs`` a tuple of these.
     n_outputs : int
-        Numbers in z^{L+1,i}.
+        Numbers in z^{L+1,i}; with several outputs a tuple.
 
     Raises
     ------
@@ -94,6 +95,7 @@ class Network:
         layers: Iterable[Layer],
         dtype: Any = np.float64,
         algorithm: str = "auto",
+        outputs: Sequence[str] | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float64, np.float32):
@@ -104,29 +106,65 @@ class Network:
         self.layers = tuple(layers)
         if not self.layers:
             raise ValueError("Network: at least one layer is needed, got none")
-        self._bound = list(_bind(self.input_shape, self.layers))
-        self.layout = Layout(self.layers, self._bound, self.dtype)
+        self._nodes, self._outputs = build(self.input_shape, self.layers, outputs, self.algorithm)
+        self.outputs = None if outputs is None else tuple(map(str, outputs))
+        self.names = tuple(node.name for node in self._nodes)
+        program = self._compile()
+        steps = range(len(self._nodes))
+        self.layout = Layout(self._nodes, [program.fan_in(k) for k in steps], self.dtype)
         self.n = self.layout.n
-        out_shape = self._bound[-1].out_shape
-        self.output_shape = out_shape[2:] if self.layers[-1].kind == "Dense" else out_shape
-        self.n_outputs = prod(out_shape)
+        shapes = tuple(self._nodes[value - 1].shape for value in self._outputs)
+        sizes = tuple(map(prod, shapes))
+        several = outputs is not None and len(shapes) > 1
+        self.output_shape = shapes if several else shapes[0]
+        self.n_outputs: Any = sizes if several else sizes[0]
+        self._multiply_adds = [program.multiply_adds(k) for k in steps]
         self._sharding = Sharding.of(
-            sum(bound.multiply_adds for bound in self._bound),
-            sum(prod(bound.out_shape) for bound in self._bound),
-            self.n,
+            sum(self._multiply_adds), sum(prod(node.shape) for node in self._nodes), self.n
         )
         self.shard_size = self._sharding.most
-        for bound in self._bound:
-            bound.plan(self.shard_size, self.dtype, algorithm)
+        program.plan(self.shard_size, self._outputs[0])
+        self._program = program
         # none that is large: nobody expects a network to hold on to the memory of a large batch
-        self._spare = Workspaces(self._bound, self.dtype, SPARE_BYTES)
+        self._blocks = Buffers(program.inference_bytes, SPARE_BYTES)
+        self._prepared = Buffers(program.prepared_bytes, SPARE_BYTES)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in REBUILT}
+    def _compile(self) -> Program:
+        """The network's program, not planned yet."""
+        n = sum(
+            prod(array.shape)
+            for node in self._nodes
+            if node.record.owner is None
+            for array in node.arrays
+        )
+        records = [node.record for node in self._nodes]
+        return Program(encode(self.input_shape, records, self._outputs, n, self.dtype))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        Network.__init__(self, *self._key())
+    def program(self, output: str | None = None) -> Program:
+        """The network's program, planned for the gradients of one of its outputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The network has several outputs and none is named, or no such output.
+        """
+        names = [self.names[value - 1] for value in self._outputs]
+        if output is None and len(names) > 1:
+            raise ValueError(
+                f"Objective: output must be named, one of {', '.join(names)}, got None"
+            )
+        if output is not None and not isinstance(output, str):
+            raise TypeError(f"Objective: output must be a name, got {output!r}")
+        if output is not None and output not in names:
+            raise ValueError(f"Objective: output must be one of {', '.join(names)}, got {output!r}")
+        if output is None or output == names[0]:
+            return self._program
+        program = self._compile()
+        program.plan(self.shard_size, self._outputs[names.index(output)])
+        return program
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._key()
 
     def __copy__(self) -> Network:
         return self
@@ -144,7 +182,13 @@ class Network:
 
     def _key(self) -> tuple[Any, ...]:
         """What makes a network."""
-        return self.input_shape, self.layers, self.dtype, self.algorithm
+        return self.input_shape, self.layers, self.dtype, self.algorithm, self.outputs
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the first input of each layer."""
+        shapes = (self.input_shape, *(node.shape for node in self._nodes))
+        return tuple(shapes[node.record.inputs[0]] for node in self._nodes)
 
     def shards(self, l: int) -> list[slice]:
         """0, ..., l - 1 in near-equal slices: what is evaluated at once, for any threads."""
@@ -157,12 +201,14 @@ class Network:
         """
         if algorithm is None:
             return self
-        return Network(self.input_shape, self.layers, self.dtype, algorithm)
+        return Network(self.input_shape, self.layers, self.dtype, algorithm, self.outputs)
 
     # theta
 
     def init(self, seed: int | None = None) -> np.ndarray:
         """A random theta: W from N(0, 2/K) with K the inputs of one output (He 2015), b = 0.
+
+        Each class of layers says how its parameters begin.
 
         Parameters
         ----------
@@ -176,11 +222,13 @@ class Network:
         refuse_masked("Network", "seed", seed)
         return self.layout.random(seed)
 
-    def unpack(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The (W, b) of each layer that has parameters, in order, as views of theta.
+    def unpack(self, theta: np.ndarray) -> list[Any]:
+        """The parameters of each layer that has some of its own, in order, as views of theta.
 
-        Writing into them changes theta. W of a Conv has shape (d_in/groups, h_b, h_a, d_out), of
-        a Dense (inputs, units): in memory it is vec(W) of the notes' d_out x ... matrix.
+        Writing into them changes theta. Each is a named tuple: (W, b) of a Conv or Dense, (gain,
+        bias) of a Scale; without a bias the first alone. W of a Conv has shape
+        (d_in/groups, h_b, h_a, d_out), of a Dense (inputs, units): in memory it is vec(W) of the
+        notes' d_out x ... matrix.
 
         Raises
         ------
@@ -193,9 +241,9 @@ class Network:
         self.layout.check(theta)
         if not theta.flags.c_contiguous:
             raise ValueError("Network: theta must be contiguous to be seen as views")
-        return [views for views in self.layout.views(theta) if views[0] is not None]
+        return [views for _, views in self.layout.views(theta)]
 
-    def pack(self, parameters: Iterable[tuple[Any, Any]]) -> np.ndarray:
+    def pack(self, parameters: Iterable[Any]) -> np.ndarray:
         """theta = [vec(W^1); b^1; ...; vec(W^L); b^L], the inverse of `unpack`; a new array.
 
         Raises
@@ -222,15 +270,7 @@ class Network:
 
     # passes
 
-    def workspace(self, l: int | None = None) -> Workspace:
-        """Buffers for shards of at most ``l`` images; `shard_size` when left out."""
-        return Workspace(self._bound, self.dtype, self.shard_size if l is None else l)
-
-    def workspaces(self) -> Workspaces:
-        """A store of workspaces, for whoever evaluates shards again and again."""
-        return Workspaces(self._bound, self.dtype)
-
-    def forward(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
+    def forward(self, theta: Any, Z: Any, n_threads: int | None = None) -> Any:
         """z^{L+1}, the outputs of the last layer, for every image.
 
         Parameters
@@ -238,31 +278,37 @@ class Network:
         theta : array, shape (n,)
         Z : array, shape (l, height, width, channels)
         n_threads : int, optional
-            All cores when left out. The result has the same bits for any number.
+            By default as `matconv.engines.default_threads` says. The result has the same bits for
+            any number.
 
         Returns
         -------
-        z : ndarray, shape (l, n_outputs) after a Dense layer, else (l, height, width, channels)
+        z : ndarray, shape (l, *output_shape)
+            With several outputs a tuple, in their order.
 
         Raises
         ------
         TypeError, ValueError
         """
         engine = ThreadEngine(n_threads)
-        parameters = self.layout.views(self.as_theta(theta))
+        theta = self.as_theta(theta)
         images = self.as_images(Z)
         l = len(images)
-        result = np.empty((l, *self._bound[-1].out_shape), self.dtype)
-        cut = self.shards(l)
+        results = tuple(
+            np.empty((l, *self._nodes[value - 1].shape), self.dtype) for value in self._outputs
+        )
 
-        def evaluate(part: slice) -> None:
-            shard = np.require(images[part], self.dtype, ["C", "A"])
-            with self._spare.borrow(len(shard)) as workspace:
-                workspace.forward(parameters, shard, False, inner, result[part])
+        with self._prepared.borrow() as prepared:
+            self._program.prepare(theta, prepared, False)
 
-        inner = engine if len(cut) == 1 else None
-        engine.run(evaluate, cut, lambda done: None)
-        return result.reshape(l, *self.output_shape)
+            def evaluate(part: slice) -> None:
+                shard = np.require(images[part], self.dtype, ["C", "A"])
+                with self._blocks.borrow() as block:
+                    outputs = tuple(result[part] for result in results)
+                    self._program.predict(theta, prepared, shard, outputs, block)
+
+            engine.run(evaluate, self.shards(l), lambda done: None)
+        return results if self.outputs is not None and len(results) > 1 else results[0]
 
     def predict(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
         """The class of every image: the index of its largest output; of equal ones the first.
@@ -273,6 +319,10 @@ class Network:
         -------
         classes : ndarray of int64, shape (l,)
         """
+        if not isinstance(self.n_outputs, int):
+            raise ValueError(  # noqa: TRY004 - of the network, not of an argument
+                f"Network: predict needs one output, got {len(self.n_outputs)}"
+            )
         z = self.forward(theta, Z, n_threads)
         return z.reshape(len(z), self.n_outputs).argmax(axis=1)
 
@@ -330,16 +380,14 @@ class Network:
             file.write(data)
 
     def _encoded(self, theta: Any, images: int) -> bytes:
-        parameters = self.layout.views(self.as_theta(theta))
-        return encode(
-            self.input_shape,
-            self.layers,
-            self._bound,
-            parameters,
-            self.dtype,
-            self.algorithm,
-            images,
-        )
+        theta = self.as_theta(theta)
+        images = as_size("Network", "images", images)
+        if not 1 <= images <= MAX_IMAGES:
+            raise ValueError(f"Network: images must be from 1 to {MAX_IMAGES}, got {images}")
+        for k, layer in enumerate(self.layers):
+            layer_entry(k, layer)  # refuses one that was changed by force
+        records = [node.record for node in self._nodes]
+        return encode(self.input_shape, records, self._outputs, self.n, self.dtype, images, theta)
 
     # in words
 
@@ -348,36 +396,41 @@ class Network:
 
         And what a thread takes of memory for a gradient, whatever the number of images.
         """
+        wired = any(layer.inputs is not None for layer in self.layers)
         rows = [
             (
-                layer_text(layer),
-                shape_text(bound.out_shape[2:] if layer.kind == "Dense" else bound.out_shape),
+                layer_text(node.layer, node.name if wired else None),
+                shape_text(node.shape),
                 f"{place.stop - place.start:,}" if place else "0",
                 f"{place.start}:{place.stop}" if place else "",
-                f"{bound.multiply_adds:,}",
+                f"{work:,}",
             )
-            for layer, bound, place in zip(self.layers, self._bound, self.layout.places)
+            for node, place, work in zip(self._nodes, self.layout.places, self._multiply_adds)
         ]
-        total = sum(bound.multiply_adds for bound in self._bound)
         lines = layer_table(
             ("input", shape_text(self.input_shape), "", "", ""),
             rows,
-            ("total", "", f"{self.n:,}", "", f"{total:,}"),
+            ("total", "", f"{self.n:,}", "", f"{sum(self._multiply_adds):,}"),
         )
-        memory = self.workspace().nbytes / 2**20
+        if self.outputs is not None:
+            lines.append(f"outputs    {', '.join(self.outputs)}")
+        memory = self._program.training_bytes / 2**20
         images = f"{self.shard_size} image{'s' if self.shard_size > 1 else ''}"
         lines.append(f"workspace  {memory:.1f} MiB per thread, for at most {images} at once")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Network({self.input_shape}, {list(self.layers)}, dtype={self.dtype})"
+        outputs = "" if self.outputs is None else f", outputs={list(self.outputs)}"
+        return f"Network({self.input_shape}, {list(self.layers)}, dtype={self.dtype}{outputs})"
 
     def description(self) -> dict[str, Any]:
         """The network as JSON-able data; `from_description` is the inverse."""
+        outputs = {} if self.outputs is None else {"outputs": list(self.outputs)}
         return {
             "input_shape": list(self.input_shape),
             "dtype": self.dtype.name,
             "layers": [layer_entry(k, layer) for k, layer in enumerate(self.layers)],
+            **outputs,
         }
 
     @classmethod
@@ -389,7 +442,7 @@ class Network:
         ValueError
             Naming what is missing, unknown or out of range.
         """
-        check_keys("network", description, {"input_shape", "layers"}, {"dtype"})
+        check_keys("network", description, {"input_shape", "layers"}, {"dtype", "outputs"})
         dtype = description.get("dtype", "float64")
         if dtype not in ("float64", "float32"):
             raise ValueError(f"network: dtype must be 'float64' or 'float32', got {dtype!r}")
@@ -397,7 +450,8 @@ class Network:
             raise ValueError("network: layers must be a list")  # noqa: TRY004 - what a file holds
         layers = [layer_from(k, entry) for k, entry in enumerate(description["layers"])]
         try:
-            return cls(description["input_shape"], layers, dtype)
+            outputs = description.get("outputs")
+            return cls(description["input_shape"], layers, dtype, outputs=outputs)
         except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from error
 
@@ -412,12 +466,3 @@ def _image_shape(shape: Any) -> tuple[int, int, int]:
     if min(sizes) < 1:
         raise ValueError(f"Network: input_shape must be at least 1 each, got {sizes}")
     return sizes  # type: ignore[return-value]
-
-
-def _bind(shape: tuple[int, ...], layers: Iterable[Any]) -> Iterable[BoundLayer]:
-    for k, layer in enumerate(layers):
-        if isinstance(layer, type) or not (hasattr(layer, "bind") and hasattr(layer, "kind")):
-            raise TypeError(f"Network: layer {k} must be a layer, got {layer!r}")
-        bound = layer.bind(shape, f"layer {k} ({layer.kind}) on images {shape_text(shape)}")
-        yield bound
-        shape = bound.out_shape

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from .buffers import Buffers
 from .engines.threads import ThreadEngine
 from .kernels.arrays import refuse_masked
 from .kernels.guard import guarded
-from .losses import Loss, get_loss, loss_gradient, loss_targets, loss_value, read_only
+from .kernels.program import LOSSES
+from .losses import (
+    Loss,
+    compiled_name,
+    get_loss,
+    loss_gradient,
+    loss_targets,
+    loss_value,
+    read_only,
+)
 from .network import Network
 
 
@@ -41,6 +52,8 @@ class Objective:
         All cores when left out.
     algorithm : "auto", "im2col" or "winograd", optional
         See `conv2d`; the network's own when left out.
+    output : str, optional
+        Name of the layer whose output the loss is of; needed for a network with several outputs.
 
     Attributes
     ----------
@@ -81,8 +94,12 @@ class Objective:
         C: float = np.inf,
         n_threads: int | None = None,
         algorithm: str | None = None,
+        output: str | None = None,
     ) -> None:
         self.net = net.with_algorithm(algorithm)
+        self.output = output
+        program = self.net.program(output)
+        self.n_outputs = prod(program.shape(program.target))
         self.loss = get_loss(loss)
         self.C = _regularisation(C)
         self._n_threads = n_threads
@@ -90,18 +107,22 @@ class Objective:
         self.Z = net.as_images(Z, "Objective")
         if len(self.Z) == 0:
             raise ValueError("Objective: Z has no images")
-        self.Y = loss_targets(self.loss, Y, len(self.Z), net.n_outputs, net.dtype)
+        self.Y = loss_targets(self.loss, Y, len(self.Z), self.n_outputs, net.dtype)
         self._indices: np.ndarray | None = None
         self.l = len(self.Z)
         self._set_buffers()
 
     def _set_buffers(self) -> None:
-        self._workspaces = self.net.workspaces()
+        self._program = self.net.program(self.output)
+        # 0: a loss written in Python
+        self._code = LOSSES.get(compiled_name(self.loss), 0)
+        self._blocks = Buffers(self._program.training_bytes)
+        self._prepared = Buffers(self._program.prepared_bytes)
         # gradients of shards that are summed; list.append and list.pop are atomic
         self._gradients: list[np.ndarray] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("engine", "_workspaces", "_gradients")
+        left_out = ("engine", "_program", "_blocks", "_prepared", "_gradients")
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
             state.update(Z=self.Z[self._indices], Y=self.Y[self._indices], _indices=None)
@@ -173,17 +194,19 @@ class Objective:
         return guarded(self._value, self.net.as_theta(theta))
 
     def _value(self, theta: np.ndarray) -> float:
-        parameters = self.net.layout.views(theta)
         total = _Sum()
+        with self._prepared.borrow() as prepared:
+            self._program.prepare(theta, prepared, False)
 
-        def evaluate(part: slice) -> float:
-            Z, y = self._shard(part)
-            with self._workspaces.borrow(len(Z)) as workspace:
-                z = workspace.forward(parameters, Z, False, inner).reshape(len(Z), -1)
-                return loss_value(self.loss, z, y)
+            def evaluate(part: slice) -> float:
+                Z, y = self._shard(part)
+                with self._blocks.borrow() as block:
+                    if self._code:
+                        return self._program.loss(self._code, theta, prepared, Z, y, 0.0, block)
+                    z = self._program.forward(theta, prepared, Z, block)
+                    return loss_value(self.loss, z, y)
 
-        cut, inner = self._cut()
-        self.engine.run(evaluate, cut, total.add)
+            self.engine.run(evaluate, self.net.shards(self.l), total.add)
         return total.value / self.l + self._penalty(theta)
 
     def gradient(self, theta: Any) -> np.ndarray:
@@ -209,7 +232,6 @@ class Objective:
         return guarded(self._value_and_gradient, self.net.as_theta(theta))
 
     def _value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = self.net.layout.views(theta)
         total = _Sum()
         sums: list[np.ndarray] = []  # of the gradients; the first one, once there is one
 
@@ -219,10 +241,15 @@ class Objective:
                 dtheta = self._gradients.pop()
             except IndexError:  # also where another thread was faster
                 dtheta = np.empty_like(theta)
-            with self._workspaces.borrow(len(Z)) as workspace:
-                z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
-                value, dz = loss_gradient(self.loss, z, y, self.l)
-                workspace.backward(parameters, Z, dz, self.net.layout.views(dtheta), inner)
+            with self._blocks.borrow() as block:
+                if self._code:
+                    value = self._program.loss(
+                        self._code, theta, prepared, Z, y, 1 / self.l, block, dtheta
+                    )
+                else:
+                    z = self._program.forward(theta, prepared, Z, block)
+                    value, dz = loss_gradient(self.loss, z, y, self.l)
+                    self._program.backward(theta, prepared, Z, dz, block, dtheta)
             return value, dtheta
 
         def consume(result: tuple[float, np.ndarray]) -> None:
@@ -234,8 +261,10 @@ class Objective:
             np.add(sums[0], dtheta, out=sums[0])
             self._gradients.append(dtheta)
 
-        cut, inner = self._cut()
-        self.engine.run(evaluate, cut, consume, self.engine.n_threads + 1)
+        with self._prepared.borrow() as prepared:
+            self._program.prepare(theta, prepared, True)
+            shards = self.net.shards(self.l)
+            self.engine.run(evaluate, shards, consume, self.engine.n_threads + 1)
         (gradient,) = sums
         if self.C != np.inf:
             gradient += theta / self.C
@@ -243,17 +272,19 @@ class Objective:
 
     def outputs(self, theta: Any) -> np.ndarray:
         """z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
-        parameters = self.net.layout.views(self.net.as_theta(theta))
-        result = np.empty((self.l, self.net.n_outputs), self.net.dtype)
+        return guarded(self._outputs, self.net.as_theta(theta))
 
-        def evaluate(part: slice) -> None:
-            Z, _ = self._shard(part)
-            with self._workspaces.borrow(len(Z)) as workspace:
-                out = result[part].reshape(len(Z), *workspace.layers[-1].out_shape)
-                workspace.forward(parameters, Z, False, inner, out)
+    def _outputs(self, theta: np.ndarray) -> np.ndarray:
+        result = np.empty((self.l, self.n_outputs), self.net.dtype)
+        with self._prepared.borrow() as prepared:
+            self._program.prepare(theta, prepared, False)
 
-        cut, inner = self._cut()
-        self.engine.run(evaluate, cut, lambda done: None)
+            def evaluate(part: slice) -> None:
+                Z, _ = self._shard(part)
+                with self._blocks.borrow() as block:
+                    result[part] = self._program.forward(theta, prepared, Z, block)
+
+            self.engine.run(evaluate, self.net.shards(self.l), lambda done: None)
         return result
 
     def _penalty(self, theta: np.ndarray) -> float:
@@ -263,15 +294,13 @@ class Objective:
         wide = theta.astype(np.float64, copy=False)
         return float(np.sum(wide * wide)) / (2 * self.C)
 
-    def _cut(self) -> tuple[list[slice], ThreadEngine | None]:
-        """The shards; and the engine for use inside of one, if it is the only one."""
-        cut = self.net.shards(self.l)
-        return cut, self.engine if len(cut) == 1 else None
-
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Z and y of a shard: Z as the kernels read it, y read-only."""
         where = part if self._indices is None else self._indices[part]
-        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), read_only(self.Y[where])
+        y = self.Y[where]
+        if self._code:
+            y = np.require(y, requirements=["C", "A"])
+        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), read_only(y)
 
 
 class _Sum:

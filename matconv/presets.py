@@ -8,6 +8,7 @@ input_shape = [28, 28, 1]  # height, width, channels; by default those of the im
 kind = "Conv"
 channels = 20
 kernel = 5
+activation = "relu"
 
 [[layers]]
 kind = "MaxPool"
@@ -37,15 +38,20 @@ MAX_BYTES = 2**20
 
 def digits(classes: int) -> list[Layer]:
     """A small network for small images: two convolutional layers and one dense."""
-    return [Conv(16, 3, pad="same"), Conv(32, 3, pad="same"), MaxPool(2), Dense(classes)]
+    return [
+        Conv(16, 3, pad="same", activation="relu"),
+        Conv(32, 3, pad="same", activation="relu"),
+        MaxPool(2),
+        Dense(classes),
+    ]
 
 
 def lenet(classes: int) -> list[Layer]:
     """Two convolutional layers of 5 x 5 and two dense, after Y. LeCun et al. (1998)."""
     return [
-        Conv(20, 5),
+        Conv(20, 5, activation="relu"),
         MaxPool(2),
-        Conv(50, 5),
+        Conv(50, 5, activation="relu"),
         MaxPool(2),
         Dense(500, activation="relu"),
         Dense(classes),
@@ -55,11 +61,11 @@ def lenet(classes: int) -> list[Layer]:
 def simplenn_3(classes: int) -> list[Layer]:
     """Three convolutional layers and one dense, after the default network of simpleNN."""
     return [
-        Conv(32, 5, pad="same"),
+        Conv(32, 5, pad="same", activation="relu"),
         MaxPool(2),
-        Conv(64, 3, pad="same"),
+        Conv(64, 3, pad="same", activation="relu"),
         MaxPool(2),
-        Conv(64, 3, pad="same"),
+        Conv(64, 3, pad="same", activation="relu"),
         MaxPool(2),
         Dense(classes),
     ]
@@ -142,7 +148,7 @@ def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) 
     description = {
         "input_shape": list(shape),
         "dtype": dtype or about.get("dtype", "float64"),
-        "layers": _without_none(table.get("layers", [])),
+        "layers": _layers(path, table.get("layers", [])),
     }
     try:
         return Network.from_description(description)
@@ -164,13 +170,21 @@ def _read(path: str) -> dict[str, Any]:
         raise format_error(path, f"not TOML: {error}") from error
 
 
-def _without_none(layers: Any) -> Any:
-    """``activation = "none"``, as TOML has no None."""
+def _layers(path: str, layers: Any) -> Any:
+    """Their entries, with None for ``activation = "none"``, as TOML has no None.
+
+    A Conv has to name its activation: earlier versions had another default.
+    """
     if not isinstance(layers, list):
         return layers
-    return [
-        {**layer, "activation": None}
-        if isinstance(layer, dict) and layer.get("activation") == "none"
-        else layer
-        for layer in layers
-    ]
+    entries = []
+    for k, layer in enumerate(layers):
+        if isinstance(layer, dict):
+            if layer.get("kind") == "Conv" and "activation" not in layer:
+                raise format_error(
+                    path, f'layer {k} (Conv): activation must be given, "relu" or "none"'
+                )
+            if layer.get("activation") == "none":
+                layer = {**layer, "activation": None}
+        entries.append(layer)
+    return entries

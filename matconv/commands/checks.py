@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ..layers import Scale
 from ..network import Network
 from ..objective import Objective
 
@@ -74,44 +76,45 @@ def _differences(
 
 
 def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
-    """Each layer alone, without bias and ReLU: <Z_out, dZ_out> = <Z, dZ> = <W, dW>."""
-    linear = [
-        type(layer)(**{**vars(layer), "activation": None})
-        if hasattr(layer, "activation")
-        else layer
-        for layer in net.layers
-    ]
-    layers = Network(net.input_shape, linear, net.dtype, net.algorithm).workspace(2).layers
-    for k, (layer, bound) in enumerate(zip(linear, layers)):
-        for name, difference in _adjoint(bound, net.dtype, random):
+    """Each layer that is linear in one input, alone and without bias and activation.
+
+    <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
+    """
+    for k, (layer, shape) in enumerate(zip(net.layers, net.input_shapes)):
+        if layer.several_inputs or layer.kind == "Activation":
+            continue
+        options = {"activation": None, "bias": False, "parameters": None, "inputs": None}
+        known = {field.name for field in dataclasses.fields(layer)}
+        plain = dataclasses.replace(
+            layer, **{name: value for name, value in options.items() if name in known}
+        )
+        # as an image, which a vector is as well
+        shape = shape if len(shape) == 3 else (1, 1, *shape)
+        # the gradient for the gains, which are 1, is the sum of Z dZ channel by channel
+        alone = Network(shape, [Scale(bias=False), plain], net.dtype, net.algorithm)
+        for name, difference in _adjoint(alone, random):
             what = f"adjoint of layer {k} ({layer.kind}), {name}"
             yield Check(what, difference, ADJOINT_BOUNDS[net.dtype.name])
 
 
-def _adjoint(
-    bound: Any, dtype: np.dtype, random: np.random.Generator
-) -> Iterator[tuple[str, float]]:
-    def some(shape: tuple[int, ...]) -> np.ndarray:
-        return random.standard_normal(shape).astype(dtype)
-
-    l = 2
-    Z, dZ_out = some((l, *bound.shape)), some((l, *bound.out_shape))
-    Z_out, dZ = np.empty_like(dZ_out), np.empty_like(Z)
-    W = b = dW = db = indices = None
-    if bound.W_shape is not None:
-        W, b = some(bound.W_shape), np.zeros(bound.b_shape, dtype)
-        dW, db = np.empty_like(W), np.empty_like(b)
-    if bound.keeps_indices:
-        indices = np.empty(Z_out.shape, np.intc)
-    scratch = np.empty(bound.scratch_size(), dtype)
-    bound.forward(Z, W, b, Z_out, scratch, indices)
-    # dZ_out is overwritten
-    bound.backward(dZ_out.copy(), Z, Z_out, W, dW, db, dZ, scratch, indices)
+def _adjoint(net: Network, random: np.random.Generator) -> Iterator[tuple[str, float]]:
+    l, channels = 2, net.input_shape[2]
+    theta = random.standard_normal(net.n).astype(net.dtype)
+    theta[:channels] = 1
+    Z = random.standard_normal((l, *net.input_shape)).astype(net.dtype)
+    dZ_out = random.standard_normal((l, net.n_outputs)).astype(net.dtype)
+    program = net.program()
+    prepared = np.empty(program.prepared_bytes, np.uint8)
+    block = np.empty(program.training_bytes, np.uint8)
+    dtheta = np.empty_like(theta)
+    program.prepare(theta, prepared, True)
+    Z_out = program.forward(theta, prepared, Z, block).copy()
+    program.backward(theta, prepared, Z, dZ_out, block, dtheta)
     scale = float(np.linalg.norm(Z_out)) * float(np.linalg.norm(dZ_out))
     truth = _dot(Z_out, dZ_out)
-    yield "images", abs(_dot(Z, dZ) - truth) / scale
-    if W is not None and dW is not None:
-        yield "weights", abs(_dot(W, dW) - truth) / scale
+    yield "images", abs(float(dtheta[:channels].sum(dtype=np.float64)) - truth) / scale
+    if net.n > channels:
+        yield "weights", abs(_dot(theta[channels:], dtheta[channels:]) - truth) / scale
 
 
 def _dot(x: np.ndarray, y: np.ndarray) -> float:

@@ -1,20 +1,31 @@
-"""Programs from Python: a network described by bytes, its passes over arrays."""
+"""Programs from Python: a network from its description, and its passes over arrays of images.
 
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+`Network` and `Objective` have checked what is given here.
+"""
+
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 cimport numpy as cnp
 
-from ._losses cimport loss_value
+from ._losses cimport SOFTMAX, SQUARED, loss_value
+from ._operation cimport Operation, Step, VECTOR, Value, set_image, set_vector
+from ._operations cimport find_operation
 from ._program cimport (
-    Program as CProgram, program_backward, program_close, program_forward, program_open,
+    Program as Graph, program_backward, program_close, program_forward, program_open,
     program_plan, program_predict, program_prepare, program_target_gradient,
 )
 from .guard cimport begin_products, end_products
-from .status cimport MEMORY, OK
+from .status cimport FORMAT, MEMORY, OK
 
 cnp.import_array()
+
+# what `gradient` and `value` take as a loss
+LOSSES = {"squared": SQUARED, "softmax": SOFTMAX}
+
+cdef enum:
+    MAX_OUTPUTS = 4096
 
 
 class ProgramError(ValueError):
@@ -25,7 +36,7 @@ class ProgramError(ValueError):
     status : int
         A code of ``matconv/types.h``.
     step : int
-        The step that is wrong; -1: the description as a whole.
+        The step that is wrong; -1: the description as a whole, or its sizes.
     """
 
     def __init__(self, status, step):
@@ -34,87 +45,342 @@ class ProgramError(ValueError):
         self.step = step
 
 
-cdef class Program:
-    cdef CProgram *p
-    cdef readonly object dtype
+cdef tuple as_tuple(const Value *value):
+    if value.rank == VECTOR:
+        return (value.channels,)
+    return (value.height, value.width, value.channels)
 
-    def __cinit__(self, const unsigned char[::1] data):
+
+def output_shape(str name, list shapes, list words, list numbers):
+    """Return the shape that an operation makes of others.
+
+    Parameters
+    ----------
+    name : str
+    shapes : list of (height, width, channels) or (units,)
+        Of its inputs.
+    words : list of int
+    numbers : list of float
+
+    Returns
+    -------
+    shape : tuple
+    sizes : list of int
+        Of its parameter arrays.
+
+    Raises
+    ------
+    ProgramError
+        With the status that says why not, at step 0.
+    KeyError
+        There is no operation of that name.
+    """
+    cdef bytes encoded = name.encode("ascii")
+    cdef const Operation *operation = find_operation(encoded, len(encoded))
+    if operation == NULL:
+        raise KeyError(name)
+    if not operation.min_inputs <= len(shapes) <= operation.max_inputs:
+        raise ProgramError(FORMAT, 0)
+    if len(words) != operation.n_words:
+        raise ProgramError(FORMAT, 0)
+    # values: the inputs and the output; the arrays keep the memory
+    values = np.zeros((len(shapes) + 1) * sizeof(Value), np.uint8)
+    inputs = np.arange(len(shapes), dtype=np.intc)
+    own = np.zeros(operation.own_size + 1, np.uint8)
+    words_ = np.array(words, np.intp)
+    numbers_ = np.array(numbers, np.float64)
+    cdef Value *value = <Value *> cnp.PyArray_DATA(values)
+    cdef Step step
+    cdef int k, status
+    memset(&step, 0, sizeof(Step))
+    for k, shape in enumerate(shapes):
+        if len(shape) == 1:
+            set_vector(&value[k], shape[0])
+        else:
+            set_image(&value[k], shape[0], shape[1], shape[2])
+        value[k].size = value[k].height * value[k].width * value[k].channels
+    step.operation = operation
+    step.n_inputs = <int> len(shapes)
+    step.inputs = <const int *> cnp.PyArray_DATA(inputs)
+    step.values = value
+    step.output = step.n_inputs
+    step.words = <const Py_ssize_t *> cnp.PyArray_DATA(words_)
+    step.numbers = <const double *> cnp.PyArray_DATA(numbers_)
+    step.own = cnp.PyArray_DATA(own)
+    step.is_double = True
+    status = operation.shape(&step, &value[step.output])
+    if status != OK:
+        raise ProgramError(status, 0)
+    return as_tuple(&value[step.output]), [step.array_size[k] for k in range(step.n_arrays)]
+
+
+cdef class Program:
+    """A network as a graph of steps over numbered values.
+
+    Parameters
+    ----------
+    description : bytes
+        As `matconv.encoding.encode` writes it.
+
+    Attributes
+    ----------
+    n : int
+        Number of elements of theta.
+    n_steps : int
+    dtype : float64 or float32
+
+    Raises
+    ------
+    ProgramError, MemoryError
+    """
+
+    def __cinit__(self, const unsigned char[::1] description):
         cdef Py_ssize_t at = 0
         cdef int status
         with nogil:
-            status = program_open(&data[0], data.shape[0], &self.p, &at)
+            status = program_open(&description[0], description.shape[0], &self.graph, &at)
         if status == MEMORY:
             raise MemoryError("Program: no memory")
         if status != OK:
             raise ProgramError(status, at)
-        self.dtype = np.dtype(np.float64 if self.p.item_size == 8 else np.float32)
+        self.dtype = np.dtype(np.float64 if self.graph.item_size == 8 else np.float32)
+        self.n = self.graph.n
+        self.n_steps = self.graph.n_steps
 
     def __dealloc__(self):
-        program_close(self.p)
-
-    @property
-    def n(self):
-        return self.p.n
+        program_close(self.graph)
 
     def shape(self, Py_ssize_t value):
-        if self.p.values[value].rank == 1:
-            return (self.p.values[value].channels,)
-        return (self.p.values[value].height, self.p.values[value].width, self.p.values[value].channels)
+        """Shape of a value of one image: (height, width, channels), or (units,) of a vector."""
+        return as_tuple(&self.graph.values[value])
 
-    def places(self, Py_ssize_t step):
+    def arrays(self, Py_ssize_t step):
+        """Places in theta of the parameters that a step uses: (start, stop) of each array."""
+        cdef const Step *s = &self.graph.steps[step]
         return [
-            (self.p.steps[step].array_at[i], self.p.steps[step].array_size[i])
-            for i in range(self.p.steps[step].n_arrays)
+            (s.array_at[i], s.array_at[i] + s.array_size[i]) for i in range(s.n_arrays)
         ]
 
-    def plan(self, images, usual, target, frozen=False):
-        cdef int status = program_plan(self.p, images, usual, target, frozen)
+    def owner(self, Py_ssize_t step):
+        """The step whose parameters a step uses; -1: it has none."""
+        return self.graph.steps[step].owner
+
+    def fan_in(self, Py_ssize_t step):
+        """Numbers that one output of a step with filters sees."""
+        return self.graph.steps[step].fan_in
+
+    def multiply_adds(self, Py_ssize_t step):
+        """Of the forward pass of a step, for one image."""
+        return int(self.graph.steps[step].multiply_adds)
+
+    def plan(self, Py_ssize_t images, Py_ssize_t target):
+        """Settle everything for at most so many images at once, and gradients of one value.
+
+        Raises
+        ------
+        OverflowError, MemoryError
+        """
+        cdef int status
+        with nogil:
+            status = program_plan(self.graph, images, images, target, False)
+        if status == MEMORY:
+            raise MemoryError("Network: no memory for the plan")
         if status != OK:
-            raise ProgramError(status, -1)
+            raise OverflowError("Network: the sizes of the buffers overflow")
 
     @property
-    def sizes(self):
-        return self.p.training.bytes, self.p.inference.bytes, self.p.prepared_size
+    def target(self):
+        """The value whose gradients are planned."""
+        return self.graph.target
 
-    def prepare(self, cnp.ndarray theta, bint backward):
-        cdef cnp.ndarray prepared = np.empty(self.p.prepared_size, self.dtype)
-        cdef void *theta_ = cnp.PyArray_DATA(theta)
+    @property
+    def training_bytes(self):
+        """Bytes of a block for `forward`, `backward`, `value` and `gradient`."""
+        return self.graph.training.bytes
+
+    @property
+    def inference_bytes(self):
+        """Bytes of a block for `predict`."""
+        return self.graph.inference.bytes
+
+    @property
+    def prepared_bytes(self):
+        """Bytes of what `prepare` makes."""
+        return self.graph.prepared_size * self.graph.item_size
+
+    def prepare(self, cnp.ndarray theta, cnp.ndarray prepared, bint backward):
+        """Bring the parameters into the form that the passes want, into ``prepared``.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n,)
+        prepared : ndarray of uint8, of prepared_bytes
+        backward : bool
+            Whether the backward pass needs them too.
+        """
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef void *prepared_ = cnp.PyArray_DATA(prepared)
         with nogil:
-            program_prepare(self.p, theta_, prepared_, backward)
-        return prepared
+            program_prepare(self.graph, theta_, prepared_, backward)
 
-    def predict(self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z):
-        cdef void *outputs[64]
-        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), k
-        outs = []
-        for k in range(self.p.n_outputs):
-            out = np.empty((l, *self.shape(self.p.outputs[k])), self.dtype)
-            outputs[k] = cnp.PyArray_DATA(out)
-            outs.append(out)
-        block = np.empty(self.p.inference.bytes + 64, np.uint8)
-        program_predict(
-            self.p, cnp.PyArray_DATA(theta), cnp.PyArray_DATA(prepared), l, cnp.PyArray_DATA(Z),
-            outputs, cnp.PyArray_DATA(block),
-        )
-        return tuple(outs)
-
-    def gradient(
-        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz, cnp.ndarray dtheta, bint add=False
+    def predict(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, tuple outputs,
+        cnp.ndarray block,
     ):
+        """Compute the outputs for images, as many at once as were planned.
+
+        Parameters
+        ----------
+        theta, prepared : ndarray
+        Z : ndarray, (l, height, width, channels)
+        outputs : tuple of ndarray
+            One for each output: written.
+        block : ndarray of uint8, of inference_bytes
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), done = 0, count, k
+        cdef Py_ssize_t most = self.graph.inference.images
+        cdef Py_ssize_t image = self.graph.values[0].size * self.graph.item_size
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const char *Z_ = <const char *> cnp.PyArray_DATA(Z)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *outputs_[MAX_OUTPUTS]
+        for k in range(self.graph.n_outputs):
+            outputs_[k] = cnp.PyArray_DATA(<cnp.ndarray> outputs[k])
+        begin_products()
+        with nogil:
+            while done < l:
+                count = min(l - done, most)
+                program_predict(
+                    self.graph, theta_, prepared_, count, Z_ + done * image, outputs_, block_
+                )
+                for k in range(self.graph.n_outputs):
+                    outputs_[k] = <char *> outputs_[k] + (
+                        count * self.graph.values[self.graph.outputs[k]].size
+                        * self.graph.item_size
+                    )
+                done += count
+            end_products()
+
+    def forward(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block
+    ):
+        """Compute and keep all values; return the target, in the block's memory.
+
+        Parameters
+        ----------
+        theta, prepared, Z
+            As for `predict`; at most as many images as were planned.
+        block : ndarray of uint8, of training_bytes
+
+        Returns
+        -------
+        z : ndarray, shape (l, elements of the target)
+            Valid until the block is used again.
+        """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
-        block = np.empty(self.p.training.bytes + 64, np.uint8)
-        cdef void *b = cnp.PyArray_DATA(block)
-        cdef void *z = program_forward(
-            self.p, cnp.PyArray_DATA(theta), cnp.PyArray_DATA(prepared), l, cnp.PyArray_DATA(Z), b
-        )
-        cdef char *d = <char *> program_target_gradient(self.p, b)
-        cdef Py_ssize_t i
-        for i in range(cnp.PyArray_NBYTES(dz)):
-            d[i] = (<char *> cnp.PyArray_DATA(dz))[i]
-        zz = np.array([(<double *> z)[i] for i in range(cnp.PyArray_SIZE(dz))]).reshape((<object> dz).shape)
-        program_backward(
-            self.p, cnp.PyArray_DATA(theta), cnp.PyArray_DATA(prepared), l, cnp.PyArray_DATA(Z), b,
-            add, cnp.PyArray_DATA(dtheta),
-        )
-        return zz
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *Z_ = cnp.PyArray_DATA(Z)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef char *z
+        begin_products()
+        with nogil:
+            z = <char *> program_forward(self.graph, theta_, prepared_, l, Z_, block_)
+            end_products()
+        cdef Py_ssize_t size = self.graph.values[self.graph.target].size
+        cdef Py_ssize_t at = z - <char *> block_
+        values = block[at:at + l * size * self.graph.item_size].view(self.dtype)
+        return values.reshape(l, size)
+
+    def backward(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz,
+        cnp.ndarray block, cnp.ndarray dtheta,
+    ):
+        """Compute the gradient for theta from the one for the target, after `forward`.
+
+        Parameters
+        ----------
+        theta, prepared, Z, block
+            As for `forward`.
+        dz : ndarray, shape (l, elements of the target)
+            Contiguous, of the network's dtype.
+        dtheta : ndarray, shape (n,)
+            Written.
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), nbytes = cnp.PyArray_NBYTES(dz)
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *Z_ = cnp.PyArray_DATA(Z)
+        cdef const void *dz_ = cnp.PyArray_DATA(dz)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *dtheta_ = cnp.PyArray_DATA(dtheta)
+        begin_products()
+        with nogil:
+            memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
+            program_backward(
+                self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
+            )
+            end_products()
+
+    def loss(
+        self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
+        double scale, cnp.ndarray block, cnp.ndarray dtheta=None,
+    ):
+        """Compute a compiled loss of some images, summed, in one call without the GIL.
+
+        Parameters
+        ----------
+        code : int
+            Of `LOSSES`.
+        theta, prepared, Z, block
+            As for `forward`.
+        y : ndarray, shape (l,) of intp: labels; or (l, elements of the target): rows
+        scale : float
+            Factor of the gradient.
+        dtheta : ndarray, shape (n,), optional
+            Where ``scale`` times the gradient goes; not computed when left out.
+
+        Returns
+        -------
+        value : float
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
+        cdef Py_ssize_t n = self.graph.values[self.graph.target].size
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *Z_ = cnp.PyArray_DATA(Z)
+        cdef const Py_ssize_t *labels = NULL
+        cdef const void *rows = NULL
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *dtheta_ = NULL
+        cdef void *z
+        cdef void *dz = NULL
+        cdef double value
+        if cnp.PyArray_NDIM(y) == 1:
+            labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
+        else:
+            rows = cnp.PyArray_DATA(y)
+        if dtheta is not None:
+            dtheta_ = cnp.PyArray_DATA(dtheta)
+        begin_products()
+        with nogil:
+            z = program_forward(self.graph, theta_, prepared_, l, Z_, block_)
+            if dtheta_ != NULL:
+                dz = program_target_gradient(self.graph, block_)
+            if self.graph.item_size == 8:
+                value = loss_value(
+                    code, l, n, <const double *> z, labels, <const double *> rows, scale,
+                    <double *> dz,
+                )
+            else:
+                value = loss_value(
+                    code, l, n, <const float *> z, labels, <const float *> rows, scale,
+                    <float *> dz,
+                )
+            if dtheta_ != NULL:
+                program_backward(
+                    self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
+                )
+            end_products()
+        return value

@@ -1,0 +1,132 @@
+"""Activations: what a layer applies to each element of its output.
+
+A description holds one as a code and two numbers; `ACTIVATIONS` lists the classes. "relu" is
+sigma(x) = max(x, 0), equation (3) of the notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .encoding import CLIP, LEAKY, NO_ACTIVATION, RELU
+
+
+def _number(kind: str, name: str, value: Any) -> float:
+    if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)) or value is None:
+        raise TypeError(f"{kind}: {name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{kind}: {name} must be a number, got {value!r}") from None
+
+
+@dataclass(frozen=True)
+class LeakyReLU:
+    """sigma(x) = x for x > 0, else slope x.
+
+    Parameters
+    ----------
+    slope : float
+        Above 0: its sign tells the derivative.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+
+    kind: ClassVar[str] = "LeakyReLU"
+    slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        slope = _number(self.kind, "slope", self.slope)
+        # as a float32 too it must be neither 0 nor infinite
+        if not 0 < np.float32(min(slope, 1e38)) or not 0 < slope < 1e38:
+            raise ValueError(f"{self.kind}: slope must be from 1e-45 to 1e38, got {slope:g}")
+        object.__setattr__(self, "slope", slope)
+
+    def code(self) -> tuple[int, float, float]:
+        """The code and the two numbers of a description."""
+        return LEAKY, self.slope, 0.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """sigma(x) = min(max(x, lo), hi); ``Clip(0, 6)`` is relu6.
+
+    Parameters
+    ----------
+    lo, hi : float
+        lo < hi; either may be infinite.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+
+    kind: ClassVar[str] = "Clip"
+    lo: float = 0.0
+    hi: float = inf
+
+    def __post_init__(self) -> None:
+        lo, hi = _number(self.kind, "lo", self.lo), _number(self.kind, "hi", self.hi)
+        if not lo < hi:
+            raise ValueError(f"{self.kind}: lo must be below hi, got {lo:g} and {hi:g}")
+        object.__setattr__(self, "lo", lo)
+        object.__setattr__(self, "hi", hi)
+
+    def code(self) -> tuple[int, float, float]:
+        """The code and the two numbers of a description."""
+        return CLIP, self.lo, self.hi
+
+
+ActivationFunction = LeakyReLU | Clip
+
+ACTIVATIONS: dict[str, type[ActivationFunction]] = {one.kind: one for one in (LeakyReLU, Clip)}
+
+
+def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None:
+    """An activation, checked; ``kind`` begins the error message.
+
+    Raises
+    ------
+    ValueError
+    """
+    if activation is None or type(activation) in ACTIVATIONS.values():
+        return activation  # type: ignore[no-any-return]
+    if isinstance(activation, dict):
+        return _from_dict(kind, activation)
+    if not isinstance(activation, str) or activation != "relu":
+        raise ValueError(
+            f"{kind}: activation must be 'relu', {', '.join(ACTIVATIONS)} or None, "
+            f"got {activation!r}"
+        )
+    return str(activation)
+
+
+def _from_dict(kind: str, entry: dict[Any, Any]) -> ActivationFunction:
+    """An activation from what a file holds."""
+    found = ACTIVATIONS.get(entry.get("kind"))  # type: ignore[arg-type]
+    if found is None:
+        raise ValueError(f"{kind}: activation must be one of {', '.join(ACTIVATIONS)}, got {entry}")
+    try:
+        return found(**{key: value for key, value in entry.items() if key != "kind"})
+    except TypeError as error:
+        raise ValueError(f"{kind}: activation {entry}: {error}") from error
+
+
+def activation_code(activation: str | ActivationFunction | None) -> tuple[int, float, float]:
+    """The code and the two numbers of a description."""
+    if activation is None:
+        return NO_ACTIVATION, 0.0, 0.0
+    return (RELU, 0.0, 0.0) if isinstance(activation, str) else activation.code()
+
+
+def activation_entry(activation: str | ActivationFunction | None) -> Any:
+    """What a file holds of an activation: JSON-able."""
+    if activation is None or isinstance(activation, str):
+        return activation
+    return {"kind": activation.kind, **vars(activation)}

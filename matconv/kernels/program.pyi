@@ -1,0 +1,66 @@
+from typing import Any
+
+import numpy as np
+
+LOSSES: dict[str, int]
+
+class ProgramError(ValueError):
+    status: int
+    step: int
+    def __init__(self, status: int, step: int) -> None: ...
+
+def output_shape(
+    name: str, shapes: list[tuple[int, ...]], words: list[int], numbers: list[float]
+) -> tuple[tuple[int, ...], list[int]]: ...
+
+class Program:
+    dtype: np.dtype[Any]
+    n: int
+    n_steps: int
+    def __init__(self, description: bytes) -> None: ...
+    def shape(self, value: int) -> tuple[int, ...]: ...
+    def arrays(self, step: int) -> list[tuple[int, int]]: ...
+    def owner(self, step: int) -> int: ...
+    def fan_in(self, step: int) -> int: ...
+    def multiply_adds(self, step: int) -> int: ...
+    def plan(self, images: int, target: int) -> None: ...
+    @property
+    def target(self) -> int: ...
+    @property
+    def training_bytes(self) -> int: ...
+    @property
+    def inference_bytes(self) -> int: ...
+    @property
+    def prepared_bytes(self) -> int: ...
+    def prepare(self, theta: np.ndarray, prepared: np.ndarray, backward: bool) -> None: ...
+    def predict(
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        Z: np.ndarray,
+        outputs: tuple[np.ndarray, ...],
+        block: np.ndarray,
+    ) -> None: ...
+    def forward(
+        self, theta: np.ndarray, prepared: np.ndarray, Z: np.ndarray, block: np.ndarray
+    ) -> np.ndarray: ...
+    def backward(
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        Z: np.ndarray,
+        dz: np.ndarray,
+        block: np.ndarray,
+        dtheta: np.ndarray,
+    ) -> None: ...
+    def loss(
+        self,
+        code: int,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        Z: np.ndarray,
+        y: np.ndarray,
+        scale: float,
+        block: np.ndarray,
+        dtheta: np.ndarray | None = None,
+    ) -> float: ...
