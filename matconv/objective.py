@@ -202,7 +202,7 @@ class Objective:
                 Z, y = self._shard(part)
                 with self._blocks.borrow() as block:
                     if self._code:
-                        return self._program.loss(self._code, theta, prepared, Z, y, 0.0, block)
+                        return self._program.loss(self._code, theta, prepared, Z, y, 1.0, block)
                     z = self._program.forward(theta, prepared, Z, block)
                     return loss_value(self.loss, z, y)
 
@@ -244,7 +244,7 @@ class Objective:
             with self._blocks.borrow() as block:
                 if self._code:
                     value = self._program.loss(
-                        self._code, theta, prepared, Z, y, 1 / self.l, block, dtheta
+                        self._code, theta, prepared, Z, y, self.l, block, dtheta
                     )
                 else:
                     z = self._program.forward(theta, prepared, Z, block)

@@ -11,9 +11,9 @@ cdef enum:
     SOFTMAX = 2     # log sum_j exp(z_j) - sum_j y_j z_j
 
 
-# The sum of xi over l images, in double precision. With dz, `scale` times its gradient.
+# The sum of xi over l images, in double precision. With dz, its gradient divided by `divisor`.
 # IN: z (l, n), labels (l,) or else rows (l, n). OUT: dz (l, n), may be NULL.
 cdef double loss_value(
     int code, Py_ssize_t l, Py_ssize_t n, const real *z, const Py_ssize_t *labels,
-    const real *rows, double scale, real *dz,
+    const real *rows, double divisor, real *dz,
 ) noexcept nogil

@@ -15,22 +15,23 @@ cdef inline double target(
 
 cdef inline double squared(
     Py_ssize_t i, Py_ssize_t n, const real *z, const Py_ssize_t *labels, const real *rows,
-    double scale, real *dz,
+    double divisor, real *dz,
 ) noexcept nogil:
-    cdef double total = 0, residual
+    cdef double total = 0
+    cdef real residual
     cdef Py_ssize_t j
     for j in range(n):
-        residual = z[j] - target(labels, rows, i, n, j)
-        total += residual * residual
+        residual = z[j] - <real> target(labels, rows, i, n, j)
+        total += <double> residual * residual
         if dz != NULL:
-            dz[j] = <real> (scale * 2 * residual)
+            dz[j] = 2 * residual / <real> divisor
     return total
 
 
 # exp of what is left of z when its maximum is taken off: it cannot overflow
 cdef inline double softmax(
     Py_ssize_t i, Py_ssize_t n, const real *z, const Py_ssize_t *labels, const real *rows,
-    double scale, real *dz,
+    double divisor, real *dz,
 ) noexcept nogil:
     cdef double largest = z[0], total = 0, score = 0, y
     cdef Py_ssize_t j
@@ -44,15 +45,14 @@ cdef inline double softmax(
             score += y * (z[j] - largest)
     if dz != NULL:
         for j in range(n):
-            dz[j] = <real> (
-                scale * (exp(z[j] - largest) / total - target(labels, rows, i, n, j))
-            )
+            y = target(labels, rows, i, n, j)
+            dz[j] = <real> ((exp(z[j] - largest) / total - y) / divisor)
     return log(total) - score
 
 
 cdef double loss_value(
     int code, Py_ssize_t l, Py_ssize_t n, const real *z, const Py_ssize_t *labels,
-    const real *rows, double scale, real *dz,
+    const real *rows, double divisor, real *dz,
 ) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t i
@@ -61,7 +61,7 @@ cdef double loss_value(
         if dz != NULL:
             dz_i = dz + i * n
         if code == SQUARED:
-            total += squared(i, n, z + i * n, labels, rows, scale, dz_i)
+            total += squared(i, n, z + i * n, labels, rows, divisor, dz_i)
         else:
-            total += softmax(i, n, z + i * n, labels, rows, scale, dz_i)
+            total += softmax(i, n, z + i * n, labels, rows, divisor, dz_i)
     return total

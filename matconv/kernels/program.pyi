@@ -60,7 +60,7 @@ class Program:
         prepared: np.ndarray,
         Z: np.ndarray,
         y: np.ndarray,
-        scale: float,
+        divisor: float,
         block: np.ndarray,
         dtheta: np.ndarray | None = None,
     ) -> float: ...

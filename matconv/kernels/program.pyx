@@ -325,7 +325,7 @@ cdef class Program:
 
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
-        double scale, cnp.ndarray block, cnp.ndarray dtheta=None,
+        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None,
     ):
         """Compute a compiled loss of some images, summed, in one call without the GIL.
 
@@ -336,10 +336,10 @@ cdef class Program:
         theta, prepared, Z, block
             As for `forward`.
         y : ndarray, shape (l,) of intp: labels; or (l, elements of the target): rows
-        scale : float
-            Factor of the gradient.
+        divisor : float
+            Of the gradient.
         dtheta : ndarray, shape (n,), optional
-            Where ``scale`` times the gradient goes; not computed when left out.
+            Where the gradient goes, divided; not computed when left out.
 
         Returns
         -------
@@ -370,12 +370,12 @@ cdef class Program:
                 dz = program_target_gradient(self.graph, block_)
             if self.graph.item_size == 8:
                 value = loss_value(
-                    code, l, n, <const double *> z, labels, <const double *> rows, scale,
+                    code, l, n, <const double *> z, labels, <const double *> rows, divisor,
                     <double *> dz,
                 )
             else:
                 value = loss_value(
-                    code, l, n, <const float *> z, labels, <const float *> rows, scale,
+                    code, l, n, <const float *> z, labels, <const float *> rows, divisor,
                     <float *> dz,
                 )
             if dtheta_ != NULL:
