@@ -19,6 +19,7 @@ TOML = """\
 kind = "Conv"
 channels = 3
 kernel = 2
+activation = "relu"
 
 [[layers]]
 kind = "Dense"

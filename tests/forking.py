@@ -39,7 +39,11 @@ class Background:
 def main(rounds):
     rng = np.random.default_rng(0)
     # im2col: its products are too many and too small for BLAS to be idle for long
-    net = Network((16, 16, 4), [Conv(8, 3, pad="same"), MaxPool(2), Dense(10)], algorithm="im2col")
+    net = Network(
+        (16, 16, 4),
+        [Conv(8, 3, pad="same", activation="relu"), MaxPool(2), Dense(10)],
+        algorithm="im2col",
+    )
     theta, Z = net.init(0), rng.standard_normal((400, 16, 16, 4))
     W, b = rng.standard_normal((4, 3, 3, 8)), rng.standard_normal(8)
     predictor = net.freeze(theta)

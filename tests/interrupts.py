@@ -44,11 +44,13 @@ class Calls:
     def __init__(self, n_threads):
         self.n_threads = n_threads
         rng = np.random.default_rng(0)
-        self.net = Network((8, 8, 1), [Conv(8, 3, pad="same"), MaxPool(2), Dense(10)])
+        self.net = Network(
+            (8, 8, 1), [Conv(8, 3, pad="same", activation="relu"), MaxPool(2), Dense(10)]
+        )
         # several shards, and a network whose only shard is shared out layer by layer
         self.Z = rng.standard_normal((600, 8, 8, 1))
         y = rng.integers(0, 10, len(self.Z))
-        self.wide = Network((64, 64, 8), [Conv(64, 3, pad="same"), Dense(2)])
+        self.wide = Network((64, 64, 8), [Conv(64, 3, pad="same", activation="relu"), Dense(2)])
         self.image = rng.standard_normal((1, 64, 64, 8))
         self.theta, self.wide_theta = self.net.init(0), self.wide.init(0)
         self.arguments = (self.Z, self.image, self.theta, self.wide_theta)

@@ -4,19 +4,19 @@ import numpy as np
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network
 
-# every kind of layer; padding, stride, groups, both activations
+# convolutions, both pools, dense layers; padding, stride, groups, both activations
 MIXED = (
-    Conv(4, 3, pad="same"),
+    Conv(4, 3, pad="same", activation="relu"),
     MaxPool(2),
-    Conv(6, (2, 3), stride=(1, 2), pad=((1, 0), (1, 2)), groups=2, activation=None),
+    Conv(6, (2, 3), stride=(1, 2), pad=((1, 0), (1, 2)), groups=2),
     AvgPool(2, stride=1),
     Dense(7, activation="relu"),
     Dense(3),
 )
 LENET = (
-    Conv(20, 5),
+    Conv(20, 5, activation="relu"),
     MaxPool(2),
-    Conv(50, 5),
+    Conv(50, 5, activation="relu"),
     MaxPool(2),
     Dense(500, activation="relu"),
     Dense(10),
@@ -24,7 +24,7 @@ LENET = (
 
 
 def mixed(dtype=np.float64):
-    """A network with every kind of layer on 9 x 8 images of 2 channels; 3 outputs."""
+    """A chain of convolutions, pools and dense layers on 9 x 8 images of 2 channels; 3 outputs."""
     return Network((9, 8, 2), MIXED, dtype)
 
 

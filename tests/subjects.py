@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from minimizing import small
@@ -58,36 +60,62 @@ def model(dtype):
     )
 
 
+class Subjects(Mapping):
+    """Objects by name, each made when it is asked for first."""
+
+    def __init__(self, makers):
+        self._makers, self._made = makers, {}
+
+    def __getitem__(self, name):
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self):
+        return iter(self._makers)
+
+    def __len__(self):
+        return len(self._makers)
+
+
+def made_in(dtype):
+    """Makers of what there is in either dtype."""
+    f, name = partial(objective, dtype, n_threads=2), np.dtype(dtype).name
+    return {
+        f"Network, {name}": lambda: mixed(dtype),
+        f"Predictor, {name}": lambda: mixed(dtype).freeze(mixed(dtype).init(0)),
+        f"Model, {name}": lambda: model(dtype),
+        f"Objective, {name}": f,
+        f"Objective, a subset, {name}": lambda: f().subset([3, 3, 39, 0, 7]),
+        f"Objective, a subset of one, {name}": lambda: f().subset(slice(5, 30)).subset([4, 2]),
+    }
+
+
 def make():
     """The objects by name."""
-    made = {
-        "Network, winograd": Network((9, 8, 2), MIXED, np.float64, "winograd"),
-        "Network, one pool": Network((9, 8, 2), [MaxPool(2)]),
-        "Conv": Conv(4, (3, 2), 1, "same", algorithm="im2col"),
-        "Dense": Dense(3, "relu"),
-        "MaxPool": MaxPool((3, 2), 2, ((1, 0), (0, 1))),
-        "AvgPool": AvgPool(2, np.int64(1)),
-        "SquaredLoss": SquaredLoss(),
-        "SoftmaxLoss": SoftmaxLoss(),
-        "Result": minimize(*small(), "lbfgs", 3),
-        "State": state(),
-        "TrainingError": failed(),
-        "FormatError": FormatError("'m.npz': damaged"),
-        "Split": load_digits(),
-        "WindowGeometry": WindowGeometry("conv2d", (2, 8, 8, 2), 3, (1, 2), ((0, 1), (1, 0))),
-        "Objective, a loss of the user's": objective(np.float64, loss=Scaled(2.0)),
-        "Objective, all threads": objective(np.float64),
+    makers = {
+        "Network, winograd": lambda: Network((9, 8, 2), MIXED, np.float64, "winograd"),
+        "Network, one pool": lambda: Network((9, 8, 2), [MaxPool(2)]),
+        "Conv": lambda: Conv(4, (3, 2), 1, "same", algorithm="im2col", activation="relu"),
+        "Dense": lambda: Dense(3, "relu"),
+        "MaxPool": lambda: MaxPool((3, 2), 2, ((1, 0), (0, 1))),
+        "AvgPool": lambda: AvgPool(2, np.int64(1)),
+        "SquaredLoss": SquaredLoss,
+        "SoftmaxLoss": SoftmaxLoss,
+        "Result": lambda: minimize(*small(), "lbfgs", 3),
+        "State": state,
+        "TrainingError": failed,
+        "FormatError": lambda: FormatError("'m.npz': damaged"),
+        "Split": load_digits,
+        "WindowGeometry": lambda: WindowGeometry(
+            "conv2d", (2, 8, 8, 2), 3, (1, 2), ((0, 1), (1, 0))
+        ),
+        "Objective, a loss of the user's": lambda: objective(np.float64, loss=Scaled(2.0)),
+        "Objective, all threads": lambda: objective(np.float64),
     }
     for dtype in (np.float64, np.float32):
-        net, name = mixed(dtype), np.dtype(dtype).name
-        f = objective(dtype, n_threads=2)
-        made[f"Network, {name}"] = net
-        made[f"Predictor, {name}"] = net.freeze(net.init(0))
-        made[f"Model, {name}"] = model(dtype)
-        made[f"Objective, {name}"] = f
-        made[f"Objective, a subset, {name}"] = f.subset([3, 3, 39, 0, 7])
-        made[f"Objective, a subset of one, {name}"] = f.subset(slice(5, 30)).subset([4, 2])
-    return made
+        makers |= made_in(dtype)
+    return Subjects(makers)
 
 
 def digest(subject):

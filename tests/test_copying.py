@@ -240,7 +240,7 @@ class Named(Network):
 
 
 def test_predictor_outlives_its_file_and_its_data(tmp_path):
-    net = Network((8, 8, 1), [Conv(4, 3), MaxPool(2), Dense(3)])
+    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), MaxPool(2), Dense(3)])
     theta, (Z, _) = net.init(0), images(net, 2)
     path = tmp_path / "net.matconv"
     net.export(theta, path)

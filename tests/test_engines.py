@@ -315,7 +315,7 @@ for module, names in ((threading, ("Lock", "RLock", "Condition", "Event", "Threa
                       (concurrent.futures, ("ThreadPoolExecutor",))):
     for name in names:
         setattr(module, name, refuse)
-net = Network((8, 8, 1), [Conv(4, 3), Dense(3)])
+net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(3)])
 Z, y = np.ones((3000, 8, 8, 1)), np.arange(3000) % 3
 f = Objective(net, Z, y, "softmax", n_threads=2)
 assert len(net.shards(3000)) > 1

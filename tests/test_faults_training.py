@@ -16,7 +16,7 @@ BOTH = pytest.mark.parametrize("method", ["lbfgs", "sgd"])
 
 def problem(dtype=np.float64, loss="softmax", l=24, n_threads=1):
     random = np.random.default_rng(3)
-    net = Network((4, 4, 1), [Conv(3, 2), Dense(3)], dtype)
+    net = Network((4, 4, 1), [Conv(3, 2, activation="relu"), Dense(3)], dtype)
     Z = random.standard_normal((l, 4, 4, 1)).astype(dtype)
     return Objective(net, Z, random.integers(0, 3, l), loss, 50, n_threads), net.init(0)
 

@@ -203,7 +203,7 @@ def test_minimize_callback_has_the_callers_error_state(method):
 @pytest.mark.parametrize("loss", ["squared", "softmax"])
 def test_solvers_numpy_set_to_raise_denormals_and_overflow_pass(method, dtype, loss):
     tiny = np.finfo(dtype).tiny
-    net = Network((4, 4, 1), [Conv(2, 3), Dense(3)], dtype)
+    net = Network((4, 4, 1), [Conv(2, 3, activation="relu"), Dense(3)], dtype)
     rng = np.random.default_rng(0)
     Z = (rng.random((90, 4, 4, 1)) * np.sqrt(tiny)).astype(dtype)
     f = Objective(net, Z, np.arange(90) % 3, loss, C=1 / tiny)

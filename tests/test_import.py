@@ -117,7 +117,7 @@ import numpy as np, matconv
 from matconv.cli import main
 from matconv.data import load_digits
 digits = load_digits()
-net = matconv.Network((8, 8, 1), [matconv.Conv(4, 3), matconv.MaxPool(2), matconv.Dense(10)])
+net = matconv.Network((8, 8, 1), [matconv.Conv(4, 3, activation="relu"), matconv.MaxPool(2), matconv.Dense(10)])
 f = matconv.Objective(net, digits.Z_train, digits.y_train, C=1000)
 theta = net.init(seed=0)
 result = matconv.minimize(f, theta, max_iterations=2)

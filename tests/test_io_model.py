@@ -12,7 +12,11 @@ from matconv.io import Model, load_model, save_model
 
 
 def network(dtype=np.float64):
-    return Network((4, 5, 2), [Conv(3, (2, 3), pad=((1, 0), (0, 1))), MaxPool(2), Dense(3)], dtype)
+    return Network(
+        (4, 5, 2),
+        [Conv(3, (2, 3), pad=((1, 0), (0, 1)), activation="relu"), MaxPool(2), Dense(3)],
+        dtype,
+    )
 
 
 def saved(path, net, theta, **options):

@@ -14,7 +14,7 @@ import matconv
 from matconv import Conv, Dense, Network
 from matconv.io import load_model, save_model
 
-NET = Network((4, 4, 1), [Conv(8, 3), Dense(40)])
+NET = Network((4, 4, 1), [Conv(8, 3, activation="relu"), Dense(40)])
 OLD = np.zeros(NET.n)
 NEW = np.ones(NET.n)
 
@@ -26,7 +26,7 @@ from faults import FaultyOs, install
 from matconv import Conv, Dense, Network
 from matconv.io import load_model, save_model
 
-net = Network((4, 4, 1), [Conv(8, 3), Dense(40)])
+net = Network((4, 4, 1), [Conv(8, 3, activation="relu"), Dense(40)])
 old, new = np.zeros(net.n), np.ones(net.n)
 path = sys.argv[1]
 

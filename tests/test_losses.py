@@ -14,9 +14,9 @@ from matconv.losses import SoftmaxLoss, SquaredLoss
 L = 9
 NETWORKS = {
     # the gradient goes straight into the ReLU's, into a dense layer's, into that of images
-    "relu": [Conv(4, 3), Dense(3, activation="relu")],
-    "dense": [Conv(4, 3), Dense(3)],
-    "images": [Conv(4, 3), Conv(3, 4, activation="relu")],
+    "relu": [Conv(4, 3, activation="relu"), Dense(3, activation="relu")],
+    "dense": [Conv(4, 3, activation="relu"), Dense(3)],
+    "images": [Conv(4, 3, activation="relu"), Conv(3, 4, activation="relu")],
 }
 
 

@@ -3,6 +3,7 @@
 The operators are tried in `test_faults_limits`.
 """
 
+import functools
 import os
 import re
 
@@ -33,12 +34,17 @@ THETA = NET.init(0)
 Z, Y = images(NET, 4)
 ROWS = np.eye(3)[Y]
 F = Objective(NET, Z, Y)
-PREDICTOR = NET.freeze(THETA)
 PARAMETERS = NET.unpack(THETA)
 MODEL = Model(NET, THETA)
 OPERATOR = phi_operator((3, 3, 1), 2)
 
 masked = np.ma.masked_array
+
+
+@functools.cache
+def predictor():
+    """The network frozen."""
+    return NET.freeze(THETA)
 
 
 def with_mask(array):
@@ -58,7 +64,7 @@ def packed(layer, part, masking):
 FILL = "is a masked array; fill it or drop the mask first"
 INTEGER = "must be an integer, got masked"
 
-# what is called with a masked array, the array, and the message
+# what is called with a masked array, the array (or what makes it), and the message
 CALLS = {
     "forward, theta": (lambda x: NET.forward(x, Z), THETA, f"Network: theta {FILL}"),
     "forward, Z": (lambda x: NET.forward(THETA, x), Z, f"Network: Z {FILL}"),
@@ -85,15 +91,15 @@ CALLS = {
     "outputs": (F.outputs, THETA, f"Network: theta {FILL}"),
     "subset": (F.subset, [0, 1], f"Objective: indices {FILL}"),
     "subset of a subset": (F.subset([0, 1]).subset, [0, 1], f"Objective: indices {FILL}"),
-    "Predictor, Z": (PREDICTOR, Z, f"Predictor: Z {FILL}"),
+    "Predictor, Z": (lambda x: predictor()(x), Z, f"Predictor: Z {FILL}"),
     "Predictor, out": (
-        lambda x: PREDICTOR.into(Z, x), np.zeros((4, 3)), "out must be an ndarray, got MaskedArray",
+        lambda x: predictor().into(Z, x), np.zeros((4, 3)), "out must be an ndarray, got MaskedArray",
     ),
     "Predictor, scratch": (
-        lambda x: PREDICTOR.into(Z, None, x), np.zeros(PREDICTOR.workspace_size(4)),
+        lambda x: predictor().into(Z, None, x), lambda: np.zeros(predictor().workspace_size(4)),
         f"Predictor: scratch {FILL}",
     ),
-    "workspace_size": (PREDICTOR.workspace_size, 3, f"Predictor: n {INTEGER}"),
+    "workspace_size": (lambda x: predictor().workspace_size(x), 3, f"Predictor: n {INTEGER}"),
     "lbfgs, theta0": (lambda x: minimize(F, x), THETA, f"Network: theta {FILL}"),
     "sgd, theta0": (lambda x: minimize(F, x, "sgd"), THETA, f"Network: theta {FILL}"),
     "max_iterations": (lambda x: minimize(F, THETA, "sgd", x), 3, f"max_iterations {INTEGER}"),
@@ -147,7 +153,7 @@ for layer in range(len(PARAMETERS)):
 def test_masked_array_is_refused_and_left_alone(name, masking, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call, array, message = CALLS[name]
-    given = masking(np.array(array))
+    given = masking(np.array(array() if callable(array) else array))
     before, mask = given.data.tobytes(), np.array(given.mask)
     with pytest.raises(TypeError, match=re.escape(message)):
         call(given)
@@ -159,7 +165,7 @@ def test_masked_array_is_refused_and_left_alone(name, masking, tmp_path, monkeyp
 def test_same_call_without_a_mask_is_accepted(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call, array, _ = CALLS[name]
-    call(np.array(array))
+    call(np.array(array() if callable(array) else array))
 
 
 def test_masked_constant_is_refused():

@@ -1,5 +1,6 @@
 """Network: where everything sits in theta, and what comes out; against numpy loops."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ import reference
 from networks import LENET, MIXED, images, lenet, mixed
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network
+from matconv.kernels.program import LOSSES
+from matconv.presets import PRESETS, make_network
 
 
 def naive_forward(net, theta, Z):
@@ -120,7 +123,7 @@ def test_forward_is_exact_on_integers(dtype, l):
 
 
 def test_forward_without_a_dense_layer_is_images():
-    net = Network((6, 5, 2), [Conv(3, 3), AvgPool(2)])
+    net = Network((6, 5, 2), [Conv(3, 3, activation="relu"), AvgPool(2)])
     assert net.output_shape == (2, 1, 3)
     Z, _ = images(net, 4)
     theta = net.init(0)
@@ -183,19 +186,81 @@ def test_summary_says_everything():
     assert "288,000" in text  # 24*24*20 outputs of 25 products
     assert lines[-2].split() == ["total", "431,080", "2,293,000"]
     net = Network((28, 28, 1), LENET)
-    size = f"{net.workspace().nbytes / 2**20:.1f}"
+    size = f"{net.program().training_bytes / 2**20:.1f}"
     assert lines[-1] == f"workspace  {size} MiB per thread, for at most 64 images at once"
 
 
-def test_the_bytes_of_a_workspace_are_those_of_its_arrays():
-    net = Network((9, 8, 2), MIXED)
-    Z, _ = images(net, 3)
-    workspace = net.workspace(3)
-    parameters, said = net.layout.views(net.init(0)), workspace.nbytes
-    z = workspace.forward(parameters, Z, keep=True)
-    workspace.backward(parameters, Z, np.ones_like(z), net.layout.views(net.init(0)))
-    arrays = [*workspace.outputs, *workspace.indices, *workspace.gradients, workspace.scratch]
-    assert said == workspace.nbytes == sum(a.nbytes for a in arrays if a is not None)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_passes_write_within_the_bytes_that_the_program_names(dtype):
+    net = mixed(dtype)
+    program, l = net.program(), net.shard_size
+    Z, y = images(net, l)
+    theta, y = net.init(0), y.astype(np.intp)
+    whole, guarded = {}, {}
+    sizes = {
+        "prepared": program.prepared_bytes,
+        "training": program.training_bytes,
+        "inference": program.inference_bytes,
+    }
+    for name, size in sizes.items():
+        # a block begins at a multiple of 64 bytes, and so does the guard in front of it
+        whole[name] = np.full(size + 3 * 64, 0xA5, np.uint8)
+        start = 64 + -whole[name].ctypes.data % 64
+        guarded[name] = whole[name][start : start + size]
+    gradient, z = np.empty_like(theta), np.empty((l, 3), dtype)
+    program.prepare(theta, guarded["prepared"], True)
+    program.loss(
+        LOSSES["softmax"], theta, guarded["prepared"], Z, y, l, guarded["training"], gradient
+    )
+    program.predict(theta, guarded["prepared"], Z, (z,), guarded["inference"])
+    assert np.isfinite(gradient).all() and np.isfinite(z).all()
+    for name, block in guarded.items():
+        block[...] = 0xA5
+        assert (whole[name] == 0xA5).all(), name
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_passes_read_nothing_that_was_in_their_blocks(dtype):
+    net = mixed(dtype)
+    program, l = net.program(), 3
+    Z, y = images(net, l)
+    theta, y = net.init(0), y.astype(np.intp)
+    found = []
+    for content in (0, 0xFF):  # every number of 0xFF bytes is a NaN
+        prepared = np.full(program.prepared_bytes, content, np.uint8)
+        block = np.full(program.training_bytes, content, np.uint8)
+        short = np.full(program.inference_bytes, content, np.uint8)
+        gradient = np.full_like(theta, np.nan if content else 0)
+        z = np.full((l, 3), np.nan if content else 0, dtype)
+        program.prepare(theta, prepared, True)
+        f = program.loss(LOSSES["softmax"], theta, prepared, Z, y, l, block, gradient)
+        program.predict(theta, prepared, Z, (z,), short)
+        found.append((f, gradient.tobytes(), z.tobytes()))
+    assert found[0] == found[1] and np.isfinite(found[0][0])
+
+
+# of the theta of Network.init(3) in float64, then in float32, as versions 0.1 computed it
+INITIAL = {
+    "lenet": (
+        "87284360bc1707c9378683f6e769d0ef137db2b7dcbf779cb52ef038c9e99569",
+        "1dd33790b024b7fedd7812de4af3b5eeae04d36bfe41cf567fd3c34a9d062b3f",
+    ),
+    "digits": (
+        "0e20e53411f0aa90fc17f97d7220302863b183e98b3ce5005f9bdab8c9746692",
+        "545b5efbb21e436074758960cb5e5894fdd135bd216352cf00b39decbc5760fc",
+    ),
+    "simplenn-3": (
+        "a1c931c4f444a251d816114600c2bccbde606d7dc5e6ecd6d443d504462f1af4",
+        "994994974a57bc83d0a1626789c84ec3ca5b5fb103b6ee04b760debc028dde8d",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_init_of_a_preset_gives_the_recorded_theta(name):
+    for dtype, expected in zip(("float64", "float32"), INITIAL[name], strict=True):
+        theta = make_network(name, None, 10, dtype).init(3)
+        assert hashlib.sha256(theta.tobytes()).hexdigest() == expected, dtype
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -220,8 +285,14 @@ def test_description_round_trip(dtype):
             "dtype must be 'float64' or 'float32', got 'float16'",
         ),
         (lambda d: d.update(layers={}), "layers must be a list"),
-        (lambda d: d["layers"].__setitem__(0, 5), "layer 0: kind must be one of Conv, Dense"),
-        (lambda d: d["layers"][0].update(kind="Pool"), "layer 0: kind must be one of Conv"),
+        (
+            lambda d: d["layers"].__setitem__(0, 5),
+            "layer 0: kind must be one of Activation, Add, .*, got None",
+        ),
+        (
+            lambda d: d["layers"][0].update(kind="Pool"),
+            "layer 0: kind must be one of .*, got 'Pool'",
+        ),
         (lambda d: d["layers"][0].pop("channels"), r"layer 0 \(Conv\): missing channels"),
         (lambda d: d["layers"][1].update(size=3), r"layer 1 \(MaxPool\): unknown size"),
         (lambda d: d["layers"][0].update(kernel="x"), "kernel must be an integer or a pair"),

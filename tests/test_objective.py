@@ -69,7 +69,7 @@ def test_gradient_is_the_central_difference(loss, C):
 
 
 def test_every_parameter_has_its_central_difference():
-    net = Network((5, 4, 1), [Conv(2, 3, pad=1), Dense(3)])
+    net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)])
     Z, y = images(net, 6)
     f = Objective(net, Z, y, "softmax", C=1)
     theta = net.init(2)
@@ -187,7 +187,7 @@ def test_a_loss_of_the_users_own():
 
 def test_straight_into_scipy():
     digits = load_digits()
-    net = Network((8, 8, 1), [Conv(4, 3), Dense(10)])
+    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)])
     f = Objective(net, digits.Z_train[:200], digits.y_train[:200], "softmax", C=100)
     theta = net.init(0)
     result = minimize(

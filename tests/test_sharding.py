@@ -41,11 +41,11 @@ def test_the_rule_of_a_network():
 
 
 LAYERS = [
-    Conv(8, 5, pad="same"),
+    Conv(8, 5, pad="same", activation="relu"),
     MaxPool(2),
-    Conv(16, 3, pad="same", activation=None),
+    Conv(16, 3, pad="same"),
     AvgPool(2),
-    Conv(8, 1),
+    Conv(8, 1, activation="relu"),
     Dense(20, activation="relu"),
     Dense(4),
 ]
@@ -89,7 +89,7 @@ def test_a_single_image_uses_all_threads_with_the_same_bits(monkeypatch, dtype, 
 
 
 def test_workspaces_are_lent_once_grow_and_the_large_are_not_kept():
-    net = Network((8, 8, 1), [Conv(4, 3), Dense(2)])
+    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(2)])
     store = net.workspaces()
     with store.borrow(2) as first, store.borrow(2) as second:
         assert first is not second

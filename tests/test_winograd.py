@@ -1,6 +1,8 @@
 """Winograd's convolution against the plain loops, its bound, and what the plan chooses."""
 
 import geometries
+import dataclasses
+
 import numpy as np
 import pytest
 import reference
@@ -271,11 +273,20 @@ def test_a_plan_is_for_one_dtype():
 
 def test_networks_pass_the_algorithm_on():
     layers = [matconv.Conv(8, 3, pad=1), matconv.Conv(8, 3, pad=1, algorithm="im2col")]
+    results = []
     for name in ("im2col", "winograd"):
         net = matconv.Network((12, 12, 4), [*layers, matconv.Dense(3)]).with_algorithm(name)
         assert net.algorithm == name
-        found = [bound.conv_plan.algorithm for bound in net._bound]
-        assert found == [name, "im2col", "im2col"]
+        plain = [dataclasses.replace(layers[0], algorithm=name), layers[1], matconv.Dense(3)]
+        theta = net.init(0)
+        Z = np.random.default_rng(0).standard_normal((2, 12, 12, 4))
+        z = net.forward(theta, Z)
+        for other in ("im2col", "winograd"):
+            same = matconv.Network((12, 12, 4), plain, algorithm=other).forward(theta, Z)
+            assert same.tobytes() == z.tobytes()
+        results.append(z)
+    assert results[0].tobytes() != results[1].tobytes()
+    np.testing.assert_allclose(*results, rtol=1e-12, atol=1e-12)
     f = matconv.Objective(net, np.ones((2, 12, 12, 4)), np.zeros(2, int), algorithm="im2col")
     assert f.net.algorithm == "im2col" and f.net.layers == net.layers
     again = matconv.Network.from_description(net.description())

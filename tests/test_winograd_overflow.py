@@ -294,7 +294,7 @@ def test_networks_keep_their_plan(dtype):
     Z, W, b, _ = layer(dtype)
     # the plan of a shard has tiles of its own: large numbers everywhere in one image
     Z[1, ..., 3] = np.copysign(np.finfo(dtype).max / 2, Z[1, ..., 3])
-    net = matconv.Network(Z.shape[1:], [matconv.Conv(32, 3, activation=None)], dtype, "auto")
+    net = matconv.Network(Z.shape[1:], [matconv.Conv(32, 3)], dtype, "auto")
     theta = net.pack([(W, b)])
     S = net.forward(theta, Z)
     assert not finite([S[1]]) and finite([S[[0, 2, 3]]])

@@ -36,10 +36,11 @@ examples:
 EPILOG = """\
 a network in a TOML file:
   [[layers]]
-  kind = "Conv"        # channels, kernel; stride, pad, dilation, groups, activation
+  kind = "Conv"        # channels, kernel, activation; stride, pad, dilation, groups
   channels = 16
   kernel = 3
   pad = "same"
+  activation = "relu"  # or "none"
 
   [[layers]]
   kind = "MaxPool"     # or AvgPool: window; stride, pad

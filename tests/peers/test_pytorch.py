@@ -233,7 +233,14 @@ def real_images(count=256):
 
 def lenet():
     """20 filters of 5x5, pool, 50 of 5x5, pool, 500 units with ReLU, 10 outputs."""
-    layers = [Conv(20, 5), MaxPool(2), Conv(50, 5), MaxPool(2), Dense(500, "relu"), Dense(10)]
+    layers = [
+        Conv(20, 5, activation="relu"),
+        MaxPool(2),
+        Conv(50, 5, activation="relu"),
+        MaxPool(2),
+        Dense(500, "relu"),
+        Dense(10),
+    ]
     return Network((28, 28, 1), layers)
 
 
