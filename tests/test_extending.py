@@ -1,4 +1,4 @@
-"""Layers of other classes: computed as they say, and never frozen or saved as something else."""
+"""Classes of layers that the library does not know: refused, never taken for something else."""
 
 import dataclasses
 import os
@@ -20,47 +20,30 @@ from matconv import (
     minimize,
     save_model,
 )
-from matconv.kernels.geometry import WindowGeometry
-from matconv.layers import BoundLayer
+from matconv.layers import LAYERS, Layer
 
-KNOWN = "Conv, Dense, MaxPool, AvgPool"
-
-
-class BoundDouble(BoundLayer):
-    """Z_out = 2 Z, written with the interface of a layer alone."""
-
-    def __init__(self, shape, function):
-        self.geometry = WindowGeometry(function, (1, *shape), 1)
-        self.shape = self.out_shape = shape
-
-    def forward(self, Z, W, b, out, scratch, indices=None, part=0, parts=1):
-        np.multiply(Z, 2, out=out)
-
-    def backward(self, dZ_out, Z, Z_out, W, dW, db, dZ, scratch, indices=None):
-        if dZ is not None:
-            np.multiply(dZ_out, 2, out=dZ)
+KNOWN = "Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale"
 
 
-class Double:
+@dataclasses.dataclass(frozen=True)
+class Double(Layer):
     """A layer of the user's own."""
 
     kind = "Double"
 
-    def bind(self, shape, function):
-        return BoundDouble(shape, function)
 
-
-class Disguised(Double):
+@dataclasses.dataclass(frozen=True)
+class Disguised(Layer):
     """A layer of the user's own by the name of another kind."""
 
     kind = "MaxPool"
 
 
 class Leaky(Conv):
-    """A subclass that computes something else."""
+    """A subclass that might compute something else."""
 
-    def bind(self, shape, function):
-        return BoundDouble(shape, function)
+    def words(self, shapes, function, algorithm):
+        return super().words(shapes, function, "im2col")
 
 
 class Renamed(Dense):
@@ -79,123 +62,66 @@ class Further(MaxPool):
 STRANGE = {
     "another class": Double(),
     "another class by a known kind": Disguised(),
-    "subclass with its own bind": Leaky(1, 1),
+    "subclass with its own words": Leaky(1, 1),
     "subclass of another kind": Renamed(2),
     "subclass with a further argument": Further(1),
 }
 
 
-def strange(name):
-    """A network on 4 x 4 images of one channel whose layer 1 is of no known class."""
-    return Network((4, 4, 1), [Conv(1, 1), STRANGE[name]])
+def test_the_classes_are_listed_by_kind():
+    assert ", ".join(LAYERS) == KNOWN
+    for kind, layer in LAYERS.items():
+        assert layer.kind == kind == layer.__name__
 
 
-each = pytest.mark.parametrize("name", STRANGE)
-
-
-@each
-def test_strange_layer_trains_and_is_shown(name):
-    net = strange(name)
-    Z, _ = images(net, 5)
-    f = Objective(net, Z, np.zeros((5, net.n_outputs)), C=10.0)
-    theta = net.init(0)
-    direction, h = np.random.default_rng(0).standard_normal(net.n), 1e-5
-    slope = (f(theta + h * direction) - f(theta - h * direction)) / (2 * h)
-    gradient = f.gradient(theta)
-    assert abs(slope - gradient @ direction) <= 1e-7 * np.linalg.norm(gradient)
-    assert minimize(f, theta, max_iterations=2).f < f(theta)
-    assert net.layers[1].kind in net.summary() and "Conv" in repr(net)
-
-
-@each
-@pytest.mark.parametrize("images_at_once", [1, 7])
-def test_strange_layer_cannot_be_frozen_or_exported(name, images_at_once, tmp_path):
-    net, path = strange(name), tmp_path / "net.matconv"
-    layer = net.layers[1]
+@pytest.mark.parametrize("name", STRANGE)
+def test_layer_of_an_unknown_class_makes_no_network(name):
+    layer = STRANGE[name]
     message = (
-        f"Network: layer 1 ({layer.kind}) cannot be exported: its class must be one of {KNOWN}, "
-        f"got {type(layer).__qualname__}"
+        f"Network: layer 1 must be of one of the classes {KNOWN}, got {type(layer).__qualname__}"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        net.freeze(net.init(0), images_at_once)
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        net.export(net.init(0), path, images_at_once)
-    assert os.listdir(tmp_path) == []
-
-
-@each
-def test_strange_layer_cannot_be_described_or_saved(name, tmp_path):
-    net, path = strange(name), tmp_path / "model.npz"
-    layer = net.layers[1]
-    message = (
-        f"Network: layer 1 ({layer.kind}) cannot be described: its class must be one of {KNOWN}, "
-        f"got {type(layer).__qualname__}"
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        net.description()
-    path.write_bytes(b"before")
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        save_model(path, net, net.init(0))
-    assert path.read_bytes() == b"before" and os.listdir(tmp_path) == ["model.npz"]
+        Network((4, 4, 1), [Conv(1, 1), layer])
 
 
 @pytest.mark.parametrize(
-    ("layer", "changes", "freezing", "saving"),
+    ("layer", "changes", "message"),
     [
         (
             Conv(2, 1),
             {"activation": "tanh"},
-            "layer 0 (Conv) cannot be exported: activation must be 'relu' or None, got 'tanh'",
-            "layer 0 (Conv): activation must be 'relu' or None, got 'tanh'",
+            "layer 0 (Conv): activation must be 'relu', LeakyReLU, Clip or None, got 'tanh'",
         ),
         (
             Dense(2),
             {"activation": "sigmoid"},
-            "layer 0 (Dense) cannot be exported: activation must be 'relu' or None, got 'sigmoid'",
-            "layer 0 (Dense): activation must be 'relu' or None, got 'sigmoid'",
+            "layer 0 (Dense): activation must be 'relu', LeakyReLU, Clip or None, got 'sigmoid'",
         ),
-        (MaxPool(2), {"stride": [2, 2]}, None, "layer 0 (MaxPool) has changed: "),
-        (AvgPool(2), {"pad": "full"}, None, "layer 0 (AvgPool): pad must be sizes or 'same', got"),
+        (MaxPool(2), {"stride": [2, 2]}, "layer 0 (MaxPool) has changed: "),
+        (AvgPool(2), {"pad": "full"}, "layer 0 (AvgPool): pad must be sizes or 'same', got"),
     ],
-)  # fmt: skip
-def test_layer_changed_by_force_is_not_written(layer, changes, freezing, saving, tmp_path):
+)
+def test_layer_changed_by_force_is_not_written(layer, changes, message, tmp_path):
     layer = dataclasses.replace(layer)
     net = Network((4, 4, 1), [layer])
     for name, value in changes.items():
         object.__setattr__(layer, name, value)
-    path = tmp_path / "model.npz"
-    with pytest.raises(ValueError, match=re.escape(saving)):
-        save_model(path, net, net.init(0))
-    if freezing is not None:
-        with pytest.raises(ValueError, match=re.escape(freezing)):
-            net.freeze(net.init(0))
+    theta = net.init(0)
+    calls = (
+        lambda: save_model(tmp_path / "model.npz", net, theta),
+        lambda: net.export(theta, tmp_path / "net.matconv"),
+        lambda: net.freeze(theta),
+        net.description,
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("W_shape", "b_shape"), [((1, 1, 1, 1), None), (None, (1,)), ((3, 2), None)]
+    "layer", [5, "Conv", None, Double, Conv, type("NoLayer", (), {"kind": "Conv"})()]
 )
-def test_layer_with_W_or_b_alone_is_refused(W_shape, b_shape):
-    class BoundHalf(BoundDouble):
-        pass
-
-    class Half(Double):
-        kind = "Half"
-
-        def bind(self, shape, function):
-            bound = BoundHalf(shape, function)
-            bound.W_shape, bound.b_shape = W_shape, b_shape
-            return bound
-
-    message = (
-        f"Network: layer 1 (Half) must have both W and b or neither, got W_shape {W_shape} and "
-        f"b_shape {b_shape}"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Network((4, 4, 1), [Conv(1, 1), Half()])
-
-
-@pytest.mark.parametrize("layer", [5, "Conv", None, Double, type("NoKind", (), {"bind": None})()])
 def test_object_that_is_no_layer_is_refused(layer):
     with pytest.raises(TypeError, match=r"^Network: layer 1 must be a layer, got "):
         Network((4, 4, 1), [Conv(1, 1), layer])
@@ -277,22 +203,32 @@ def test_what_cannot_be_loaded_is_not_saved(name, tmp_path):
         load_model(path)
 
 
-def test_network_without_parameters_is_saved_frozen_and_evaluated(tmp_path):
-    net = Network((4, 4, 2), [MaxPool(2), AvgPool(2)])
-    theta, (Z, y) = net.init(0), images(net, 3)
-    assert net.n == 0 and theta.shape == (0,)
-    expected = net.forward(theta, Z)
-    assert expected.any()
+def test_network_without_parameters_is_saved_and_evaluated(tmp_path):
+    net, theta, (Z, y), expected = without_parameters()
     path = tmp_path / "model.npz"
     save_model(path, net, theta)
     model = load_model(path)
     assert model.network == net
     assert model.network.forward(model.theta, Z).tobytes() == expected.tobytes()
-    assert net.freeze(theta)(Z).tobytes() == expected.tobytes()
     f = Objective(net, Z, y, "softmax", C=2.0)
     value, gradient = f.value_and_gradient(theta)
     assert value == f(theta) > 0 and gradient.shape == (0,)
     assert net.unpack(theta) == [] and net.pack([]).shape == (0,)
+
+
+def test_network_without_parameters_is_frozen():
+    net, theta, (Z, _), expected = without_parameters()
+    assert net.freeze(theta)(Z).tobytes() == expected.tobytes()
+
+
+def without_parameters():
+    """A network, its empty theta, images and labels, and what it makes of them."""
+    net = Network((4, 4, 2), [MaxPool(2), AvgPool(2)])
+    theta, (Z, y) = net.init(0), images(net, 3)
+    assert net.n == 0 and theta.shape == (0,)
+    expected = net.forward(theta, Z)
+    assert expected.any()
+    return net, theta, (Z, y), expected
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "sgd"])

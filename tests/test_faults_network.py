@@ -66,7 +66,9 @@ def test_unpack_of_a_strided_theta():
 def test_pack_names_the_layer():
     net = mixed()
     parameters = net.unpack(net.init(0))
-    with raises(ValueError, "4 pairs (W, b) expected, one per layer with parameters, got 3"):
+    with raises(
+        ValueError, "4 tuples of parameters expected, one per layer with parameters, got 3"
+    ):
         net.pack(parameters[:3])
     wrong = [*parameters[:1], (parameters[1][0], np.zeros(5)), *parameters[2:]]
     with raises(ValueError, "layer 2 (Conv): b must have shape (6,), got (5,)"):
@@ -199,7 +201,7 @@ WRONG_LAYERS = (
         Conv,
         {"channels": 4, "kernel": 3, "activation": "tanh"},
         ValueError,
-        "activation must be 'relu' or None, got 'tanh'",
+        "activation must be 'relu', LeakyReLU, Clip or None, got 'tanh'",
     ),
     (
         Conv,
@@ -208,7 +210,12 @@ WRONG_LAYERS = (
         "algorithm must be 'auto', 'im2col' or 'winograd', got 'fft'",
     ),
     (Conv, {"channels": 2**63, "kernel": 3}, OverflowError, "does not fit a signed 64-bit size"),
-    (Dense, {"units": 3, "activation": 0}, ValueError, "activation must be 'relu' or None, got 0"),
+    (
+        Dense,
+        {"units": 3, "activation": 0},
+        ValueError,
+        "activation must be 'relu', LeakyReLU, Clip or None, got 0",
+    ),
     (Dense, {"units": 2.0}, TypeError, "units must be an integer, got 2.0 (float)"),
     (Dense, {"units": 0}, ValueError, "units must be at least 1, got 0"),
 )

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from networks import MIXED, images
 
-from matconv import AvgPool, Conv, Dense, MaxPool, Network, load_model, save_model
+from matconv import (
+    Activation,
+    Add,
+    AvgPool,
+    Clip,
+    Conv,
+    Dense,
+    LeakyReLU,
+    MaxPool,
+    Network,
+    load_model,
+    save_model,
+)
 
 THREES = (
     3,
@@ -82,7 +94,13 @@ def test_integers_of_numpy_become_int():
     [
         (Conv(4, 3), Conv(5, 3)),
         (Conv(4, 3), Conv(4, (3, 2))),
-        (Conv(4, 3), Conv(4, 3, activation=None)),
+        (Conv(4, 3), Conv(4, 3, activation="relu")),
+        (Conv(4, 3), Conv(4, 3, bias=False)),
+        (Conv(4, 3), Conv(4, 3, parameters="conv1")),
+        (Dense(3, LeakyReLU(0.1)), Dense(3, LeakyReLU(0.2))),
+        (Activation(Clip(0, 6)), Activation(Clip(0, 5))),
+        (Add(inputs=("a", "b")), Add(inputs=("b", "a"))),
+        (Add(inputs=("a", "b")), Add(inputs=("a", "b"), factors=(1, -1))),
         (Conv(4, 3), Conv(4, 3, algorithm="im2col")),
         (Conv(4, 3, pad="same"), Conv(4, 3, pad=1)),
         (MaxPool(2), AvgPool(2)),
@@ -101,7 +119,9 @@ def test_repr_makes_an_equal_layer(layer):
 
 
 def test_texts_show_the_shortest_form():
-    layer = Conv(4, (3, 3), stride=[1, 2], pad=((1, 1), (0, 0)), dilation=np.array([1, 1]))
+    layer = Conv(
+        4, (3, 3), stride=[1, 2], pad=((1, 1), (0, 0)), dilation=np.array([1, 1]), activation="relu"
+    )
     assert repr(layer) == (
         "Conv(channels=4, kernel=3, stride=(1, 2), pad=(1, 0), dilation=1, groups=1, "
         "activation='relu', algorithm=None)"

@@ -1,13 +1,14 @@
-"""How images are cut into shards, and one shard among threads."""
+"""How images are cut into shards, and the shards among threads; buffers that calls share."""
 
 import threading
-import time
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from matconv import AvgPool, Conv, Dense, MaxPool, Network, Objective, workspace
-from matconv.kernels import conv
+from matconv import AvgPool, Conv, Dense, MaxPool, Network, Objective
+from matconv.buffers import LINE, Buffers
+from matconv.losses import SoftmaxLoss
 from matconv.sharding import MOST_IMAGES, Sharding
 
 
@@ -51,62 +52,87 @@ LAYERS = [
 ]
 
 
+@pytest.mark.parametrize("l", [1, 50])
 @pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_single_image_uses_all_threads_with_the_same_bits(monkeypatch, dtype, algorithm):
-    monkeypatch.setattr(workspace, "SHARED_MULTIPLY_ADDS", 1)
-    seen = set()
-    forward, backward = conv.forward, conv.backward
-
-    def spy(function):
-        def call(*arguments, **options):
-            seen.add((function, threading.get_ident()))
-            time.sleep(0.002)  # time for another thread to take the next part
-            return function(*arguments, **options)
-
-        return call
-
-    monkeypatch.setattr(conv, "forward", spy(forward))
-    monkeypatch.setattr(conv, "backward", spy(backward))
+@pytest.mark.parametrize("loss", ["softmax", "in Python"])
+def test_any_number_of_threads_gives_the_same_bits(l, algorithm, dtype, loss):
     random = np.random.default_rng(0)
     net = Network((60, 52, 3), LAYERS, dtype, algorithm)
     theta = net.init(0)
-    Z = random.standard_normal((1, 60, 52, 3)).astype(dtype)
-    assert len(net.shards(1)) == 1
-    alone = Objective(net, Z, np.array([2]), "softmax", n_threads=1).value_and_gradient(theta)
+    Z = random.standard_normal((l, 60, 52, 3)).astype(dtype)
+    y = random.integers(0, 4, l)
+    # a subclass is evaluated in Python, between the two passes
+    given = loss if loss == "softmax" else type("Own", (SoftmaxLoss,), {})()
+    assert (len(net.shards(l)) > 1) == (l > 1)
+    alone = Objective(net, Z, y, given, n_threads=1).value_and_gradient(theta)
     z = net.forward(theta, Z, n_threads=1)
-    assert {ident for _, ident in seen} == {threading.get_ident()}
+    assert np.isfinite(alone[0]) and alone[1].any()
     for n_threads in (2, 5):
-        seen.clear()
-        f = Objective(net, Z, np.array([2]), "softmax", n_threads=n_threads)
-        value, gradient = f.value_and_gradient(theta)
-        assert value == alone[0] == f(theta)
-        np.testing.assert_array_equal(gradient, alone[1])
+        f = Objective(net, Z, y, given, n_threads=n_threads)
+        for _ in range(2):
+            value, gradient = f.value_and_gradient(theta)
+            assert value == alone[0] == f(theta)
+            np.testing.assert_array_equal(gradient, alone[1])
         np.testing.assert_array_equal(net.forward(theta, Z, n_threads=n_threads), z)
         np.testing.assert_array_equal(f.outputs(theta), z)
-        for function in (forward, backward):
-            assert len({ident for name, ident in seen if name is function}) > 1
 
 
-def test_workspaces_are_lent_once_grow_and_the_large_are_not_kept():
-    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(2)])
-    store = net.workspaces()
-    with store.borrow(2) as first, store.borrow(2) as second:
-        assert first is not second
-    with store.borrow(1) as again:
-        assert again in (first, second)
-    with store.borrow(9) as larger:
-        assert larger.l == 9 and larger not in (first, second)
-    frugal = workspace.Workspaces(net._bound, net.dtype, most_bytes=1)
-    with frugal.borrow(1) as one:
-        assert one.nbytes > 1
-    with frugal.borrow(1) as other:
+class Meeting(SoftmaxLoss):
+    """A loss that goes on when two threads evaluate it."""
+
+    def __init__(self):
+        self.barrier = threading.Barrier(2, timeout=60)
+
+    def value_and_gradient(self, z, y):
+        self.barrier.wait()
+        return super().value_and_gradient(z, y)
+
+
+def test_shards_are_evaluated_by_several_threads_at_once():
+    net = Network((60, 52, 3), LAYERS)
+    l = 2 * net.shard_size
+    while len(net.shards(l)) % 2:
+        l += net.shard_size
+    f = Objective(net, np.ones((l, 60, 52, 3)), np.zeros(l, int), Meeting(), n_threads=2)
+    assert np.isfinite(f.value_and_gradient(net.init(0))[0])
+
+
+def test_buffers_are_lent_once_come_back_and_the_large_are_not_kept():
+    store = Buffers(100)
+    with store.borrow() as first, store.borrow() as second:
+        assert not np.shares_memory(first, second)
+        assert len(first) == len(second) == 100
+        assert first.ctypes.data % LINE == second.ctypes.data % LINE == 0
+    with store.borrow() as again:
+        assert again is first or again is second
+    frugal = Buffers(100, max_bytes=99)
+    with frugal.borrow() as one:
+        pass
+    with frugal.borrow() as other:
         assert other is not one
 
 
-def test_a_workspace_whose_use_failed_is_not_lent_again():
-    store = Network((8, 8, 1), [Dense(2)]).workspaces()
-    with pytest.raises(RuntimeError, match="torn"), store.borrow(1) as torn:
+def test_a_buffer_whose_use_failed_is_not_lent_again():
+    store = Buffers(100)
+    with pytest.raises(RuntimeError, match="torn"), store.borrow() as torn:
         raise RuntimeError("torn")
-    with store.borrow(1) as fresh:
+    with store.borrow() as fresh:
         assert fresh is not torn
+
+
+def test_a_gradient_is_computed_in_the_memory_of_the_last_one():
+    """Nothing of a shard's size is allocated by the second call."""
+    net = Network((60, 52, 3), LAYERS)
+    l = 3 * net.shard_size
+    Z, y = np.ones((l, 60, 52, 3)), np.zeros(l, int)
+    f, theta = Objective(net, Z, y, "softmax", n_threads=1), net.init(0)
+    f.value_and_gradient(theta)
+    tracemalloc.start()
+    try:
+        f.value_and_gradient(theta)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # two vectors of n numbers, of which the caller gets one, and Python's own
+    assert peak < 2 * theta.nbytes + 2**16 < net.program().training_bytes / 2

@@ -1,8 +1,8 @@
 """Winograd's convolution against the plain loops, its bound, and what the plan chooses."""
 
-import geometries
 import dataclasses
 
+import geometries
 import numpy as np
 import pytest
 import reference
