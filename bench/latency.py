@@ -1,7 +1,7 @@
 """What one image costs, and how much of that is Python.
 
-The layers on no images at all cost only their Python; what a call of `Network.forward` adds to the
-passes of its layers is Python as well.
+The program on no images at all costs only its Python; what a call of `Network.forward` adds to the
+program is Python as well.
 """
 
 import timeit
@@ -15,16 +15,25 @@ DTYPES = ("float64", "float32")
 
 
 def measure(dtype, repeats=15):
-    """Medians in seconds: the call, its layers, its layers' Python; and all Python of the call."""
+    """Medians in seconds: the call, its program, the program's Python; and all Python of it."""
     net = shapes.NETS["lenet"]
     network = nets.for_matconv(net, dtype)
     theta = network.pack([(W.astype(dtype), b.astype(dtype)) for W, b in nets.parameters(net)])
     Z, _ = nets.data(net, 1, np.dtype(dtype))
-    workspace, parameters = network.workspace(1), network.layout.views(theta)
+    program = network.program()
+    prepared, block = (
+        np.empty(size, np.uint8) for size in (program.prepared_bytes, program.inference_bytes)
+    )
+    outputs = (np.empty((1, network.n_outputs), dtype),)
+
+    def layers():
+        program.prepare(theta, prepared, False)
+        program.predict(theta, prepared, Z, outputs, block)
+
     calls = {
         "call": lambda: network.forward(theta, Z, n_threads=1),
-        "layers": lambda: workspace.forward(parameters, Z, keep=False),
-        "python": lambda: workspace.forward(parameters, Z[:0], keep=False),
+        "layers": layers,
+        "python": lambda: program.predict(theta, prepared, Z[:0], outputs, block),
     }
     samples = {name: [] for name in calls}
     for _ in range(repeats):

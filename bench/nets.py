@@ -93,7 +93,7 @@ def for_matconv(net, dtype, **options):
     layers = []
     for k, (kind, given) in enumerate(net["layers"], start=1):
         if kind == "conv":
-            layers.append(matconv.Conv(**given))
+            layers.append(matconv.Conv(**given, activation="relu"))
         elif kind == "pool":
             layers.append(matconv.MaxPool(**given))
         else:

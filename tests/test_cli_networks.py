@@ -77,6 +77,11 @@ def test_toml(tmp_path):
             TOML.replace("channels", "filters"),
             r"layer 0 \(Conv\): missing channels; unknown filters",
         ),
+        (
+            TOML.replace('activation = "relu"\n', ""),
+            r"layer 0 \(Conv\): activation must be given, \"relu\" or \"none\"",
+        ),
+        (TOML.replace("relu", "tanh"), r"layer 0 \(Conv\): activation must be .*, got 'tanh'"),
         (TOML.replace("kernel = 2", "kernel = 9"), r"layer 0 \(Conv\) on images 4 x 4 x 1: "),
         ("#" + "x" * 2**20, "1048577 bytes, a network takes at most 1048576"),
     ],
