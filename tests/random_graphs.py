@@ -112,8 +112,10 @@ class _Drawing:
         if kind is Concat:
             names = [n for n, o in self.shapes.items() if o[:-1] == shape[:-1]]
         count = int(self.random.integers(1, 3))
-        if len(names) > 1 and self.random.random() < 0.7:
+        if self.random.random() < 0.8:  # seldom a value with itself alone
             names.remove(options["inputs"])
+            if not names:
+                return None
         options["inputs"] = [options["inputs"], *(self.any(names) for _ in range(count))]
         if kind is Concat:
             return Concat(**options)
