@@ -30,7 +30,7 @@ def pytest_configure(config):
         return call
 
     matconv.conv2d, matconv.conv2d_backward = by(matconv.conv2d), by(matconv.conv2d_backward)
-    matconv.Network.__init__.__defaults__ = (np.float64, algorithm)
+    matconv.Network.__init__.__defaults__ = (np.float64, algorithm, None)
 
 
 @pytest.fixture

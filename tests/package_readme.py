@@ -1,0 +1,52 @@
+"""The examples of matconv/README.md, and how they are followed word for word."""
+
+import re
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+README = TOP / "matconv" / "README.md"
+BLOCK = re.compile(r"^<!-- (.+?) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CHANGE = re.compile(r"in (\S+) (after|before): (.*)")
+
+
+def blocks():
+    """[(what the HTML comment above a block of code says, the code)], in order."""
+    return BLOCK.findall(README.read_text(encoding="utf-8"))
+
+
+def block(mark):
+    """The one block with this mark."""
+    (found,) = [code for said, code in blocks() if said == mark]
+    return found
+
+
+def follow(folder):
+    """Make every new file and every change in a copy of the tree.
+
+    Returns
+    -------
+    lines : dict
+        Number of added lines by path, of the files that existed before too.
+    new : list of str
+        Paths of the new files.
+    """
+    lines, new = {}, []
+    for said, code in blocks():
+        if said.startswith("new file: "):
+            name = said.removeprefix("new file: ")
+            path = folder / name
+            assert not path.exists(), f"{name} exists"
+            path.write_text(code, encoding="utf-8")
+            new.append(name)
+        elif change := CHANGE.fullmatch(said):
+            name, side, line = change.groups()
+            path = folder / name
+            text = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            places = [k for k, one in enumerate(text) if one == f"{line}\n"]
+            assert len(places) == 1, f"{name} has {len(places)} lines {line!r}"
+            text.insert(places[0] + (side == "after"), code)
+            path.write_text("".join(text), encoding="utf-8")
+        else:
+            continue
+        lines[name] = lines.get(name, 0) + code.count("\n")
+    return lines, new

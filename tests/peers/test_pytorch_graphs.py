@@ -1,0 +1,170 @@
+"""Random graphs: outputs, f and its gradient as PyTorch has them, in float64.
+
+Not collected by a plain ``pytest``; run with ``pytest -s tests/peers`` where PyTorch is installed.
+The number of graphs is 300, or that in the environment variable MATCONV_GRAPHS.
+"""
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from matconv import Clip, LeakyReLU, Objective
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import graph_reference
+from random_graphs import kinds, random_graph, random_images, random_theta
+
+COUNT = int(os.environ.get("MATCONV_GRAPHS", "300"))
+KINDS = {
+    *("Activation", "Add", "AvgPool", "Concat", "Conv", "Crop", "Dense", "MaxPool", "Multiply"),
+    *("Scale", "factors", "outputs", "shared", "twice"),
+}
+# relative to the norm of each output, and of the gradient for each array of parameters
+RELATIVE = 1e-12
+
+
+def activated(S, activation):
+    """sigma(S); the derivative is 0 at both bounds of a Clip."""
+    if activation is None:
+        return S
+    if isinstance(activation, LeakyReLU):
+        return F.leaky_relu(S, activation.slope)
+    if isinstance(activation, Clip):
+        lo, hi = (torch.tensor(bound, dtype=S.dtype) for bound in (activation.lo, activation.hi))
+        return torch.where(S <= lo, lo, torch.where(S >= hi, hi, S))
+    return F.relu(S)
+
+
+def padded(Z, pad, value=0.0):
+    (top, bottom), (left, right) = pad
+    return F.pad(Z, (left, right, top, bottom), value=value)
+
+
+def average(Z, layer, pad):
+    """The mean of the real pixels of each window: sums over counts."""
+    ones = torch.ones_like(Z[:1, :1])
+    total, count = (
+        F.avg_pool2d(padded(x, pad), layer.window, layer.stride, divisor_override=1)
+        for x in (Z, ones)
+    )
+    return total / count
+
+
+def layer_output(layer, inputs, W, b):
+    """The output of a layer, images as (l, d, height, width), before its activation."""
+    Z = inputs[0]
+    size = tuple(Z.shape[2:])
+    match layer.kind:
+        case "Conv":
+            options = layer.kernel, layer.stride, layer.dilation
+            Z = padded(Z, graph_reference.sides(layer.pad, size, *options))
+            return F.conv2d(
+                Z, W.permute(3, 0, 1, 2), b, layer.stride, 0, layer.dilation, layer.groups
+            )
+        case "Dense":
+            Z = Z.movedim(1, -1).flatten(1) @ W
+            return Z if b is None else Z + b
+        case "MaxPool":
+            pad = graph_reference.sides(layer.pad, size, layer.window, layer.stride)
+            return F.max_pool2d(padded(Z, pad, -torch.inf), layer.window, layer.stride)
+        case "AvgPool":
+            pad = graph_reference.sides(layer.pad, size, layer.window, layer.stride)
+            return average(Z, layer, pad)
+        case "Add":
+            factors = layer.factors or (1.0,) * len(inputs)
+            return sum(factor * x for factor, x in zip(factors, inputs))
+        case "Multiply":
+            total = inputs[0]
+            for x in inputs[1:]:
+                total = total * x
+            return total
+        case "Concat":
+            return torch.cat(inputs, 1)
+        case "Scale":
+            shape = (-1,) + (1,) * (Z.ndim - 2)
+            Z = Z * W.view(shape)
+            return Z if b is None else Z + b.view(shape)
+        case "Crop":
+            (top, bottom), (left, right) = layer.crop
+            return Z[:, :, top : size[0] - bottom, left : size[1] - right]
+        case "Activation":
+            return Z
+    raise AssertionError(layer.kind)
+
+
+def torch_outputs(net, theta, Z):
+    """The outputs of every layer, by name, as (l, elements) in matconv's order."""
+    graph = graph_reference.Graph(net)
+    values = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(Z, -1, 1)))]
+    found = {}
+    for k, layer in enumerate(net.layers):
+        inputs = [values[v] for v in graph.reads[k]]
+        S = layer_output(layer, inputs, *graph.arrays(k, theta))
+        values.append(activated(S, getattr(layer, "activation", None)))
+        found[layer.name] = values[-1].movedim(1, -1).flatten(1)
+    return found
+
+
+def relative(one, other):
+    """Norm of the difference over the norm; the difference where that is zero."""
+    one, other = np.ravel(one), np.ravel(other)
+    return np.linalg.norm(one - other) / (np.linalg.norm(other) or 1.0)
+
+
+def differences(seed):
+    """Largest differences of a graph from PyTorch: outputs, f, gradient; and what it has."""
+    net = random_graph(seed)
+    random = np.random.default_rng(seed)
+    theta, Z = random_theta(net, seed), random_images(net, seed)
+    leaf = torch.from_numpy(theta.copy()).requires_grad_()
+    expected = torch_outputs(net, leaf, Z)
+    z = net.forward(theta, Z)
+    z = z if isinstance(z, tuple) else (z,)
+    of_outputs = max(
+        relative(one, expected[name].detach().numpy()) for name, one in zip(net.outputs, z)
+    )
+    output = net.outputs[random.integers(len(net.outputs))]
+    target = random.standard_normal(expected[output].shape)
+    C = 100.0
+    f, gradient = Objective(net, Z, target, C=C, output=output).value_and_gradient(theta)
+    rows = torch.from_numpy(target)
+    value = leaf @ leaf / (2 * C) + ((expected[output] - rows) ** 2).sum() / len(Z)
+    value.backward()
+    of_gradient = [
+        relative(one, other)
+        for ours, theirs in zip(net.unpack(gradient), net.unpack(leaf.grad.numpy()))
+        for one, other in zip(ours, theirs)
+    ]
+    return (of_outputs, relative(f, value.item()), max(of_gradient)), kinds(net)
+
+
+def test_random_graphs_agree_with_autograd():
+    largest, have = np.zeros(3), Counter()
+    for seed in range(COUNT):
+        found, kinds_ = differences(seed)
+        have.update(kinds_)
+        largest = np.maximum(largest, found)
+        assert max(found) <= RELATIVE, f"graph {seed}: outputs, f, gradient differ by {found}"
+    print(
+        f"\n{COUNT} graphs: outputs, f, gradient differ by at most", *(f"{x:.1e}" for x in largest)
+    )
+    print(", ".join(f"{kind} in {have[kind]}" for kind in sorted(have)))
+    if COUNT >= 300:
+        assert have.keys() == KINDS and min(have.values()) >= COUNT // 10
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_theta_differs(seed):
+    net = random_graph(seed)
+    theta, Z = random_theta(net, seed), random_images(net, seed)
+    other = torch.from_numpy(theta * (1 + 1e-9))
+    z, name = net.forward(theta, Z), net.outputs[-1]
+    z = z[-1] if isinstance(z, tuple) else z
+    assert relative(z, torch_outputs(net, other, Z)[name].numpy()) > RELATIVE

@@ -1,0 +1,186 @@
+"""Random networks that are graphs: every kind of layer, shared parameters, several outputs."""
+
+import numpy as np
+
+from matconv import (
+    Activation,
+    Add,
+    AvgPool,
+    Clip,
+    Concat,
+    Conv,
+    Crop,
+    Dense,
+    LeakyReLU,
+    MaxPool,
+    Multiply,
+    Network,
+    Scale,
+)
+
+ACTIVATIONS = (None, None, "relu", LeakyReLU(0.25), Clip(-0.5, 2.0), Clip(0.0, 6.0))
+FACTORS = (1.0, -1.0, 0.5, 2.0, -0.25)
+OWNERS = (Conv, Dense, Scale)
+
+
+class _Drawing:
+    """Layers drawn so far; `shapes` of their outputs, by name; `unread` names."""
+
+    def __init__(self, random, input_shape, algorithm):
+        self.random = random
+        self.algorithm = algorithm
+        self.input_shape = input_shape
+        self.layers = []
+        self.shapes = {"input": input_shape}
+        self.unread = ["input"]
+
+    def any(self, values):
+        return values[self.random.integers(len(values))]
+
+    def source(self, images=False):
+        """A value to read, rather one that nothing reads yet."""
+        names = [name for name in self.shapes if not images or len(self.shapes[name]) == 3]
+        fresh = [name for name in names if name in self.unread]
+        return self.any(fresh if fresh and self.random.random() < 0.7 else names)
+
+    def append(self, layer):
+        """Add a layer; False where it does not fit its inputs."""
+        try:
+            # the layers that nothing reads are outputs, for now
+            outputs = [name for name in self.unread if name not in ("input", *layer.inputs)]
+            net = Network(
+                self.input_shape, [*self.layers, layer], outputs=[*outputs, layer.name],
+                algorithm=self.algorithm,
+            )  # fmt: skip
+        except ValueError as error:
+            # before the first layer reads the images this is not the layer's fault
+            assert "Network: no layer reads the input" not in str(error)
+            return False
+        shapes = net.output_shape
+        self.shapes[layer.name] = shapes[-1] if isinstance(shapes[0], tuple) else shapes
+        self.layers.append(layer)
+        self.unread = [*outputs, layer.name]
+        return True
+
+    def draw(self):
+        """Another layer, or none where the first attempt does not fit."""
+        name = f"{self.any('abcdefgh')}{len(self.layers)}"
+        options = {"name": name, "inputs": self.source()}
+        if not self.layers:
+            options["inputs"] = "input"
+        kinds = ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "crop", "other")
+        kind = self.any(kinds)
+        layer = getattr(self, f"_{kind}")(options)
+        return layer is not None and self.append(layer)
+
+    def _filters(self, options):
+        shape = self.shapes[options["inputs"]]
+        options |= {"activation": self.any(ACTIVATIONS), "bias": self.random.random() < 0.7}
+        roll = self.random.random()
+        if roll < 0.2:
+            return Scale(**options)
+        if len(shape) == 1 or roll < 0.35:
+            return Dense(int(self.random.integers(1, 6)), **options)
+        size = self.random.integers(1, 4, 2)
+        groups = self.any([g for g in (1, 2, 3) if shape[2] % g == 0])
+        channels = groups * int(self.random.integers(1, 4)) if groups > 1 else self.any((2, 3, 4))
+        if self.random.random() < 0.6:
+            return Conv(channels, size, pad="same", groups=groups, **options)
+        pad = tuple(tuple(side) for side in self.random.integers(0, 3, (2, 2)).tolist())
+        stride, dilation = self.random.integers(1, 3, 2), self.random.integers(1, 3, 2)
+        return Conv(channels, size, stride, pad, dilation, groups, **options)
+
+    def _share(self, options):
+        owners = [layer for layer in self.layers if isinstance(layer, OWNERS)]
+        if not owners:
+            return None
+        owner = self.any(owners)
+        given = {k: v for k, v in vars(owner).items() if k not in ("name", "inputs", "parameters")}
+        given |= {"activation": self.any(ACTIVATIONS), "parameters": owner.name}
+        # of what the owner reads, or of another value of as many channels
+        shape = self.shapes[owner.inputs[0]]
+        names = [name for name, other in self.shapes.items() if other == shape]
+        if isinstance(owner, Conv):
+            names = [n for n, o in self.shapes.items() if len(o) == 3 and o[2] == shape[2]]
+        options["inputs"] = self.any(names)
+        return type(owner)(**given, **options)
+
+    def _join(self, options):
+        shape = self.shapes[options["inputs"]]
+        kind = self.any((Add, Add, Multiply, Concat))
+        names = [name for name, other in self.shapes.items() if other == shape]
+        if kind is Concat:
+            names = [n for n, o in self.shapes.items() if o[:-1] == shape[:-1]]
+        count = int(self.random.integers(1, 3))
+        if self.random.random() < 0.8:  # seldom a value with itself alone
+            names.remove(options["inputs"])
+            if not names:
+                return None
+        options["inputs"] = [options["inputs"], *(self.any(names) for _ in range(count))]
+        if kind is Concat:
+            return Concat(**options)
+        options["activation"] = self.any(ACTIVATIONS)
+        if kind is Multiply:
+            return Multiply(**options)
+        factors = [self.any(FACTORS) for _ in options["inputs"]]
+        return Add(factors=self.any((None, factors)), **options)
+
+    def _pool(self, options):
+        options["inputs"] = self.source(images=True)
+        kind = self.any((MaxPool, AvgPool))
+        window = self.random.integers(2, 4, 2)
+        stride = self.any((None, 1, 2))
+        return kind(window, stride, self.any((0, 1, "same")), **options)
+
+    def _crop(self, options):
+        options["inputs"] = self.source(images=True)
+        return Crop(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
+
+    def _other(self, options):
+        return Activation(self.any(ACTIVATIONS[2:]), **options)
+
+
+def random_graph(seed, dtype=np.float64, algorithm="auto"):
+    """A network of 3 to 14 layers; the same for the same seed.
+
+    Every layer has a name. Where several values are not read, all of these are outputs.
+    """
+    random = np.random.default_rng(seed)
+    shape = (*random.integers(4, 9, 2).tolist(), int(random.integers(1, 4)))
+    drawing = _Drawing(random, shape, algorithm)
+    wanted = random.integers(3, 15)
+    for _ in range(200):
+        drawing.draw()
+        if len(drawing.layers) >= wanted and any(isinstance(x, OWNERS) for x in drawing.layers):
+            break
+    # a value inside may be an output too
+    inside = [x.name for x in drawing.layers if x.name not in drawing.unread]
+    outputs = drawing.unread + (inside[-1:] if inside and random.random() < 0.3 else [])
+    return Network(shape, drawing.layers, dtype, algorithm, outputs)
+
+
+def random_theta(net, seed):
+    """A theta with gains about 1 and biases that are not zero."""
+    random = np.random.default_rng(seed)
+    theta = net.init(seed)
+    for views in net.unpack(theta):
+        for name, view in zip(views._fields, views):
+            if name != "W":
+                view += (0.25 * random.standard_normal(view.shape)).astype(net.dtype)
+    return theta
+
+
+def random_images(net, seed, l=5):
+    """Images from N(0, 1)."""
+    Z = np.random.default_rng(seed).standard_normal((l, *net.input_shape))
+    return Z.astype(net.dtype)
+
+
+def kinds(net):
+    """What a network has: kinds of layers, and "shared", "factors", "outputs", "twice"."""
+    found = {layer.kind for layer in net.layers}
+    for layer in net.layers:
+        found |= {"shared"} if getattr(layer, "parameters", None) else set()
+        found |= {"factors"} if getattr(layer, "factors", None) else set()
+        found |= {"twice"} if len(set(layer.inputs)) < len(layer.inputs) else set()
+    return found | ({"outputs"} if len(net.outputs) > 1 else set())
