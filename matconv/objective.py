@@ -215,7 +215,10 @@ class Objective:
 
         def evaluate(part: slice) -> tuple[float, np.ndarray]:
             Z, y = self._shard(part)
-            dtheta = self._gradients.pop() if self._gradients else np.empty_like(theta)
+            try:
+                dtheta = self._gradients.pop()
+            except IndexError:  # also where another thread was faster
+                dtheta = np.empty_like(theta)
             with self._workspaces.borrow(len(Z)) as workspace:
                 z = workspace.forward(parameters, Z, True, inner).reshape(len(Z), -1)
                 value, dz = loss_gradient(self.loss, z, y, self.l)

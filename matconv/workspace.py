@@ -96,7 +96,10 @@ class Workspace:
         parts = engine.n_threads
 
         def evaluate(part: int) -> None:
-            scratch = spare.pop() if spare else np.empty_like(self.scratch)
+            try:
+                scratch = spare.pop()
+            except IndexError:  # also where another thread was faster
+                scratch = np.empty_like(self.scratch)
             layer.forward(Z, W, b, out, scratch, None, part, parts)
             spare.append(scratch)
 

@@ -180,7 +180,9 @@ def test_fork_inside_guarded_child_leaves_without_harm(two_blas_threads):
 def test_import_looks_for_no_blas():
     """Finding the libraries takes milliseconds: only the first computation does it."""
     code = "import matconv, sys; print('threadpoolctl' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
 
 
