@@ -13,6 +13,7 @@ import exported_files
 import numpy as np
 import pytest
 from capi import DTYPES, NULL, OK, TABLE, Shape, entry, poisoned
+from describing import encoded
 from exported_files import SHAPE, small, with_word
 from networks import mixed
 from opened import CANARY, Opened
@@ -32,7 +33,7 @@ def check_not_opened(source, status):
 def case(request):
     """dtype, the bytes of a network, images, and what a Predictor makes of them."""
     net = mixed(request.param)
-    data = net._encoded(net.init(0), 4)
+    data = encoded(net, net.init(0), 4)
     Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(request.param)
     return request.param, data, Z, Predictor(data)(Z)
 
@@ -98,7 +99,7 @@ def guard_pages():
 
     for dtype in DTYPES:
         net = mixed(dtype)
-        data = np.frombuffer(net._encoded(net.init(0), 4), np.uint8)
+        data = np.frombuffer(encoded(net, net.init(0), 4), np.uint8)
         Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(dtype)
         predictor = Predictor(data)
         expected = predictor(Z)
