@@ -24,10 +24,10 @@ WORDS = {
     capi.SCRATCH: "scratch_size is too small",
     capi.ALGORITHM: "no such algorithm",
     capi.PADDING: "a pooling window's padding is not smaller than the window",
-    capi.INDEX: "an index is not that of a pixel of the image",
+    capi.INDEX: "an index is not that of a pixel of the image, or of an output",
     capi.DTYPE: "the network computes in the other dtype",
     capi.FORMAT: "not an exported network, or a damaged one",
-    capi.VERSION: "an exported network of a newer version",
+    capi.VERSION: "an exported network of another version of the format",
     capi.MEMORY: "no memory",
     capi.UNREADABLE: "the file cannot be read",
 }
