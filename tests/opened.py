@@ -67,9 +67,7 @@ class Opened:
         """A status; an array instead of a list is the only output."""
         outs = [outs] if isinstance(outs, np.ndarray) else outs
         call = entry("network_predict", images.dtype)
-        return call(
-            self.pointer, len(images), images, pointers(*outs), scratch, scratch.size
-        )
+        return call(self.pointer, len(images), images, pointers(*outs), scratch, scratch.size)
 
     def run(self, images):
         """The outputs, in fresh memory; of several a list."""

@@ -206,7 +206,10 @@ def test_predict_one_output_null(dtype):
     """None of several may be NULL; nothing is written to the others."""
     with Opened(graph(dtype)) as network:
         Z, needed = np.ones((2, *SHAPE), dtype), network.workspace(2)
-        outs, scratch = [poisoned((2, 3), dtype), poisoned((2, 4, 4, 6), dtype)], poisoned(needed, dtype)
+        outs, scratch = (
+            [poisoned((2, 3), dtype), poisoned((2, 4, 4, 6), dtype)],
+            poisoned(needed, dtype),
+        )
         held = [array.tobytes() for array in (*outs, scratch)]
         call = entry("network_predict", dtype)
         for given in ([outs[0], None], [None, outs[1]], [None, None]):

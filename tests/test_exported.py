@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from describing import encoded, freeze
 from exported_files import (
-    HEADER, MAGIC, RELU, SHAPE, conv, dense, exported, graph, pool, small, step_at, word,
+    HEADER,
+    MAGIC,
+    RELU,
+    SHAPE,
+    conv,
+    dense,
+    exported,
+    graph,
+    pool,
+    small,
+    step_at,
+    word,
 )  # fmt: skip
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network, load_predictor
@@ -101,7 +112,7 @@ def test_file_of_one_layer_byte_for_byte():
 
 
 def test_encoded_words_say_what_the_layers_say():
-    """"same" is worked out; a layer's own algorithm comes before the network's."""
+    """ "same" is worked out; a layer's own algorithm comes before the network's."""
     net = Network(
         (9, 8, 4),
         [
@@ -171,9 +182,7 @@ def path(tmp_path):
 
 
 def version_problem(version):
-    return (
-        f"an exported network of version {version} of the format; this matconv reads version 2"
-    )
+    return f"an exported network of version {version} of the format; this matconv reads version 2"
 
 
 @pytest.mark.catalogue(44, 49, 50)

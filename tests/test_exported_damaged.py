@@ -8,15 +8,31 @@ import tracemalloc
 import numpy as np
 import pytest
 from exported_files import (
-    CLIP, LEAKY, MAGIC, conv, dense, exported, graph, pool, record,
-    resigned, small, steps_of, understood, with_word, word, words,
+    CLIP,
+    LEAKY,
+    MAGIC,
+    conv,
+    dense,
+    exported,
+    graph,
+    pool,
+    record,
+    resigned,
+    small,
+    steps_of,
+    understood,
+    with_word,
+    word,
+    words,
 )  # fmt: skip
 
 from matconv.kernels.predictor import Predictor
 
 DTYPES = ("float64", "float32")
 DAMAGED = "^Predictor: not an exported network, or a damaged one$"
-OTHER = r"^Predictor: an exported network of version \d+ of the format; this matconv reads version 2$"
+OTHER = (
+    r"^Predictor: an exported network of version \d+ of the format; this matconv reads version 2$"
+)
 FILES = {"small": small, "graph": graph}
 
 
@@ -401,9 +417,7 @@ def test_predictor_shared_filters_allocate_a_multiple_of_the_file(kind):
 
 def test_predictor_tiny_filters_allocate_a_multiple_of_the_file():
     """Transformed filters of 2 x 2 numbers may take hundreds of times as much."""
-    records = [
-        conv(k, 1, (2, 2), pad=(1, 0, 1, 0), bias=0, algorithm=2) for k in range(2000)
-    ]
+    records = [conv(k, 1, (2, 2), pad=(1, 0, 1, 0), bias=0, algorithm=2) for k in range(2000)]
     data = exported((9, 9, 1), records, [np.ones(8000)])
     assert peak(data) < 64 * len(data) + 2**20
 
