@@ -9,9 +9,9 @@ from ._program cimport Program
 from .status cimport MEMORY, OK
 
 
-# Scratch of one call. By step: the step that takes it in (-1: none), and its old self; by value: how
-# often it is read, outputs twice and more, and its new number; by owner: how many steps use its
-# parameters, and the first step that is left of them.
+# Scratch of one call. By step: the step that takes it in (-1: none), and its old self; by value:
+# how often it is read, outputs twice and more, and its new number; by owner: how many steps use
+# its parameters, and the first step that is left of them.
 cdef struct Scratch:
     Py_ssize_t *into
     Py_ssize_t *readers

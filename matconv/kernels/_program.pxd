@@ -15,8 +15,7 @@ from ._operation cimport Step, Value
 # Where a value lies in one kind of block; bytes from its start.
 cdef struct Places:
     Py_ssize_t images           # at most at once
-    Py_ssize_t *value           # by value; -1: in the caller's memory; for inference of one image,
-                                # from the start of the values
+    Py_ssize_t *value           # by value; -1: in the caller's memory; for inference of one image
     Py_ssize_t *saved           # by step
     Py_ssize_t *gradient        # by value; -1: has none
     Py_ssize_t values           # for inference: of all values of one image
@@ -34,8 +33,7 @@ cdef struct Program:
     Step *steps
     int *outputs                # values
     Py_ssize_t *last_reader     # by value: the last step that reads it; n_steps for an output
-    Py_ssize_t *merged          # by step: the affine step that it takes in, which stands behind
-                                # the n_steps that run; -1: none
+    Py_ssize_t *merged          # by step: the affine step that it takes in, behind the n_steps; -1
     # what follows is planned
     Py_ssize_t target           # value that gradients are computed of
     Py_ssize_t *prepared        # by step: numbers from the start of the prepared parameters

@@ -3,7 +3,7 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
-from ._activation cimport Activation, NO_ACTIVATION, activate, activation_backward, is_activation
+from ._activation cimport activate, activation_backward, is_activation
 from ._arrange cimport Buffer, arrange
 from ._description cimport (
     RECORD_WORDS, Header, Record, ends_with_theta, number, read_header, read_record, word,
@@ -12,7 +12,6 @@ from ._operation cimport Call, MAX_ARRAYS, Operation, Step, Value, set_image
 from ._operations cimport find_operation
 from .geometry cimport mul_overflows
 from .status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
-from .types cimport real
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -36,7 +35,7 @@ cdef inline bint grow(Py_ssize_t *total, Py_ssize_t size) noexcept nogil:
     return False
 
 
-# Memory --------------------------------------------------------------------------------------------
+# Memory -------------------------------------------------------------------------------------------
 
 
 # Pieces of one block of memory; at NULL it only counts.
@@ -79,7 +78,7 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.inference.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
 
 
-# Opening -------------------------------------------------------------------------------------------
+# Opening ------------------------------------------------------------------------------------------
 
 
 cdef int count_records(
@@ -306,7 +305,7 @@ cdef Py_ssize_t tables_size(const Program *p) noexcept nogil:
     return rounded((p.n_steps + 1 + 2 * p.max_inputs) * sizeof(void *))
 
 
-# Planning ------------------------------------------------------------------------------------------
+# Planning -----------------------------------------------------------------------------------------
 
 
 # What depends on parameters; of what the target depends; who writes a gradient first.
@@ -529,7 +528,7 @@ cdef int program_plan(
     return status
 
 
-# Running -------------------------------------------------------------------------------------------
+# Running ------------------------------------------------------------------------------------------
 
 
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:

@@ -96,7 +96,7 @@ cdef inline char *at_number(const Net *net, void *start, Py_ssize_t count) noexc
     return <char *> start + count * net.program.item_size
 
 
-# Opening -------------------------------------------------------------------------------------------
+# Opening ------------------------------------------------------------------------------------------
 
 
 # How many images keep their values in cache. INOUT: net.
@@ -157,9 +157,11 @@ cdef int measure(Net *net, Totals *totals) noexcept nogil:
             for i in range(affine.n_arrays):
                 if grow(&needed, affine.array_size[i]):
                     return OVERFLOW
-            for i in range(2):
-                if grow(&needed, p.values[step.output].channels):
-                    return OVERFLOW
+            if (
+                grow(&needed, p.values[step.output].channels)
+                or grow(&needed, p.values[step.output].channels)
+            ):
+                return OVERFLOW
         if grow(&needed, step.sizes.preparing):
             return OVERFLOW
         totals.temporary = max(totals.temporary, needed)
@@ -338,7 +340,7 @@ cdef void frozen_close(Frozen *network) noexcept nogil:
     PyMem_RawFree(network)
 
 
-# Using ---------------------------------------------------------------------------------------------
+# Using --------------------------------------------------------------------------------------------
 
 
 cdef int frozen_outputs(const Frozen *network, Py_ssize_t *outputs) noexcept nogil:

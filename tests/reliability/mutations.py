@@ -243,10 +243,12 @@ class Mutator:
     def wrap(self, data):
         """Sizes of an image whose product is the same modulo 2**64, but not in truth."""
         old = [int.from_bytes(data[WORD * k : WORD * (k + 1)], "little") for k in (6, 7, 8)]
-        sign, other = 1 - 2 * self.pick(2), 2**63
-        while other >= 2**63:
+        sign = 1 - 2 * self.pick(2)
+        for _ in range(16):  # of a product of 2**63 all are as large
             odd = int(self.random.integers(2**62)) | 1
             other = sign * old[0] * old[1] * old[2] * pow(odd, -1, 2**64) % 2**64
+            if other < 2**63:
+                break
         for k, value in enumerate(self.random.permutation(3)):
             data = self.put(data, 6 + k, (sign, odd, other)[value])
         return data
