@@ -11,6 +11,7 @@ from exported_files import (
     CLIP,
     LEAKY,
     MAGIC,
+    computed,
     conv,
     dense,
     exported,
@@ -381,7 +382,7 @@ def test_predictor_refused_allocates_no_more_than_its_description():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_predictor_allocates_a_small_multiple_of_the_file(dtype):
     """A tile of at most 10 x 10 inputs makes at most 100 numbers of a filter's h_b h_a."""
-    for algorithm, most in ((1, 4), (0, 64), (2, 64)):
+    for algorithm, most in ((1, 4), (0, 120), (2, 120)):
         for shape, channels, kernel in (
             ((64, 64, 1024), 1, (2, 2)),
             ((64, 64, 1), 1024, (2, 2)),
@@ -415,11 +416,22 @@ def test_predictor_shared_filters_allocate_a_multiple_of_the_file(kind):
         assert peak(data) < 16 * len(data)
 
 
-def test_predictor_tiny_filters_allocate_a_multiple_of_the_file():
-    """Transformed filters of 2 x 2 numbers may take hundreds of times as much."""
-    records = [conv(k, 1, (2, 2), pad=(1, 0, 1, 0), bias=0, algorithm=2) for k in range(2000)]
-    data = exported((9, 9, 1), records, [np.ones(8000)])
-    assert peak(data) < 64 * len(data) + 2**20
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_predictor_filters_in_too_many_forms_are_not_transformed(dtype):
+    """Transformed by itself each takes less than 64 times the file, all together more."""
+    records, outputs = [conv(0, 4096, (2, 2), algorithm=2)], [1]
+    for rows, columns in ((16, 0), (0, 16), (14, 0), (0, 14)):
+        records.append(record("Crop", [0], [0, rows, 0, columns]))
+        records.append(conv(len(records), 4096, (2, 2), algorithm=2, owner=1))
+        outputs.append(len(records))
+    parameters = np.arange(5 * 4096) % 7 - 3
+    one = exported((19, 19, 1), records[:1], [parameters], dtype)
+    assert peak(one) > 40 * len(one)
+    data = exported((19, 19, 1), records, [parameters], dtype, outputs=outputs)
+    assert peak(data) < 8 * len(data)
+    Z = np.random.default_rng(0).integers(-3, 4, (1, 19, 19, 1)).astype(dtype)
+    for found, expected in zip(Predictor(data)(Z), computed(data, Z), strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_resigned_good_file_is_unchanged():

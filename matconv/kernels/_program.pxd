@@ -47,7 +47,7 @@ cdef struct Program:
     char *add_arrays            # by step: whether another step with the same parameters did
     char *array_reached         # by step that owns parameters: whether any reader is reached
     Places training, inference
-    void *memory                # all of the above, to be freed; and of the operations
+    Py_ssize_t bytes            # of memory: all of the above, and of the operations
 
 
 # A program from a description (size bytes of data). OUT: program; at: of an error in a step, its

@@ -267,6 +267,7 @@ cdef int program_open(
     # every piece of read_steps
     arena.used += rounded(totals.inputs * sizeof(int)) + rounded(totals.inputs)
     arena.used += rounded(8 * totals.words) + rounded(8 * totals.numbers) + rounded(totals.own)
+    draft.bytes = arena.used
     arena.start = <char *> PyMem_RawCalloc(arena.used, 1)
     if arena.start == NULL:
         return MEMORY

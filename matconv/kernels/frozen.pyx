@@ -40,8 +40,9 @@ cdef enum:
     # theta's, which all come through the cache for each of these batches
     MAX_NUMBERS = 1 << 19
     MAX_AT_ONCE = 256
-    # a network takes up to so many times the bytes of its description, or some beside that
-    MAX_FACTOR = 48
+    # opening takes up to so many times the bytes of the description, and some beside that; filters
+    # are not transformed when that takes more
+    MAX_FACTOR = 62
     MAX_BESIDE = 1 << 19
 
 cdef extern from * nogil:
@@ -187,7 +188,7 @@ cdef int plan(Net *net, size_t size, Totals *totals) noexcept nogil:
             status = measure(net, totals)
         if status != OK:
             return status
-        if totals.numbers + totals.temporary <= limit // p.item_size:
+        if totals.numbers + totals.temporary <= (limit - p.bytes) // p.item_size:
             return OK
     return OVERFLOW
 
