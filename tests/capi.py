@@ -117,7 +117,8 @@ def _entries():
     yield "network_open", ctypes.c_int, "sp"
     yield "network_open_memory", ctypes.c_int, "pnp"
     yield "network_close", None, "p"
-    yield "network_get_shape", ctypes.c_int, "pp"
+    yield "network_outputs", ctypes.c_int, "pp"
+    yield "network_get_shape", ctypes.c_int, "pnp"
     yield "network_workspace_size", ctypes.c_int, "pnp"
     for suffix in SUFFIX.values():
         yield f"network_predict_{suffix}", ctypes.c_int, "pnpppn"
@@ -152,9 +153,17 @@ def as_argument(value):
     """An array as its address, a struct or a C number as a pointer to it; the rest as it is."""
     if isinstance(value, np.ndarray):
         return value.ctypes.data
+    if isinstance(value, ctypes.Array):
+        return ctypes.addressof(value)
     if isinstance(value, (ctypes.Structure, ctypes.c_ssize_t, ctypes.c_void_p)):
         return ctypes.addressof(value)
     return value
+
+
+def pointers(*arrays):
+    """Where these arrays lie, as an array of C; None: NULL."""
+    places = [None if array is None else array.ctypes.data for array in arrays]
+    return (ctypes.c_void_p * len(arrays))(*places)
 
 
 def function(name, dtype=None):

@@ -4,7 +4,7 @@ import ctypes
 import os
 
 import numpy as np
-from capi import OK, OVERFLOW, Shape, entry
+from capi import OK, OVERFLOW, Shape, entry, pointers
 
 CANARY = 0x5A5A5A5A
 
@@ -43,10 +43,16 @@ class Opened:
         assert entry("network_close")(self.pointer) is None
         self.handle.value = None
 
-    def shape(self):
-        """The input, the output, and the bytes of a number."""
+    def outputs(self):
+        """How many there are."""
+        count = ctypes.c_ssize_t(-1)
+        assert entry("network_outputs")(self.pointer, count) == OK
+        return count.value
+
+    def shape(self, output=0):
+        """The input, an output, and the bytes of a number."""
         shape = Shape()
-        assert entry("network_get_shape")(self.pointer, shape) == OK
+        assert entry("network_get_shape")(self.pointer, output, shape) == OK
         sizes = [getattr(shape, name) for name, _ in Shape._fields_[1:]]
         return tuple(sizes[:3]), tuple(sizes[3:6]), sizes[6]
 
@@ -57,14 +63,17 @@ class Opened:
         assert (status == OK and size.value >= 0) or (status, size.value) == (OVERFLOW, -1)
         return size.value if status == OK else None
 
-    def predict(self, images, out, scratch):
-        """A status."""
+    def predict(self, images, outs, scratch):
+        """A status; an array instead of a list is the only output."""
+        outs = [outs] if isinstance(outs, np.ndarray) else outs
         call = entry("network_predict", images.dtype)
-        return call(self.pointer, len(images), images, out, scratch, scratch.size)
+        return call(self.pointer, len(images), images, pointers(*outs), scratch, scratch.size)
 
     def run(self, images):
-        """The outputs, in fresh memory."""
-        out = np.empty((len(images), *self.shape()[1]), images.dtype)
+        """The outputs, in fresh memory; of several a list."""
+        outs = [
+            np.empty((len(images), *self.shape(k)[1]), images.dtype) for k in range(self.outputs())
+        ]
         scratch = np.empty(self.workspace(len(images)), images.dtype)
-        assert self.predict(images, out, scratch) == OK
-        return out
+        assert self.predict(images, outs, scratch) == OK
+        return outs[0] if len(outs) == 1 else outs

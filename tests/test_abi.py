@@ -158,7 +158,7 @@ def changed(*replacements):
 
 
 def test_what_is_added_at_the_end_passes():
-    last = "float *out, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
+    last = "float **outputs, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
     status = "MATCONV_ACTIVATION = 17"
     activation = "double alpha, beta; "

@@ -12,8 +12,9 @@ import capi
 import exported_files
 import numpy as np
 import pytest
-from capi import DTYPES, NULL, OK, TABLE, Shape, entry, poisoned
-from exported_files import SHAPE, small, with_word
+from capi import DTYPES, NULL, OK, TABLE, Shape, entry, pointers, poisoned
+from describing import encoded
+from exported_files import SHAPE, graph, small, with_word
 from networks import mixed
 from opened import CANARY, Opened
 
@@ -32,7 +33,7 @@ def check_not_opened(source, status):
 def case(request):
     """dtype, the bytes of a network, images, and what a Predictor makes of them."""
     net = mixed(request.param)
-    data = net._encoded(net.init(0), 4)
+    data = encoded(net, net.init(0), 4)
     Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(request.param)
     return request.param, data, Z, Predictor(data)(Z)
 
@@ -43,9 +44,10 @@ def case(request):
 def test_shape(case):
     dtype, data, _, _ = case
     with Opened(data) as network:
+        assert network.outputs() == 1
         assert network.shape() == ((9, 8, 2), (1, 1, 3), np.dtype(dtype).itemsize)
         shape = Shape()
-        assert entry("network_get_shape")(network.pointer, shape) == OK
+        assert entry("network_get_shape")(network.pointer, 0, shape) == OK
         assert shape.struct_size == ctypes.sizeof(Shape)
 
 
@@ -65,6 +67,37 @@ def test_a_file_and_its_bytes_give_the_predictors_bits(case, tmp_path):
                 assert out.tobytes() == predictor(Z[:n]).tobytes()
                 assert Z.tobytes() == held
             assert out.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_network_with_two_outputs_gives_the_predictors_bits(dtype):
+    data = graph(dtype)
+    predictor = Predictor(data)
+    Z = np.random.default_rng(3).integers(-9, 10, (600, *SHAPE)).astype(dtype)
+    with Opened(data) as network:
+        assert network.outputs() == 2
+        assert network.shape(0) == (SHAPE, (1, 1, 3), np.dtype(dtype).itemsize)
+        assert network.shape(1) == (SHAPE, (4, 4, 6), np.dtype(dtype).itemsize)
+        for n in (0, 1, 5, 600):
+            outs = [poisoned((n, *network.shape(k)[1]), dtype) for k in (0, 1)]
+            scratch = poisoned(network.workspace(n), dtype)
+            assert network.predict(Z[:n], outs, scratch) == OK
+            for out, expected in zip(outs, predictor(Z[:n]), strict=True):
+                assert out.tobytes() == expected.tobytes()
+
+
+def test_scratch_may_begin_at_any_element(case):
+    """Pointers lie in it, on cache lines wherever it begins."""
+    dtype, data, Z, expected = case
+    with Opened(data) as network:
+        size = network.workspace(5)
+        for shift in range(17):
+            block = poisoned(size + 33, dtype)
+            out = poisoned((5, 3), dtype)
+            assert network.predict(Z, out, block[shift : shift + size]) == OK
+            assert out.tobytes() == expected.tobytes()
+            rest = np.delete(block, slice(shift, shift + size))
+            assert rest.tobytes() == poisoned(33, dtype).tobytes()
 
 
 def test_no_images_need_no_arrays(case):
@@ -98,7 +131,7 @@ def guard_pages():
 
     for dtype in DTYPES:
         net = mixed(dtype)
-        data = np.frombuffer(net._encoded(net.init(0), 4), np.uint8)
+        data = np.frombuffer(encoded(net, net.init(0), 4), np.uint8)
         Z = np.random.default_rng(0).standard_normal((5, *net.input_shape)).astype(dtype)
         predictor = Predictor(data)
         expected = predictor(Z)
@@ -115,7 +148,8 @@ def guard_pages():
                     images, out = guard.copy(Z[:n]), guard.empty((n, 3), dtype)
                     scratch = guard.empty((size,), dtype)
                     call = entry("network_predict", dtype)
-                    assert call(pointer.value, n, images, out, scratch, size) == OK
+                    outs = pointers(out)
+                    assert call(pointer.value, n, images, outs, scratch, size) == OK
                 assert out.tobytes() == expected.tobytes()
                 entry("network_close")(pointer.value)
     print("flush")
@@ -154,8 +188,10 @@ def test_null_in_turn(case):
     with Opened(data) as network:
         shape, size = Shape(), ctypes.c_ssize_t(-7)
         before = bytes(shape)
-        assert entry("network_get_shape")(None, shape) == NULL and bytes(shape) == before
-        assert entry("network_get_shape")(network.pointer, None) == NULL
+        assert entry("network_get_shape")(None, 0, shape) == NULL and bytes(shape) == before
+        assert entry("network_get_shape")(network.pointer, 0, None) == NULL
+        assert entry("network_outputs")(None, size) == NULL and size.value == -7
+        assert entry("network_outputs")(network.pointer, None) == NULL
         assert entry("network_workspace_size")(None, 1, size) == NULL and size.value == -7
         assert entry("network_workspace_size")(network.pointer, 1, None) == NULL
         needed = network.workspace(5)
@@ -164,9 +200,38 @@ def test_null_in_turn(case):
             check_nothing_predicted(dtype, arrays, NULL, {k: None})
 
 
+@pytest.mark.catalogue(60)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_predict_one_output_null(dtype):
+    """None of several may be NULL; nothing is written to the others."""
+    with Opened(graph(dtype)) as network:
+        Z, needed = np.ones((2, *SHAPE), dtype), network.workspace(2)
+        outs, scratch = (
+            [poisoned((2, 3), dtype), poisoned((2, 4, 4, 6), dtype)],
+            poisoned(needed, dtype),
+        )
+        held = [array.tobytes() for array in (*outs, scratch)]
+        call = entry("network_predict", dtype)
+        for given in ([outs[0], None], [None, outs[1]], [None, None]):
+            assert call(network.pointer, 2, Z, pointers(*given), scratch, needed) == NULL
+        assert [array.tobytes() for array in (*outs, scratch)] == held
+
+
+@pytest.mark.catalogue(60)
+@pytest.mark.parametrize("output", [-1, 2, 2**62, -(2**63)])
+def test_shape_of_an_output_that_is_not_there(output):
+    with Opened(graph()) as network:
+        shape = Shape()
+        before = bytes(shape)
+        assert entry("network_get_shape")(network.pointer, output, shape) == capi.INDEX
+        assert bytes(shape) == before
+
+
 def check_nothing_predicted(dtype, arguments, status, changes):
+    """Argument 3 is the array of the only output."""
     held = [array.tobytes() for array in arguments if isinstance(array, np.ndarray)]
     bent = [changes.get(k, value) for k, value in enumerate(arguments)]
+    bent[3] = None if bent[3] is None else pointers(bent[3])
     assert entry("network_predict", dtype)(*bent) == status
     assert [array.tobytes() for array in arguments if isinstance(array, np.ndarray)] == held
 
@@ -187,7 +252,7 @@ def test_predict_refuses(case):
             check_nothing_predicted(dtype, good, capi.OVERFLOW, {1: n, 5: 2**62})
         for size in (needed - 1, 0, -1):
             check_nothing_predicted(dtype, good, capi.SCRATCH, {5: size})
-        assert entry("network_predict", dtype)(*good) == OK
+        assert network.predict(Z, *good[3:5]) == OK
 
 
 @pytest.mark.catalogue(60)
@@ -197,7 +262,7 @@ def test_shape_of_another_struct_size(case, size):
         shape = Shape()
         shape.struct_size = size
         before = bytes(shape)
-        assert entry("network_get_shape")(network.pointer, shape) == capi.STRUCT
+        assert entry("network_get_shape")(network.pointer, 0, shape) == capi.STRUCT
         assert bytes(shape) == before
 
 
@@ -220,7 +285,8 @@ def test_what_is_no_network(tmp_path):
         (good + bytes(8), capi.FORMAT),
         (b"\0" * len(good), capi.FORMAT),
         (with_word(good, 4, 3), capi.FORMAT),
-        (with_word(good, 1, 2), capi.VERSION),
+        (with_word(good, 1, 1), capi.VERSION),
+        (with_word(good, 1, 3), capi.VERSION),
         (with_word(good, 1, 2**63 - 1), capi.VERSION),
         (with_word(good, 1, 0), capi.FORMAT),
     ):
@@ -282,7 +348,7 @@ def test_dtypes_of_the_format(tmp_path):
             Z = np.arange(np.prod(SHAPE)).reshape(1, *SHAPE) % 11 - 5
             out, scratch = poisoned((1, 3), dtype), poisoned(network.workspace(1), dtype)
             assert network.predict(Z.astype(dtype), out, scratch) == OK
-            assert out[0].tolist() == exported_files.computed(Z[0]).tolist()
+            assert out.tolist() == exported_files.computed(small(dtype), Z)[0].tolist()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from describing import freeze
 from networks import mixed
 from test_layouts import LAYOUTS
 from tolerances import assert_same_bytes
@@ -17,7 +18,7 @@ SHAPE = (9, 8, 2)
 def frozen(request):
     """A predictor, images, what it makes of them."""
     net = mixed(request.param)
-    predictor = net.freeze(net.init(0))
+    predictor = freeze(net, net.init(0))
     Z = np.random.default_rng(0).standard_normal((3, *SHAPE)).astype(request.param)
     return predictor, Z, predictor(Z)
 
@@ -149,7 +150,7 @@ def test_out_that_is_no_array(frozen, out):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_out_that_overlaps_the_images(dtype):
     net = Network((1, 2, 2), [Dense(4)], dtype)
-    predictor = net.freeze(net.init(0))
+    predictor = freeze(net, net.init(0))
     block = np.random.default_rng(1).standard_normal(24).astype(dtype)
     Z = block[:12].reshape(3, 1, 2, 2)
     for start in (0, 1, 11):
@@ -219,7 +220,7 @@ def test_scratch_that_overlaps(frozen):
 
 def test_workspace_size():
     net = mixed()
-    predictor = net.freeze(net.init(0))
+    predictor = freeze(net, net.init(0))
     assert predictor.workspace_size(0) >= 0
     assert predictor.workspace_size(np.int64(3)) == predictor.workspace_size(3)
     for n in (-1, 1 - 2**63):
@@ -234,25 +235,6 @@ def test_workspace_size():
 
 
 # Freezing
-
-
-def test_freezing_checks_theta():
-    net = mixed()
-    theta = net.init(0)
-    for bad, error, message in (
-        (theta[:-1], ValueError, f"theta must have {net.n} numbers, one per parameter, got"),
-        (np.append(theta, 0), ValueError, f"theta must have {net.n} numbers, one per parameter"),
-        (theta[None], ValueError, f"theta must be a vector, got shape (1, {net.n})"),
-        (theta.astype("float32"), TypeError, "theta is float32, the network computes in float64"),
-        (None, TypeError, "theta must be an array of float64 or float32, got None"),
-    ):
-        with pytest.raises(error) as caught:
-            net.freeze(bad)
-        assert f"Network: {message}" in str(caught.value)
-    swapped, gaps = theta.astype(">f8"), np.repeat(theta, 2)[::2]
-    Z = np.ones((1, *SHAPE))
-    for same in (swapped, gaps):
-        assert_same_bytes(net.freeze(same)(Z), net.freeze(theta)(Z))
 
 
 def test_a_predictor_is_made_of_bytes():

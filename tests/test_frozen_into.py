@@ -6,6 +6,7 @@ import tracemalloc
 import networks
 import numpy as np
 import pytest
+from describing import freeze
 from test_frozen import ALGORITHMS, DTYPES, NETWORKS, network, reals
 from tolerances import assert_same_bytes
 
@@ -17,7 +18,7 @@ def test_into(name, algorithm, dtype):
     """Whatever out and scratch held before; nothing but them is written to."""
     net = network(name, dtype, algorithm)
     theta, Z = reals(net, 5)
-    predictor = net.freeze(theta)
+    predictor = freeze(net, theta)
     for l in (0, 1, 5):
         expected = predictor(Z[:l])
         size = predictor.workspace_size(l)
@@ -37,7 +38,7 @@ def test_into_allocates_nothing():
     """No block is kept, and no call takes more than the small objects of its checks."""
     net = networks.lenet()
     theta, Z = reals(net, 8)
-    predictor = net.freeze(theta)
+    predictor = freeze(net, theta)
     out, scratch = predictor(Z), np.empty(predictor.workspace_size(8))
     assert scratch.nbytes > 2**18
     predictor.into(Z, out, scratch)

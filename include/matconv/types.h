@@ -24,10 +24,10 @@ enum {
     MATCONV_SCRATCH = 8,      /* scratch_size is too small */
     MATCONV_ALGORITHM = 9,    /* unknown algorithm */
     MATCONV_PADDING = 10,     /* the padding of a pooling window is not smaller than the window */
-    MATCONV_INDEX = 11,       /* an index of max_pool_backward is outside of the image */
+    MATCONV_INDEX = 11,       /* an index of max_pool_backward is outside of the image; no such output */
     MATCONV_DTYPE = 12,       /* the network has the other dtype */
     MATCONV_FORMAT = 13,      /* not an exported network, or a damaged one */
-    MATCONV_VERSION = 14,     /* an exported network of a newer version */
+    MATCONV_VERSION = 14,     /* an exported network of another version of the format */
     MATCONV_MEMORY = 15,      /* out of memory */
     MATCONV_UNREADABLE = 16,  /* the file cannot be read */
     MATCONV_ACTIVATION = 17   /* unknown activation, or invalid numbers for it */
@@ -108,7 +108,7 @@ typedef struct matconv_network matconv_network;
 typedef struct matconv_network_shape {
     size_t struct_size;       /* sizeof(matconv_network_shape), set by the caller */
     ptrdiff_t height, width, channels;                      /* of one image */
-    ptrdiff_t out_height, out_width, out_channels;          /* of one output; dense: 1, 1, units */
+    ptrdiff_t out_height, out_width, out_channels;          /* of one output; vector: 1, 1, units */
     ptrdiff_t item_size;      /* bytes of an element: 8 (float64) or 4 (float32) */
 } matconv_network_shape;
 
@@ -238,8 +238,13 @@ typedef struct matconv_api {
     /* Free a network that no thread uses any more. NULL is ignored. */
     void (*network_close)(matconv_network *network);
 
-    /* INOUT: shape, with struct_size set. */
-    int (*network_get_shape)(const matconv_network *network, matconv_network_shape *shape);
+    /* The number of outputs, at least 1. OUT: outputs. */
+    int (*network_outputs)(const matconv_network *network, ptrdiff_t *outputs);
+
+    /* The shapes of an image and of an output, which are counted from 0 in the order of
+     * `Network(..., outputs=[...])`. INOUT: shape, with struct_size set. */
+    int (*network_get_shape)(const matconv_network *network, ptrdiff_t output,
+                             matconv_network_shape *shape);
 
     /* Elements of scratch for network_predict with up to this number of images.
      * OUT: scratch_size. */
@@ -250,11 +255,12 @@ typedef struct matconv_api {
      * the images divided among several calls the last bits may differ, since BLAS may sum products
      * of other shapes in another order.
      * IN: Z (images, height, width, channels).
-     * OUT: out (images, out_height, out_width, out_channels). SCRATCH: scratch. */
+     * OUT: outputs[k] (images, out_height, out_width, out_channels) of output k, for each of them;
+     * none may be NULL. SCRATCH: scratch. */
     int (*network_predict_f64)(const matconv_network *network, ptrdiff_t images, const double *Z,
-                               double *out, double *scratch, ptrdiff_t scratch_size);
+                               double **outputs, double *scratch, ptrdiff_t scratch_size);
     int (*network_predict_f32)(const matconv_network *network, ptrdiff_t images, const float *Z,
-                               float *out, float *scratch, ptrdiff_t scratch_size);
+                               float **outputs, float *scratch, ptrdiff_t scratch_size);
 } matconv_api;
 
 #ifdef __cplusplus

@@ -146,19 +146,22 @@ cdef extern from "matconv/matconv.h" nogil:
         const void *data, size_t size, Network **network
     ) noexcept
     void network_close "matconv_network_close"(Network *network) noexcept
+    int network_outputs "matconv_network_outputs"(
+        const Network *network, Py_ssize_t *outputs
+    ) noexcept
     int network_get_shape "matconv_network_get_shape"(
-        const Network *network, NetworkShape *shape
+        const Network *network, Py_ssize_t output, NetworkShape *shape
     ) noexcept
     int network_workspace_size "matconv_network_workspace_size"(
         const Network *network, Py_ssize_t images, Py_ssize_t *scratch_size
     ) noexcept
     int network_predict_f64 "matconv_network_predict_f64"(
-        const Network *network, Py_ssize_t images, const double *Z, double *out, double *scratch,
-        Py_ssize_t scratch_size
+        const Network *network, Py_ssize_t images, const double *Z, double **outputs,
+        double *scratch, Py_ssize_t scratch_size
     ) noexcept
     int network_predict_f32 "matconv_network_predict_f32"(
-        const Network *network, Py_ssize_t images, const float *Z, float *out, float *scratch,
-        Py_ssize_t scratch_size
+        const Network *network, Py_ssize_t images, const float *Z, float **outputs,
+        float *scratch, Py_ssize_t scratch_size
     ) noexcept
 
 cdef extern from "matconv/matconv.h":

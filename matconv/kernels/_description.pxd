@@ -32,6 +32,7 @@ parameters of each operation.
 """
 
 cdef enum:
+    FORMAT_VERSION = 2
     MAX_STEPS = 4096
     MAX_IMAGES = 65536
     HEADER_WORDS = 12

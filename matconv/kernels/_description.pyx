@@ -10,7 +10,6 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MIN
 
 cdef enum:
-    NEWEST = 2
     WORD = 8
     NAME = 16       # bytes of a name
 
@@ -58,7 +57,7 @@ cdef double number(const unsigned char *data, Py_ssize_t k) noexcept nogil:
 cdef int read_header(const unsigned char *data, size_t size, Header *header) noexcept nogil:
     if size < WORD * (HEADER_WORDS + 2) or size % WORD or memcmp(data, MAGIC, WORD):
         return FORMAT
-    if word(data, 1) != NEWEST:
+    if word(data, 1) != FORMAT_VERSION:
         return VERSION if word(data, 1) > 0 else FORMAT
     if word(data, 2) < 0 or <size_t> word(data, 2) != size:
         return FORMAT

@@ -20,8 +20,14 @@ Contracts of the entries (all are called without the GIL, none allocates):
               R{output} from R{inputs} and R{arrays}; R{d_inputs}, R{d_arrays}.
     split     Number of pieces that threads may share in forward, by the step and the images alone.
     affine    The step as gain x + bias per channel: OUT: gain, bias, `channels` numbers each.
-    absorb    Whether the step can take a gain and a bias per channel of its output into its
-              arrays; with arrays that are not NULL it does. INOUT: arrays.
+              Returns a Status, SIZE of a step that is no such map; without arrays only that.
+    absorb    Take a gain and a bias per channel of the output into the parameters. Without arrays
+              the step changes so that it can, before it is planned, and may add arrays to its own;
+              then, with arrays (the added ones are zero), it does. INOUT: arrays. Returns a Status,
+              SIZE where it cannot.
+    same_prepared
+              Whether two steps of the operation prepare the same parameters to the same numbers,
+              both planned.
 """
 
 from ._activation cimport Activation
@@ -58,11 +64,13 @@ cdef struct Step:
     int owner                       # step whose parameters it uses, often itself; -1: none
     int n_arrays
     Py_ssize_t array_size[MAX_ARRAYS]
-    Py_ssize_t array_at[MAX_ARRAYS]     # in theta
+    Py_ssize_t array_at[MAX_ARRAYS]     # in theta; -1: added by `absorb`
+    Py_ssize_t kept_at[MAX_ARRAYS]      # of a frozen network's parameters
     Py_ssize_t fan_in               # numbers that one output sees; 0 without weights
     double multiply_adds            # of the forward pass, for one image
     bint is_double
     bint frozen                     # parameters are prepared once and for all
+    bint compact                    # and take no more memory than in theta
     Py_ssize_t images, usual        # at most at once, and in a usual call
     Sizes sizes
     void *own                       # operation.own_size bytes
@@ -93,6 +101,7 @@ cdef struct Operation:
     bint fused              # applies the activation itself, in its own pass; otherwise the
                             # program makes another one over the output
     bint has_numbers        # one for each input
+    int prepared_arrays     # arrays, the first ones, that `forward` does not read: `prepare` does
     int (*shape)(Step *step, Value *output) noexcept nogil
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil
     void (*prepare)(const Step *step, Call *call, bint backward) noexcept nogil
@@ -102,9 +111,8 @@ cdef struct Operation:
     void (*tangent_backward)(const Step *step, Call *call) noexcept nogil
     Py_ssize_t (*split)(const Step *step, Py_ssize_t images) noexcept nogil
     int (*affine)(const Step *step, const void **arrays, void *gain, void *bias) noexcept nogil
-    int (*absorb)(
-        const Step *step, const void *gain, const void *bias, void **arrays
-    ) noexcept nogil
+    int (*absorb)(Step *step, const void *gain, const void *bias, void **arrays) noexcept nogil
+    bint (*same_prepared)(const Step *one, const Step *other) noexcept nogil
 
 
 cdef inline const Value *input_of(const Step *step, int k) noexcept nogil:

@@ -15,9 +15,10 @@ from ._operation cimport Step, Value
 # Where a value lies in one kind of block; bytes from its start.
 cdef struct Places:
     Py_ssize_t images           # at most at once
-    Py_ssize_t *value           # by value; -1: in the caller's memory
+    Py_ssize_t *value           # by value; -1: in the caller's memory; for inference of one image
     Py_ssize_t *saved           # by step
     Py_ssize_t *gradient        # by value; -1: has none
+    Py_ssize_t values           # for inference: of all values of one image
     Py_ssize_t scratch
     Py_ssize_t bytes            # of the whole block
 
@@ -32,9 +33,11 @@ cdef struct Program:
     Step *steps
     int *outputs                # values
     Py_ssize_t *last_reader     # by value: the last step that reads it; n_steps for an output
+    Py_ssize_t *merged          # by step: the affine step that it takes in, behind the n_steps; -1
     # what follows is planned
     Py_ssize_t target           # value that gradients are computed of
     Py_ssize_t *prepared        # by step: numbers from the start of the prepared parameters
+    Py_ssize_t *prepared_by     # by step: the step that prepares them, often itself
     Py_ssize_t *prepared_backward   # -1: prepared by the step itself, every time
     Py_ssize_t prepared_size    # numbers of all, with the scratch for preparing
     Py_ssize_t preparing        # where that begins
@@ -44,7 +47,7 @@ cdef struct Program:
     char *add_arrays            # by step: whether another step with the same parameters did
     char *array_reached         # by step that owns parameters: whether any reader is reached
     Places training, inference
-    void *memory                # all of the above, to be freed; and of the operations
+    Py_ssize_t bytes            # of memory: all of the above, and of the operations
 
 
 # A program from a description (size bytes of data). OUT: program; at: of an error in a step, its
@@ -56,9 +59,20 @@ cdef int program_open(
 cdef void program_close(Program *program) noexcept nogil
 
 # Plan for at most `images` at once, algorithms for `usual`. With a target, a value, training is
-# planned as well; -1: inference alone. `frozen`: theta does not change. Returns a Status.
+# planned as well; -1: inference alone. `frozen`: theta does not change. `compact`: prepared
+# parameters take no more memory than in theta. Returns a Status.
 cdef int program_plan(
-    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen
+    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen,
+    bint compact=*
+) noexcept nogil
+
+# Only the places of the values for inference: p.inference.value and values. `program_plan` does
+# this too. Returns a Status.
+cdef int program_arrange(Program *p) noexcept nogil
+
+# IN: arrays of step k. OUT: prepared, its own. SCRATCH: sizes.preparing numbers.
+cdef void program_prepare_step(
+    const Program *p, Py_ssize_t k, const void **arrays, void *prepared, void *scratch
 ) noexcept nogil
 
 # IN: theta. OUT: prepared, prepared_size numbers. For the backward pass too when `backward`.
@@ -66,8 +80,11 @@ cdef void program_prepare(
     const Program *p, const void *theta, void *prepared, bint backward
 ) noexcept nogil
 
+# Bytes of the block for inference of l images, at most p.inference.images.
+cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil
+
 # Inference of l images, at most p.inference.images. IN: theta, prepared, Z. OUT: outputs, one
-# array for each. SCRATCH: block, p.inference.bytes.
+# array for each. SCRATCH: block, program_predict_size(p, l) bytes.
 cdef void program_predict(
     const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
     void **outputs, void *block,

@@ -13,7 +13,6 @@ from ._operations cimport find_operation
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .geometry cimport mul_overflows
 from .status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
-from .types cimport real
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -37,7 +36,7 @@ cdef inline bint grow(Py_ssize_t *total, Py_ssize_t size) noexcept nogil:
     return False
 
 
-# Memory --------------------------------------------------------------------------------------------
+# Memory -------------------------------------------------------------------------------------------
 
 
 # Pieces of one block of memory; at NULL it only counts.
@@ -65,7 +64,9 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.steps = <Step *> take(arena, p.n_steps, sizeof(Step))
     p.outputs = <int *> take(arena, p.n_outputs, sizeof(int))
     p.last_reader = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
+    p.merged = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
     p.prepared = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
+    p.prepared_by = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
     p.prepared_backward = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
     p.wanted = <char *> take(arena, values, 1)
     p.reached = <char *> take(arena, values, 1)
@@ -78,7 +79,7 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.inference.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
 
 
-# Opening -------------------------------------------------------------------------------------------
+# Opening ------------------------------------------------------------------------------------------
 
 
 cdef int count_records(
@@ -213,6 +214,7 @@ cdef int read_steps(
         p.last_reader[k] = -1
     for k in range(p.n_steps):
         at[0] = k
+        p.merged[k] = -1
         read_record(data, size, position, &record)
         status = read_step(
             p, data, &record, k, &inputs, &add_input, &words, &numbers, &own
@@ -267,6 +269,7 @@ cdef int program_open(
     # every piece of read_steps
     arena.used += rounded(totals.inputs * sizeof(int)) + rounded(totals.inputs)
     arena.used += rounded(8 * totals.words) + rounded(8 * totals.numbers) + rounded(totals.own)
+    draft.bytes = arena.used
     arena.start = <char *> PyMem_RawCalloc(arena.used, 1)
     if arena.start == NULL:
         return MEMORY
@@ -305,7 +308,7 @@ cdef Py_ssize_t tables_size(const Program *p) noexcept nogil:
     return rounded((p.n_steps + 1 + 2 * p.max_inputs) * sizeof(void *))
 
 
-# Planning ------------------------------------------------------------------------------------------
+# Planning -----------------------------------------------------------------------------------------
 
 
 # What depends on parameters; of what the target depends; who writes a gradient first.
@@ -336,12 +339,33 @@ cdef void trace_gradients(Program *p) noexcept nogil:
             p.array_reached[step.owner] = True
 
 
+# The step that prepares for step k: the first with the same parameters that does so in the same
+# way.
+cdef Py_ssize_t preparing_step(const Program *p, Py_ssize_t k) noexcept nogil:
+    cdef const Step *step = &p.steps[k]
+    cdef const Step *other
+    cdef Py_ssize_t j
+    if step.owner < 0 or step.operation.same_prepared == NULL:
+        return k
+    for j in range(step.owner, k):
+        other = &p.steps[j]
+        if (
+            other.owner == step.owner and other.operation == step.operation
+            and p.prepared_by[j] == j and step.operation.same_prepared(other, step)
+        ):
+            return j
+    return k
+
+
 cdef int plan_prepared(Program *p) noexcept nogil:
     cdef Py_ssize_t k, forward = 0, backward = 0, most = 0, total = 0
     cdef const Step *step
     for k in range(p.n_steps):
         step = &p.steps[k]
-        if grow(&forward, step.sizes.prepared) or grow(&backward, step.sizes.prepared_backward):
+        p.prepared_by[k] = preparing_step(p, k)
+        if p.prepared_by[k] == k and grow(&forward, step.sizes.prepared):
+            return OVERFLOW
+        if grow(&backward, step.sizes.prepared_backward):
             return OVERFLOW
         most = max(most, step.sizes.preparing)
     if p.target < 0 or (
@@ -350,9 +374,12 @@ cdef int plan_prepared(Program *p) noexcept nogil:
         backward = -1
     for k in range(p.n_steps):
         step = &p.steps[k]
-        p.prepared[k] = total
-        if grow(&total, step.sizes.prepared):
-            return OVERFLOW
+        if p.prepared_by[k] != k:
+            p.prepared[k] = p.prepared[p.prepared_by[k]]
+        else:
+            p.prepared[k] = total
+            if grow(&total, step.sizes.prepared):
+                return OVERFLOW
         p.prepared_backward[k] = -1
         if backward >= 0 and step.sizes.prepared_backward > 0:
             p.prepared_backward[k] = total
@@ -412,36 +439,65 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
     return OK
 
 
-# Values that are no outputs, by their lifetimes; scratch.
-cdef int plan_inference(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+# Values that are no outputs, by their lifetimes. Of one image, so that fewer images take less.
+cdef int arrange_values(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.inference
-    cdef Py_ssize_t k, n = 0, total, start = tables_size(p), scratch = 0
+    cdef Py_ssize_t k, n = 0
     for k in range(p.n_steps + 1):
         places.value[k] = -1
         if k > 0 and p.last_reader[k] < p.n_steps:
-            buffers[n].size = places.images * p.values[k].size * p.item_size
+            buffers[n].size = p.values[k].size * p.item_size
             buffers[n].first, buffers[n].last = k - 1, p.last_reader[k]
             places.value[k] = n
             n += 1
-    total = arrange(buffers, n, order)
-    if total < 0 or grow(&total, start):
+    places.values = arrange(buffers, n, order)
+    if places.values < 0:
         return OVERFLOW
     for k in range(p.n_steps + 1):
         if places.value[k] >= 0:
-            places.value[k] = start + buffers[places.value[k]].at
+            places.value[k] = buffers[places.value[k]].at
+    return OK
+
+
+cdef int program_arrange(Program *p) noexcept nogil:
+    cdef Buffer *buffers = <Buffer *> PyMem_RawCalloc(p.n_steps + 1, sizeof(Buffer))
+    cdef Py_ssize_t *order = <Py_ssize_t *> PyMem_RawCalloc(
+        2 * (p.n_steps + 1), sizeof(Py_ssize_t)
+    )
+    cdef int status = MEMORY
+    if buffers != NULL and order != NULL:
+        status = arrange_values(p, buffers, order)
+    PyMem_RawFree(buffers)
+    PyMem_RawFree(order)
+    return status
+
+
+# The block for inference: tables, values of each image, scratch.
+cdef int plan_inference(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.inference
+    cdef Py_ssize_t k, total = 0, size = 0, scratch = 0
+    cdef int status = arrange_values(p, buffers, order)
+    if status != OK:
+        return status
     for k in range(p.n_steps):
         if p.steps[k].sizes.forward > PY_SSIZE_T_MAX // 16:
             return OVERFLOW
         scratch = max(scratch, p.steps[k].sizes.forward * p.item_size)
-    places.scratch = total
-    if grow(&total, scratch):
+    if mul_overflows(places.images, places.values, &size):
+        return OVERFLOW
+    if grow(&total, tables_size(p)) or grow(&total, size) or grow(&total, scratch):
         return OVERFLOW
     places.bytes = total
     return OK
 
 
+cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil:
+    return p.inference.bytes - (p.inference.images - l) * p.inference.values
+
+
 cdef int program_plan(
-    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen
+    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen,
+    bint compact=False,
 ) noexcept nogil:
     cdef Buffer *buffers
     cdef Py_ssize_t *order
@@ -453,7 +509,7 @@ cdef int program_plan(
     trace_gradients(p)
     for k in range(p.n_steps):
         step = &p.steps[k]
-        step.images, step.usual, step.frozen = images, usual, frozen
+        step.images, step.usual, step.frozen, step.compact = images, usual, frozen, compact
         memset(&step.sizes, 0, sizeof(step.sizes))
         if step.operation.sizes != NULL:
             status = step.operation.sizes(step, &step.sizes)
@@ -475,7 +531,7 @@ cdef int program_plan(
     return status
 
 
-# Running -------------------------------------------------------------------------------------------
+# Running ------------------------------------------------------------------------------------------
 
 
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:
@@ -539,6 +595,18 @@ cdef void begin_call(
         call.last = step.operation.split(step, l)
 
 
+cdef void program_prepare_step(
+    const Program *p, Py_ssize_t k, const void **arrays, void *prepared, void *scratch
+) noexcept nogil:
+    cdef Call call
+    memset(&call, 0, sizeof(Call))
+    call.arrays = arrays
+    call.images = 1
+    call.prepared = prepared
+    call.scratch = scratch
+    p.steps[k].operation.prepare(&p.steps[k], &call, False)
+
+
 cdef void program_prepare(
     const Program *p, const void *theta, void *prepared, bint backward
 ) noexcept nogil:
@@ -550,7 +618,8 @@ cdef void program_prepare(
         if p.steps[k].operation.prepare == NULL:
             continue
         begin_call(p, k, theta, prepared, 1, scratch, &call, arrays)
-        p.steps[k].operation.prepare(&p.steps[k], &call, False)
+        if p.prepared_by[k] == k:
+            p.steps[k].operation.prepare(&p.steps[k], &call, False)
         if backward and call.prepared_backward != NULL:
             p.steps[k].operation.prepare(&p.steps[k], &call, True)
 
@@ -580,12 +649,13 @@ cdef void program_predict(
     void **outputs, void *block,
 ) noexcept nogil:
     cdef Tables tables = tables_of(p, block)
-    cdef void *scratch = <char *> block + p.inference.scratch
+    cdef char *values = <char *> block + tables_size(p)
+    cdef void *scratch = values + l * p.inference.values
     cdef Py_ssize_t k
     tables.values[0] = Z
     for k in range(1, p.n_steps + 1):
         if p.inference.value[k] >= 0:
-            tables.values[k] = <char *> block + p.inference.value[k]
+            tables.values[k] = values + l * p.inference.value[k]
     for k in range(p.n_outputs):
         tables.values[p.outputs[k]] = outputs[k]
     for k in range(p.n_steps):

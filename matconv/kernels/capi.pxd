@@ -67,9 +67,10 @@ cdef extern from "matconv/types.h" nogil:
         int (*network_open)(const char *, Frozen **) noexcept
         int (*network_open_memory)(const void *, size_t, Frozen **) noexcept
         void (*network_close)(Frozen *) noexcept
-        int (*network_get_shape)(const Frozen *, Shape *) noexcept
+        int (*network_outputs)(const Frozen *, Py_ssize_t *) noexcept
+        int (*network_get_shape)(const Frozen *, Py_ssize_t, Shape *) noexcept
         int (*network_workspace_size)(const Frozen *, Py_ssize_t, Py_ssize_t *) noexcept
         int (*network_predict_f64)(
-            const Frozen *, Py_ssize_t, const double *, double *, double *, Py_ssize_t) noexcept
+            const Frozen *, Py_ssize_t, const double *, double **, double *, Py_ssize_t) noexcept
         int (*network_predict_f32)(
-            const Frozen *, Py_ssize_t, const float *, float *, float *, Py_ssize_t) noexcept
+            const Frozen *, Py_ssize_t, const float *, float **, float *, Py_ssize_t) noexcept

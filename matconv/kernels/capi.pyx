@@ -12,7 +12,7 @@ from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
 from .frozen cimport (
-    frozen_close, frozen_open, frozen_open_memory, frozen_predict, frozen_shape,
+    frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_predict, frozen_shape,
     frozen_workspace,
 )
 from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
@@ -52,13 +52,13 @@ cdef const char *status_string(int status) noexcept nogil:
     if status == PADDING:
         return b"the padding of a pooling window is not smaller than the window"
     if status == INDEX:
-        return b"an index is outside of the image"
+        return b"an index is outside of the image, or not that of an output"
     if status == DTYPE:
         return b"the network has the other dtype"
     if status == FORMAT:
         return b"not an exported network, or a damaged one"
     if status == VERSION:
-        return b"an exported network of a newer version"
+        return b"an exported network of another version of the format"
     if status == MEMORY:
         return b"out of memory"
     if status == UNREADABLE:
@@ -389,6 +389,7 @@ table.dense_backward_f32 = api_dense_backward[float]
 table.network_open = frozen_open
 table.network_open_memory = frozen_open_memory
 table.network_close = frozen_close
+table.network_outputs = frozen_outputs
 table.network_get_shape = frozen_shape
 table.network_workspace_size = frozen_workspace
 table.network_predict_f64 = frozen_predict[double]

@@ -1,4 +1,4 @@
-"""A frozen network: its layers, its weights as the kernels want them, its whole forward pass.
+"""A frozen network: a program, its parameters as the kernels want them, inference.
 
 ``include/matconv/types.h`` has the contract of each function.
 """
@@ -22,14 +22,16 @@ cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noe
 
 cdef void frozen_close(Frozen *network) noexcept nogil
 
-cdef int frozen_shape(const Frozen *network, Shape *shape) noexcept nogil
+cdef int frozen_outputs(const Frozen *network, Py_ssize_t *outputs) noexcept nogil
+
+cdef int frozen_shape(const Frozen *network, Py_ssize_t output, Shape *shape) noexcept nogil
 
 cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size) noexcept nogil
 
 cdef int frozen_predict(
-    const Frozen *network, Py_ssize_t n, const real *images, real *out, real *scratch,
+    const Frozen *network, Py_ssize_t n, const real *images, real **outputs, real *scratch,
     Py_ssize_t scratch_size,
 ) noexcept nogil
 
-# Whether the last layer is a dense one.
-cdef bint frozen_ends_dense(const Frozen *network) noexcept nogil
+# Whether an output is a vector for each image, as a dense layer's.
+cdef bint frozen_is_vector(const Frozen *network, Py_ssize_t output) noexcept nogil

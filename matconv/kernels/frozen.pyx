@@ -1,11 +1,13 @@
-"""Frozen networks: opened from the bytes that `exported` reads, used by any number of threads.
+"""Frozen networks: programs with prepared parameters, used by any number of threads.
 
-One block of memory holds a whole network:
+Beside the program one block of memory holds a whole network:
 
-    Net | Step, one per layer | filters, transformed or in the tile's order, and biases
+    Net | prepared parameters | parameters that are used as they are
 
-It is never written to again. `frozen_predict` takes images through all layers, as many at once as
-keep their outputs in cache; two buffers of the caller's scratch take turns as output and input.
+It is never written to again. `frozen_predict` takes images through the program, as many at once as
+keep their values in cache. The caller's scratch holds
+
+    from a cache line on: pointers to the outputs | the program's block
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -14,18 +16,18 @@ from libc.stdint cimport uintptr_t
 from libc.stdio cimport (
     FILE, SEEK_END, SEEK_SET, fclose, ferror, fgetc, fread, fseek, ftell,
 )
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from ._activation cimport Activation, relu_if
-from .algorithms cimport choose_tile
-from .conv_driver cimport (
-    conv_forward_prepared, conv_pieces, conv_prepare, conv_prepare_scratch, conv_prepared_sizes,
+from ._merge cimport program_merge
+from ._operation cimport IMAGE, MAX_ARRAYS, Step, Value
+from ._program cimport (
+    Program, program_arrange, program_close, program_open, program_plan, program_predict,
+    program_predict_size, program_prepare_step,
 )
-from .exported cimport DENSE, MAX_POOL, Header, Record, ends_at, read_header, read_layer
-from .geometry cimport Geometry, geometry_init, mul_overflows
-from .pool_loops cimport avg_pool, max_pool
+from .geometry cimport mul_overflows
 from .status cimport (
-    DTYPE, FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE, STRUCT, UNREADABLE,
+    DTYPE, FORMAT, INDEX, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE, STRUCT, UNREADABLE,
+    VERSION,
 )
 from .types cimport real
 
@@ -34,10 +36,14 @@ cdef extern from "Python.h":
 
 cdef enum:
     LINE = 64               # bytes: where numbers begin
-    # the largest output between two layers, of all images at once, has so many numbers or twice
-    # the weights', which all come through the cache for each of these batches
-    MOST_NUMBERS = 1 << 19
-    MOST_AT_ONCE = 256
+    # the largest value between two steps, of all images at once, has so many numbers or twice
+    # theta's, which all come through the cache for each of these batches
+    MAX_NUMBERS = 1 << 19
+    MAX_AT_ONCE = 256
+    # opening takes up to so many times the bytes of the description, and some beside that; filters
+    # are not transformed when that takes more
+    MAX_FACTOR = 62
+    MAX_BESIDE = 1 << 19
 
 cdef extern from * nogil:
     """
@@ -63,177 +69,239 @@ cdef extern from * nogil:
     FILE *open_file "matconv_open_file"(const char *path) noexcept
 
 
-cdef struct Step:
-    int kind
-    Activation activation
-    Geometry g                  # of as many images as go at once
-    Py_ssize_t m_b, m_a
-    Py_ssize_t filters, bias    # numbers from the start
-
-
 cdef struct Net:
-    Header header
-    Py_ssize_t b_out, a_out, d_out
-    Py_ssize_t size_in, size_out    # numbers of one image and one output
-    Py_ssize_t between              # numbers of the largest output between two layers
-    Py_ssize_t at_once              # images
-    Step *steps
-    void *numbers
+    Program *program
+    Py_ssize_t at_once      # images
+    void *numbers           # prepared parameters, and those that are used as they are
 
 
-# What pass over the file's layers finds: INOUT, beside the numbers that the weights take.
+# Numbers of the block, and of the memory for preparing one step.
 cdef struct Totals:
-    Py_ssize_t numbers          # of filters and biases, each on a cache line of its own
-    Py_ssize_t temporary        # for preparing one layer: its W and the scratch
+    Py_ssize_t numbers
+    Py_ssize_t temporary
 
 
 cdef bint grow(Py_ssize_t *total, Py_ssize_t more) noexcept nogil:
-    # room for more numbers that begin on a cache line; True when that overflows
-    if more > PY_SSIZE_T_MAX // 16 - LINE - total[0]:
+    # more numbers or bytes, that begin on a cache line; True when that overflows
+    if more < 0 or more > PY_SSIZE_T_MAX // 16 - LINE - total[0]:
         return True
     total[0] = (total[0] + more + LINE - 1) // LINE * LINE
     return False
 
 
-# One layer of the file as a step. OUT: step, but for the numbers themselves. INOUT: totals.
-cdef int plan_step(
-    const Record *record, const Net *net, Step *step, Totals *totals
-) noexcept nogil:
-    cdef bint is_double = net.header.item_size == 8
-    cdef Geometry usual = record.g
-    cdef Py_ssize_t filters = 0, scratch = 0
-    step.kind = record.kind
-    step.activation = relu_if(record.relu)
-    step.g = record.g
-    step.g.l = net.at_once
-    step.m_b = step.m_a = 0
-    step.filters = step.bias = 0
-    usual.l = min(net.header.images, net.at_once)
-    if geometry_init(&step.g) != OK or geometry_init(&usual) != OK:
-        return FORMAT
-    if record.kind >= MAX_POOL:
-        return OK
-    choose_tile(&usual, is_double, record.algorithm, True, &step.m_b, &step.m_a)
-    if conv_prepared_sizes(&step.g, is_double, step.m_b, step.m_a, &filters, &scratch) != OK:
-        return FORMAT
-    step.filters = totals.numbers
-    if grow(&totals.numbers, filters):
-        return FORMAT
-    step.bias = totals.numbers
-    if grow(&totals.numbers, step.g.d_out):
-        return FORMAT
-    scratch = conv_prepare_scratch(&step.g, is_double, step.m_b, step.m_a)
-    if grow(&scratch, step.g.K * step.g.d_out):
-        return FORMAT
-    totals.temporary = max(totals.temporary, scratch)
-    return OK
-
-
-cdef void prepare(
-    const unsigned char *data, const Record *record, const Step *step, real *numbers,
-    real *temporary
-) noexcept nogil:
-    # the W and b of a file, which may begin anywhere, as the kernels want them
-    cdef Geometry g = step.g
-    g.l = 1
-    geometry_init(&g)
-    memcpy(temporary, data + record.W, g.K * g.d_out * sizeof(real))
-    conv_prepare(
-        &g, step.m_b, step.m_a, temporary, numbers + step.filters, temporary + g.K * g.d_out
-    )
-    memcpy(numbers + step.bias, data + record.bias, g.d_out * sizeof(real))
-
-
-cdef void *aligned(void *memory) noexcept nogil:
+cdef inline void *aligned(void *memory) noexcept nogil:
     return <void *> ((<uintptr_t> memory + LINE - 1) // LINE * LINE)
 
 
-# All layers: the first time (net.steps is NULL) to see how much they need, the second to keep.
-cdef int walk(
-    const unsigned char *data, size_t size, Net *net, Totals *totals, void *temporary
+cdef inline char *at_number(const Net *net, void *start, Py_ssize_t count) noexcept nogil:
+    return <char *> start + count * net.program.item_size
+
+
+# Opening ------------------------------------------------------------------------------------------
+
+
+# How many images keep their values in cache. INOUT: net.
+cdef int choose_at_once(Net *net, size_t size) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k, numbers, largest = 1
+    cdef int status = program_arrange(p)
+    if status != OK:
+        return status
+    for k in range(1, p.n_steps + 1):
+        if p.last_reader[k] < p.n_steps:
+            largest = max(largest, p.values[k].size)
+    # two values of a chain are held at the same time, of a graph there may be more
+    largest = max(largest, p.inference.values // p.item_size // 2)
+    numbers = max(<Py_ssize_t> MAX_NUMBERS, <Py_ssize_t> size // p.item_size * 2)
+    net.at_once = min(max(numbers // largest, <Py_ssize_t> 1), <Py_ssize_t> MAX_AT_ONCE)
+    return OK
+
+
+# Parameters that are used as they are get places behind the prepared ones. INOUT: p, totals.
+cdef int place_kept(Program *p, Step *step, Py_ssize_t k, Py_ssize_t *numbers) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef int i
+    cdef const Step *other
+    for i in range(step.operation.prepared_arrays, step.n_arrays):
+        for j in range(step.owner, k):
+            other = &p.steps[j]
+            if other.owner == step.owner and other.operation.prepared_arrays <= i:
+                step.kept_at[i] = other.kept_at[i]
+                break
+        else:
+            step.kept_at[i] = numbers[0]
+            if grow(numbers, step.array_size[i]):
+                return OVERFLOW
+    return OK
+
+
+# What the block and preparing need. OUT: totals.
+cdef int measure(Net *net, Totals *totals) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k, needed
+    cdef Step *step
+    cdef const Step *affine
+    cdef int i
+    totals.numbers = p.preparing
+    totals.temporary = 0
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        if place_kept(p, step, k, &totals.numbers) != OK:
+            return OVERFLOW
+        needed = 0
+        for i in range(step.n_arrays):
+            if grow(&needed, step.array_size[i]):
+                return OVERFLOW
+        if p.merged[k] >= 0:
+            affine = &p.steps[p.merged[k]]
+            # its arrays, gain and bias
+            for i in range(affine.n_arrays):
+                if grow(&needed, affine.array_size[i]):
+                    return OVERFLOW
+            if (
+                grow(&needed, p.values[step.output].channels)
+                or grow(&needed, p.values[step.output].channels)
+            ):
+                return OVERFLOW
+        if grow(&needed, step.sizes.preparing):
+            return OVERFLOW
+        totals.temporary = max(totals.temporary, needed)
+    return OK
+
+
+# As many images at once as the network allows, and its memory. INOUT: net. OUT: totals.
+cdef int plan(Net *net, size_t size, Totals *totals) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t limit = MAX_BESIDE
+    cdef int status, compact
+    if size <= <size_t> (PY_SSIZE_T_MAX // 2 // MAX_FACTOR):
+        limit += MAX_FACTOR * <Py_ssize_t> size
+    status = program_merge(p)
+    if status == OK:
+        status = choose_at_once(net, size)
+    for compact in range(2):
+        if status == OK:
+            status = program_plan(
+                p, net.at_once, min(p.usual, net.at_once), -1, True, compact
+            )
+        if status == OK:
+            status = measure(net, totals)
+        if status != OK:
+            return status
+        if totals.numbers + totals.temporary <= (limit - p.bytes) // p.item_size:
+            return OK
+    return OVERFLOW
+
+
+# The arrays of a step, from theta, which may begin anywhere. INOUT: at, the memory that is left.
+# OUT: arrays.
+cdef void load_arrays(
+    const Net *net, const unsigned char *data, const Step *step, Py_ssize_t *at, void *temporary,
+    void **arrays,
 ) noexcept nogil:
-    cdef Py_ssize_t shape[3]
-    cdef Py_ssize_t k, next = 0
-    cdef Record record
-    cdef Step step
-    totals.numbers = totals.temporary = 0
-    for k in range(net.header.layers):
-        if read_layer(data, size, &net.header, k, shape, &next, &record) != OK:
-            return FORMAT
-        if plan_step(&record, net, &step, totals) != OK:
-            return FORMAT
-        if net.steps != NULL:
-            net.steps[k] = step
-            if record.kind < MAX_POOL and net.header.item_size == 8:
-                prepare(data, &record, &step, <double *> net.numbers, <double *> temporary)
-            elif record.kind < MAX_POOL:
-                prepare(data, &record, &step, <float *> net.numbers, <float *> temporary)
-    return OK if ends_at(data, size, next) else FORMAT
+    cdef Program *p = net.program
+    cdef size_t length
+    cdef int i
+    for i in range(step.n_arrays):
+        length = step.array_size[i] * p.item_size
+        arrays[i] = at_number(net, temporary, at[0])
+        grow(at, step.array_size[i])
+        if step.array_at[i] < 0:
+            memset(arrays[i], 0, length)
+        else:
+            memcpy(arrays[i], data + p.theta + step.array_at[i] * p.item_size, length)
 
 
-# The sizes that decide how many images go at once. OUT: net.
-cdef int measure(const unsigned char *data, size_t size, Net *net) noexcept nogil:
-    cdef Py_ssize_t shape[3]
-    cdef Py_ssize_t k, next = 0, numbers
-    cdef Record record
-    net.between = 1
-    for k in range(net.header.layers):
-        if read_layer(data, size, &net.header, k, shape, &next, &record) != OK:
-            return FORMAT
-        if k == 0:
-            # now that the layer has found that it fits
-            net.size_in = net.header.b * net.header.a * net.header.d
-        net.size_out = shape[0] * shape[1] * shape[2]
-        if k < net.header.layers - 1:
-            net.between = max(net.between, net.size_out)
-    net.b_out, net.a_out, net.d_out = shape[0], shape[1], shape[2]
-    numbers = max(<Py_ssize_t> MOST_NUMBERS, <Py_ssize_t> size // net.header.item_size * 2)
-    net.at_once = min(max(numbers // net.between, <Py_ssize_t> 1), <Py_ssize_t> MOST_AT_ONCE)
+# Step k's parameters from the description into the block. SCRATCH: temporary.
+cdef void prepare(
+    Net *net, const unsigned char *data, Py_ssize_t k, void *temporary
+) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Step *step = &p.steps[k]
+    cdef const Step *affine
+    cdef void *arrays[MAX_ARRAYS]
+    cdef void *affine_arrays[MAX_ARRAYS]
+    cdef void *gain
+    cdef void *bias
+    cdef Py_ssize_t at = 0
+    cdef int i
+    load_arrays(net, data, step, &at, temporary, arrays)
+    if p.merged[k] >= 0:
+        affine = &p.steps[p.merged[k]]
+        load_arrays(net, data, affine, &at, temporary, affine_arrays)
+        gain = at_number(net, temporary, at)
+        grow(&at, p.values[step.output].channels)
+        bias = at_number(net, temporary, at)
+        grow(&at, p.values[step.output].channels)
+        affine.operation.affine(affine, <const void **> affine_arrays, gain, bias)
+        step.operation.absorb(step, gain, bias, arrays)
+    for i in range(step.operation.prepared_arrays, step.n_arrays):
+        memcpy(
+            at_number(net, net.numbers, step.kept_at[i]), arrays[i],
+            step.array_size[i] * p.item_size,
+        )
+    if step.operation.prepare != NULL and p.prepared_by[k] == k:
+        program_prepare_step(
+            p, k, <const void **> arrays, at_number(net, net.numbers, p.prepared[k]),
+            at_number(net, temporary, at),
+        )
+
+
+cdef void prepare_all(Net *net, const unsigned char *data, void *temporary) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k
+    cdef int i
+    for k in range(p.n_steps):
+        prepare(net, data, k, temporary)
+    # from now on in the block, where `forward` finds those that it reads
+    for k in range(p.n_steps):
+        for i in range(p.steps[k].n_arrays):
+            p.steps[k].array_at[i] = p.steps[k].kept_at[i]
+
+
+# The block of a program that is planned. INOUT: net. OUT: network.
+cdef int build(
+    Net *net, const unsigned char *data, const Totals *totals, Frozen **network
+) noexcept nogil:
+    cdef Py_ssize_t item_size = net.program.item_size
+    cdef Net *kept = <Net *> PyMem_RawMalloc(
+        <Py_ssize_t> sizeof(Net) + LINE + totals.numbers * item_size
+    )
+    cdef void *temporary = PyMem_RawMalloc(LINE + totals.temporary * item_size)
+    if kept == NULL or temporary == NULL:
+        PyMem_RawFree(kept)
+        PyMem_RawFree(temporary)
+        return MEMORY
+    net.numbers = aligned(kept + 1)
+    kept[0] = net[0]
+    prepare_all(kept, data, aligned(temporary))
+    PyMem_RawFree(temporary)
+    network[0] = <Frozen *> kept
     return OK
 
 
 cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noexcept nogil:
-    cdef const unsigned char *file = <const unsigned char *> data
     cdef Net net
-    cdef Net *kept
     cdef Totals totals
-    cdef Py_ssize_t length, unused = 0
-    cdef void *temporary
+    cdef Py_ssize_t at = 0
     cdef int status
     if network == NULL:
         return NULL_POINTER
     network[0] = NULL
     if data == NULL:
         return NULL_POINTER
-    status = read_header(file, size, &net.header)
+    status = program_open(data, size, &net.program, &at)
+    if status == OK and net.program.theta == 0:
+        status = FORMAT
     if status == OK:
-        status = measure(file, size, &net)
-    if status != OK:
-        return status
-    net.steps = NULL
-    status = walk(file, size, &net, &totals, NULL)
-    if status != OK:
-        return status
-    length = sizeof(Net) + net.header.layers * sizeof(Step) + LINE
-    length += totals.numbers * net.header.item_size
-    kept = <Net *> PyMem_RawMalloc(length)
-    temporary = PyMem_RawMalloc(max(totals.temporary, <Py_ssize_t> 1) * net.header.item_size)
-    if kept == NULL or temporary == NULL:
-        PyMem_RawFree(kept)
-        PyMem_RawFree(temporary)
-        return MEMORY
-    net.steps = <Step *> (kept + 1)
-    net.numbers = aligned(net.steps + net.header.layers)
-    kept[0] = net
-    walk(file, size, kept, &totals, temporary)
-    PyMem_RawFree(temporary)
-    # whatever predict needs for as many images as go at once is a size
-    status = frozen_workspace(<Frozen *> kept, net.at_once, &unused)
-    if status != OK:
-        PyMem_RawFree(kept)
-        return FORMAT
-    network[0] = <Frozen *> kept
-    return OK
+        status = plan(&net, size, &totals)
+    if status == OK:
+        status = build(&net, <const unsigned char *> data, &totals, network)
+    if status == OK:
+        return OK
+    program_close(net.program)
+    # whatever else is wrong with a step or too large is wrong with the file
+    return status if status == MEMORY or status == VERSION else FORMAT
 
 
 cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
@@ -268,120 +336,118 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
 
 
 cdef void frozen_close(Frozen *network) noexcept nogil:
+    if network != NULL:
+        program_close((<Net *> network).program)
     PyMem_RawFree(network)
 
 
-cdef int frozen_shape(const Frozen *network, Shape *shape) noexcept nogil:
-    cdef const Net *net = <const Net *> network
+# Using --------------------------------------------------------------------------------------------
+
+
+cdef int frozen_outputs(const Frozen *network, Py_ssize_t *outputs) noexcept nogil:
+    if network == NULL or outputs == NULL:
+        return NULL_POINTER
+    outputs[0] = (<const Net *> network).program.n_outputs
+    return OK
+
+
+cdef const Value *output_value(const Frozen *network, Py_ssize_t output) noexcept nogil:
+    cdef const Program *p = (<const Net *> network).program
+    return &p.values[p.outputs[output]]
+
+
+cdef int frozen_shape(const Frozen *network, Py_ssize_t output, Shape *shape) noexcept nogil:
+    cdef const Program *p
+    cdef const Value *Z
     if network == NULL or shape == NULL:
         return NULL_POINTER
     if shape.struct_size != sizeof(Shape):
         return STRUCT
-    shape.b, shape.a, shape.d = net.header.b, net.header.a, net.header.d
-    shape.b_out, shape.a_out, shape.d_out = net.b_out, net.a_out, net.d_out
-    shape.item_size = net.header.item_size
+    p = (<const Net *> network).program
+    if not 0 <= output < p.n_outputs:
+        return INDEX
+    Z = &p.values[0]
+    shape.b, shape.a, shape.d = Z.height, Z.width, Z.channels
+    Z = output_value(network, output)
+    shape.b_out, shape.a_out, shape.d_out = Z.height, Z.width, Z.channels
+    shape.item_size = p.item_size
     return OK
 
 
-# The step's geometry for n images, at most those that go at once: fits, as that fitted.
-cdef void of_images(const Step *step, Py_ssize_t n, Geometry *g) noexcept nogil:
-    g[0] = step.g
-    g.l = n
+cdef bint frozen_is_vector(const Frozen *network, Py_ssize_t output) noexcept nogil:
+    return output_value(network, output).rank != IMAGE
 
 
 cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size) noexcept nogil:
     cdef const Net *net = <const Net *> network
-    cdef Py_ssize_t k, filters = 0, scratch = 0, most = 0, total = 0
-    cdef const Step *step
-    cdef Geometry g
+    cdef Py_ssize_t total = 0
     if network == NULL or size == NULL:
         return NULL_POINTER
     if n < 0:
         return SIZE
     n = min(n, net.at_once)
-    for k in range(net.header.layers):
-        step = &net.steps[k]
-        if step.kind < MAX_POOL:
-            of_images(step, n, &g)
-            if conv_prepared_sizes(
-                &g, net.header.item_size == 8, step.m_b, step.m_a, &filters, &scratch
-            ) != OK:
-                return OVERFLOW
-            most = max(most, scratch)
-    if net.header.layers > 1 and (grow(&total, n * net.between) or grow(&total, n * net.between)):
+    if grow(&total, net.program.n_outputs * <Py_ssize_t> sizeof(void *)):
         return OVERFLOW
-    if grow(&total, most):
+    if grow(&total, program_predict_size(net.program, n) + LINE):
         return OVERFLOW
-    size[0] = total
+    size[0] = total // net.program.item_size
     return OK
 
 
-cdef void run_step(
-    const Net *net, const Step *step, Py_ssize_t n, const real *source, real *target, real *scratch
-) noexcept nogil:
-    cdef const real *numbers = <const real *> net.numbers
-    cdef Geometry g
-    of_images(step, n, &g)
-    if step.kind <= DENSE:
-        conv_forward_prepared(
-            &g, step.m_b, step.m_a, source, numbers + step.filters, numbers + step.bias,
-            &step.activation, target, 0, conv_pieces(&g, real is double, step.m_b, step.m_a),
-            scratch,
-        )
-    elif step.kind == MAX_POOL:
-        max_pool(&g, source, target, NULL)
-    else:
-        avg_pool(&g, source, target)
-
-
-cdef int frozen_predict(
-    const Frozen *network, Py_ssize_t n, const real *images, real *out, real *scratch,
+# Arguments of `frozen_predict`; n images of the largest output, in bytes, fit.
+cdef int check_predict(
+    const Net *net, Py_ssize_t n, const void *images, void **outputs, const void *scratch,
     Py_ssize_t scratch_size,
 ) noexcept nogil:
-    cdef const Net *net = <const Net *> network
-    cdef Py_ssize_t needed = 0, total = 0, done = 0, count, k, last
-    cdef real *buffers[2]
-    cdef const real *source
-    cdef real *target
-    cdef int status
-    if network == NULL:
-        return NULL_POINTER
-    if net.header.item_size != sizeof(real):
-        return DTYPE
-    status = frozen_workspace(network, n, &needed)
+    cdef const Program *p = net.program
+    cdef Py_ssize_t needed = 0, total = 0, k, largest = p.values[0].size
+    cdef int status = frozen_workspace(<const Frozen *> net, n, &needed)
     if status != OK:
         return status
-    if mul_overflows(n, max(net.size_in, net.size_out) * sizeof(real), &total):
+    for k in range(p.n_outputs):
+        largest = max(largest, p.values[p.outputs[k]].size)
+    if mul_overflows(n, largest * p.item_size, &total):
         return OVERFLOW
     if n == 0:
         return OK
-    if images == NULL or out == NULL:
+    if images == NULL or outputs == NULL:
         return NULL_POINTER
+    for k in range(p.n_outputs):
+        if outputs[k] == NULL:
+            return NULL_POINTER
     if scratch_size < needed:
         return SCRATCH
-    if needed > 0 and scratch == NULL:
+    return NULL_POINTER if scratch == NULL else OK
+
+
+cdef int frozen_predict(
+    const Frozen *network, Py_ssize_t n, const real *images, real **outputs, real *scratch,
+    Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef const Net *net = <const Net *> network
+    cdef const Program *p
+    cdef Py_ssize_t done = 0, total = 0, count, k
+    cdef void **pointers
+    cdef void *block
+    cdef int status
+    if network == NULL:
         return NULL_POINTER
-    last = net.header.layers - 1
-    count = min(n, net.at_once)
-    buffers[0] = buffers[1] = scratch
-    if last > 0:
-        total = 0
-        grow(&total, count * net.between)
-        buffers[1] = scratch + total
-        scratch = scratch + 2 * total
+    p = net.program
+    if p.item_size != sizeof(real):
+        return DTYPE
+    status = check_predict(net, n, images, <void **> outputs, scratch, scratch_size)
+    if status != OK or n == 0:
+        return status
+    pointers = <void **> aligned(scratch)
+    grow(&total, p.n_outputs * <Py_ssize_t> sizeof(void *))
+    block = <char *> pointers + total
     while done < n:
         count = min(n - done, net.at_once)
-        source = images + done * net.size_in
-        for k in range(last + 1):
-            target = buffers[k % 2]
-            if k == last:
-                target = out + done * net.size_out
-            run_step(net, &net.steps[k], count, source, target, scratch)
-            source = target
+        for k in range(p.n_outputs):
+            pointers[k] = outputs[k] + done * p.values[p.outputs[k]].size
+        # no theta but in the block: array_at counts from its start
+        program_predict(
+            p, net.numbers, net.numbers, count, images + done * p.values[0].size, pointers, block
+        )
         done += count
     return OK
-
-
-cdef bint frozen_ends_dense(const Frozen *network) noexcept nogil:
-    cdef const Net *net = <const Net *> network
-    return net.steps[net.header.layers - 1].kind == DENSE

@@ -1,5 +1,7 @@
 """Frozen networks from Python: what a Predictor holds."""
 
+cimport numpy as cnp
+
 from .frozen cimport Frozen
 
 
@@ -8,6 +10,8 @@ cdef class Predictor:
     cdef Frozen *network
     cdef bytes data                 # the exported network, to be pickled
     cdef readonly tuple input_shape, output_shape
+    cdef tuple output_shapes        # always one for each output
     cdef readonly object dtype
 
     cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1
+    cdef list outputs_of(self, object out, Py_ssize_t n, cnp.ndarray images, object Z)

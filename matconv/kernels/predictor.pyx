@@ -7,9 +7,10 @@ import numpy as np
 cimport numpy as cnp
 
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
+from ._description cimport FORMAT_VERSION, word
 from .frozen cimport (
-    Shape, frozen_close, frozen_ends_dense, frozen_open_memory, frozen_predict,
-    frozen_shape, frozen_workspace,
+    Frozen, Shape, frozen_close, frozen_is_vector, frozen_open_memory, frozen_outputs,
+    frozen_predict, frozen_shape, frozen_workspace,
 )
 from .guard cimport begin_products, end_products
 from .status cimport FORMAT, MEMORY, OK, VERSION
@@ -19,12 +20,31 @@ from .geometry import as_size
 cnp.import_array()
 
 
-cdef raise_opening(int status):
+cdef raise_opening(int status, const unsigned char[::1] data):
     if status == MEMORY:
         raise MemoryError("Predictor: no memory for the network's weights")
     if status == VERSION:
-        raise ValueError("Predictor: an exported network of a newer version of the format")
+        raise ValueError(
+            f"Predictor: an exported network of version {word(&data[0], 1)} of the format; this "
+            f"matconv reads version {FORMAT_VERSION}"
+        )
     raise ValueError("Predictor: not an exported network, or a damaged one")
+
+
+cdef tuple shapes_of(Frozen *network):
+    """The shapes of an image and of each output, and the dtype."""
+    cdef Py_ssize_t outputs = 0, k
+    cdef Shape shape
+    memset(&shape, 0, sizeof(Shape))
+    shape.struct_size = sizeof(Shape)
+    frozen_outputs(network, &outputs)
+    shapes = []
+    for k in range(outputs):
+        frozen_shape(network, k, &shape)
+        whole = (shape.b_out, shape.a_out, shape.d_out)
+        shapes.append(whole[2:] if frozen_is_vector(network, k) else whole)
+    dtype = np.dtype(np.float64 if shape.item_size == 8 else np.float32)
+    return (shape.b, shape.a, shape.d), tuple(shapes), dtype
 
 
 cdef class Predictor:
@@ -47,7 +67,8 @@ cdef class Predictor:
     nbytes : int
         Size of the exported network.
     input_shape, output_shape : tuple
-        (height, width, channels) of one image and of its output; (units,) after a dense layer.
+        (height, width, channels) of one image and of its output; (units,) after a dense layer. Of
+        several outputs the shape of each, in order.
     dtype : float64 or float32
 
     Raises
@@ -69,7 +90,6 @@ cdef class Predictor:
     def __cinit__(self, data):
         cdef const unsigned char[::1] view
         cdef int status
-        cdef Shape shape
         try:
             view = memoryview(data).cast("B")
         except TypeError:
@@ -77,21 +97,17 @@ cdef class Predictor:
                 f"Predictor: data must be bytes, got {type(data).__name__}"
             ) from None
         if view.shape[0] == 0:
-            raise_opening(FORMAT)
+            raise_opening(FORMAT, view)
         self.data = data if type(data) is bytes else bytes(view)
         view = self.data
         with nogil:
             status = frozen_open_memory(&view[0], view.shape[0], &self.network)
         if status != OK:
-            raise_opening(status)
-        memset(&shape, 0, sizeof(Shape))
-        shape.struct_size = sizeof(Shape)
-        frozen_shape(self.network, &shape)
-        self.input_shape = (shape.b, shape.a, shape.d)
-        self.output_shape = (shape.b_out, shape.a_out, shape.d_out)
-        if frozen_ends_dense(self.network):
-            self.output_shape = (shape.d_out,)
-        self.dtype = np.dtype(np.float64 if shape.item_size == 8 else np.float32)
+            raise_opening(status, view)
+        self.input_shape, self.output_shapes, self.dtype = shapes_of(self.network)
+        self.output_shape = self.output_shapes
+        if len(self.output_shapes) == 1:
+            self.output_shape = self.output_shapes[0]
 
     def __dealloc__(self):
         frozen_close(self.network)
@@ -127,15 +143,38 @@ cdef class Predictor:
             raise OverflowError(f"Predictor: the size of the scratch for {n} images overflows")
         return size
 
+    cdef list outputs_of(self, object out, Py_ssize_t n, cnp.ndarray images, object Z):
+        """An array for each output: those of the caller, checked, or new ones."""
+        cdef Py_ssize_t count = len(self.output_shapes), k, j
+        if count == 1:
+            shape = (n, *self.output_shape)
+            return [as_output("Predictor", "out", out, shape, images, (("Z", Z),))]
+        if out is None:
+            out = (None,) * count
+        elif not isinstance(out, (tuple, list)) or len(out) != count:
+            what = type(out).__name__
+            if isinstance(out, (tuple, list)):
+                what += f" of {len(out)}"
+            raise TypeError(f"Predictor: out must be a tuple of {count} arrays, got {what}")
+        results = []
+        for k in range(count):
+            before = [("Z", Z)] + [(f"out[{j}]", results[j]) for j in range(k)]
+            results.append(as_output(
+                "Predictor", f"out[{k}]", out[k], (n, *self.output_shapes[k]), images,
+                tuple(before),
+            ))
+        return results
+
     def into(self, Z, out, scratch=None):
-        """The outputs of the last layer into ``out``; nothing is allocated when scratch is given.
+        """The outputs of the network into ``out``; nothing is allocated when scratch is given.
 
         Parameters
         ----------
         Z : array, shape (n, *input_shape)
             Of the predictor's dtype; copied only if it is not C-contiguous.
         out : array, shape (n, *output_shape), or None
-            C-contiguous, of the same dtype, not overlapping Z; a new one for None.
+            C-contiguous, of the same dtype, not overlapping Z; a new one for None. Of several
+            outputs a tuple of such arrays, one for each, that do not overlap each other.
         scratch : 1-D array of at least ``workspace_size(n)`` numbers, optional
             Not shared by threads, not overlapping Z or ``out``.
 
@@ -151,41 +190,45 @@ cdef class Predictor:
         cdef cnp.ndarray images = as_input("Predictor", "Z", Z, 4)
         if images.dtype != self.dtype:
             raise TypeError(f"Predictor: Z is {images.dtype}, the network computes in {self.dtype}")
-        cdef Py_ssize_t n = cnp.PyArray_DIM(images, 0)
+        cdef Py_ssize_t n = cnp.PyArray_DIM(images, 0), k
         check_shape("Predictor", "Z", images, (n, *self.input_shape))
-        cdef cnp.ndarray result = as_output(
-            "Predictor", "out", out, (n, *self.output_shape), images, (("Z", Z),)
-        )
+        cdef list results = self.outputs_of(out, n, images, Z)
+        names = ["out"] if len(results) == 1 else [f"out[{k}]" for k in range(len(results))]
         cdef cnp.ndarray work = as_scratch(
-            "Predictor", scratch, self.size_for(n), images, (("Z", images), ("out", result))
+            "Predictor", scratch, self.size_for(n), images, (("Z", images), *zip(names, results))
         )
+        cdef cnp.ndarray pointers = np.empty(len(results), np.intp)
+        cdef void **outputs = <void **> cnp.PyArray_DATA(pointers)
+        for k in range(len(results)):
+            outputs[k] = cnp.PyArray_DATA(<cnp.ndarray> results[k])
         cdef Py_ssize_t size = cnp.PyArray_SIZE(work)
         cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
         cdef void *images_ = cnp.PyArray_DATA(images)
-        cdef void *out_ = cnp.PyArray_DATA(result)
         cdef void *work_ = cnp.PyArray_DATA(work)
         begin_products()
         with nogil:
             if is_double:
                 frozen_predict(
-                    self.network, n, <const double *> images_, <double *> out_, <double *> work_,
-                    size,
+                    self.network, n, <const double *> images_, <double **> outputs,
+                    <double *> work_, size,
                 )
             else:
                 frozen_predict(
-                    self.network, n, <const float *> images_, <float *> out_, <float *> work_, size
+                    self.network, n, <const float *> images_, <float **> outputs, <float *> work_,
+                    size,
                 )
             end_products()
         keep_scratch(scratch, work)
-        return result
+        return results[0] if len(results) == 1 else tuple(results)
 
     def __call__(self, Z):
-        """The outputs of the last layer for every image of Z.
+        """The outputs of the network for every image of Z.
 
         Parameters and errors as for `into`.
 
         Returns
         -------
         z : ndarray, shape (n, *output_shape)
+            Of several outputs a tuple of arrays, in order.
         """
         return self.into(Z, None)

@@ -26,7 +26,7 @@ MOST = 20_000
 # most of whose allocations are the standard library's
 FILES = ("save_model", "export", "load_model", "load_predictor")
 # beside the operators, the functions that are compiled
-COMPILED = ("Predictor", "predictor", "predictor.into")
+COMPILED = ("Predictor", "predictor", "predictor.into", "predictor of several outputs")
 
 
 def blas_code():
@@ -48,7 +48,8 @@ def says_no_memory(error):
     if isinstance(error, SystemError):
         innermost = list(traceback.walk_tb(error.__traceback__))[-1][0].f_code.co_filename
         return not innermost.endswith(".pyx")
-    return isinstance(error, MemoryError) or str(error) == "can't allocate lock"
+    locks = ("can't allocate lock", "can't allocate read lock")
+    return isinstance(error, MemoryError) or str(error) in locks
 
 
 class Loop:
@@ -138,8 +139,10 @@ def same(expected):
 
 def python_calls(folder):
     """(name, call, state, right, out or None) of every function of Python that allocates."""
+    import exported_files
     import networks
     import numpy as np
+    from describing import encoded, freeze
     from operators import OPERATORS, WITH_OUT, results
 
     import matconv
@@ -174,12 +177,14 @@ def python_calls(folder):
     def inputs():
         return Z.tobytes(), Y.tobytes(), theta.tobytes()
 
-    predictor = net.freeze(theta)
+    predictor = freeze(net, theta)
+    several = Predictor(exported_files.graph())
+    images = np.ones((5, *several.input_shape))
     expected = [predictor(Z)]
     out, scratch = np.empty((5, 3)), np.empty(predictor.workspace_size(5))
     objective = Objective(net, Z, Y, loss="softmax", C=10, n_threads=1)
     value, gradient = objective.value_and_gradient(theta)
-    data = net._encoded(theta, 1)
+    data = encoded(net, theta, 1)
     model, exported = folder / "m.npz", folder / "m.matconv"
     matconv.save_model(model, net, theta)
     net.export(theta, exported)
@@ -202,10 +207,11 @@ def python_calls(folder):
     for name, call, right, array in (
         ("forward", lambda: net.forward(theta, Z), same([net.forward(theta, Z)]), None),
         ("init", lambda: net.init(seed=0), same([theta]), None),
-        ("freeze", lambda: net.freeze(theta), predicts, None),
+        ("freeze", lambda: freeze(net, theta), predicts, None),
         ("Predictor", lambda: Predictor(data), predicts, None),
         ("predictor", lambda: predictor(Z), same(expected), None),
         ("predictor.into", lambda: predictor.into(Z, out, scratch), same(expected), out),
+        ("predictor of several outputs", lambda: several(images), same(several(images)), None),
         ("Objective", lambda: Objective(net, Z, Y, n_threads=1), lambda made: made.l == 5, None),
         ("value_and_gradient", lambda: objective.value_and_gradient(theta), is_value, None),
     ):
@@ -240,11 +246,13 @@ def repeated_by_im2col():
 
 def c_calls(folder):
     """(name, call) of the functions of C that allocate; the result is a status."""
+    import exported_files
     import networks
     from capi import TABLE
+    from describing import encoded
 
     net = networks.mixed()
-    data = net._encoded(net.init(seed=0), 1)
+    data = encoded(net, net.init(seed=0), 1)
     path = folder / "c.matconv"
     path.write_bytes(data)
     encoded, handle = str(path).encode(), ctypes.c_void_p()
@@ -269,7 +277,9 @@ def c_calls(folder):
             TABLE.network_close(handle)
         handle.value = None
 
+    graph = exported_files.graph()
     yield "network_open_memory", lambda: opened(TABLE.network_open_memory, data, len(data))
+    yield "network_open_memory, graph", lambda: opened(TABLE.network_open_memory, graph, len(graph))
     yield "network_open", lambda: opened(TABLE.network_open, encoded)
 
 

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import activations
 import capi
 import networks
-from capi import Activation, Geometry, entry, function
+from capi import Activation, Geometry, entry, function, pointers
+from describing import encoded
 from opened import Opened
 
 import matconv
@@ -35,7 +36,7 @@ def exported(dtype="float64"):
     net = networks.mixed(dtype)
     Z, _ = networks.images(net, 5)
     theta = net.init(seed=0)
-    data = net._encoded(theta, 1)
+    data = encoded(net, theta, 1)
     return Z, Predictor(data)(Z), data
 
 
@@ -283,8 +284,8 @@ def stack(size=1 << 16):
             scratch = np.empty(network.workspace(len(Z)), Z.dtype)
             native = Native(size)
             status, most = native.call(
-                function("network_predict", dtype), network.handle.value, len(Z), Z, out, scratch,
-                scratch.size,
+                function("network_predict", dtype), network.handle.value, len(Z), Z, pointers(out),
+                scratch, scratch.size,
             )  # fmt: skip
             assert status == 0 and np.array_equal(out, z)
             used[f"predict {dtype}"] = most

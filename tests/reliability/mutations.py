@@ -9,17 +9,26 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import networks
+from describing import encoded
 from exported_files import (
-    AVG_POOL,
+    CLIP,
     HEADER,
-    LAYER,
-    MAX_POOL,
-    layer_of,
-    place_of_numbers,
-    row,
+    LEAKY,
+    RECORD,
+    RELU,
+    conv,
+    dense,
+    exported,
+    graph,
+    header_is_right,
+    pool,
+    record,
+    resigned,
+    steps_of,
+    values_of,
     word,
     words,
-)
+)  # fmt: skip
 
 import matconv
 from matconv import AvgPool, Conv, Dense, MaxPool
@@ -35,7 +44,7 @@ INTERESTING = (
 
 
 def seeds():
-    """Files of small networks: every kind of layer, both dtypes, every algorithm."""
+    """Files of small networks: every operation, both dtypes, every algorithm."""
     described = [
         ((9, 8, 2), networks.MIXED),
         ((7, 7, 1), (Conv(3, 3),)),
@@ -47,12 +56,41 @@ def seeds():
         ((4, 4, 3), (*(Conv(3, 1) for _ in range(9)), Dense(2))),
     ]
     files = []
-    for shape, layers in described:
-        for dtype in (np.float64, np.float32):
+    for dtype in (np.float64, np.float32):
+        for shape, layers in described:
             for algorithm, images in (("auto", 1), ("im2col", 8), ("winograd", 64)):
                 net = matconv.Network(shape, layers, dtype, algorithm)
-                files.append(net._encoded(net.init(seed=1), images))
+                files.append(encoded(net, net.init(seed=1), images))
+        files += [graph(dtype), *graphs(dtype)]
     return list(dict.fromkeys(files))
+
+
+def graphs(dtype):
+    """A residual block, scales that are taken in, a fan of branches, values that live for long."""
+    relu, leaky, clip = (RELU, 0.0, 0.0), (LEAKY, 0.1, 0.0), (CLIP, -1.0, 6.0)
+    pad = (1, 1, 1, 1)
+    block = [
+        conv(0, 4, (3, 3), pad=pad, bias=0),
+        record("Scale", [1], [1], activation=relu),
+        conv(2, 4, (3, 3), pad=pad),
+        record("Scale", [3], [0]),
+        record("Add", [4, 2], numbers=[1.0, 1.0], activation=relu),
+        conv(5, 4, (3, 3), pad=pad, owner=3, activation=leaky),
+        dense(6, 3, bias=0),
+        record("Scale", [7], [1], activation=clip),
+    ]
+    sizes = (2 * 9 * 4, 4, 4, 4 * 9 * 4, 4, 4, 6 * 5 * 4 * 3, 3, 3)
+    yield exported((6, 5, 2), block, [np.arange(n) % 3 - 1 for n in sizes], dtype)
+    fan = [record("Crop", [0], [k, 4 - k, 1, 0]) for k in range(4)]
+    fan += [
+        record("Activation", [1], activation=leaky),
+        record("Concat", [1, 2, 3, 4, 5]),
+        record("Multiply", [2, 3, 5]),
+        pool("MaxPool", 6, (2, 2)),
+    ]
+    yield exported((7, 5, 2), fan, [], dtype, outputs=[8, 7, 2])
+    chain = [record("Add", [0, k], numbers=[1.0, 0.5]) for k in range(12)]
+    yield exported((2, 2, 1), chain, [], dtype, outputs=[12])
 
 
 class Mutator:
@@ -90,8 +128,9 @@ class Mutator:
         return bytes(data)
 
     METHODS = (
-        "flip", "flip_structure", "word", "header", "layer", "layer", "layer", "layer", "swap",
-        "same_word", "wrap", "truncate", "splice", "insert", "repeat_layer", "drop_layer", "numbers",
+        "flip", "flip_structure", "word", "header", "record", "record", "record", "record", "input",
+        "input", "owner", "activation", "output", "name", "swap", "same_word", "wrap", "truncate",
+        "splice", "insert", "repeat_record", "drop_record", "numbers",
     )  # fmt: skip
 
     def value(self):
@@ -104,12 +143,28 @@ class Mutator:
             data[WORD * k : WORD * (k + 1)] = (value % 2**64).to_bytes(WORD, "little")
         return data
 
-    def layers(self, data):
-        count = int.from_bytes(data[4 * WORD : 5 * WORD], "little")
-        return max(1, min(count, (len(data) // WORD - HEADER) // LAYER))
+    def records(self, data):
+        """The first words of the records, as far as they can be followed, and the word behind."""
+        at, found = HEADER + min(max(self.peek(data, 9), 0), 4096), []
+        while len(found) < min(self.peek(data, 4), 4096):
+            length = self.peek(data, at)
+            if not RECORD <= length <= len(data) // WORD - at:
+                break
+            found.append(at)
+            at += length
+        return found or [HEADER], at
 
-    def row(self, data):
-        return HEADER + LAYER * self.pick(self.layers(data))
+    def peek(self, data, k):
+        return word(data, k) if 0 <= WORD * k <= len(data) - WORD else 0
+
+    def place(self, data):
+        """The first word of some record."""
+        found, _ = self.records(data)
+        return found[self.pick(len(found))]
+
+    def structure(self, data):
+        """Words before the parameters."""
+        return min(self.records(data)[1], len(data) // WORD)
 
     def flip(self, data):
         if data:
@@ -117,7 +172,7 @@ class Mutator:
         return data
 
     def flip_structure(self, data):
-        end = min(len(data), WORD * (HEADER + LAYER * self.layers(data)))
+        end = WORD * self.structure(data)
         if end:
             data[self.pick(end)] ^= 1 << self.pick(8)
         return data
@@ -126,33 +181,80 @@ class Mutator:
         return self.put(data, self.pick(len(data) // WORD + 1), self.value())
 
     def header(self, data):
-        return self.put(data, 1 + self.pick(9), self.value())
+        return self.put(data, 1 + self.pick(11), self.value())
 
-    def layer(self, data):
-        row = self.row(data)
+    def record(self, data):
+        """Words of the operation, mostly."""
+        at = self.place(data)
+        length = max(self.peek(data, at), 1)
+        first = min(RECORD, length - 1) if self.pick(4) else 0
         for _ in range(1 + self.pick(3)):
-            data = self.put(data, row + self.pick(LAYER), self.value())
+            data = self.put(data, at + first + self.pick(max(length - first, 1)), self.value())
+        return data
+
+    def input(self, data):
+        """Another value, mostly one that is there."""
+        at = self.place(data)
+        count = self.peek(data, at + 7)
+        if 0 < count < 5000:
+            new = self.pick(len(self.records(data)[0]) + 2) if self.pick(8) else self.value()
+            data = self.put(data, at + RECORD + self.pick(count), new)
+        return data
+
+    def owner(self, data):
+        new = self.pick(len(self.records(data)[0]) + 2) if self.pick(8) else self.value()
+        return self.put(data, self.place(data) + 6, new)
+
+    def activation(self, data):
+        at = self.place(data)
+        floats = (0, 0x3FF0 << 48, 0x3FB9 << 48, 0x7FF8 << 48, 0x7FF0 << 48, 0xBFF0 << 48)
+        for k in (4, 5):
+            if self.pick(2):
+                data = self.put(data, at + k, floats[self.pick(len(floats))])
+        return self.put(data, at + 3, self.pick(5))
+
+    def output(self, data):
+        """Another output, or one more or fewer."""
+        count = self.peek(data, 9)
+        if not 0 < count < 5000 or len(data) < WORD * (HEADER + count):
+            return data
+        new = self.pick(len(self.records(data)[0]) + 2)
+        kind, at = self.pick(3), WORD * HEADER
+        if kind == 0:
+            return self.put(data, HEADER + self.pick(count), new)
+        data = self.put(data, 9, count + 1 if kind == 1 else count - 1)
+        rest = data[at:] if kind == 1 else data[at + WORD :]
+        return data[:at] + (bytearray(words(new)) if kind == 1 else bytearray()) + rest
+
+    def name(self, data):
+        """The operation of another record."""
+        i, j = self.place(data), self.place(data)
+        piece = data[WORD * (j + 1) : WORD * (j + 3)]
+        if len(piece) == 2 * WORD and WORD * (i + 3) <= len(data):
+            data[WORD * (i + 1) : WORD * (i + 3)] = piece
         return data
 
     def same_word(self, data):
         """A value plus or minus a little."""
-        k = 1 + self.pick(HEADER + LAYER * self.layers(data))
+        k = 1 + self.pick(max(self.structure(data), 1))
         old = int.from_bytes(data[WORD * k : WORD * (k + 1)], "little")
         return self.put(data, k, old + self.pick(7) - 3)
 
     def wrap(self, data):
         """Sizes of an image whose product is the same modulo 2**64, but not in truth."""
         old = [int.from_bytes(data[WORD * k : WORD * (k + 1)], "little") for k in (6, 7, 8)]
-        sign, other = 1 - 2 * self.pick(2), 2**63
-        while other >= 2**63:
+        sign = 1 - 2 * self.pick(2)
+        for _ in range(16):  # of a product of 2**63 all are as large
             odd = int(self.random.integers(2**62)) | 1
             other = sign * old[0] * old[1] * old[2] * pow(odd, -1, 2**64) % 2**64
+            if other < 2**63:
+                break
         for k, value in enumerate(self.random.permutation(3)):
             data = self.put(data, 6 + k, (sign, odd, other)[value])
         return data
 
     def swap(self, data):
-        i, j = self.row(data) + self.pick(LAYER), self.row(data) + self.pick(LAYER)
+        i, j = (self.place(data) + self.pick(24) for _ in range(2))
         one, two = data[WORD * i : WORD * (i + 1)], data[WORD * j : WORD * (j + 1)]
         if len(one) == len(two) == WORD:
             data[WORD * i : WORD * (i + 1)], data[WORD * j : WORD * (j + 1)] = two, one
@@ -162,62 +264,73 @@ class Mutator:
         return data[: self.pick(len(data) + 1)]
 
     def splice(self, data):
+        """Up to a record of this file, from a record of another on."""
         other = self.files[self.pick(len(self.files))]
-        step = (1, WORD, WORD * LAYER)[self.pick(3)]
-        cut = self.pick(min(len(data), len(other)) // step + 1) * step
+        if self.pick(2):
+            return data[: WORD * self.place(data)] + bytearray(other[WORD * self.place(other) :])
+        cut = self.pick(min(len(data), len(other)) + 1)
         return data[:cut] + bytearray(other[cut:])
 
     def insert(self, data):
         at = self.pick(len(data) + 1)
         return data[:at] + bytearray(self.random.bytes(self.pick(40))) + data[at:]
 
-    def repeat_layer(self, data):
-        row = self.row(data)
+    def repeat_record(self, data):
+        """Each of them reads the one before, mostly, so that every value is read."""
+        found, _ = self.records(data)
+        k = self.pick(len(found))
+        at, end = WORD * found[k], WORD * (found[k] + max(self.peek(data, found[k]), 0))
+        piece = data[at:end]
         times = 1 + (self.pick(4000) if self.pick(20) == 0 else self.pick(3))
-        data = self.put(data, 4, self.layers(data) + times)
-        piece = data[WORD * row : WORD * (row + LAYER)]
-        return data[: WORD * row] + piece * times + data[WORD * row :]
+        times = min(times, LARGEST // max(len(piece), 1))
+        data = self.put(data, 4, self.peek(data, 4) + times)
+        if self.pick(2) and len(piece) > WORD * RECORD and k == len(found) - 1:
+            pieces = bytearray()
+            for j in range(times):
+                pieces += piece
+                last = len(pieces) - len(piece) + WORD * RECORD
+                pieces[last : last + WORD] = words(len(found) + j)
+            data = self.put(data, HEADER, len(found) + times)
+            return data[:end] + pieces + data[end:]
+        return data[:at] + piece * times + data[at:]
 
-    def drop_layer(self, data):
-        row = self.row(data)
-        data = self.put(data, 4, self.layers(data) - 1)
-        return data[: WORD * row] + data[WORD * (row + LAYER) :]
+    def drop_record(self, data):
+        found, _ = self.records(data)
+        at = found[self.pick(len(found))]
+        data = self.put(data, 4, self.peek(data, 4) - 1)
+        return data[: WORD * at] + data[WORD * (at + max(self.peek(data, at), 0)) :]
 
     def numbers(self, data):
-        """Weights that are no usual numbers."""
-        start = HEADER + LAYER * self.layers(data)
+        """Parameters that are no usual numbers."""
+        start = self.records(data)[1]
         bits = (0x7FF0 << 48, 0x7FF8 << 48, 1, 0x7FE0 << 48, 0x7F800000FF800000, 2**64 - 1)
         return self.put(data, start + self.pick(8), bits[self.pick(len(bits))])
 
 
 def fitted(data):
-    """As many bytes of parameters as the layers ask for, where that is not too many.
+    """As many bytes of parameters as the steps ask for, where that is not too many.
 
-    Most changes of a layer change how many there are, and such a file would only ever be refused
+    Most changes of a step change how many there are, and such a file would only ever be refused
     for its length.
     """
-    if len(data) % WORD or len(data) < WORD * HEADER or word(data, 3) not in (4, 8):
+    if len(data) % WORD or len(data) < WORD * (HEADER + 3):
         return data
-    if not 1 <= word(data, 4) <= 4096 or len(data) < place_of_numbers(data):
+    data[2 * WORD : 3 * WORD] = words(len(data))
+    if not header_is_right(resigned(data)):
         return data
-    shape, numbers = tuple(word(data, k) for k in (6, 7, 8)), 0
-    for k in range(word(data, 4)):
-        if word(data, HEADER + LAYER * k) in (MAX_POOL, AVG_POOL):
-            at = WORD * (HEADER + LAYER * k + 3)
-            data[at : at + WORD] = words(shape[2])
-        layer = layer_of(shape, row(data, k))
-        if layer is None:
-            return data
-        shape = layer.output_shape
-        numbers += layer.parameters
-    place = place_of_numbers(data)
-    whole = -(-(place + numbers * word(data, 3)) // WORD) * WORD + WORD
+    read = steps_of(data)
+    values = None if read is None else values_of(tuple(word(data, k) for k in (6, 7, 8)), read[0])
+    if values is None:
+        return data
+    place, n = WORD * read[1], values[1]
+    whole = -(-(place + n * word(data, 3)) // WORD) * WORD + WORD
     if whole > LARGEST:
         return data
-    body = data[:-WORD][: whole - WORD]
     rest = data[place:-WORD] or bytes(WORD)
-    while len(body) < whole - WORD:
-        body += rest[: whole - WORD - len(body)]
-    body += bytes(WORD)
+    body = data[:-WORD][: place + n * word(data, 3)]
+    while len(body) < place + n * word(data, 3):
+        body += rest[: place + n * word(data, 3) - len(body)]
+    body += bytes(whole - len(body))
     body[2 * WORD : 3 * WORD] = words(len(body))
+    body[10 * WORD : 11 * WORD] = words(n)
     return body

@@ -6,7 +6,6 @@
 """
 
 import platform
-import random
 import re
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import describing
 import fuzz
 from capi import FORMAT
-from exported_files import place_of_numbers, resigned, with_word
+from exported_files import conv, dense, exported, graph, record, resigned, steps_of, with_word
 from opened import Opened
 from terminated import ignored, terminations
 
@@ -97,7 +97,7 @@ def test_threads_with_a_small_stack(figure):
 
 def encoded(shape, layers, dtype=np.float64, algorithm="auto"):
     net = Network(shape, layers, dtype, algorithm)
-    return net._encoded(net.init(seed=0), 1)
+    return describing.encoded(net, net.init(seed=0))
 
 
 def test_sizes_whose_product_wraps():
@@ -112,6 +112,36 @@ def test_sizes_whose_product_wraps():
             assert network.status == FORMAT, sizes
 
 
+def graphs(dtype):
+    """Thousands of small steps, and parameters that many steps use."""
+    small = [
+        conv(k, 1, (2, 2), pad=(1, 0, 1, 0), bias=0, algorithm=2) for k in range(2000)
+    ]  # fmt: skip
+    scales = [record("Scale", [k], [0]) for k in range(4096)]
+    merged = [
+        step for k in range(0, 4096, 2)
+        for step in (conv(k, 1, (1, 1), bias=0), record("Scale", [k + 1], [0]))
+    ]  # fmt: skip
+    fan = [record("Activation", [0]) for _ in range(4095)]
+    fan.append(record("Add", range(1, 4096), numbers=[1.0] * 4095))
+    # in many forms, by the sizes of the images
+    shared = [dense(0, 300), *(dense(0, 300, owner=1) for _ in range(50))]
+    shared.append(record("Concat", range(1, 52)))
+    pyramid = [conv(0, 16, (3, 3), pad=(1, 1, 1, 1))]
+    for k in range(150):
+        pad = (1 + k % 7, 1, 1 + k % 5, 1)
+        pyramid.append(conv(2 * k + 1, 16, (3, 3), pad=pad, owner=1))
+        pyramid.append(record("Crop", [2 * k + 2], [k % 7, 0, k % 5, 0]))
+    return {
+        "small filters": exported((9, 9, 1), small, [np.ones(8000)], dtype),
+        "scales": exported((1, 1, 1), scales, [np.ones(4096)], dtype),
+        "merged": exported((1, 1, 1), merged, [np.ones(4096)], dtype),
+        "fan": exported((1, 1, 1), fan, [], dtype),
+        "shared": exported((5, 5, 4), shared, [np.ones(30300)], dtype),
+        "pyramid": exported((20, 17, 16), pyramid, [np.ones(9 * 256 + 16)], dtype),
+    }
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
     """The files that cost the most: largest transforms, many tiny layers."""
@@ -123,30 +153,32 @@ def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
         ),
         "tiny": encoded((1, 1, 1), [Conv(1, 1) for _ in range(4096)], dtype),
         "pools": encoded((1, 1, 1), [MaxPool(1) for _ in range(4096)], dtype),
+        **graphs(dtype),
     }
     runner = fuzz.Runner(limited=True)
-    for data in files.values():
+    for name, data in files.items():
         assert fuzz.MEMORY_FACTOR * len(data) > 3 * fuzz.MEMORY_BESIDE  # the bound means something
-        assert runner.execute(data)
+        assert runner.execute(data), name
     figure(f"opened within {fuzz.MEMORY_FACTOR} x the file's size + 1 MiB: {', '.join(files)}")
 
 
-def test_every_flip_and_truncation_of_a_small_file(figure):
+@pytest.mark.parametrize("name", ["layers", "graph"])
+def test_every_flip_and_truncation_of_a_small_file(name, figure):
     """With the CRC that goes with them: what opens is what a second reading says."""
-    data = encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
+    data = graph() if name == "graph" else encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
     runner = fuzz.Runner(limited=False)
-    for at in range(place_of_numbers(data)):
+    for at in range(8 * steps_of(data)[1]):
         for bit in range(8):
             changed = bytearray(data)
             changed[at] ^= 1 << bit
             runner.execute(resigned(changed))
     for length in range(len(data)):
         assert not runner.execute(data[:length])
-    for at in random.Random(0).sample(range(8 * len(data)), 500):
+    for at in range(8 * len(data)):
         changed = bytearray(data)
         changed[at // 8] ^= 1 << at % 8
         assert not runner.execute(bytes(changed))  # the CRC tells
-    figure(f"flips and truncations: {dict(runner.counts)}")
+    figure(f"flips and truncations, {name}: {dict(runner.counts)}")
 
 
 # Interrupts and forks -----------------------------------------------------------------------------

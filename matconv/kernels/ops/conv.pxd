@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from .._activation cimport ACTIVATION_NONE
 from .._operation cimport Call, IMAGE, Operation, Sizes, Step, Value, input_of, set_image
-from ..algorithms cimport AUTO, WINOGRAD, choose_tile
+from ..algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from ..bias_relu cimport activation_backward_rows
 from ..conv_driver cimport (
     conv_backward_prepared, conv_forward_prepared, conv_pieces, conv_prepare,
@@ -84,10 +84,16 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
         status = geometry_init(&usual)
     if status != OK:
         return status
-    choose_tile(&usual, step.is_double, own.algorithm, step.frozen, &own.m_b, &own.m_a)
+    choose_tile(
+        &usual, step.is_double, IM2COL if step.compact else own.algorithm, step.frozen, &own.m_b,
+        &own.m_a,
+    )
     status = conv_prepared_sizes(
         &own.g, step.is_double, own.m_b, own.m_a, &sizes.prepared, &sizes.forward
     )
+    sizes.preparing = conv_prepare_scratch(&own.g, step.is_double, own.m_b, own.m_a)
+    if step.frozen:
+        return status
     if status == OK:
         status = conv_scratch(
             &own.g, step.is_double, own.m_b, own.m_a, True, &sizes.backward
@@ -95,9 +101,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     conv_prepared_backward_sizes(
         &own.g, step.is_double, own.m_b, own.m_a, &sizes.prepared_backward, &scratch
     )
-    sizes.preparing = max(
-        scratch, conv_prepare_scratch(&own.g, step.is_double, own.m_b, own.m_a)
-    )
+    sizes.preparing = max(sizes.preparing, scratch)
     return status
 
 
@@ -193,6 +197,52 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         )
 
 
+# W(d_out, K) = diag(gain) W, b = gain b + bias
+cdef inline void absorb_real(
+    const Step *step, const real *gain, const real *bias, real *W, real *b
+) noexcept nogil:
+    cdef Py_ssize_t d_out = step.array_size[1], k, c
+    for k in range(step.array_size[0] // d_out):
+        for c in range(d_out):
+            W[k * d_out + c] *= gain[c]
+    for c in range(d_out):
+        b[c] = gain[c] * b[c] + bias[c]
+
+
+cdef inline int absorb(
+    Step *step, const void *gain, const void *bias, void **arrays
+) noexcept nogil:
+    if arrays == NULL:
+        (<Filters *> step.own).has_bias = True
+        if step.n_arrays == 1:
+            step.n_arrays = 2
+            step.array_at[1] = -1
+    elif step.is_double:
+        absorb_real(
+            step, <const double *> gain, <const double *> bias, <double *> arrays[0],
+            <double *> arrays[1],
+        )
+    else:
+        absorb_real(
+            step, <const float *> gain, <const float *> bias, <float *> arrays[0],
+            <float *> arrays[1],
+        )
+    return OK
+
+
+# As far as `conv_prepare` looks: the tile, and the order of the filters' elements.
+cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogil:
+    cdef const Filters *p = <const Filters *> one.own
+    cdef const Filters *q = <const Filters *> other.own
+    if p.m_b != q.m_b or p.m_a != q.m_a or p.g.d_g != q.g.d_g or p.g.groups != q.g.groups:
+        return False
+    if p.m_b == 0:
+        return p.g.h_b * p.g.h_a == q.g.h_b * q.g.h_a
+    return (
+        p.g.h_b == q.g.h_b and p.g.h_a == q.g.h_a and p.g.s_b == q.g.s_b and p.g.s_a == q.g.s_a
+    )
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table
     memset(&table, 0, sizeof(Operation))
@@ -207,4 +257,7 @@ cdef inline Operation operation() noexcept:
     table.forward = forward
     table.backward = backward
     table.split = split
+    table.prepared_arrays = 1
+    table.absorb = absorb
+    table.same_prepared = same_prepared
     return table

@@ -10,7 +10,9 @@ from .._operation cimport Operation, Step, Value, input_of, set_vector
 from ..algorithms cimport IM2COL
 from ..geometry cimport geometry_default
 from ..status cimport OK, SIZE
-from .conv cimport Filters, backward, forward, prepare, set_filters, sizes, split
+from .conv cimport (
+    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
+)
 
 
 cdef inline int dense_shape(Step *step, Value *output) noexcept nogil:
@@ -41,4 +43,7 @@ cdef inline Operation operation() noexcept:
     table.forward = forward
     table.backward = backward
     table.split = split
+    table.prepared_arrays = 1
+    table.absorb = absorb
+    table.same_prepared = same_prepared
     return table

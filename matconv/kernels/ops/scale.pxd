@@ -100,6 +100,8 @@ cdef inline void affine_real(const Step *step, const void **arrays, real *gain, 
 cdef inline int affine(
     const Step *step, const void **arrays, void *gain, void *bias
 ) noexcept nogil:
+    if arrays == NULL:
+        return OK
     if step.is_double:
         affine_real(step, arrays, <double *> gain, bias)
     else:

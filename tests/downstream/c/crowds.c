@@ -30,7 +30,7 @@ static void *predict_together(void *argument)
     Crowd *crowd = member->crowd;
     pthread_barrier_wait(&crowd->together);
     member->status = matconv_network_predict_f64(crowd->network, crowd->n, crowd->images,
-                                                 member->out, member->scratch, member->size);
+                                                 &member->out, member->scratch, member->size);
     return NULL;
 }
 
@@ -57,7 +57,7 @@ static PyObject *crowd(PyObject *Py_UNUSED(self), PyObject *args)
     all.n = n;
     if (members == NULL || handles == NULL ||
         matconv_network_open_memory(bytes.buf, (size_t) bytes.len, &all.network) != MATCONV_OK ||
-        matconv_network_get_shape(all.network, &shape) != MATCONV_OK ||
+        matconv_network_get_shape(all.network, 0, &shape) != MATCONV_OK ||
         matconv_network_workspace_size(all.network, n, &size) != MATCONV_OK)
         return PyErr_Format(PyExc_ValueError, "crowd: what is given does not fit");
     outputs = n * shape.out_height * shape.out_width * shape.out_channels;
@@ -139,7 +139,7 @@ static void *run_task(void *argument)
         break;
     case 5: t->status = matconv_dense_forward_f64(64, 512, 256, in, in, in, &relu, out); break;
     case 6: t->status = matconv_max_pool_f64(&g, in, out, NULL); break;
-    case 7: t->status = matconv_network_predict_f64(t->network, 1, in, out, s, LARGE); break;
+    case 7: t->status = matconv_network_predict_f64(t->network, 1, in, &out, s, LARGE); break;
     default:
         t->status = matconv_network_open_memory(in, *(size_t *) out, &network);
         matconv_network_close(network);

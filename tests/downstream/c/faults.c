@@ -203,6 +203,8 @@ static PyObject *refused_networks(PyObject *Py_UNUSED(self), PyObject *args)
     matconv_network **network = outputs;
     matconv_network_shape shape, kept;
     ptrdiff_t *size = outputs;
+    double *doubles = outputs;
+    float *floats = outputs;
     PyObject *list;
     int k;
     if (!PyArg_ParseTuple(args, "y#y#", &bytes[0], &sizes[0], &bytes[1], &sizes[1]) ||
@@ -216,9 +218,9 @@ static PyObject *refused_networks(PyObject *Py_UNUSED(self), PyObject *args)
     refuse_predictions_f64(list, networks[0]);
     refuse_predictions_f32(list, networks[1]);
     REFUSED(MATCONV_DTYPE,
-            matconv_network_predict_f64(networks[1], 2, inputs, outputs, scratches, SCRATCHES));
+            matconv_network_predict_f64(networks[1], 2, inputs, &doubles, scratches, SCRATCHES));
     REFUSED(MATCONV_DTYPE,
-            matconv_network_predict_f32(networks[0], 2, inputs, outputs, scratches, SCRATCHES));
+            matconv_network_predict_f32(networks[0], 2, inputs, &floats, scratches, SCRATCHES));
     REFUSED(MATCONV_NULL, matconv_network_workspace_size(NULL, 2, size));
     REFUSED(MATCONV_NULL, matconv_network_workspace_size(networks[0], 2, NULL));
     REFUSED(MATCONV_SIZE, matconv_network_workspace_size(networks[0], -1, size));
@@ -229,22 +231,27 @@ static PyObject *refused_networks(PyObject *Py_UNUSED(self), PyObject *args)
         kept = shape;
         poison();
         {
-            int status = matconv_network_get_shape(networks[0], &shape);
+            int status = matconv_network_get_shape(networks[0], 0, &shape);
             if (memcmp(&shape, &kept, sizeof shape) != 0)
                 touch();
             record(list, "", "network_get_shape, struct_size", MATCONV_STRUCT, status);
         }
     }
-    REFUSED(MATCONV_NULL, matconv_network_get_shape(networks[0], NULL));
-    REFUSED(MATCONV_NULL, matconv_network_get_shape(NULL, &kept));
+    REFUSED(MATCONV_NULL, matconv_network_get_shape(networks[0], 0, NULL));
+    REFUSED(MATCONV_NULL, matconv_network_get_shape(NULL, 0, &kept));
+    kept.struct_size = sizeof kept;
+    REFUSED(MATCONV_INDEX, matconv_network_get_shape(networks[0], 1, &kept));
+    REFUSED(MATCONV_INDEX, matconv_network_get_shape(networks[0], -1, &kept));
+    REFUSED(MATCONV_NULL, matconv_network_outputs(networks[0], NULL));
+    REFUSED(MATCONV_NULL, matconv_network_outputs(NULL, size));
     for (k = 0; k < 2; k++)
         matconv_network_close(networks[k]);
     matconv_network_close(NULL);
 
     /* what cannot be opened; the one output is NULL then. All bytes of the description, some of
-     * the numbers; but for the lowest byte of the version, 1, a bit makes it a newer one. */
+     * the numbers; a bit of the version makes it another one. */
     for (k = 0; k < sizes[0]; k += k < 1024 ? 1 : 97) {
-        const int expected = k > 8 && k < 16 ? MATCONV_VERSION : MATCONV_FORMAT;
+        const int expected = k >= 8 && k < 16 ? MATCONV_VERSION : MATCONV_FORMAT;
         char *copy = malloc((size_t) sizes[0]);
         if (copy == NULL)
             return list;

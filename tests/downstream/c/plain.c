@@ -296,7 +296,7 @@ static PyObject *network_new(PyTypeObject *type, PyObject *args, PyObject *Py_UN
     }
     self->shape.struct_size = sizeof self->shape;
     if (status == MATCONV_OK)
-        status = matconv_network_get_shape(self->network, &self->shape);
+        status = matconv_network_get_shape(self->network, 0, &self->shape);
     if (status == MATCONV_OK)
         return (PyObject *) self;
     Py_DECREF(self);
@@ -328,7 +328,7 @@ static void *predict_part(void *argument)
         scratch = malloc((size_t) (size + 1) * sizeof *scratch);
         part->status = scratch == NULL ? MATCONV_MEMORY
                      : matconv_network_predict_f64(part->network->network, part->n, part->images,
-                                                   part->out, scratch, size);
+                                                   &part->out, scratch, size);
     }
     free(scratch);
     return NULL;

@@ -133,7 +133,8 @@ static void N(refuse_arguments)(PyObject *list)
 /* The network computes in this dtype, and n images at once is what it may get. */
 static void N(refuse_predictions)(PyObject *list, const matconv_network *network)
 {
-    real *in = inputs, *out = outputs, *s = scratches;
+    real *in = inputs, *s = scratches;
+    real *none = NULL, *first = outputs, **out = &first;
     ptrdiff_t size = 0;
     matconv_network_workspace_size(network, 2, &size);
     FINE(F(network_predict)(network, 2, in, out, s, size));
@@ -143,6 +144,7 @@ static void N(refuse_predictions)(PyObject *list, const matconv_network *network
     REFUSED(MATCONV_NULL, F(network_predict)(network, 2, in, out, NULL, size));
     REFUSED(MATCONV_NULL, F(network_predict)(network, 2, NULL, out, s, size));
     REFUSED(MATCONV_NULL, F(network_predict)(network, 2, in, NULL, s, size));
+    REFUSED(MATCONV_NULL, F(network_predict)(network, 2, in, &none, s, size));
     REFUSED(MATCONV_NULL, F(network_predict)(NULL, 2, in, out, s, size));
     REFUSED(MATCONV_SIZE, F(network_predict)(network, -1, in, out, s, size));
     REFUSED(MATCONV_OVERFLOW, F(network_predict)(network, MOST, in, out, s, size));

@@ -105,7 +105,7 @@ Network::~Network()
 void Network::take_shape()
 {
     shape_.struct_size = sizeof shape_;
-    matconv_network_get_shape(network, &shape_);
+    matconv_network_get_shape(network, 0, &shape_);
 }
 
 void Network::predict(std::ptrdiff_t n, const float *images, float *out) const
@@ -113,7 +113,7 @@ void Network::predict(std::ptrdiff_t n, const float *images, float *out) const
     std::ptrdiff_t size = 0;
     check(matconv_network_workspace_size(network, n, &size));
     std::vector<float> scratch(static_cast<std::size_t>(size) + 1);
-    check(matconv_network_predict_f32(network, n, images, out, scratch.data(), size));
+    check(matconv_network_predict_f32(network, n, images, &out, scratch.data(), size));
 }
 
 void Network::predict(std::ptrdiff_t n, const float *images, float *out, int threads) const

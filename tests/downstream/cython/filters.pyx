@@ -57,7 +57,7 @@ cdef void *convolve(void *argument) noexcept nogil:
 cdef void *predict(void *argument) noexcept nogil:
     cdef Job *job = <Job *> argument
     job.status = network_predict_f64(
-        job.network, job.n, job.Z, job.out, job.scratch, job.size
+        job.network, job.n, job.Z, &job.out, job.scratch, job.size
     )
     return NULL
 
@@ -162,7 +162,7 @@ cdef class Frozen:
             path = os.fsencode(source)
             check_status(network_open(path, &self.network))
         self.shape.struct_size = sizeof(NetworkShape)
-        check_status(network_get_shape(self.network, &self.shape))
+        check_status(network_get_shape(self.network, 0, &self.shape))
 
     def __dealloc__(self):
         network_close(self.network)

@@ -64,7 +64,7 @@ cdef class Scanner:
         cdef Py_ssize_t size = 0
         check_status(network_open(os.fsencode(path), &self.network))
         self.shape.struct_size = sizeof(NetworkShape)
-        check_status(network_get_shape(self.network, &self.shape))
+        check_status(network_get_shape(self.network, 0, &self.shape))
         outputs = self.shape.out_height, self.shape.out_width, self.shape.out_channels
         if (self.shape.height, self.shape.channels, outputs) != (self.shape.width, 1, (1, 1, 2)):
             raise ValueError("Scanner: a network from grey squares to two outputs is needed")
@@ -184,8 +184,9 @@ cdef class Scanner:
     # The network's verdict on the windows that wait. INOUT: boxes, count: those it says yes to.
     # Returns a status, or FULL.
     cdef int judge(self, int n, Box *boxes, int *count) noexcept nogil:
+        cdef float *outputs = &self.outputs[0, 0]
         cdef int k, status = network_predict_f32(
-            self.network, n, &self.windows[0, 0], &self.outputs[0, 0], &self.scratch[0],
+            self.network, n, &self.windows[0, 0], &outputs, &self.scratch[0],
             self.scratch.shape[0],
         )
         cdef int first = count[0]

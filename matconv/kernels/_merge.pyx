@@ -1,0 +1,134 @@
+"""Merging affine steps: what each step takes in, then the steps that are left in their order."""
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.string cimport memcpy
+
+from ._activation cimport NO_ACTIVATION
+from ._operation cimport Step
+from ._program cimport Program
+from .status cimport MEMORY, OK
+
+
+# Scratch of one call. By step: the step that takes it in (-1: none), and its old self; by value:
+# how often it is read, outputs twice and more, and its new number; by owner: how many steps use
+# its parameters, and the first step that is left of them.
+cdef struct Scratch:
+    Py_ssize_t *into
+    Py_ssize_t *readers
+    Py_ssize_t *number
+    Py_ssize_t *users
+    Py_ssize_t *owner
+    Step *steps
+
+
+cdef bint can_take_in(const Program *p, const Scratch *scratch, Py_ssize_t k) noexcept nogil:
+    cdef const Step *affine = &p.steps[k]
+    cdef Step *before
+    cdef Py_ssize_t value
+    if affine.operation.affine == NULL or affine.n_inputs != 1:
+        return False
+    value = affine.inputs[0]
+    if value == 0 or scratch.readers[value] != 1:
+        return False
+    before = &p.steps[value - 1]
+    return (
+        before.operation.absorb != NULL and before.activation.code == NO_ACTIVATION
+        and before.owner == value - 1 and scratch.users[value - 1] == 1
+        and p.merged[value - 1] < 0
+        and affine.operation.affine(affine, NULL, NULL, NULL) == OK
+        and before.operation.absorb(before, NULL, NULL, NULL) == OK
+    )
+
+
+# What each step takes in. OUT: scratch.into, p.merged. Returns how many are merged.
+cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
+    cdef Py_ssize_t k, before, count = 0
+    cdef int i
+    for k in range(p.n_steps):
+        scratch.into[k] = -1
+        for i in range(p.steps[k].n_inputs):
+            scratch.readers[p.steps[k].inputs[i]] += 1
+        if p.steps[k].owner >= 0:
+            scratch.users[p.steps[k].owner] += 1
+    for k in range(p.n_outputs):
+        scratch.readers[p.outputs[k]] += 2
+    for k in range(p.n_steps):
+        if can_take_in(p, scratch, k):
+            before = p.steps[k].inputs[0] - 1
+            scratch.into[k] = before
+            p.merged[before] = k
+            p.steps[before].activation = p.steps[k].activation
+            count += 1
+    return count
+
+
+# A step that is left, at its new place.
+cdef void renumber(
+    Program *p, const Scratch *scratch, Py_ssize_t old, Py_ssize_t new
+) noexcept nogil:
+    cdef Step *step = &p.steps[new]
+    cdef int *inputs
+    cdef int i
+    step[0] = scratch.steps[old]
+    inputs = <int *> step.inputs
+    for i in range(step.n_inputs):
+        inputs[i] = <int> scratch.number[inputs[i]]
+    step.output = <int> new + 1
+    if step.owner >= 0:
+        if scratch.owner[step.owner] < 0:
+            scratch.owner[step.owner] = new
+        step.owner = <int> scratch.owner[step.owner]
+    p.values[new + 1] = p.values[old + 1]
+    p.add_input[new] = p.add_input[old]
+    p.merged[new] = p.merged[old]
+
+
+cdef void compact(Program *p, Scratch *scratch, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t left = p.n_steps - count, k, new = 0, behind = left
+    cdef int i
+    memcpy(scratch.steps, p.steps, p.n_steps * sizeof(Step))
+    for k in range(p.n_steps):
+        scratch.owner[k] = -1
+        if scratch.into[k] < 0:
+            new += 1
+            scratch.number[k + 1] = new
+        else:
+            scratch.number[k + 1] = scratch.number[scratch.into[k] + 1]
+    for k in range(p.n_steps):
+        if scratch.into[k] < 0:
+            renumber(p, scratch, k, scratch.number[k + 1] - 1)
+    # after the last that is moved to the front
+    for k in range(p.n_steps):
+        if scratch.into[k] >= 0:
+            p.steps[behind] = scratch.steps[k]
+            p.merged[scratch.number[k + 1] - 1] = behind
+            behind += 1
+    p.n_steps = left
+    for k in range(left + 1):
+        p.last_reader[k] = -1
+    for k in range(left):
+        for i in range(p.steps[k].n_inputs):
+            p.last_reader[p.steps[k].inputs[i]] = k
+    for k in range(p.n_outputs):
+        p.outputs[k] = <int> scratch.number[p.outputs[k]]
+        p.last_reader[p.outputs[k]] = left
+
+
+cdef int program_merge(Program *p) noexcept nogil:
+    cdef Py_ssize_t values = p.n_steps + 1, count
+    cdef Py_ssize_t *words = <Py_ssize_t *> PyMem_RawCalloc(5 * values, sizeof(Py_ssize_t))
+    cdef Scratch scratch
+    scratch.steps = <Step *> PyMem_RawCalloc(p.n_steps, sizeof(Step))
+    if words == NULL or scratch.steps == NULL:
+        PyMem_RawFree(words)
+        PyMem_RawFree(scratch.steps)
+        return MEMORY
+    scratch.into, scratch.readers = words, words + values
+    scratch.number, scratch.users = words + 2 * values, words + 3 * values
+    scratch.owner = words + 4 * values
+    count = find_merges(p, &scratch)
+    if count > 0:
+        compact(p, &scratch, count)
+    PyMem_RawFree(words)
+    PyMem_RawFree(scratch.steps)
+    return OK

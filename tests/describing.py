@@ -1,0 +1,90 @@
+"""Descriptions of networks of layers in a chain: what compiled code opens, with theta in it."""
+
+import numpy as np
+
+from matconv.encoding import CLIP, LEAKY, NO_ACTIVATION, RELU, Record, encode
+from matconv.kernels.algorithms import as_algorithm
+from matconv.kernels.predictor import Predictor
+
+ACTIVATIONS = {None: (NO_ACTIVATION, 0.0, 0.0), "relu": (RELU, 0.0, 0.0)}
+
+
+def leaky(a):
+    return (LEAKY, a, 0.0)
+
+
+def clip(a, b):
+    return (CLIP, a, b)
+
+
+def pair(value):
+    return (value, value) if np.isscalar(value) else tuple(value)
+
+
+def sides(pad, shape, kernel, stride, dilation):
+    """(top, bottom, left, right); "same" is ceil(n / stride) outputs, an odd zero goes last."""
+    if pad != "same":
+        rows, columns = pair(pad)
+        return (*pair(rows), *pair(columns))
+    found = []
+    for n, h, s, e in zip(shape, kernel, stride, dilation):
+        total = max((-(-n // s) - 1) * s + (h - 1) * e + 1 - n, 0)
+        found += [total // 2, total - total // 2]
+    return tuple(found)
+
+
+def size(n, before, after, h, s, e=1):
+    return (n + before + after - (h - 1) * e - 1) // s + 1
+
+
+def layer_record(layer, shape, value, algorithm):
+    """The record of a layer that reads this value, and the shape of its output."""
+    activation = ACTIVATIONS[getattr(layer, "activation", None)]
+    if layer.kind == "Dense":
+        return Record("Dense", [value], [layer.units, 1], activation=activation), (layer.units,)
+    convolution = layer.kind == "Conv"
+    kernel = pair(layer.kernel if convolution else layer.window)
+    stride = pair(kernel if layer.stride is None else layer.stride)
+    dilation = pair(layer.dilation) if convolution else (1, 1)
+    pad = sides(layer.pad, shape, kernel, stride, dilation)
+    out = [
+        size(shape[k], *pad[2 * k : 2 * k + 2], kernel[k], stride[k], dilation[k]) for k in (0, 1)
+    ]
+    if not convolution:
+        return Record(layer.kind, [value], [*kernel, *stride, *pad]), (*out, shape[2])
+    code = as_algorithm("Conv", layer.algorithm or algorithm)
+    words = [layer.channels, layer.groups, *kernel, *stride, *pad, *dilation, 1, code]
+    return Record("Conv", [value], words, activation=activation), (*out, layer.channels)
+
+
+def records(net):
+    """The records of a network's layers."""
+    found, shape = [], net.input_shape
+    for k, layer in enumerate(net.layers):
+        record, shape = layer_record(layer, shape, k, net.algorithm)
+        found.append(record)
+    return found
+
+
+def encoded(net, theta, images=1):
+    """The bytes of a network with these parameters."""
+    theta = np.asarray(theta, net.dtype)
+    assert theta.shape == (net.n,)
+    steps = records(net)
+    return encode(net.input_shape, steps, [len(steps)], net.n, net.dtype, images, theta)
+
+
+def freeze(net, theta, images=1):
+    return Predictor(encoded(net, theta, images))
+
+
+def graph(shape, steps, outputs, arrays, dtype="float64", images=1):
+    """The bytes of a graph of records with these parameters, in order."""
+    theta = np.concatenate([np.zeros(0), *(np.ravel(array) for array in arrays)]).astype(dtype)
+    return encode(shape, steps, outputs, theta.size, np.dtype(dtype), images, theta)
+
+
+def conv(value, filters, kernel, *, pad=(0, 0, 0, 0), groups=1, bias=1, algorithm=0, **options):
+    """A record of a convolution with stride 1."""
+    words = [filters, groups, *pair(kernel), 1, 1, *pad, 1, 1, bias, algorithm]
+    return Record("Conv", [value], words, **options)
