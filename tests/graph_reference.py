@@ -211,3 +211,24 @@ def _backward(layer, dS, inputs, W, b):
         case "Activation":
             return [dS], []
     raise AssertionError(layer.kind)
+
+
+def pieces(net, theta, Z):
+    """Which piece of each activation every element is on, and which pixel each MaxPool takes.
+
+    Between two thetas with equal pieces the network is smooth.
+    """
+    graph = Graph(net)
+    values = forward(net, theta, Z)
+    found = []
+    for k, layer in enumerate(net.layers):
+        which, lo, hi = code(getattr(layer, "activation", None))
+        z = values[k + 1]
+        if which == activations.CLIP:
+            found += [z <= lo, z >= hi]
+        elif which != activations.NONE:
+            found.append(z <= 0)
+        if layer.kind == "MaxPool":
+            x = values[graph.reads[k][0]]
+            found.append(reference.max_pool2d(x, *_pool_options(layer, x.shape))[1])
+    return b"".join(array.tobytes() for array in found)

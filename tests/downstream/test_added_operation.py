@@ -39,8 +39,10 @@ def copy_tree(folder):
             shutil.copy2(TOP / name, folder / name)
     if (TOP / "build").is_dir():
         shutil.copytree(TOP / "build", folder / "build")
-        for path in sorted((folder / "build").rglob("*.c")):
-            path.touch()
+        # sources first, so that what was made of them is newer
+        for ending in ("*.[ch]", "*.o", "*.so"):
+            for path in (folder / "build").rglob(ending):
+                path.touch()
         for path in (*TOP.glob("matconv/kernels/*.so"), *TOP.glob("matconv/kernels/*/*.so")):
             (folder / path.relative_to(TOP)).parent.mkdir(exist_ok=True)
             shutil.copyfile(path, folder / path.relative_to(TOP))
