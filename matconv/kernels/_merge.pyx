@@ -3,7 +3,7 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memcpy
 
-from ._activation cimport NO_ACTIVATION
+from ._activation cimport ACTIVATION_NONE
 from ._operation cimport Step
 from ._program cimport Program
 from .status cimport MEMORY, OK
@@ -32,7 +32,7 @@ cdef bint can_take_in(const Program *p, const Scratch *scratch, Py_ssize_t k) no
         return False
     before = &p.steps[value - 1]
     return (
-        before.operation.absorb != NULL and before.activation.code == NO_ACTIVATION
+        before.operation.absorb != NULL and before.activation.code == ACTIVATION_NONE
         and before.owner == value - 1 and scratch.users[value - 1] == 1
         and p.merged[value - 1] < 0
         and affine.operation.affine(affine, NULL, NULL, NULL) == OK
