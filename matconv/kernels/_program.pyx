@@ -3,7 +3,7 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
-from ._activation cimport ACTIVATION_NONE, activation_status
+from ._activation cimport ACTIVATION_NONE, CLIP, RELU, activation_status
 from ._arrange cimport Buffer, arrange
 from ._description cimport (
     RECORD_WORDS, Header, Record, ends_with_theta, number, read_header, read_record, word,
@@ -179,6 +179,13 @@ cdef int read_step(
     status = activation_status(&step.activation, step.is_double)
     if status != OK:
         return status
+    # one spelling of each activation: what has no meaning is 0
+    if step.activation.code != CLIP and step.activation.beta != 0:
+        return FORMAT
+    if step.activation.code <= RELU and step.activation.alpha != 0:
+        return FORMAT
+    if step.activation.code == CLIP and step.activation.alpha == step.activation.beta:
+        return FORMAT
     status = operation.shape(step, output)
     if status != OK:
         return status
