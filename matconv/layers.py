@@ -600,7 +600,8 @@ class Crop(Layer):
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         _image(function, shapes[0])
-        (top, bottom), (left, right) = self.crop  # type: ignore[misc]
+        crop: Any = self.crop
+        (top, bottom), (left, right) = crop
         return [top, bottom, left, right]
 
 

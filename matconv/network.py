@@ -30,6 +30,10 @@ from .sharding import Sharding
 # buffers of `forward` that are kept for its next call
 SPARE_BYTES = 1 << 27
 
+# attributes that are not pickled: what makes the network makes them too
+REBUILT = ("layout", "_nodes", "_outputs", "_multiply_adds", "_sharding", "_program", "_blocks",
+           "_prepared")  # fmt: skip
+
 
 class Network:
     """A convolutional network as a function of one vector theta. Immutable, thread-safe.
@@ -163,8 +167,12 @@ class Network:
         program.plan(self.shard_size, self._outputs[names.index(output)])
         return program
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._key()
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in REBUILT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        Network.__init__(self, *self._key())
 
     def __copy__(self) -> Network:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,12 @@ def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
     for k, (layer, shape) in enumerate(zip(net.layers, net.input_shapes)):
         if layer.several_inputs or layer.kind == "Activation":
             continue
-        options = {"activation": None, "bias": False, "parameters": None, "inputs": None}
+        options: dict[str, Any] = {
+            "activation": None,
+            "bias": False,
+            "parameters": None,
+            "inputs": None,
+        }
         known = {field.name for field in dataclasses.fields(layer)}
         plain = dataclasses.replace(
             layer, **{name: value for name, value in options.items() if name in known}
