@@ -106,10 +106,12 @@ cdef class Predictor:
             raise_opening(status, view)
         self.input_shape, self.output_shapes, self.dtype = shapes_of(self.network)
         self.output_shape = self.output_shapes
-        self.names = tuple([f"out[{k}]" for k in range(len(self.output_shapes))])
+        self.names = ("out",)
         if len(self.output_shapes) == 1:
             self.output_shape = self.output_shapes[0]
-            self.names = ("out",)
+        else:
+            # a compiled f-string corrupts memory when its allocation fails
+            self.names = tuple(map("out[{}]".format, range(len(self.output_shapes))))
 
     def __dealloc__(self):
         frozen_close(self.network)
@@ -161,10 +163,10 @@ cdef class Predictor:
         cdef tuple others = (("Z", Z),)
         cdef list results = []
         for k in range(count):
-            results.append(as_output(
-                "Predictor", self.names[k], out[k], (n, *self.output_shapes[k]), images, others
-            ))
-            others = (*others, (self.names[k], results[k]))
+            shape = (n,) + self.output_shapes[k]
+            result = as_output("Predictor", self.names[k], out[k], shape, images, others)
+            results.append(result)
+            others += ((self.names[k], result),)
         return results
 
     def into(self, Z, out, scratch=None):
@@ -195,8 +197,11 @@ cdef class Predictor:
         cdef Py_ssize_t n = cnp.PyArray_DIM(images, 0), k
         check_shape("Predictor", "Z", images, (n, *self.input_shape))
         cdef list results = self.outputs_of(out, n, images, Z)
+        cdef tuple others = (("Z", images),)
+        for k in range(len(results)):
+            others += ((self.names[k], results[k]),)
         cdef cnp.ndarray work = as_scratch(
-            "Predictor", scratch, self.size_for(n), images, (("Z", images), *zip(self.names, results))
+            "Predictor", scratch, self.size_for(n), images, others
         )
         cdef cnp.ndarray pointers = np.empty(len(results), np.intp)
         cdef void **outputs = <void **> cnp.PyArray_DATA(pointers)
