@@ -10,7 +10,7 @@ cdef class Predictor:
     cdef Frozen *network
     cdef bytes data                 # the exported network, to be pickled
     cdef readonly tuple input_shape, output_shape
-    cdef tuple output_shapes        # always one for each output
+    cdef tuple output_shapes, names     # always one for each output
     cdef readonly object dtype
 
     cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1

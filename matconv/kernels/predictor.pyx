@@ -106,8 +106,12 @@ cdef class Predictor:
             raise_opening(status, view)
         self.input_shape, self.output_shapes, self.dtype = shapes_of(self.network)
         self.output_shape = self.output_shapes
+        self.names = ("out",)
         if len(self.output_shapes) == 1:
             self.output_shape = self.output_shapes[0]
+        else:
+            # a compiled f-string corrupts memory when its allocation fails
+            self.names = tuple(map("out[{}]".format, range(len(self.output_shapes))))
 
     def __dealloc__(self):
         frozen_close(self.network)
@@ -145,7 +149,7 @@ cdef class Predictor:
 
     cdef list outputs_of(self, object out, Py_ssize_t n, cnp.ndarray images, object Z):
         """An array for each output: those of the caller, checked, or new ones."""
-        cdef Py_ssize_t count = len(self.output_shapes), k, j
+        cdef Py_ssize_t count = len(self.output_shapes), k
         if count == 1:
             shape = (n, *self.output_shape)
             return [as_output("Predictor", "out", out, shape, images, (("Z", Z),))]
@@ -156,13 +160,13 @@ cdef class Predictor:
             if isinstance(out, (tuple, list)):
                 what += f" of {len(out)}"
             raise TypeError(f"Predictor: out must be a tuple of {count} arrays, got {what}")
-        results = []
+        cdef tuple others = (("Z", Z),)
+        cdef list results = []
         for k in range(count):
-            before = [("Z", Z)] + [(f"out[{j}]", results[j]) for j in range(k)]
-            results.append(as_output(
-                "Predictor", f"out[{k}]", out[k], (n, *self.output_shapes[k]), images,
-                tuple(before),
-            ))
+            shape = (n,) + self.output_shapes[k]
+            result = as_output("Predictor", self.names[k], out[k], shape, images, others)
+            results.append(result)
+            others += ((self.names[k], result),)
         return results
 
     def into(self, Z, out, scratch=None):
@@ -193,9 +197,11 @@ cdef class Predictor:
         cdef Py_ssize_t n = cnp.PyArray_DIM(images, 0), k
         check_shape("Predictor", "Z", images, (n, *self.input_shape))
         cdef list results = self.outputs_of(out, n, images, Z)
-        names = ["out"] if len(results) == 1 else [f"out[{k}]" for k in range(len(results))]
+        cdef tuple others = (("Z", images),)
+        for k in range(len(results)):
+            others += ((self.names[k], results[k]),)
         cdef cnp.ndarray work = as_scratch(
-            "Predictor", scratch, self.size_for(n), images, (("Z", images), *zip(names, results))
+            "Predictor", scratch, self.size_for(n), images, others
         )
         cdef cnp.ndarray pointers = np.empty(len(results), np.intp)
         cdef void **outputs = <void **> cnp.PyArray_DATA(pointers)
