@@ -130,7 +130,7 @@ def _node(
     owner: int | None,
     algorithm: str,
 ) -> Node:
-    function = f"{title(k, layer)} on images {', '.join(map(shape_text, shapes))}"
+    function = f"{title(k, layer)} on {_inputs_text(shapes)}"
     words = layer.words(shapes, function, algorithm)
     numbers = layer.numbers(len(values))
     try:
@@ -142,6 +142,16 @@ def _node(
         raise ValueError(f"{function}: its parameters {arrays} do not have the sizes {sizes}")
     code = activation_code(getattr(layer, "activation", None))
     return Node(layer, name, Record(layer.kind, values, words, numbers, code, owner), arrays, shape)
+
+
+def _inputs_text(shapes: list[Shape]) -> str:
+    """``images 8 x 8 x 1, 8 x 8 x 2`` or ``vectors of 10``."""
+    if all(len(shape) == 3 for shape in shapes):
+        return f"images {', '.join(map(shape_text, shapes))}"
+    return ", ".join(
+        f"images {shape_text(shape)}" if len(shape) == 3 else f"vectors of {shape[0]}"
+        for shape in shapes
+    )
 
 
 def _check_shared(k: int, nodes: list[Node]) -> None:
@@ -157,7 +167,7 @@ def _check_shared(k: int, nodes: list[Node]) -> None:
 def _outputs(outputs: Sequence[str] | None, names: dict[str, int], last: int) -> list[int]:
     if outputs is None:
         return [last]
-    if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
+    if not isinstance(outputs, (list, tuple)) or not all(isinstance(x, str) for x in outputs):
         raise TypeError(f"Network: outputs must be a sequence of names, got {outputs!r}")
     unknown = [name for name in outputs if name not in names or name == "input"]
     if unknown:
@@ -174,8 +184,8 @@ def _check_read(nodes: list[Node], outputs: list[int]) -> None:
     for k, node in enumerate(nodes):
         if k + 1 not in read:
             raise ValueError(
-                f"{title(k, node.layer)}: no layer reads its output {node.name!r}, and it is none "
-                f"of the network's outputs"
+                f"{title(k, node.layer)}: no layer reads its output {node.name!r}, and it is not "
+                f"one of the network's outputs"
             )
     if nodes and 0 not in read:
         raise ValueError("Network: no layer reads the input")

@@ -68,7 +68,7 @@ def _short(value: Any) -> Any:
 def _image(function: str, shape: Shape) -> Shape:
     """The shape of an image; ValueError for a vector."""
     if len(shape) != 3:
-        raise ValueError(f"{function}: images are needed, got vectors of {shape[0]} elements")
+        raise ValueError(f"{function}: images are needed")
     return shape
 
 

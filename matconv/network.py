@@ -404,7 +404,10 @@ class Network:
 
         And what a thread takes of memory for a gradient, whatever the number of images.
         """
-        wired = any(layer.inputs is not None for layer in self.layers)
+        # names where something refers to them
+        wired = self.outputs is not None or any(
+            layer.inputs is not None or layer.parameters_of is not None for layer in self.layers
+        )
         rows = [
             (
                 layer_text(node.layer, node.name if wired else None),

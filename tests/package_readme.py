@@ -44,6 +44,8 @@ def follow(folder):
             text = path.read_text(encoding="utf-8").splitlines(keepends=True)
             places = [k for k, one in enumerate(text) if one == f"{line}\n"]
             assert len(places) == 1, f"{name} has {len(places)} lines {line!r}"
+            if side == "before":  # a class: two empty lines between it and what follows
+                code += "\n\n"
             text.insert(places[0] + (side == "after"), code)
             path.write_text("".join(text), encoding="utf-8")
         else:
