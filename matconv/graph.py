@@ -60,7 +60,7 @@ def build(
         With the index, the kind and the name of the layer that does not fit.
     """
     if len(layers) > MAX_STEPS:
-        raise ValueError(f"Network: at most {MAX_STEPS} layers, got {len(layers)}")
+        raise ValueError(f"Network: a network has at most {MAX_STEPS} layers, got {len(layers)}")
     names: dict[str, int] = {"input": 0}
     nodes: list[Node] = []
     for k, layer in enumerate(layers):

@@ -6,7 +6,7 @@ header, the outputs, a record for each step, theta, zeros up to a word, the CRC-
 
 import struct
 import zlib
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -193,7 +193,7 @@ def understood(data):
     end = 8 * at + word(data, 10) * word(data, 3)
     if len(data) != -(-end // 8) * 8 + 8 or any(data[end:-8]):
         return None
-    values = values_of(tuple(word(data, k) for k in (6, 7, 8)), steps)
+    values = values_of(tuple(word(data, k) for k in (6, 7, 8)), steps, word(data, 3))
     if values is None:
         return None
     shapes, n, work = values
@@ -209,13 +209,18 @@ def understood(data):
     )
 
 
-def values_of(shape, steps):
+def values_of(shape, steps, item_size):
     """The shapes of all values, the elements of theta, the work; None: something does not fit."""
     if prod(shape) > LARGEST:
         return None
     shapes, owned, n, work = [shape], [], 0, prod(shape)
     for k, step in enumerate(steps):
         layer = layer_of(step, shapes)
+        # a slope that is 0 or infinite in single precision tells no sign
+        if step.activation[0] == LEAKY and item_size == 4:
+            with np.errstate(all="ignore"):
+                if not 0 < np.float32(step.activation[1]) < inf:
+                    return None
         if layer is None or not 0 <= step.owner <= k:
             return None
         if step.owner and (not layer.arrays or owned[step.owner - 1] != layer.arrays):
@@ -232,7 +237,7 @@ def layer_of(step, shapes):
     """What a record says of a step that reads some of these values; None: nothing."""
     code, a, b = step.activation
     zeros = a == 0 and b == 0
-    known = (code in (NONE, RELU) and zeros) or (code == LEAKY and 0 < a < 1e300 and b == 0)
+    known = (code in (NONE, RELU) and zeros) or (code == LEAKY and 0 < a < inf and b == 0)
     if not known and not (code == CLIP and a < b):
         return None
     several = step.name in SEVERAL
@@ -354,7 +359,7 @@ def theta_of(data):
 def parameters_of(data, dtype):
     """The arrays of each step, its own or another one's."""
     steps, _ = steps_of(data)
-    shapes, _, _ = values_of(tuple(word(data, k) for k in (6, 7, 8)), steps)
+    shapes, _, _ = values_of(tuple(word(data, k) for k in (6, 7, 8)), steps, word(data, 3))
     theta, at, found = theta_of(data).astype(dtype), 0, []
     for k, step in enumerate(steps):
         if step.owner:

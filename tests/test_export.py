@@ -31,7 +31,7 @@ def test_images_of_another_type(images):
 def test_too_many_layers(tmp_path):
     layers = [AvgPool(1)] * 4096
     assert Network((1, 1, 1), layers).freeze(np.zeros(0))(np.ones((1, 1, 1, 1))).tolist()
-    with pytest.raises(ValueError, match="a file holds at most 4096 layers, got 4097"):
+    with pytest.raises(ValueError, match="a network has at most 4096 layers, got 4097"):
         Network((1, 1, 1), [*layers, MaxPool(1)]).export(np.zeros(0), tmp_path / "n")
     assert not list(tmp_path.iterdir())
 

@@ -33,7 +33,7 @@ NETWORKS = {
         (9, 9, 4), [Conv(4, 3, dilation=(2, 1), groups=2, pad=2), Conv(2, (1, 2)), Dense(3)],
     ),
     "strided": ((11, 10, 3), [Conv(8, (3, 4), stride=(2, 3), pad="same"), Dense(4, "relu")]),
-    "deep": ((8, 8, 1), [Conv(16, 3, pad="same")] * 5 + [Dense(16, "relu")] * 3),
+    "deep": ((8, 8, 1), [Conv(16, 3, pad="same", activation="relu")] * 5 + [Dense(16, "relu")] * 3),
     "one conv": ((6, 6, 3), [Conv(4, 3)]),
     "one dense": ((3, 2, 2), [Dense(5, "relu")]),
     "one max": ((5, 6, 3), [MaxPool(2, pad=((1, 0), (0, 1)))]),
@@ -222,10 +222,10 @@ def running_bound(net, theta, Z):
                 z, error = (x.reshape(len(Z), 1, 1, -1) for x in (z, error))
                 W = W.reshape(-1, 1, 1, layer.units)
             else:
-                bound = Network(z.shape[1:], [layer], net.dtype)._bound[0].geometry
+                top, bottom, left, right = layer.words([z.shape[1:]], "Conv", "auto")[6:10]
                 options = {
-                    "stride": layer.stride, "pad": bound.pad, "dilation": layer.dilation,
-                    "groups": layer.groups,
+                    "stride": layer.stride, "pad": ((top, bottom), (left, right)),
+                    "dilation": layer.dilation, "groups": layer.groups,
                 }  # fmt: skip
             length = W.shape[0] * W.shape[1] * W.shape[2]
             size = reference.conv2d(abs(z) + error, abs(W), abs(b), **options)

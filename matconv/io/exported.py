@@ -28,7 +28,7 @@ def load_predictor(path: FilePath) -> Predictor:
     OSError
         The file cannot be read.
     FormatError
-        It is no exported network, or a damaged one, or of a newer version.
+        It is no exported network, or a damaged one, or of another version.
 
     Examples
     --------

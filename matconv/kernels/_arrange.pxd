@@ -1,4 +1,4 @@
-"""Places for buffers in one block of memory, such that those in use at the same time do not overlap."""
+"""Places for buffers in one block of memory: those in use at the same time do not overlap."""
 
 # A buffer: bytes, in use from step `first` to step `last`.
 cdef struct Buffer:

@@ -1,4 +1,4 @@
-"""Places for buffers in one block of memory, such that those in use at the same time do not overlap."""
+"""Places for buffers in one block of memory: those in use at the same time do not overlap."""
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX

@@ -1,7 +1,7 @@
 """Steps of a program, and operations: the tables of C functions that steps are made of.
 
-A program is a list of steps over numbered values. Value 0 is the input; step k makes value k + 1 from
-values before it. An operation fills one table, `Operation`, and nothing outside of its file knows
+A program is a list of steps over numbered values. Value 0 is the input; step k makes value k + 1
+from values before it. An operation fills one table, `Operation`, and nothing outside of its file knows
 more of it. `matconv/README.md` shows how to add one.
 
 Contracts of the entries (all are called without the GIL, none allocates):
@@ -98,8 +98,8 @@ cdef struct Operation:
     int min_inputs, max_inputs
     int n_words             # of a description, exactly
     Py_ssize_t own_size     # bytes that `shape` fills and the other entries read
-    bint fused              # applies the activation itself, in its own pass; otherwise the
-                            # program makes another one over the output
+    # applies the activation in its own pass; otherwise the program makes another over the output
+    bint fused
     bint has_numbers        # one for each input
     int prepared_arrays     # arrays, the first ones, that `forward` does not read: `prepare` does
     int (*shape)(Step *step, Value *output) noexcept nogil

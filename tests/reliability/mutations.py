@@ -319,7 +319,11 @@ def fitted(data):
     if not header_is_right(resigned(data)):
         return data
     read = steps_of(data)
-    values = None if read is None else values_of(tuple(word(data, k) for k in (6, 7, 8)), read[0])
+    values = (
+        None
+        if read is None
+        else values_of(tuple(word(data, k) for k in (6, 7, 8)), read[0], word(data, 3))
+    )
     if values is None:
         return data
     place, n = WORD * read[1], values[1]

@@ -25,12 +25,12 @@ cdef inline void forward_real(
     const Step *step, Call *call, const real *Z, real *Z_out
 ) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t pixels = call.images * out.height * out.width, d = out.channels, t, c
+    cdef Py_ssize_t pixels = call.images * out.height * out.width, d = out.channels, _t, c
     cdef const real *gain = <const real *> call.arrays[0]
     cdef const real *bias = NULL
     if step.words[0]:
         bias = <const real *> call.arrays[1]
-    for t in range(pixels):
+    for _t in range(pixels):
         if bias == NULL:
             for c in range(d):
                 Z_out[c] = gain[c] * Z[c]
