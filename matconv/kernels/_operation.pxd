@@ -1,8 +1,8 @@
 """Steps of a program, and operations: the tables of C functions that steps are made of.
 
 A program is a list of steps over numbered values. Value 0 is the input; step k makes value k + 1
-from values before it. An operation fills one table, `Operation`, and nothing outside of its file knows
-more of it. `matconv/README.md` shows how to add one.
+from values before it. An operation fills one table, `Operation`, and nothing outside of its file
+knows more of it. `matconv/README.md` shows how to add one.
 
 Contracts of the entries (all are called without the GIL, none allocates):
 

@@ -85,11 +85,11 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
 cdef int count_records(
     const unsigned char *data, size_t size, const Header *header, Totals *totals
 ) noexcept nogil:
-    cdef Py_ssize_t at = header.records, k
+    cdef Py_ssize_t at = header.records, _k
     cdef Record record
     cdef const Operation *operation
     memset(totals, 0, sizeof(Totals))
-    for k in range(header.steps):
+    for _k in range(header.steps):
         if read_record(data, size, at, &record) != OK:
             return FORMAT
         operation = find_operation(record.name, record.name_length)

@@ -13,7 +13,7 @@ from ._losses cimport SOFTMAX, SQUARED, loss_value
 from ._operation cimport Operation, Step, VECTOR, Value, set_image, set_vector
 from ._operations cimport find_operation
 from ._program cimport (
-    Program as Graph, program_backward, program_close, program_forward, program_open,
+    program_backward, program_close, program_forward, program_open,
     program_plan, program_predict, program_prepare, program_target_gradient,
 )
 from .guard cimport begin_products, end_products

@@ -18,6 +18,7 @@ from ..conv_driver cimport (
 )
 from ..geometry cimport Geometry, geometry_default, geometry_init
 from ..status cimport ALGORITHM, KERNEL, OK, OVERFLOW, SIZE
+from ..tile cimport filters_in_tile_order
 from ..types cimport real
 
 
@@ -26,6 +27,7 @@ cdef struct Filters:
     Geometry g              # of step.images images
     Py_ssize_t m_b, m_a     # Winograd's tile; 0: im2col
     bint has_bias
+    bint as_it_is           # W has the tile's order already: the forward pass reads it in theta
     int algorithm
 
 
@@ -92,6 +94,9 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
         &own.g, step.is_double, own.m_b, own.m_a, &sizes.prepared, &sizes.forward
     )
     sizes.preparing = conv_prepare_scratch(&own.g, step.is_double, own.m_b, own.m_a)
+    own.as_it_is = not step.frozen and not own.m_b and filters_in_tile_order(&own.g)
+    if own.as_it_is:
+        sizes.prepared = 0
     if step.frozen:
         return status
     if status == OK:
@@ -112,7 +117,7 @@ cdef inline void prepare_real(
     g.l = 1
     if backward:
         conv_prepare_backward(&g, own.m_b, own.m_a, W, prepared, scratch)
-    else:
+    elif not own.as_it_is:
         conv_prepare(&g, own.m_b, own.m_a, W, prepared, scratch)
 
 
@@ -134,17 +139,18 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const void *b = call.arrays[1] if own.has_bias else NULL
+    cdef const void *filters = call.arrays[0] if own.as_it_is else call.prepared
     cdef Geometry g = own.g
     g.l = call.images
     if step.is_double:
         conv_forward_prepared(
-            &g, own.m_b, own.m_a, <const double *> call.inputs[0], <double *> call.prepared,
+            &g, own.m_b, own.m_a, <const double *> call.inputs[0], <const double *> filters,
             <const double *> b, &step.activation, <double *> call.output, call.first, call.last,
             <double *> call.scratch,
         )
     else:
         conv_forward_prepared(
-            &g, own.m_b, own.m_a, <const float *> call.inputs[0], <float *> call.prepared,
+            &g, own.m_b, own.m_a, <const float *> call.inputs[0], <const float *> filters,
             <const float *> b, &step.activation, <float *> call.output, call.first, call.last,
             <float *> call.scratch,
         )
