@@ -43,8 +43,8 @@ def test_package_readme_operation_has_every_part():
     said = [mark for mark, _ in package_readme.blocks()]
     assert said == [
         "new file: matconv/kernels/ops/square_root.pxd",
-        "in matconv/kernels/_operations.pyx after: from ._operation cimport Operation",
-        "in matconv/kernels/_operations.pyx after: add_table(scale.operation())",
+        "in matconv/kernels/_operations.pyx after: from .ops.scale cimport operation as scale",
+        "in matconv/kernels/_operations.pyx after: add_table(scale())",
         f"in matconv/layers.py before: {ABOVE_LAYERS}",
         "in matconv/layers.py after:         Scale,",
         "new file: tests/test_square_root.py",

@@ -3,7 +3,18 @@
 from libc.string cimport memcmp, strlen
 
 from ._operation cimport Operation
-from .ops cimport activation, add, avg_pool, concat, conv, crop, dense, max_pool, multiply, scale
+# each file by name: Cython compiles this one again when it changes, which it does not see in
+# `from .ops cimport add`
+from .ops.activation cimport operation as activation
+from .ops.add cimport operation as add
+from .ops.avg_pool cimport operation as avg_pool
+from .ops.concat cimport operation as concat
+from .ops.conv cimport operation as conv
+from .ops.crop cimport operation as crop
+from .ops.dense cimport operation as dense
+from .ops.max_pool cimport operation as max_pool
+from .ops.multiply cimport operation as multiply
+from .ops.scale cimport operation as scale
 
 cdef enum:
     MAX_OPERATIONS = 64
@@ -18,16 +29,16 @@ cdef void add_table(Operation operation) noexcept:
     n_operations += 1
 
 
-add_table(activation.operation())
-add_table(add.operation())
-add_table(avg_pool.operation())
-add_table(concat.operation())
-add_table(conv.operation())
-add_table(crop.operation())
-add_table(dense.operation())
-add_table(max_pool.operation())
-add_table(multiply.operation())
-add_table(scale.operation())
+add_table(activation())
+add_table(add())
+add_table(avg_pool())
+add_table(concat())
+add_table(conv())
+add_table(crop())
+add_table(dense())
+add_table(max_pool())
+add_table(multiply())
+add_table(scale())
 
 
 cdef const Operation *find_operation(const char *name, size_t length) noexcept nogil:
