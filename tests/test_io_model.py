@@ -150,7 +150,7 @@ def test_the_format_is_what_its_documentation_says(path):
     digest = header.pop("sha256")
     assert header == {
         "format": "matconv-model",
-        "format_version": 1,
+        "format_version": 2,
         "network": net.description(),
         "labels": [5, 6, 7],
         "preprocessing": None,

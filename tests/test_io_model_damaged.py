@@ -52,7 +52,7 @@ def forge(path, theta=THETA, save=np.savez, resign=True, more=None, **changes):
     """A model file with another header (None takes an entry away), its checksum in order."""
     header = {
         "format": "matconv-model",
-        "format_version": 1,
+        "format_version": 2,
         "network": NET.description(),
         "labels": None,
         "preprocessing": None,
@@ -204,9 +204,11 @@ def test_misshapen_theta(path, theta, message):
 
 
 @pytest.mark.catalogue(49)
-@pytest.mark.parametrize("version", [2, 3, 10**30])
-def test_newer_version(path, version):
-    # Whatever else a newer version may have changed.
+@pytest.mark.parametrize(
+    "version, age", [(1, "older"), (3, "newer"), (4, "newer"), (10**30, "newer")]
+)
+def test_another_version_is_refused_with_both_numbers(path, version, age):
+    # Whatever else another version may have changed.
     forge(
         path,
         format_version=version,
@@ -215,7 +217,7 @@ def test_newer_version(path, version):
         encoder={},
         more={"theta2": THETA},
     )
-    with pytest.raises(FormatError, match=rf"format version {version} is newer than 1, the newest"):
+    with pytest.raises(FormatError, match=rf"format version {version} is {age} than 2, the only"):
         load_model(path)
 
 

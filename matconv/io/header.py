@@ -1,7 +1,7 @@
 """The header of a model file: a JSON object, its entries, and its checksum.
 
     format          "matconv-model"
-    format_version  1
+    format_version  2
     network         as Network.description() gives it
     labels          a name or number per output, or null
     preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, or null
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 FORMAT = "matconv-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 16 * 2**20
 # The training record has the rest.
 _MAX_FIXED_BYTES = MAX_BYTES // 2
@@ -190,10 +190,11 @@ def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
     version = header.get("format_version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise format_error(path, f"format version {shortened(version)} is not a version")
-    if version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        age = "newer" if version > FORMAT_VERSION else "older"
         raise format_error(
             path,
-            f"format version {shortened(version)} is newer than {FORMAT_VERSION}, the newest "
+            f"format version {shortened(version)} is {age} than {FORMAT_VERSION}, the only one "
             f"that this matconv reads",
         )
     problems = [f"lacks {key!r}" for key in sorted(_KEYS - set(header))]
