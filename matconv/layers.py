@@ -109,6 +109,7 @@ class Layer:
 
     kind: ClassVar[str]
     several_inputs: ClassVar[bool] = False
+    linear: ClassVar[bool] = True  # in its input, but for bias and activation
     # what is wrong where the operation refuses the shapes of its inputs
     demand: ClassVar[str] = "this input does not fit"
 
@@ -135,6 +136,13 @@ class Layer:
             self._set(inputs=names)
         elif self.several_inputs:
             raise TypeError(f"{self.kind}: inputs must name the layers that it reads")
+        own = {field.name for field in fields(self)}
+        if "activation" in own:
+            self._set(activation=as_activation(self.kind, self.activation))  # type: ignore[attr-defined]
+        if "bias" in own:
+            self._set(bias=_flag(self.kind, "bias", self.bias))  # type: ignore[attr-defined]
+        if self.parameters_of is not None:
+            self._set(parameters=_name(self.kind, "parameters", self.parameters_of))
 
     def _set(self, **values: Any) -> None:
         """Replace arguments by their checked form, in a frozen layer."""
@@ -263,11 +271,7 @@ class Conv(_Filters):
             pad=pad,
             dilation=dilation,
             groups=groups,
-            activation=as_activation(self.kind, self.activation),
-            bias=_flag(self.kind, "bias", self.bias),
         )
-        if self.parameters is not None:
-            self._set(parameters=_name(self.kind, "parameters", self.parameters))
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         shape = _image(function, shapes[0])
@@ -329,13 +333,7 @@ class Dense(_Filters):
         units = as_size(self.kind, "units", self.units)
         if units < 1:
             raise ValueError(f"{self.kind}: units must be at least 1, got {units}")
-        self._set(
-            units=units,
-            activation=as_activation(self.kind, self.activation),
-            bias=_flag(self.kind, "bias", self.bias),
-        )
-        if self.parameters is not None:
-            self._set(parameters=_name(self.kind, "parameters", self.parameters))
+        self._set(units=units)
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         m = int(np.prod(shapes[0], dtype=object))
@@ -429,13 +427,13 @@ class Activation(Layer):
     """
 
     kind: ClassVar[str] = "Activation"
+    linear: ClassVar[bool] = False
     activation: str | ActivationFunction
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.activation is None:
             raise TypeError(f"{self.kind}: activation must be named, got None")
-        self._set(activation=as_activation(self.kind, self.activation))
 
 
 @dataclass(frozen=True, repr=False)
@@ -461,7 +459,6 @@ class Add(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set(activation=as_activation(self.kind, self.activation))
         if self.factors is None:
             return
         if isinstance(self.factors, (str, bytes, np.ma.MaskedArray)) or not hasattr(
@@ -509,13 +506,10 @@ class Multiply(Layer):
     """
 
     kind: ClassVar[str] = "Multiply"
+    linear: ClassVar[bool] = False
     demand: ClassVar[str] = "inputs must have one shape"
     several_inputs: ClassVar[bool] = True
     activation: str | ActivationFunction | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(activation=as_activation(self.kind, self.activation))
 
 
 @dataclass(frozen=True, repr=False)
@@ -555,15 +549,6 @@ class Scale(Layer):
     activation: str | ActivationFunction | None = None
     bias: bool = True
     parameters: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set(
-            activation=as_activation(self.kind, self.activation),
-            bias=_flag(self.kind, "bias", self.bias),
-        )
-        if self.parameters is not None:
-            self._set(parameters=_name(self.kind, "parameters", self.parameters))
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         return [int(self.bias)]
