@@ -98,9 +98,8 @@ class Objective:
     ) -> None:
         self.net = net.with_algorithm(algorithm)
         self.output = output
-        program = self.net.program(output)
-        self.n_outputs = prod(program.shape(program.target))
         self.loss = get_loss(loss)
+        self._set_program()
         self.C = _regularisation(C)
         self._n_threads = n_threads
         self.engine = ThreadEngine(n_threads)
@@ -110,10 +109,11 @@ class Objective:
         self.Y = loss_targets(self.loss, Y, len(self.Z), self.n_outputs, net.dtype)
         self._indices: np.ndarray | None = None
         self.l = len(self.Z)
-        self._set_buffers()
 
-    def _set_buffers(self) -> None:
+    def _set_program(self) -> None:
+        """The program, and what its calls take turns with."""
         self._program = self.net.program(self.output)
+        self.n_outputs = prod(self._program.shape(self._program.target))
         # 0: a loss written in Python
         self._code = LOSSES.get(compiled_name(self.loss), 0)
         self._blocks = Buffers(self._program.training_bytes)
@@ -132,7 +132,7 @@ class Objective:
         self.__dict__.update(state)
         self.Y = read_only(self.Y)
         self.engine = ThreadEngine(self._n_threads)
-        self._set_buffers()
+        self._set_program()
 
     def __copy__(self) -> Objective:
         other = object.__new__(type(self))
