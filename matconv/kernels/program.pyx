@@ -134,11 +134,12 @@ cdef class Program:
     ProgramError, MemoryError
     """
 
-    def __cinit__(self, const unsigned char[::1] description):
-        cdef Py_ssize_t at = 0
+    def __cinit__(self, bytes description not None):
+        cdef const void *data = <const char *> description
+        cdef Py_ssize_t size = len(description), at = 0
         cdef int status
         with nogil:
-            status = program_open(&description[0], description.shape[0], &self.graph, &at)
+            status = program_open(data, size, &self.graph, &at)
         if status == MEMORY:
             raise MemoryError("Program: no memory")
         if status != OK:

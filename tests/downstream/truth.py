@@ -83,9 +83,9 @@ def max_pool(Z, h):
 def network(dtype=np.float64, seed=0):
     """A network with convolutions of both kinds, its theta and what it gives for 12 images."""
     layers = [
-        Conv(8, 5, algorithm="im2col"),
+        Conv(8, 5, activation="relu", algorithm="im2col"),
         MaxPool(2),
-        Conv(16, 3, pad="same", algorithm="winograd"),
+        Conv(16, 3, pad="same", activation="relu", algorithm="winograd"),
         MaxPool(2),
         Dense(32, activation="relu"),
         Dense(10),

@@ -99,9 +99,11 @@ def check_refusals(data):
     print("networks refused:", assert_refused(records, 2000))
     os.mkdir("folder")
     os.mkfifo("fifo")
-    with open("empty", "wb"), open("newer", "wb") as file:
-        file.write(data[:8] + b"\x02" + data[9:])
-    expected = {None: 7, "missing": 16, "folder": 16, "fifo": 16, "empty": 13, "newer": 14, "": 16}
+    for name, version in (("older", 1), ("newer", 3)):
+        with open("empty", "wb"), open(name, "wb") as file:
+            file.write(data[:8] + bytes([version]) + data[9:])
+    expected = {None: 7, "missing": 16, "folder": 16, "fifo": 16, "empty": 13, "": 16}
+    expected.update(older=14, newer=14)
     found = {path: faults.opened(path) for path in expected}
     assert found == {path: (status, True) for path, status in expected.items()}, found
     print("files refused:", len(found))

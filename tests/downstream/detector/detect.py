@@ -70,7 +70,12 @@ def anywhere(photograph, count, random):
 
 def network(experts):
     """That of one expert; of several side by side, whose outputs the last layer adds up."""
-    layers = [Conv(8 * experts, 5), MaxPool(3), Conv(16 * experts, 3, groups=experts), Dense(2)]
+    layers = [
+        Conv(8 * experts, 5, activation="relu"),
+        MaxPool(3),
+        Conv(16 * experts, 3, groups=experts, activation="relu"),
+        Dense(2),
+    ]
     return Network((SIDE, SIDE, 1), layers, np.float32)
 
 

@@ -18,7 +18,7 @@ print(f"built: {len(matconv.kernels.built)} {' '.join(matconv.kernels.built)}")
 print(f"module: {sys.modules['matconv.kernels.winograd'].__file__}")
 
 digits = load_digits()
-layers = [matconv.Conv(8, 3, pad=1), matconv.MaxPool(2), matconv.Dense(10)]
+layers = [matconv.Conv(8, 3, pad=1, activation="relu"), matconv.MaxPool(2), matconv.Dense(10)]
 net = matconv.Network((8, 8, 1), layers)
 f = matconv.Objective(net, digits.Z_train, digits.y_train, loss="softmax", C=1000)
 theta = net.init(seed=0)
