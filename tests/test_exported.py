@@ -34,7 +34,7 @@ def network(dtype):
     net = Network(
         SHAPE,
         [
-            Conv(2, (2, 3), pad=((1, 0), (0, 1)), groups=2, algorithm="im2col"),
+            Conv(2, (2, 3), pad=((1, 0), (0, 1)), groups=2, activation="relu", algorithm="im2col"),
             MaxPool(2, stride=(2, 1)),
             AvgPool((2, 1), stride=(2, 1), pad=((0, 1), (0, 0))),
             Dense(3),

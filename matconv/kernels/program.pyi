@@ -1,6 +1,7 @@
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 LOSSES: dict[str, int]
 
@@ -13,11 +14,12 @@ def output_shape(
     name: str, shapes: list[tuple[int, ...]], words: list[int], numbers: list[float]
 ) -> tuple[tuple[int, ...], list[int]]: ...
 
+@disjoint_base
 class Program:
     dtype: np.dtype[Any]
     n: int
     n_steps: int
-    def __init__(self, description: bytes) -> None: ...
+    def __new__(cls, description: bytes) -> Self: ...
     def shape(self, value: int) -> tuple[int, ...]: ...
     def arrays(self, step: int) -> list[tuple[int, int]]: ...
     def owner(self, step: int) -> int: ...

@@ -58,12 +58,12 @@ cdef list idle = []
 cdef long idle_process = 0
 
 
-cdef class Participant:
+cdef class _Participant:
     """A thread that takes part in a call: the one that makes it, or a helper."""
 
     cdef PyThread_type_lock signal  # taken, but for the moment between `wake` and waking
     cdef bint sleeping
-    cdef Work work  # what a helper is asked to do next
+    cdef _Work work  # what a helper is asked to do next
 
     def __cinit__(self):
         self.signal = PyThread_allocate_lock()
@@ -92,7 +92,7 @@ cdef class Participant:
             PyThread_release_lock(self.signal)
 
 
-cdef class Work:
+cdef class _Work:
     """The items of one call."""
 
     cdef object evaluate, consume, context
@@ -112,11 +112,11 @@ cdef class Work:
         self.most = most
         self.results = [NOTHING] * self.count
         self.errors = [None] * self.count
-        self.participants = [Participant()]
+        self.participants = [_Participant()]
         self.process = current_process()
 
     cdef void wake_all(self) noexcept:
-        cdef Participant one
+        cdef _Participant one
         for one in self.participants:
             one.wake()
 
@@ -128,7 +128,7 @@ cdef class Work:
     cdef bint over(self) noexcept:
         return self.stopped or self.taken == self.count
 
-    cdef int pause(self, Participant me, bint is_caller) except -1:
+    cdef int pause(self, _Participant me, bint is_caller) except -1:
         """Sleep until something changes; raise if a signal came, or this is a forked child."""
         me.sleep(SIGNAL_INTERVAL if is_caller else FOREVER)
         if is_caller:
@@ -140,7 +140,7 @@ cdef class Work:
                 )
         return 0
 
-    cdef int run(self, Participant me, object context, bint is_caller) except -1:
+    cdef int run(self, _Participant me, object context, bint is_caller) except -1:
         """Evaluate until nothing is left to take, or anything has raised."""
         cdef Py_ssize_t k
         while True:
@@ -176,7 +176,7 @@ cdef class Work:
             self.wake_all()
         return 0
 
-    cdef int finish(self, Participant me) except -1:
+    cdef int finish(self, _Participant me) except -1:
         """Wait until all is consumed, or anything has raised."""
         while not self.stopped and self.consumed < self.count:
             self.pause(me, True)
@@ -184,7 +184,7 @@ cdef class Work:
 
     cdef void dismiss(self) noexcept:
         """Wait for the helpers that are evaluating; those that have not begun are idle again."""
-        cdef Participant one, caller = self.participants[0]
+        cdef _Participant one, caller = self.participants[0]
         self.stop()
         for one in self.participants:
             if one.work is self:
@@ -205,9 +205,9 @@ cdef class Work:
 
 cdef void help_for_ever(void *argument) noexcept with gil:
     """What a helper's thread does: sleep until it has work, do it."""
-    cdef Participant me = <Participant> argument
-    cdef Participant caller
-    cdef Work work
+    cdef _Participant me = <_Participant> argument
+    cdef _Participant caller
+    cdef _Work work
     Py_DECREF(me)  # the reference that `start_helper` took for the thread
     while True:
         while me.work is None:
@@ -226,9 +226,9 @@ cdef void help_for_ever(void *argument) noexcept with gil:
         work = None
 
 
-cdef Participant start_helper():
+cdef _Participant start_helper():
     """A new helper, or None where the system has no more threads."""
-    cdef Participant helper = Participant()
+    cdef _Participant helper = _Participant()
     Py_INCREF(helper)
     if PyThread_start_new_thread(help_for_ever, <void *> helper) == PYTHREAD_INVALID_THREAD_ID:
         Py_DECREF(helper)
@@ -236,10 +236,10 @@ cdef Participant start_helper():
     return helper
 
 
-cdef int ask_for_help(Work work, int count) except -1:
+cdef int ask_for_help(_Work work, int count) except -1:
     """Give the work to so many helpers, or as many as there are."""
     global idle_process
-    cdef Participant helper
+    cdef _Participant helper
     if idle_process != current_process():
         # threads do not survive a fork
         idle.clear()
@@ -281,8 +281,8 @@ def run(evaluate, items, consume, most, n_threads):
         Exception, such as KeyboardInterrupt, comes first.
     """
     context = silent_context()
-    cdef Work work = Work(evaluate, items, consume, most, context)
-    cdef Participant caller = work.participants[0]
+    cdef _Work work = _Work(evaluate, items, consume, most, context)
+    cdef _Participant caller = work.participants[0]
     cdef int helpers = min(n_threads, work.count, INT_MAX) - 1
     cdef long entered = enter()
     try:
