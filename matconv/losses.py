@@ -262,7 +262,10 @@ def get_loss(loss: str | Loss) -> Loss:
 
 def compiled_name(loss: Loss) -> str:
     """The name under which a loss is compiled; "" for one that is written in Python."""
-    return next((name for name, known in LOSSES.items() if type(loss) is known), "")
+    for name, known in LOSSES.items():
+        if type(loss) is known:
+            return name
+    return ""
 
 
 # What a loss of any class is given and gives, checked
