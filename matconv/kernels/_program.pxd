@@ -12,6 +12,13 @@ of memory, and the prepared parameters are shared by all.
 
 from ._operation cimport Step, Value
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    LINE = 64                   # every array of a program or a block begins at a multiple
+
+
 # Where a value lies in one kind of block; bytes from its start.
 cdef struct Places:
     Py_ssize_t images           # at most at once
@@ -50,59 +57,32 @@ cdef struct Program:
     Py_ssize_t bytes            # of memory: all of the above, and of the operations
 
 
-# A program from a description (size bytes of data). OUT: program; at: of an error in a step, its
-# index. Returns a Status.
-cdef int program_open(
-    const void *data, size_t size, Program **program, Py_ssize_t *at
-) noexcept nogil
+cdef inline Py_ssize_t rounded(Py_ssize_t size) noexcept nogil:
+    return (size + LINE - 1) // LINE * LINE
 
-cdef void program_close(Program *program) noexcept nogil
 
-# Plan for at most `images` at once, algorithms for `usual`. With a target, a value, training is
-# planned as well; -1: inference alone. `frozen`: theta does not change. `compact`: prepared
-# parameters take no more memory than in theta. Returns a Status.
-cdef int program_plan(
-    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen,
-    bint compact=*
-) noexcept nogil
+# total += size, on a cache line of its own. True when that overflows.
+cdef inline bint grow(Py_ssize_t *total, Py_ssize_t size) noexcept nogil:
+    if size < 0 or size > PY_SSIZE_T_MAX // 16 - LINE - total[0]:
+        return True
+    total[0] += rounded(size)
+    return False
 
-# Only the places of the values for inference: p.inference.value and values. `program_plan` does
-# this too. Returns a Status.
-cdef int program_arrange(Program *p) noexcept nogil
 
-# IN: arrays of step k. OUT: prepared, its own. SCRATCH: sizes.preparing numbers.
-cdef void program_prepare_step(
-    const Program *p, Py_ssize_t k, const void **arrays, void *prepared, void *scratch
-) noexcept nogil
+# The tables at the beginning of a block: where each value lies, and pointers of one call.
+cdef struct Tables:
+    const void **values
+    const void **inputs
+    void **d_inputs
 
-# IN: theta. OUT: prepared, prepared_size numbers. For the backward pass too when `backward`.
-cdef void program_prepare(
-    const Program *p, const void *theta, void *prepared, bint backward
-) noexcept nogil
 
-# Bytes of the block for inference of l images, at most p.inference.images.
-cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil
+cdef inline Tables tables_of(const Program *p, void *block) noexcept nogil:
+    cdef Tables tables
+    tables.values = <const void **> block
+    tables.inputs = tables.values + p.n_steps + 1
+    tables.d_inputs = <void **> (tables.inputs + p.max_inputs)
+    return tables
 
-# Inference of l images, at most p.inference.images. IN: theta, prepared, Z. OUT: outputs, one
-# array for each. SCRATCH: block, program_predict_size(p, l) bytes.
-cdef void program_predict(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void **outputs, void *block,
-) noexcept nogil
 
-# The forward pass that keeps what `program_backward` needs, of at most p.training.images.
-# IN: theta, prepared, Z. INOUT: block, p.training.bytes. Returns the target's value.
-cdef void *program_forward(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void *block,
-) noexcept nogil
-
-# Where the gradient for the target goes before `program_backward`.
-cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
-
-# The gradient for theta, or added to it when add. IN: theta, prepared, Z. INOUT: block.
-# OUT: dtheta.
-cdef void program_backward(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void *block, bint add, void *dtheta,
-) noexcept nogil
+cdef inline Py_ssize_t tables_size(const Program *p) noexcept nogil:
+    return rounded((p.n_steps + 1 + 2 * p.max_inputs) * sizeof(void *))

@@ -20,10 +20,10 @@ from libc.string cimport memcpy, memset
 
 from ._merge cimport program_merge
 from ._operation cimport IMAGE, MAX_ARRAYS, Step, Value
-from ._program cimport (
-    Program, program_arrange, program_close, program_open, program_plan, program_predict,
-    program_predict_size, program_prepare_step,
-)
+from ._opening cimport program_close, program_open
+from ._passes cimport program_predict, program_prepare_step
+from ._plan cimport program_arrange, program_plan, program_predict_size
+from ._program cimport LINE, Program, grow
 from .geometry cimport mul_overflows
 from .status cimport (
     DTYPE, FORMAT, INDEX, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE, STRUCT, UNREADABLE,
@@ -35,7 +35,6 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    LINE = 64               # bytes: where numbers begin
     # the largest value between two steps, of all images at once, has so many numbers or twice
     # theta's, which all come through the cache for each of these batches
     MAX_NUMBERS = 1 << 19
@@ -79,14 +78,6 @@ cdef struct Net:
 cdef struct Totals:
     Py_ssize_t numbers
     Py_ssize_t temporary
-
-
-cdef bint grow(Py_ssize_t *total, Py_ssize_t more) noexcept nogil:
-    # more numbers or bytes, that begin on a cache line; True when that overflows
-    if more < 0 or more > PY_SSIZE_T_MAX // 16 - LINE - total[0]:
-        return True
-    total[0] = (total[0] + more + LINE - 1) // LINE * LINE
-    return False
 
 
 cdef inline void *aligned(void *memory) noexcept nogil:

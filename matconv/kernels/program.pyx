@@ -12,10 +12,11 @@ cimport numpy as cnp
 from ._losses cimport SOFTMAX, SQUARED, loss_value
 from ._operation cimport Operation, Step, VECTOR, Value, set_image, set_vector
 from ._operations cimport find_operation
-from ._program cimport (
-    program_backward, program_close, program_forward, program_open,
-    program_plan, program_predict, program_prepare, program_target_gradient,
+from ._opening cimport program_close, program_open
+from ._passes cimport (
+    program_backward, program_forward, program_predict, program_prepare, program_target_gradient,
 )
+from ._plan cimport program_plan
 from .guard cimport begin_products, end_products
 from .status cimport FORMAT, MEMORY, OK
 

@@ -1,0 +1,235 @@
+"""Planning: which gradients are computed, and where everything lies in memory."""
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.string cimport memset
+
+from ._arrange cimport Buffer, arrange
+from ._operation cimport Step
+from ._program cimport PY_SSIZE_T_MAX, Places, Program, grow, tables_size
+from .geometry cimport mul_overflows
+from .status cimport MEMORY, OK, OVERFLOW
+
+cdef enum:
+    # prepared filters for the backward pass are shared by all shards up to so many bytes in all,
+    # or twice theta
+    MAX_PREPARED_BYTES = 1 << 26
+
+
+# What depends on parameters; of what the target depends; who writes a gradient first.
+cdef void trace_gradients(Program *p) noexcept nogil:
+    cdef Py_ssize_t k, i, u
+    cdef const Step *step
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        p.wanted[k + 1] = step.owner >= 0
+        p.array_reached[k] = False
+        for i in range(step.n_inputs):
+            p.wanted[k + 1] = p.wanted[k + 1] or p.wanted[step.inputs[i]]
+    memset(p.reached, 0, p.n_steps + 1)
+    if p.target < 0:
+        return
+    p.reached[p.target] = True
+    for k in range(p.n_steps - 1, -1, -1):
+        step = &p.steps[k]
+        if not p.reached[k + 1]:
+            continue
+        for i in range(step.n_inputs):
+            u = step.inputs[i]
+            # `reached` of a value whose gradient is written: its readers come later
+            p.add_input[k][i] = p.reached[u]
+            p.reached[u] = True
+        if step.owner >= 0:
+            p.add_arrays[k] = p.array_reached[step.owner]
+            p.array_reached[step.owner] = True
+
+
+# The step that prepares for step k: the first with the same parameters that does so in the same
+# way.
+cdef Py_ssize_t preparing_step(const Program *p, Py_ssize_t k) noexcept nogil:
+    cdef const Step *step = &p.steps[k]
+    cdef const Step *other
+    cdef Py_ssize_t j
+    if step.owner < 0 or step.operation.same_prepared == NULL:
+        return k
+    for j in range(step.owner, k):
+        other = &p.steps[j]
+        if (
+            other.owner == step.owner and other.operation == step.operation
+            and p.prepared_by[j] == j and step.operation.same_prepared(other, step)
+        ):
+            return j
+    return k
+
+
+cdef int plan_prepared(Program *p) noexcept nogil:
+    cdef Py_ssize_t k, forward = 0, backward = 0, most = 0, total = 0
+    cdef const Step *step
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        p.prepared_by[k] = preparing_step(p, k)
+        if p.prepared_by[k] == k and grow(&forward, step.sizes.prepared):
+            return OVERFLOW
+        if grow(&backward, step.sizes.prepared_backward):
+            return OVERFLOW
+        most = max(most, step.sizes.preparing)
+    if p.target < 0 or (
+        (forward + backward) > max(MAX_PREPARED_BYTES // p.item_size, 2 * p.n)
+    ):
+        backward = -1
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        if p.prepared_by[k] != k:
+            p.prepared[k] = p.prepared[p.prepared_by[k]]
+        else:
+            p.prepared[k] = total
+            if grow(&total, step.sizes.prepared):
+                return OVERFLOW
+        p.prepared_backward[k] = -1
+        if backward >= 0 and step.sizes.prepared_backward > 0:
+            p.prepared_backward[k] = total
+            if grow(&total, step.sizes.prepared_backward):
+                return OVERFLOW
+    p.preparing = total
+    if grow(&total, most):
+        return OVERFLOW
+    p.prepared_size = total
+    return OK
+
+
+# Values, what they save, gradients, scratch.
+cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.training
+    cdef Py_ssize_t k, i, n = 0, total = tables_size(p), scratch = 0, size
+    cdef const Step *step
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        places.value[k + 1] = total
+        if grow(&total, places.images * p.values[k + 1].size * p.item_size):
+            return OVERFLOW
+        places.saved[k] = total
+        if grow(&total, places.images * step.sizes.saved):
+            return OVERFLOW
+        size = max(step.sizes.forward, step.sizes.backward)
+        if size > PY_SSIZE_T_MAX // 16:
+            return OVERFLOW
+        scratch = max(scratch, size * p.item_size)
+    for k in range(p.n_steps + 1):
+        places.gradient[k] = -1
+        if p.reached[k] and p.wanted[k] or k == p.target:
+            # from the last of its readers, which is the first to write, to the step that made it
+            buffers[n].size = places.images * p.values[k].size * p.item_size
+            buffers[n].first = k - 1
+            buffers[n].last = p.n_steps if k == p.target else 0
+            places.gradient[k] = n
+            n += 1
+    for k in range(p.n_steps):
+        if p.reached[k + 1]:
+            for i in range(p.steps[k].n_inputs):
+                size = places.gradient[p.steps[k].inputs[i]]
+                if size >= 0:
+                    buffers[size].last = max(buffers[size].last, k)
+    size = arrange(buffers, n, order)
+    if size < 0:
+        return OVERFLOW
+    for k in range(p.n_steps + 1):
+        if places.gradient[k] >= 0:
+            places.gradient[k] = total + buffers[places.gradient[k]].at
+    if grow(&total, size):
+        return OVERFLOW
+    places.scratch = total
+    if grow(&total, scratch):
+        return OVERFLOW
+    places.bytes = total
+    return OK
+
+
+# Values that are no outputs, by their lifetimes. Of one image, so that fewer images take less.
+cdef int arrange_values(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.inference
+    cdef Py_ssize_t k, n = 0
+    for k in range(p.n_steps + 1):
+        places.value[k] = -1
+        if k > 0 and p.last_reader[k] < p.n_steps:
+            buffers[n].size = p.values[k].size * p.item_size
+            buffers[n].first, buffers[n].last = k - 1, p.last_reader[k]
+            places.value[k] = n
+            n += 1
+    places.values = arrange(buffers, n, order)
+    if places.values < 0:
+        return OVERFLOW
+    for k in range(p.n_steps + 1):
+        if places.value[k] >= 0:
+            places.value[k] = buffers[places.value[k]].at
+    return OK
+
+
+cdef int program_arrange(Program *p) noexcept nogil:
+    cdef Buffer *buffers = <Buffer *> PyMem_RawCalloc(p.n_steps + 1, sizeof(Buffer))
+    cdef Py_ssize_t *order = <Py_ssize_t *> PyMem_RawCalloc(
+        2 * (p.n_steps + 1), sizeof(Py_ssize_t)
+    )
+    cdef int status = MEMORY
+    if buffers != NULL and order != NULL:
+        status = arrange_values(p, buffers, order)
+    PyMem_RawFree(buffers)
+    PyMem_RawFree(order)
+    return status
+
+
+# The block for inference: tables, values of each image, scratch.
+cdef int plan_inference(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.inference
+    cdef Py_ssize_t k, total = 0, size = 0, scratch = 0
+    cdef int status = arrange_values(p, buffers, order)
+    if status != OK:
+        return status
+    for k in range(p.n_steps):
+        if p.steps[k].sizes.forward > PY_SSIZE_T_MAX // 16:
+            return OVERFLOW
+        scratch = max(scratch, p.steps[k].sizes.forward * p.item_size)
+    if mul_overflows(places.images, places.values, &size):
+        return OVERFLOW
+    if grow(&total, tables_size(p)) or grow(&total, size) or grow(&total, scratch):
+        return OVERFLOW
+    places.bytes = total
+    return OK
+
+
+cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil:
+    return p.inference.bytes - (p.inference.images - l) * p.inference.values
+
+
+cdef int program_plan(
+    Program *p, Py_ssize_t images, Py_ssize_t usual, Py_ssize_t target, bint frozen,
+    bint compact=False,
+) noexcept nogil:
+    cdef Buffer *buffers
+    cdef Py_ssize_t *order
+    cdef Step *step
+    cdef Py_ssize_t k
+    cdef int status
+    p.target = target
+    p.training.images = p.inference.images = images
+    trace_gradients(p)
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        step.images, step.usual, step.frozen, step.compact = images, usual, frozen, compact
+        memset(&step.sizes, 0, sizeof(step.sizes))
+        if step.operation.sizes != NULL:
+            status = step.operation.sizes(step, &step.sizes)
+            if status != OK:
+                return status
+    status = plan_prepared(p)
+    if status != OK:
+        return status
+    buffers = <Buffer *> PyMem_RawCalloc(p.n_steps + 1, sizeof(Buffer))
+    order = <Py_ssize_t *> PyMem_RawCalloc(2 * (p.n_steps + 1), sizeof(Py_ssize_t))
+    if buffers == NULL or order == NULL:
+        status = MEMORY
+    if status == OK:
+        status = plan_inference(p, buffers, order)
+    if status == OK and target >= 0:
+        status = plan_training(p, buffers, order)
+    PyMem_RawFree(buffers)
+    PyMem_RawFree(order)
+    return status
