@@ -11,14 +11,18 @@ Contracts of the entries (all are called without the GIL, none allocates):
     sizes     For at most `step.images` images at once: what `Sizes` says. Returns a Status.
     prepare   The parameters as the passes want them. IN: call.arrays. OUT: call.prepared or, when
               `backward`, call.prepared_backward. SCRATCH: sizes.preparing.
-    forward   Pieces first to last - 1 of the output. IN: inputs, arrays, prepared. OUT: output, and
-              saved unless NULL. SCRATCH: sizes.forward.
+    forward   IN: inputs, arrays, prepared. OUT: output, and saved unless NULL. SCRATCH: scratch,
+              shared.
     backward  Gradients from d_output, which may be overwritten. A d_inputs[i] that is NULL is not
               computed; one with add_input[i] is added to, and so are d_arrays with add_arrays. NULL
-              d_arrays are not computed. SCRATCH: sizes.backward.
+              d_arrays are not computed. SCRATCH: sizes.backward, shared.
     tangent, tangent_backward
               R{output} from R{inputs} and R{arrays}; R{d_inputs}, R{d_arrays}.
-    split     Number of pieces that threads may share in forward, by the step and the images alone.
+    split     Number of pieces of one phase of a pass over step.images images, for threads that
+              share one shard: 0, there is no such phase. Phases run one after another, pieces of a
+              phase in any order and at the same time, each with a scratch of its own. The number
+              depends on the step alone, never on threads. NULL, or 1 in phase 0 and no phase 1: the
+              step is not shared.
     affine    The step as gain x + bias per channel: OUT: gain, bias, `channels` numbers each.
               Returns a Status, SIZE of a step that is no such map; without arrays only that.
     absorb    Take a gain and a bias per channel of the output into the parameters. Without arrays
@@ -36,6 +40,9 @@ cdef enum:
     MAX_ARRAYS = 2       # parameter arrays of a step
     IMAGE = 3            # ranks of a value
     VECTOR = 1
+    FORWARD = 0          # passes
+    BACKWARD = 1
+    WHOLE = -1           # phase: all of the pass, on one thread
 
 
 # One image's part of a value: (height, width, channels), channels fastest. A vector is 1 x 1.
@@ -47,7 +54,9 @@ cdef struct Value:
 
 cdef struct Sizes:
     Py_ssize_t saved                # bytes for each image
-    Py_ssize_t forward, backward    # numbers of scratch
+    Py_ssize_t forward, backward    # elements of scratch, of each thread
+    # elements of scratch that all threads share, when they share the step
+    Py_ssize_t shared_forward, shared_backward
     Py_ssize_t prepared, prepared_backward, preparing   # numbers
 
 
@@ -85,7 +94,9 @@ cdef struct Call:
     void *prepared_backward
     void *saved
     void *scratch
-    Py_ssize_t first, last
+    void *shared
+    int phase               # WHOLE, or with `piece` a part of the pass
+    Py_ssize_t piece
     void *d_output
     void **d_inputs
     const char *add_input
@@ -109,7 +120,7 @@ cdef struct Operation:
     void (*backward)(const Step *step, Call *call) noexcept nogil
     void (*tangent)(const Step *step, Call *call) noexcept nogil
     void (*tangent_backward)(const Step *step, Call *call) noexcept nogil
-    Py_ssize_t (*split)(const Step *step, Py_ssize_t images) noexcept nogil
+    Py_ssize_t (*split)(const Step *step, int direction, int phase) noexcept nogil
     int (*affine)(const Step *step, const void **arrays, void *gain, void *bias) noexcept nogil
     int (*absorb)(Step *step, const void *gain, const void *bias, void **arrays) noexcept nogil
     bint (*same_prepared)(const Step *one, const Step *other) noexcept nogil

@@ -3,7 +3,7 @@
 from libc.string cimport memset
 
 from ._activation cimport ACTIVATION_NONE
-from ._operation cimport Call, MAX_ARRAYS, Step
+from ._operation cimport Call, MAX_ARRAYS, Step, WHOLE
 from ._program cimport Program, Tables, tables_of, tables_size
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 
@@ -64,9 +64,7 @@ cdef void begin_call(
         call.prepared = at_item(p, prepared, p.prepared[k])
         if p.prepared_backward[k] >= 0:
             call.prepared_backward = at_item(p, prepared, p.prepared_backward[k])
-    call.last = 1
-    if step.operation.split != NULL:
-        call.last = step.operation.split(step, l)
+    call.phase = WHOLE
 
 
 cdef void program_prepare_step(

@@ -141,26 +141,21 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     cdef const void *b = call.arrays[1] if own.has_bias else NULL
     cdef const void *filters = call.arrays[0] if own.as_it_is else call.prepared
     cdef Geometry g = own.g
+    cdef Py_ssize_t pieces
     g.l = call.images
+    pieces = conv_pieces(&g, step.is_double, own.m_b, own.m_a)
     if step.is_double:
         conv_forward_prepared(
             &g, own.m_b, own.m_a, <const double *> call.inputs[0], <const double *> filters,
-            <const double *> b, &step.activation, <double *> call.output, call.first, call.last,
+            <const double *> b, &step.activation, <double *> call.output, 0, pieces,
             <double *> call.scratch,
         )
     else:
         conv_forward_prepared(
             &g, own.m_b, own.m_a, <const float *> call.inputs[0], <const float *> filters,
-            <const float *> b, &step.activation, <float *> call.output, call.first, call.last,
+            <const float *> b, &step.activation, <float *> call.output, 0, pieces,
             <float *> call.scratch,
         )
-
-
-cdef inline Py_ssize_t split(const Step *step, Py_ssize_t images) noexcept nogil:
-    cdef const Filters *own = <const Filters *> step.own
-    cdef Geometry g = own.g
-    g.l = images
-    return conv_pieces(&g, step.is_double, own.m_b, own.m_a)
 
 
 cdef inline void backward_real(
@@ -262,7 +257,6 @@ cdef inline Operation operation() noexcept:
     table.prepare = prepare
     table.forward = forward
     table.backward = backward
-    table.split = split
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared

@@ -11,7 +11,7 @@ from ..algorithms cimport IM2COL
 from ..geometry cimport geometry_default
 from ..status cimport OK, SIZE
 from .conv cimport (
-    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
+    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes,
 )
 
 
@@ -42,7 +42,6 @@ cdef inline Operation operation() noexcept:
     table.prepare = prepare
     table.forward = forward
     table.backward = backward
-    table.split = split
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared
