@@ -1,7 +1,7 @@
-"""The numbers of a results file as Markdown, for the README, with where they come from.
+"""The numbers of a results file as Markdown, for bench/README.md, with where they come from.
 
 python bench/run.py readme results.json
-python bench/run.py readme results.json --write README.md
+python bench/run.py readme results.json --write bench/README.md
 """
 
 import textwrap

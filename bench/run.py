@@ -10,7 +10,7 @@
     python bench/run.py epoch --data DIR                   epochs of LeNet on (Fashion-)MNIST
     python bench/run.py targets --json results.json        the table of targets, met or not
     python bench/run.py plot results.json speed.png        a picture of such a file
-    python bench/run.py readme results.json                its numbers as tables for the README
+    python bench/run.py readme results.json                its numbers as tables for bench/README.md
     python bench/compare.py old.json new.json              what became slower
 
 Layers: forward is S = W phi(Z) + b; backward is dZ, dW and db from dS; both is the one after the
@@ -67,7 +67,7 @@ def parse(arguments=None):
     _add_epoch(commands)
     measuring.add_command(_command(commands, "targets", "the table of targets", quick=True))
     plot.add_command(commands.add_parser("plot", help="a picture of results"))
-    readme.add_command(commands.add_parser("readme", help="tables for the README"))
+    readme.add_command(commands.add_parser("readme", help="tables for bench/README.md"))
     given = parser.parse_args(arguments)
     for option in ("json", "plot"):
         path = getattr(given, option, None)

@@ -1,4 +1,4 @@
-"""What the README says is true: its example runs, and the files and functions it names exist."""
+"""The READMEs are true: examples run, and the files and functions that they name exist."""
 
 import re
 from importlib import import_module
@@ -11,6 +11,10 @@ import matconv
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
+# matconv/README.md has tests of its own
+READMES = (
+    "README.md", "include/README.md", "bench/README.md", "tests/README.md", "CONTRIBUTING.md",
+)  # fmt: skip
 EQUATIONS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
     for line in re.search(r"\| equation of the notes.*?\n\n", README, re.DOTALL)[0].splitlines()[2:]
@@ -18,25 +22,26 @@ EQUATIONS = [
 ]
 
 
-def test_the_examples_run(capsys, tmp_path, monkeypatch):
+def test_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (section,) = re.findall(r"^## From Python\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    (section,) = re.findall(r"^## Examples\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
-    accuracy = float(capsys.readouterr().out.splitlines()[-1])
+    accuracy, *summary = capsys.readouterr().out.splitlines()
     scores = names["net"].forward(names["result"].x, names["digits"].Z_test)
     np.testing.assert_allclose(names["scores"], scores, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(names["out"], scores[:1], rtol=1e-10, atol=1e-10)
-    assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 2
-    assert accuracy > 0.95
+    assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 3
+    assert float(accuracy) > 0.95
+    assert any("Add" in line for line in summary)
     assert names["gradient"].shape == (names["net"].n,) == names["theta"].shape
     assert np.shares_memory(names["W"], names["theta"])
     assert names["batch"].l == 64
 
 
-def test_there_are_two_commands():
+def test_commands_are_two():
     commands = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```", README)
     assert [name for name, _ in commands] == ["train", "test"]
     for _, command in commands:
@@ -44,7 +49,7 @@ def test_there_are_two_commands():
 
 
 @pytest.mark.parametrize("row", EQUATIONS, ids=lambda row: row[0])
-def test_the_table_of_equations(row):
+def test_table_of_equations_names_what_exists(row):
     equation, functions, tests = row
     assert equation
     for name in re.findall(r"`([\w.]+)(?:\([^)]*\))?`", functions):
@@ -59,6 +64,18 @@ def test_the_table_of_equations(row):
         assert (TOP / path).is_file(), path
 
 
-def test_files_that_are_named_exist():
-    for path in re.findall(r"(?:tests|bench|\.ci)/[\w/.]*\w", README):
-        assert (TOP / path).exists(), path
+@pytest.mark.parametrize("name", READMES)
+def test_files_that_are_named_exist(name):
+    path = TOP / name
+    text = path.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!http|#)([^)#]+)\)", text)
+    for target in targets:
+        assert (path.parent / target).exists(), target
+    named = re.findall(r"(?:tests|bench|include|matconv|\.ci)/[\w/.]*\w", text)
+    for target in named:
+        assert (TOP / target).exists() or (path.parent / target).exists(), target
+    assert targets or named
+
+
+def test_top_readme_has_at_most_200_lines():
+    assert len(README.splitlines()) <= 200

@@ -60,8 +60,8 @@ def test_project(project, python, tmp_path):
 
 
 def example(name):
-    """The block after "<!-- example: NAME -->" in the README."""
-    text = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
+    """The block after "<!-- example: NAME -->" in include/README.md."""
+    text = (HERE.parents[1] / "include" / "README.md").read_text(encoding="utf-8")
     return re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", text, re.DOTALL)[1]
 
 
@@ -88,7 +88,7 @@ for path, image, message in (
         assert message in str(error), error
     else:
         raise AssertionError(message)
-print(f"README: {Z.size} numbers convolved, {len(found)} images classified")
+print(f"include/README.md: {Z.size} numbers convolved, {len(found)} images classified")
 """
 
 
