@@ -5,6 +5,7 @@ all; those that it does not need itself are loaded at first use:
 
     kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
     engines       who evaluates the shards of a data set: threads
+    arguments     checks of arguments
     encoding      the description of a network as bytes for compiled code
     activations   LeakyReLU, Clip: what a layer applies to each element of its output
     layers        Conv, Dense, MaxPool, Add, ...: what a network is described with
@@ -61,6 +62,7 @@ from .objective import Objective
 if TYPE_CHECKING:
     from . import (  # noqa: F401
         activations,
+        arguments,
         buffers,
         cli,
         commands,
@@ -102,6 +104,7 @@ __version__ = "0.1.0"
 # public submodules; of those that import more than numpy and scipy.linalg, at first use
 _SUBMODULES = (
     "activations",
+    "arguments",
     "buffers",
     "cli",
     "commands",

@@ -12,16 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .arguments import as_real
 from .encoding import CLIP, LEAKY, NO_ACTIVATION, RELU
-
-
-def _number(kind: str, name: str, value: Any) -> float:
-    if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)) or value is None:
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{kind}: {name} must be a number, got {value!r}") from None
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class LeakyReLU:
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        slope = _number(self.kind, "slope", self.slope)
+        slope = as_real(f"{self.kind}: slope", self.slope)
         # as a float32 too it must be neither 0 nor infinite
         if not 0 < np.float32(min(slope, 1e38)) or not 0 < slope < 1e38:
             raise ValueError(f"{self.kind}: slope must be from 1e-45 to 1e38, got {slope:g}")
@@ -72,7 +64,7 @@ class Clip:
     hi: float = inf
 
     def __post_init__(self) -> None:
-        lo, hi = _number(self.kind, "lo", self.lo), _number(self.kind, "hi", self.hi)
+        lo, hi = as_real(f"{self.kind}: lo", self.lo), as_real(f"{self.kind}: hi", self.hi)
         if not lo < hi:
             raise ValueError(f"{self.kind}: lo must be below hi, got {lo:g} and {hi:g}")
         object.__setattr__(self, "lo", lo)

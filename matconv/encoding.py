@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,8 +15,14 @@ import numpy as np
 
 MAGIC = b"\x89matcnv\n"
 VERSION = 2
+# limits of compiled code
 MAX_STEPS = 4096
 MAX_IMAGES = 65536
+MAX_ELEMENTS = sys.maxsize >> 24  # of one image's part of a value
+MAX_PARAMETERS = sys.maxsize // 16
+
+# status of compiled code that refuses sizes because a sum or product of them overflows
+OVERFLOW = 4
 
 # code of an activation in a description
 NO_ACTIVATION, RELU, LEAKY, CLIP = range(4)

@@ -1,32 +1,32 @@
-"""The graph of a network: which layer reads which, by number, and what each one makes.
+"""The graph of a network: which layer reads which, and the shape of what each one computes.
 
-Value 0 is the image; layer k makes value k + 1.
+Values are numbered: value 0 is the image, value k + 1 the output of layer k.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .activations import activation_code
-from .encoding import MAX_STEPS, Record
+from .encoding import MAX_ELEMENTS, MAX_PARAMETERS, MAX_STEPS, OVERFLOW, Record
 from .kernels.program import ProgramError, output_shape
 from .layers import LAYERS, Layer, Parameter, Shape
 
 
 class Node(NamedTuple):
-    """A layer in its place.
+    """A layer in a network.
 
     Attributes
     ----------
     layer : Layer
     name : str
+        Its own or, as "conv1", by its place.
     record : Record
-        What describes it to compiled code.
+        Its description for compiled code.
     arrays : list of Parameter
-        What it uses of theta.
+        The parameters that it uses, its own or those of another layer.
     shape : tuple
         Of its output.
     """
@@ -39,12 +39,12 @@ class Node(NamedTuple):
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """``8 x 8 x 1``."""
+    """Return a text like ``8 x 8 x 1``."""
     return " x ".join(map(str, shape))
 
 
 def title(k: int, layer: Any) -> str:
-    """How messages call a layer: its index and kind, and its name if it was given one."""
+    """Return what messages call a layer: its index, its kind and, if it was given one, its name."""
     name = "" if getattr(layer, "name", None) is None else f" {layer.name!r}"
     return f"layer {k} ({layer.kind}{name})"
 
@@ -52,7 +52,7 @@ def title(k: int, layer: Any) -> str:
 def build(
     input_shape: Shape, layers: Sequence[Layer], outputs: Sequence[str] | None, algorithm: str
 ) -> tuple[list[Node], list[int]]:
-    """The layers in their places, and the values that are outputs.
+    """Return the layers as nodes, and the values that are the network's outputs.
 
     Raises
     ------
@@ -61,20 +61,26 @@ def build(
     """
     if len(layers) > MAX_STEPS:
         raise ValueError(f"Network: a network has at most {MAX_STEPS} layers, got {len(layers)}")
+    _check_elements("Network: input_shape", input_shape)
     names: dict[str, int] = {"input": 0}
+    shapes = [input_shape]
     nodes: list[Node] = []
     for k, layer in enumerate(layers):
         _check_class(k, layer)
         name = layer.name if layer.name is not None else f"{layer.kind.lower()}{k + 1}"
         if name in names:
             raise ValueError(f"{title(k, layer)}: there is a layer {name!r} already")
-        values = _inputs(k, layer, names)
-        shapes = [input_shape if v == 0 else nodes[v - 1].shape for v in values]
-        nodes.append(
-            _node(k, layer, name, values, shapes, _owner(k, layer, names, nodes), algorithm)
-        )
-        _check_shared(k, nodes)
+        values, owner = _inputs(k, layer, names), _owner(k, layer, names, nodes)
+        node = _node(k, layer, name, values, [shapes[v] for v in values], owner, algorithm)
+        if owner is not None:
+            _check_shared(k, node, nodes[owner])
+        nodes.append(node)
+        shapes.append(node.shape)
         names[name] = k + 1
+    size = sum(prod(array.shape) for node in nodes if node.record.owner is None
+               for array in node.arrays)  # fmt: skip
+    if size > MAX_PARAMETERS:
+        raise OverflowError(f"Network: {size} parameters, at most {MAX_PARAMETERS} are possible")
     found = _outputs(outputs, names, len(nodes))
     _check_read(nodes, found)
     return nodes, found
@@ -90,35 +96,40 @@ def _check_class(k: int, layer: Any) -> None:
         )
 
 
-def _known(names: dict[str, int]) -> str:
-    return ", ".join(names)
+def _check_elements(function: str, shape: Shape) -> None:
+    if prod(shape) > MAX_ELEMENTS:
+        raise OverflowError(
+            f"{function}: {shape_text(shape)} is {prod(shape)} elements for each image, "
+            f"at most {MAX_ELEMENTS} are possible"
+        )
 
 
 def _inputs(k: int, layer: Layer, names: dict[str, int]) -> list[int]:
+    """Return the values that a layer reads."""
     if layer.inputs is None:
         return [k]
-    unknown = [name for name in layer.inputs if name not in names]
-    if unknown:
-        raise ValueError(
-            f"{title(k, layer)}: inputs must name earlier layers ({_known(names)}), "
-            f"got {unknown[0]!r}"
-        )
+    for name in layer.inputs:
+        if name not in names:
+            raise ValueError(
+                f"{title(k, layer)}: inputs must name earlier layers ({', '.join(names)}), "
+                f"got {name!r}"
+            )
     return [names[name] for name in layer.inputs]
 
 
 def _owner(k: int, layer: Layer, names: dict[str, int], nodes: list[Node]) -> int | None:
-    """The layer whose parameters this one uses."""
+    """Return the index of the layer that owns the parameters of this one; None: it does."""
     name = layer.parameters_of
     if name is None:
         return None
     if name not in names or name == "input":
         raise ValueError(
-            f"{title(k, layer)}: parameters must name an earlier layer ({_known(names)}), "
+            f"{title(k, layer)}: parameters must name an earlier layer ({', '.join(names)}), "
             f"got {name!r}"
         )
-    owner = names[name] - 1
-    first = nodes[owner].record.owner
-    return owner if first is None else first
+    named = names[name] - 1
+    owner = nodes[named].record.owner
+    return named if owner is None else owner
 
 
 def _node(
@@ -135,57 +146,68 @@ def _node(
     numbers = layer.numbers(len(values))
     try:
         shape, sizes = output_shape(layer.kind, shapes, words, numbers)
-    except ProgramError:
+    except ProgramError as error:
+        if error.status == OVERFLOW:
+            raise OverflowError(f"{function}: the sizes overflow") from None
         raise ValueError(f"{function}: {layer.demand}") from None
+    _check_elements(function, shape)
     arrays = layer.arrays(shapes)
-    if [int(np.prod(array.shape, dtype=object)) for array in arrays] != sizes:
+    if [prod(array.shape) for array in arrays] != sizes:
         raise ValueError(f"{function}: its parameters {arrays} do not have the sizes {sizes}")
     code = activation_code(getattr(layer, "activation", None))
     return Node(layer, name, Record(layer.kind, values, words, numbers, code, owner), arrays, shape)
 
 
 def _inputs_text(shapes: list[Shape]) -> str:
-    """``images 8 x 8 x 1, 8 x 8 x 2`` or ``vectors of 10``."""
-    if all(len(shape) == 3 for shape in shapes):
-        return f"images {', '.join(map(shape_text, shapes))}"
-    return ", ".join(
+    """Return ``images 8 x 8 x 1, 8 x 8 x 2``, ``vectors of 10``, ``images 1 x 1 x 2, ...``.
+
+    Of more than four inputs the last ones are counted only.
+    """
+    images = all(len(shape) == 3 for shape in shapes)
+    one_by_one = [
         f"images {shape_text(shape)}" if len(shape) == 3 else f"vectors of {shape[0]}"
-        for shape in shapes
-    )
+        for shape in shapes[:4]
+    ]
+    if images:
+        one_by_one = [f"images {', '.join(map(shape_text, shapes[:4]))}"]
+    if len(shapes) > 4:
+        one_by_one.append(f"and {len(shapes) - 4} more")
+    return ", ".join(one_by_one)
 
 
-def _check_shared(k: int, nodes: list[Node]) -> None:
-    owner = nodes[k].record.owner
-    if owner is not None and nodes[k].arrays != nodes[owner].arrays:
+def _check_shared(k: int, node: Node, owner: Node) -> None:
+    if node.arrays != owner.arrays:
         raise ValueError(
-            f"{title(k, nodes[k].layer)}: parameters of layer {nodes[owner].name!r} must have the "
-            f"shapes {[array.shape for array in nodes[k].arrays]}, "
-            f"got {[array.shape for array in nodes[owner].arrays]}"
+            f"{title(k, node.layer)}: parameters of layer {owner.name!r} must have the "
+            f"shapes {[array.shape for array in node.arrays]}, "
+            f"got {[array.shape for array in owner.arrays]}"
         )
 
 
 def _outputs(outputs: Sequence[str] | None, names: dict[str, int], last: int) -> list[int]:
+    """Return the values that are outputs."""
     if outputs is None:
         return [last]
     if not isinstance(outputs, (list, tuple)) or not all(isinstance(x, str) for x in outputs):
         raise TypeError(f"Network: outputs must be a sequence of names, got {outputs!r}")
-    unknown = [name for name in outputs if name not in names or name == "input"]
-    if unknown:
-        raise ValueError(f"Network: outputs must name layers ({_known(names)}), got {unknown[0]!r}")
+    for name in outputs:
+        if name not in names or name == "input":
+            raise ValueError(
+                f"Network: outputs must name layers ({', '.join(names)}), got {name!r}"
+            )
     if len(outputs) == 0 or len(set(outputs)) != len(outputs):
         raise ValueError(f"Network: outputs must be different names, got {tuple(outputs)}")
     return [names[name] for name in outputs]
 
 
 def _check_read(nodes: list[Node], outputs: list[int]) -> None:
-    read = {0} if not nodes else set(outputs)
-    for node in nodes:
-        read.update(node.record.inputs)
+    """Raise ValueError if nothing reads the image or the output of a layer."""
+    read = set(outputs).union(*(node.record.inputs for node in nodes))
     for k, node in enumerate(nodes):
         if k + 1 not in read:
             raise ValueError(
                 f"{title(k, node.layer)}: no layer reads its output {node.name!r}, and it is not "
-                f"one of the network's outputs"
+                "one of the network's outputs"
             )
-    if nodes and 0 not in read:
+    if 0 not in read:
         raise ValueError("Network: no layer reads the input")

@@ -6,7 +6,7 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 README = TOP / "matconv" / "README.md"
 BLOCK = re.compile(r"^<!-- (.+?) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CHANGE = re.compile(r"in (\S+) (after|before): (.*)")
+CHANGE = re.compile(r"in (\S+) after: (.*)|at the end of (\S+)")
 
 
 def blocks():
@@ -39,15 +39,16 @@ def follow(folder):
             path.write_text(code, encoding="utf-8")
             new.append(name)
         elif change := CHANGE.fullmatch(said):
-            name, side, line = change.groups()
-            path = folder / name
-            text = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            places = [k for k, one in enumerate(text) if one == f"{line}\n"]
-            assert len(places) == 1, f"{name} has {len(places)} lines {line!r}"
-            if side == "before":  # a class: two empty lines between it and what follows
-                code += "\n\n"
-            text.insert(places[0] + (side == "after"), code)
-            path.write_text("".join(text), encoding="utf-8")
+            name, line, extended = change.groups()
+            name = name or extended
+            text = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            if extended:
+                text += ["\n\n", code]
+            else:
+                places = [k for k, one in enumerate(text) if one == f"{line}\n"]
+                assert len(places) == 1, f"{name} has {len(places)} lines {line!r}"
+                text.insert(places[0] + 1, code)
+            (folder / name).write_text("".join(text), encoding="utf-8")
         else:
             continue
         lines[name] = lines.get(name, 0) + code.count("\n")

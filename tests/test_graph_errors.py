@@ -1,9 +1,12 @@
 """What is wrong with a graph is said with the index, the kind and the name of the layer."""
 
 import re
+import sys
 
+import capi
 import numpy as np
 import pytest
+from networks import images
 
 from matconv import (
     Add,
@@ -16,7 +19,12 @@ from matconv import (
     Network,
     Objective,
     Scale,
+    graph,
 )
+from matconv.encoding import MAX_ELEMENTS, MAX_PARAMETERS, OVERFLOW, Record, encode
+from matconv.kernels._operations import input_limits
+from matconv.kernels.program import Program, ProgramError
+from matconv.layers import LAYERS as CLASSES
 
 A, B = Conv(2, 3, name="a"), Dense(2, name="b")
 
@@ -211,8 +219,8 @@ LAYERS = [
     (Add, {"inputs": ["a", None]}, TypeError, "Add: inputs must be a str, got None (NoneType)"),
     (Add, {"inputs": ["a", ""]}, ValueError,
      "Add: inputs must be printable and not empty, got ''"),
-    (Add, {"inputs": "a"}, ValueError, "Add: inputs must name at least 2 layers, got ('a',)"),
-    (Add, {"inputs": []}, ValueError, "Add: inputs must name at least 2 layers, got ()"),
+    (Add, {"inputs": "a"}, ValueError, "Add: inputs must name at least 2 layers, got 1"),
+    (Add, {"inputs": []}, ValueError, "Add: inputs must name at least 2 layers, got 0"),
     (Add, {}, TypeError, "Add: inputs must name the layers that it reads"),
     (Multiply, {}, TypeError, "Multiply: inputs must name the layers that it reads"),
     (Concat, {}, TypeError, "Concat: inputs must name the layers that it reads"),
@@ -221,13 +229,14 @@ LAYERS = [
     (Add, {"inputs": ["a", "b"], "factors": [1, np.nan]}, ValueError,
      "Add: factors must be finite, got nan"),
     (Add, {"inputs": ["a", "b"], "factors": "ab"}, TypeError,
-     "Add: factors must be numbers, got 'ab'"),
+     "Add: factors must be a sequence of numbers, got 'ab'"),
     (Add, {"inputs": ["a", "b"], "factors": [1, None]}, TypeError,
-     "Add: factors must be numbers, got None"),
-    (Add, {"inputs": ["a", "b"], "factors": 3}, TypeError, "Add: factors must be numbers, got 3"),
+     "Add: factors must be a number, got None (NoneType)"),
+    (Add, {"inputs": ["a", "b"], "factors": 3}, TypeError,
+     "Add: factors must be a sequence of numbers, got 3"),
     (Scale, {"inputs": ["a", "b"]}, ValueError,
-     "Scale: inputs must name 1 layer, got ('a', 'b')"),
-    (Scale, {"inputs": []}, ValueError, "Scale: inputs must name 1 layer, got ()"),
+     "Scale: inputs must name 1 layer, got 2"),
+    (Scale, {"inputs": []}, ValueError, "Scale: inputs must name 1 layer, got 0"),
     (Scale, {"name": "input"}, ValueError,
      "Scale: name must not be 'input', which is the images"),
     (Scale, {"name": ""}, ValueError, "Scale: name must be printable and not empty, got ''"),
@@ -247,11 +256,123 @@ def test_wrong_wiring_of_a_layer_is_refused(kind, arguments, error, message):
 
 
 def test_unread_input_is_refused(monkeypatch):
-    # only a layer without inputs could leave the images unread; today there is none
-    from matconv import graph
-
+    # only a layer without inputs could leave the images unread, and there is none
     monkeypatch.setattr(graph, "_inputs", lambda k, layer, names: [1] if k == 1 else [0])
     nodes, outputs = graph.build((6, 6, 2), [A, B], None, "auto")
     unread = [nodes[0]._replace(record=nodes[0].record._replace(inputs=[1])), nodes[1]]
     with pytest.raises(ValueError, match=exactly("Network: no layer reads the input")):
         graph._check_read(unread, outputs)
+
+
+# Limits of compiled code
+
+
+class Long(list):
+    """A list that says that it is longer than memory allows."""
+
+    def __init__(self, length):
+        super().__init__(["a", "b"])
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+
+@pytest.mark.parametrize("kind", [Add, Multiply, Concat])
+def test_inputs_more_than_the_operation_takes_is_refused(kind):
+    _, maximum = input_limits(kind.kind)
+    message = f"{kind.kind}: inputs must name at most {maximum} layers, got {maximum + 1}"
+    with pytest.raises(ValueError, match=exactly(message)):
+        kind(inputs=Long(maximum + 1))
+    assert kind(inputs=Long(maximum)).inputs == ("a", "b")
+
+
+def test_inputs_of_every_class_are_limited_by_its_operation():
+    for kind, layer in CLASSES.items():
+        assert layer.input_limits() == input_limits(kind)
+        assert input_limits(kind)[0] == (2 if layer in (Add, Multiply, Concat) else 1)
+
+
+def test_input_limits_unknown_operation_is_a_key_error():
+    for kind in ("Tanh", "", "Conv\0", "Cönv"):
+        with pytest.raises(KeyError, match=re.escape(repr(kind))):
+            input_limits(kind)
+
+
+def test_add_of_many_inputs_computes():
+    net = Network((1, 1, 2), [Add(inputs=["input"] * 5000)])
+    Z, _ = images(net, 3)
+    np.testing.assert_array_equal(net.forward(net.init(0), np.ones_like(Z)), np.full(Z.shape, 5000))
+
+
+LARGE = {
+    "input": (
+        (2**20, 2**19, 1), [Scale()],
+        ("Network: input_shape: 1048576 x 524288 x 1 is 549755813888 elements for each image, "
+        f"at most {MAX_ELEMENTS} are possible"),
+    ),
+    "input beyond 64 bits": (
+        (2**31, 2**31, 4), [Crop(2)],
+        (f"Network: input_shape: 2147483648 x 2147483648 x 4 is {2**64} elements for each image, "
+        f"at most {MAX_ELEMENTS} are possible"),
+    ),
+    "output": (
+        (2**18, 2**18, 4), [Concat(inputs=["input", "input"], name="c")],
+        ("layer 0 (Concat 'c') on images 262144 x 262144 x 4, 262144 x 262144 x 4: 262144 x 262144 "
+        f"x 8 is 549755813888 elements for each image, at most {MAX_ELEMENTS} are possible"),
+    ),
+    "output of many": (
+        (2**18, 2**18, 4), [Concat(inputs=["input"] * 6)],
+        ("layer 0 (Concat) on images 262144 x 262144 x 4, 262144 x 262144 x 4, 262144 x 262144 x 4, "
+        "262144 x 262144 x 4, and 2 more: 262144 x 262144 x 24 is 1649267441664 elements for each "
+        f"image, at most {MAX_ELEMENTS} are possible"),
+    ),
+    "parameters": (
+        (1, 1, 2**30), [Dense(2**29, bias=False)],
+        f"Network: {2**59} parameters, at most {MAX_PARAMETERS} are possible",
+    ),
+    "parameters of two layers": (
+        (1, 1, 2**30),
+        [Dense(2**28, bias=False, name="a"), Dense(2**28, inputs="input", bias=False),
+         Add(inputs=["a", "dense2"])],
+        f"Network: {2**59} parameters, at most {MAX_PARAMETERS} are possible",
+    ),
+    "buffers": (
+        (1, 1, 2**30), [Dense(2**28)], "Network: the sizes of the buffers overflow",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_sizes_beyond_compiled_code_are_refused(name):
+    shape, layers, message = LARGE[name]
+    with pytest.raises(OverflowError, match=exactly(message)):
+        Network(shape, layers)
+
+
+def test_sizes_that_overflow_in_an_operation_are_refused(monkeypatch):
+    monkeypatch.setattr(graph, "MAX_ELEMENTS", sys.maxsize)
+    shapes = ", ".join([f"1 x 1 x {2**62}"] * 2)
+    message = f"layer 0 (Concat) on images {shapes}: the sizes overflow"
+    with pytest.raises(OverflowError, match=exactly(message)):
+        Network((1, 1, 2**62), [Concat(inputs=["input", "input"])])
+
+
+def test_limits_are_those_of_compiled_code():
+    def opened(shape, record, n):
+        return Program(encode(shape, [record], [1], n, np.dtype("float64")))
+
+    def status(*arguments):
+        with pytest.raises(ProgramError) as caught:
+            opened(*arguments)
+        return caught.value.status
+
+    assert OVERFLOW == capi.OVERFLOW
+    crop = Record("Crop", [0], [0, 0, 0, 0])
+    assert opened((1, 1, MAX_ELEMENTS), crop, 0).shape(1) == (1, 1, MAX_ELEMENTS)
+    assert status((1, 1, MAX_ELEMENTS + 1), crop, 0) == OVERFLOW
+    # 2^29 (2^30 - 1) and 2^29 2^30 parameters
+    dense = Record("Dense", [0], [2**30 - 1, 0])
+    assert opened((1, 1, 2**29), dense, 2**59 - 2**29).n == 2**59 - 2**29 <= MAX_PARAMETERS
+    dense = Record("Dense", [0], [2**30, 0])
+    assert status((1, 1, 2**29), dense, 2**59) == OVERFLOW and MAX_PARAMETERS < 2**59

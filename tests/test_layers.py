@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import json
+import pickle
+import typing
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from matconv import (
     load_model,
     save_model,
 )
+from matconv.layers import LAYERS, Layer, Parameter
 
 THREES = (
     3,
@@ -216,3 +219,36 @@ def test_networks_equal_only_with_equal_parts():
     assert all(net != other for other in others)
     assert len({net, *others}) == 5
     assert net != "net" and net is not None
+
+
+# Where the classes are
+
+
+def test_classes_are_named_by_their_public_place():
+    for one in (Layer, Parameter, *LAYERS.values()):
+        assert one.__module__ == "matconv.layers"
+    assert repr(Conv) == "<class 'matconv.layers.Conv'>"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle_names_the_public_place_only(protocol):
+    data = pickle.dumps(MIXED, protocol)
+    assert b"matconv.layers" in data
+    for file in ("base", "elementwise", "filters", "pooling", "shaping", "windows"):
+        assert f"layers.{file}".encode() not in data
+    assert pickle.loads(data) == MIXED
+
+
+def test_pickle_of_a_layer_from_before_the_files_were_divided_loads():
+    data = (
+        b"ccopy_reg\n_reconstructor\n(cmatconv.layers\nDense\nc__builtin__\nobject\nNtR"
+        b"(dVname\nNsVinputs\nNsVunits\nI3\nsVactivation\nVrelu\nsVbias\nI01\n"
+        b"sVparameters\nNsb."
+    )
+    assert pickle.loads(data) == Dense(3, activation="relu")
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_type_hints_of_a_class_can_be_resolved(kind):
+    hints = typing.get_type_hints(LAYERS[kind])
+    assert {field.name for field in dataclasses.fields(LAYERS[kind])} <= set(hints)

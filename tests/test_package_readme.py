@@ -13,7 +13,6 @@ from minimizing import small
 from matconv import minimize
 from matconv.solvers import METHODS
 
-ABOVE_LAYERS = "# every class that a network may be made of; descriptions name them by their kind"
 TEXT = package_readme.README.read_text(encoding="utf-8")
 
 
@@ -45,8 +44,9 @@ def test_package_readme_operation_has_every_part():
         "new file: matconv/kernels/ops/square_root.pxd",
         "in matconv/kernels/_operations.pyx after: from .ops.scale cimport operation as scale",
         "in matconv/kernels/_operations.pyx after: add_table(scale())",
-        f"in matconv/layers.py before: {ABOVE_LAYERS}",
-        "in matconv/layers.py after:         Scale,",
+        "at the end of matconv/layers/elementwise.py",
+        "in matconv/layers/__init__.py after: from .elementwise import Scale as Scale",
+        "in matconv/layers/__init__.py after:         Scale,",
         "new file: tests/test_square_root.py",
         "commands",
         "solver",

@@ -81,7 +81,7 @@ def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
     <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
     """
     for k, (layer, shape) in enumerate(zip(net.layers, net.input_shapes)):
-        if layer.several_inputs or not layer.linear:
+        if layer.input_limits()[1] > 1 or not layer.linear:
             continue
         options: dict[str, Any] = {
             "activation": None,

@@ -47,3 +47,18 @@ cdef const Operation *find_operation(const char *name, size_t length) noexcept n
         if strlen(operations[k].name) == length and not memcmp(operations[k].name, name, length):
             return &operations[k]
     return NULL
+
+
+def input_limits(str kind):
+    """Return the minimum and the maximum number of inputs of an operation.
+
+    Raises
+    ------
+    KeyError
+        There is no operation of that name.
+    """
+    cdef bytes name = kind.encode("ascii", "replace")
+    cdef const Operation *operation = find_operation(name, len(name))
+    if operation == NULL:
+        raise KeyError(kind)
+    return operation.min_inputs, operation.max_inputs

@@ -135,22 +135,22 @@ def as_pair(str function, str name, value):
     return tuple([as_size(function, name, entry, expected) for entry in value])
 
 
-def as_padding(str function, value):
+def as_padding(str function, value, str name="pad"):
     """((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
     expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
     if not is_sequence(value):
-        size = as_size(function, "pad", value, expected)
+        size = as_size(function, name, value, expected)
         return (size, size), (size, size)
     if len(value) != 2:
-        raise ValueError(f"{function}: pad must be {expected}, got length {len(value)}")
+        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
     sides = []
     for entry in value:
         if is_sequence(entry):
             if len(entry) != 2:
-                raise ValueError(f"{function}: pad must be {expected}, got {value!r}")
-            sides.append(tuple([as_size(function, "pad", side, expected) for side in entry]))
+                raise ValueError(f"{function}: {name} must be {expected}, got {value!r}")
+            sides.append(tuple([as_size(function, name, side, expected) for side in entry]))
         else:
-            size = as_size(function, "pad", entry, expected)
+            size = as_size(function, name, entry, expected)
             sides.append((size, size))
     return tuple(sides)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .options import as_count, as_number
+from ..arguments import as_count, as_number
 from .result import TrainingError
 from .run import Run
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
+from ..arguments import as_count
 from ..kernels.guard import guarded
 from ..objective import Objective
 from .lbfgs import lbfgs
-from .options import as_count
 from .progress import Progress
 from .result import Result
 from .run import Callback, Run
@@ -106,7 +106,7 @@ def minimize(
     if on_step is not None and not callable(on_step):
         raise TypeError(f"minimize: on_step must be callable or None, got {on_step!r}")
     max_iterations = as_count("max_iterations", max_iterations)
-    start = as_count("start", start, least=0)
+    start = as_count("start", start, minimum=0)
     theta = objective.net.as_theta(theta0)
     lines = None if progress is False else sys.stderr if progress is True else progress
     run = Run(method, theta, callback, Progress(lines), start, on_step)

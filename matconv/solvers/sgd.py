@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .options import as_count, as_number
+from ..arguments import as_count, as_number
 from .result import TrainingError
 from .run import Run
 from .schedules import Schedule, get_schedule
@@ -120,7 +120,7 @@ def sgd(
     schedule = get_schedule(schedule)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seed = as_count("seed", seed, least=0)
+    seed = as_count("seed", seed, minimum=0)
 
     l = objective.l
     batches = -(-l // batch_size)

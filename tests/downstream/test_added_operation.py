@@ -24,7 +24,11 @@ import package_readme
 
 # what an added operation may touch: its file, its dataclass, the two lists, its tests
 NEW = ["matconv/kernels/ops/square_root.pxd", "tests/test_square_root.py"]
-CHANGED = ["matconv/kernels/_operations.pyx", "matconv/layers.py"]
+CHANGED = [
+    "matconv/kernels/_operations.pyx",
+    "matconv/layers/__init__.py",
+    "matconv/layers/elementwise.py",
+]
 
 
 def copy_tree(folder):

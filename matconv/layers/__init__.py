@@ -1,0 +1,48 @@
+"""Layers: the descriptions that a network is made of.
+
+A layer such as ``Conv(20, 5)`` is a description without image sizes. Its class names the compiled
+operation that computes it, gives the integers and floats that describe it to that operation, and
+says what its parameters are called and how they begin.
+
+base         Layer: names, inputs, and what is the same for all layers
+windows      shapes of images, sizes and padding of windows
+filters      Conv, Dense
+pooling      MaxPool, AvgPool
+elementwise  Activation, Add, Multiply, Scale
+shaping      Concat, Crop
+"""
+
+from .base import Layer as Layer
+from .base import Parameter as Parameter
+from .elementwise import Activation as Activation
+from .elementwise import Add as Add
+from .elementwise import Multiply as Multiply
+from .elementwise import Scale as Scale
+from .filters import Conv as Conv
+from .filters import Dense as Dense
+from .pooling import AvgPool as AvgPool
+from .pooling import MaxPool as MaxPool
+from .shaping import Concat as Concat
+from .shaping import Crop as Crop
+from .windows import Shape as Shape
+
+# every class that a network may be made of; descriptions name them by their kind
+LAYERS: dict[str, type[Layer]] = {
+    layer.kind: layer
+    for layer in (
+        Activation,
+        Add,
+        AvgPool,
+        Concat,
+        Conv,
+        Crop,
+        Dense,
+        MaxPool,
+        Multiply,
+        Scale,
+    )
+}
+
+# pickles and messages name the classes by their public place, whatever file they are in
+for _class in (Layer, Parameter, *LAYERS.values()):
+    _class.__module__ = __name__

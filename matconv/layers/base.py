@@ -1,0 +1,154 @@
+"""Layer: what all layers share. Their classes describe the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ..activations import as_activation
+from ..arguments import as_flag, as_text
+from ..kernels._operations import input_limits
+from .windows import Shape, shortest
+
+# arguments that `repr` leaves out where they have their defaults
+HIDDEN = ("name", "inputs", "parameters", "bias", "factors")
+
+
+class Parameter(NamedTuple):
+    """A parameter array of a layer: its name, and the shape of its view of theta."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Layer:
+    """Base class of layers; not a layer by itself.
+
+    A subclass is a frozen dataclass. Its fields are the arguments of the layer; those called
+    ``activation``, ``bias`` and ``parameters`` are checked here. `words` and `numbers` describe
+    the layer to the operation called `kind`; `arrays` and `initial` say what it has in theta.
+
+    Parameters
+    ----------
+    name : str, optional
+        By which other layers and `Network(outputs=)` refer to this one; "conv1", "dense2", ... by
+        its place in the network when left out.
+    inputs : str or sequence of str, optional
+        Names of the layers whose outputs it reads, "input" for the images; the layer before when
+        left out.
+    """
+
+    kind: ClassVar[str]
+    linear: ClassVar[bool] = True  # in its input, but for bias and activation
+    # what is wrong when the operation refuses the shapes of its inputs
+    demand: ClassVar[str] = "this input does not fit"
+
+    name: str | None = None
+    inputs: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            self._set(name=as_text(f"{self.kind}: name", self.name))
+            if self.name == "input":
+                raise ValueError(f"{self.kind}: name must not be 'input', which is the images")
+        self._set(inputs=self._input_names())
+        own = {field.name for field in fields(self)}
+        if "activation" in own:
+            self._set(activation=as_activation(self.kind, self.activation))  # type: ignore[attr-defined]
+        if "bias" in own:
+            self._set(bias=as_flag(f"{self.kind}: bias", self.bias))  # type: ignore[attr-defined]
+        if self.parameters_of is not None:
+            self._set(parameters=as_text(f"{self.kind}: parameters", self.parameters_of))
+
+    def _input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, as many as the operation takes."""
+        minimum, maximum = self.input_limits()
+        if self.inputs is None:
+            if minimum > 1:
+                raise TypeError(f"{self.kind}: inputs must name the layers that it reads")
+            return None
+        given = (self.inputs,) if isinstance(self.inputs, str) else self.inputs
+        if not isinstance(given, (list, tuple)):
+            raise TypeError(
+                f"{self.kind}: inputs must be a name or a sequence of names, "
+                f"got {self.inputs!r} ({type(self.inputs).__name__})"
+            )
+        if not minimum <= len(given) <= maximum:
+            limit = minimum if len(given) < minimum else maximum
+            bound = "" if minimum == maximum else "at least " if limit == minimum else "at most "
+            raise ValueError(
+                f"{self.kind}: inputs must name {bound}{limit} layer{'s' * (limit != 1)}, "
+                f"got {len(given)}"
+            )
+        return tuple(as_text(f"{self.kind}: inputs", one) for one in given)
+
+    @classmethod
+    def input_limits(cls) -> tuple[int, int]:
+        """Return the minimum and the maximum number of inputs that the operation takes."""
+        try:
+            return input_limits(cls.kind)
+        except KeyError:  # a class that no network takes
+            return 1, 1
+
+    def _set(self, **values: Any) -> None:
+        """Replace arguments by their checked form, in a frozen layer."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments by name, each size in its shortest form: 3 for (3, 3)."""
+        names = [field.name for field in fields(self) if field.name not in ("name", "inputs")]
+        values = {name: shortest(getattr(self, name)) for name in names}
+        inputs = self.inputs
+        if inputs is not None and len(inputs) == 1:
+            inputs = inputs[0]  # type: ignore[index]
+        return {**values, "name": self.name, "inputs": inputs}
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in fields(self)}
+        arguments = (
+            f"{name}={value!r}"
+            for name, value in self.arguments().items()
+            if name not in HIDDEN or value != defaults[name]
+        )
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+    @property
+    def parameters_of(self) -> str | None:
+        """Name of the layer whose parameters this one uses; None: its own."""
+        return getattr(self, "parameters", None)
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        """Return the integers that describe the layer to its operation.
+
+        Parameters
+        ----------
+        shapes : list of (height, width, channels) or (units,)
+            Of the inputs.
+        function : str
+            Beginning of every error message.
+        algorithm : str
+            Of the network, for a layer that has none of its own.
+
+        Raises
+        ------
+        ValueError, OverflowError
+            The layer does not fit inputs of these shapes.
+        """
+        return []
+
+    def numbers(self, count: int) -> list[float]:
+        """Return the floats that describe the layer with ``count`` inputs to its operation."""
+        return []
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        """Return the layer's parameter arrays in their order in theta."""
+        return []
+
+    def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        """Fill the layer's parameter arrays, which are zero, with their initial values.
+
+        ``fan_in`` is the number of inputs of one output.
+        """
