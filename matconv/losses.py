@@ -212,6 +212,24 @@ class SoftmaxLoss(_EqualByClass):
                 raise ValueError("softmax loss: each row of Y must be >= 0 and sum to 1")
         return y
 
+    @staticmethod
+    def probabilities(z: Array) -> Array:
+        """Return softmax(z), row by row.
+
+        Parameters
+        ----------
+        z : ndarray, shape (images, n_outputs)
+
+        Returns
+        -------
+        ndarray, shape of z
+            Each row sums to 1, but for rounding; NaN where an output is not finite.
+        """
+        with np.errstate(all="ignore"):
+            exponentials = np.exp(z - z.max(axis=1, keepdims=True))
+            exponentials /= exponentials.sum(axis=1, keepdims=True)
+        return exponentials
+
     def _exponentials(self, z: Array, y: Array) -> tuple[Array, Array, float]:
         shifted = z - z.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
@@ -258,6 +276,15 @@ def get_loss(loss: str | Loss) -> Loss:
             f"got {loss!r} ({type(loss).__name__})"
         )
     return loss
+
+
+def usual_loss(n_outputs: int) -> str:
+    """Return the name of the loss of a network that nothing else is known of.
+
+    >>> usual_loss(10), usual_loss(1)
+    ('softmax', 'squared')
+    """
+    return "softmax" if n_outputs > 1 else "squared"
 
 
 def compiled_name(loss: Loss) -> str:

@@ -27,6 +27,9 @@ from .layers import Layer
 from .layout import Layout
 from .sharding import Sharding
 
+# what theta and images may consist of, the default first
+DTYPES = ("float64", "float32")
+
 # buffers of `forward` that are kept for its next call
 SPARE_BYTES = 1 << 27
 
@@ -102,8 +105,8 @@ class Network:
         outputs: Sequence[str] | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float64, np.float32):
-            raise TypeError(f"Network: dtype must be float64 or float32, got {self.dtype}")
+        if self.dtype not in map(np.dtype, DTYPES):
+            raise TypeError(f"Network: dtype must be {' or '.join(DTYPES)}, got {self.dtype}")
         as_algorithm("Network", algorithm)
         self.algorithm = str(algorithm)
         self.input_shape = _image_shape(input_shape)
@@ -454,9 +457,10 @@ class Network:
             Naming what is missing, unknown or out of range.
         """
         check_keys("network", description, {"input_shape", "layers"}, {"dtype", "outputs"})
-        dtype = description.get("dtype", "float64")
-        if dtype not in ("float64", "float32"):
-            raise ValueError(f"network: dtype must be 'float64' or 'float32', got {dtype!r}")
+        dtype = description.get("dtype", DTYPES[0])
+        if dtype not in DTYPES:
+            expected = " or ".join(map(repr, DTYPES))
+            raise ValueError(f"network: dtype must be {expected}, got {dtype!r}")
         if not isinstance(description["layers"], list):
             raise ValueError("network: layers must be a list")  # noqa: TRY004 - what a file holds
         layers = [layer_from(k, entry) for k, entry in enumerate(description["layers"])]

@@ -79,13 +79,17 @@ PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = 
 }
 
 
+# height and width from which on images are given the larger of the usual presets
+LARGE = 16
+
+
 def preset_for(input_shape: Sequence[int]) -> str:
-    """The preset for images of this shape: "lenet" where it fits, else "digits".
+    """Return the usual preset for images of this shape.
 
     >>> preset_for((28, 28, 1)), preset_for((8, 8, 1))
     ('lenet', 'digits')
     """
-    return "lenet" if min(input_shape[:2]) >= 16 else "digits"
+    return "lenet" if min(input_shape[:2]) >= LARGE else "digits"
 
 
 def make_network(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
+from ..options import Count, Option
+from ..presets import PRESETS
 from . import options
 
 SUMMARY = "check a network's gradient and adjoints on this machine"
@@ -20,39 +23,34 @@ example:
 """
 
 
+NETWORK = replace(options.NETWORK, default=next(iter(PRESETS)))
+INPUT_SHAPE = Option(
+    "input_shape",
+    Count(),
+    "size of the images",
+    default_text="that of the images the network is usually used on",
+    metavar=("HEIGHT", "WIDTH", "CHANNELS"),
+)
+IMAGES = Option("images", Count(), "number of images", 16, metavar="N")
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument(
-        "--network",
-        metavar="NAME",
-        default="digits",
-        help="digits, lenet, simplenn-3, or a TOML file. Default: digits",
+    """Add the options of the command to its parser."""
+    options.add(
+        parser,
+        NETWORK,
+        INPUT_SHAPE,
+        options.DTYPE,
+        options.LOSS,
+        IMAGES,
+        options.SEED,
+        *options.COMPUTING,
+        options.DEBUG,
     )
-    parser.add_argument(
-        "--input-shape",
-        metavar=("HEIGHT", "WIDTH", "CHANNELS"),
-        nargs=3,
-        type=options.whole(1),
-        help="of the images. Default: what the network is usually used on",
-    )
-    parser.add_argument(
-        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
-    )
-    parser.add_argument(
-        "--loss", choices=("softmax", "squared"), default="softmax", help="default: softmax"
-    )
-    parser.add_argument(
-        "--images", metavar="N", type=options.whole(1), default=16, help="how many. Default: 16"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="of all that is random"
-    )
-    options.add_computing(parser)
-    options.add_debug(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from ..presets import make_network
     from . import checks
 

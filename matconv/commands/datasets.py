@@ -19,9 +19,7 @@ from ..io.kinds import file_kind
 from ..io.npz import open_npz
 from .mnist import find_pairs
 from .options import UsageError
-from .settings import DATA
-
-TEST_FRACTION = 0.2
+from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +87,10 @@ def load(
     FormatError, OSError
     """
     test: Images | None
-    if data == "digits" or os.path.isdir(data):
+    if data == DIGITS or os.path.isdir(data):
         if labels is not None:
             raise UsageError(f"--labels goes with an IDX file, not with --data {data}")
-        whole = DataSet(*_digits()) if data == "digits" else _directory(data)
+        whole = DataSet(*_digits()) if data == DIGITS else _directory(data)
         train, test = whole.train, whole.test
     else:
         train, test = _file(data, labels, labelled, "--labels"), None
@@ -120,9 +118,9 @@ def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool
     if arguments.data is None:
         if arguments.labels is not None:
             raise UsageError("--labels goes with --data")
-        names = {name: before[name] for name in DATA if name in before}
+        names = {name: before[name] for name in DATA_NAMES if name in before}
         check_recorded(names, arguments.model)
-        whole = load(**{"data": "digits", **names}, seed=before.get("split_seed", 0))
+        whole = load(**{"data": DIGITS, **names}, seed=before.get("split_seed", 0))
     else:
         whole = load(arguments.data, arguments.labels, test_fraction=0, labelled=labelled)
     if arguments.part == "train":
@@ -208,7 +206,7 @@ def check_recorded(settings: dict[str, Any], model: str) -> None:
     """
     for name in ("data", "labels", "test_data", "test_labels"):
         path = settings.get(name)
-        if path is None or (name == "data" and path == "digits") or os.path.lexists(path):
+        if path is None or (name == "data" and path == DIGITS) or os.path.lexists(path):
             continue
         where = ""
         if not os.path.isabs(path):

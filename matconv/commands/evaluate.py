@@ -16,31 +16,28 @@ example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
-    options.add_images(parser)
-    options.add_computing(parser)
-    options.add_debug(parser)
+    """Add the options of the command to its parser."""
+    options.add(parser, options.MODEL, *options.IMAGES, *options.COMPUTING, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     import numpy as np
 
     from ..io import load_model
-    from ..losses import get_loss
+    from ..losses import get_loss, usual_loss
     from ..objective import Objective
     from . import datasets, settings, tables
     from .labels import as_indices
     from .split import evaluation_notes
 
     model = load_model(arguments.model)
-    before = settings.recorded(model, arguments.model)
+    before = settings.recorded(model, arguments.model, settings.EVALUATION)
     images = datasets.chosen(arguments, before)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
     y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
-    loss = before.get("loss", "softmax" if net.n_outputs > 1 else "squared")
+    loss = before.get("loss", usual_loss(net.n_outputs))
     objective = Objective(net, Z, y, loss, n_threads=arguments.threads)
     z = objective.outputs(model.theta)
     found = z.argmax(axis=1)
@@ -52,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("accuracy", f"{100 * right / len(y):.2f} % ({right:,} of {len(y):,})"),
         ("loss", f"{mean:.6g}, the mean {loss} loss of an image"),
     ]
-    C = float(before.get("C", "inf"))
+    C = before.get("C", float("inf"))
     if C != float("inf"):
         theta = model.theta.astype(np.float64)
         penalty = float(theta @ theta) / (2 * C)

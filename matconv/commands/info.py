@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from typing import Any
 
 from . import options
@@ -19,13 +20,12 @@ example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="model file")
-    options.add_debug(parser)
+    """Add the options of the command to its parser."""
+    options.add(parser, replace(options.MODEL, required=False), options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     print(installation() if arguments.model is None else _model(arguments.model))
     return 0
 

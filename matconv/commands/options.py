@@ -1,11 +1,17 @@
-"""Types of options, and the groups of them that several commands have."""
+"""How an `Option` becomes an argument of the command line, and options of several commands."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from ..kernels import algorithms
+from ..losses import LOSSES
+from ..network import DTYPES
+from ..options import Choice, Count, Flag, Option, Text
+from ..presets import PRESETS
 
 # a parser or a group of options of one; argparse does not name what they have in common
 Group = Any
@@ -16,94 +22,115 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A whole number of at least ``least``."""
+@dataclass(frozen=True)
+class Argument(Option):
+    """An argument of the command line that is known by its place.
 
-    def parse(text: str) -> int:
+    Parameters
+    ----------
+    required : bool
+        Whether the command needs it.
+    """
+
+    required: bool = True
+
+
+def add(group: Group, *options: Option) -> None:
+    """Add options to a parser or to a group of one; where they are not given, the default counts."""
+    for option in options:
+        _add(group, option, option.usual)
+
+
+def add_settings(group: Group, *options: Option) -> None:
+    """Add options that a model file may hold: None where they are not given."""
+    for option in options:
+        _add(group, option, None)
+
+
+def _add(group: Group, option: Option, default: Any) -> None:
+    settings: dict[str, Any] = {"help": option.full_help.replace("%", "%%"), "default": default}
+    if isinstance(option, Argument):
+        nargs = None if option.required else "?"
+        group.add_argument(option.name, metavar=option.metavar, nargs=nargs, **settings)
+        return
+    if isinstance(option.values, Flag):
+        settings["action"] = "store_true" if default is False else argparse.BooleanOptionalAction
+    else:
+        settings["type"] = _parser(option.values.parse)
+        settings["metavar"] = option.metavar
+    if isinstance(option.values, Choice):
+        settings.update(type=str, choices=[*option.values.names])
+    if isinstance(option.metavar, tuple):
+        settings["nargs"] = len(option.metavar)
+    flags = (option.flag, *(f"--{alias}" for alias in option.aliases))
+    group.add_argument(*flags, dest=option.name, **settings)
+
+
+def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function whose errors argparse shows as they are."""
+
+    def parsed(text: str) -> Any:
         try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text!r}"
-            )
-        return value
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-    return parse
+    return parsed
 
 
-def number(
-    above: float = -math.inf, least: float = -math.inf, below: float = math.inf, finite: bool = True
-) -> Callable[[str], float]:
-    """A number x with above < x, least <= x, x < below."""
-    bounds = [
-        *([f"above {above:g}"] if above > -math.inf else []),
-        *([f"at least {least:g}"] if least > -math.inf else []),
-        *([f"below {below:g}"] if below < math.inf else ["finite"] if finite else []),
-    ]
+# Options of several commands ----------------------------------------------------------------------
 
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        beyond = value >= below and (finite or below < math.inf)
-        if not (above < value and least <= value) or beyond:
-            raise argparse.ArgumentTypeError(
-                f"expected a number {' and '.join(bounds)}, got {text!r}"
-            )
-        return value
+MODEL = Argument("model", Text(), "model file, as `matconv train` saves it", metavar="MODEL")
+DATA = Option(
+    "data",
+    Text(),
+    "the images: 'digits', which ship with matconv; a directory with the files of MNIST "
+    "(train-images-idx3-ubyte, t10k-..., also .gz); an .npz file with arrays Z (images, height, "
+    "width, channels) and y; or an IDX file of images, with --labels",
+    default_text="the images that the model was trained on",
+    metavar="WHAT",
+)
+LABELS = Option("labels", Text(), "IDX file with the labels of --data", metavar="FILE")
+PART = Option(
+    "part",
+    Choice(("test", "train")),
+    "which part of data that has two",
+    default_text="test",
+)
+NETWORK = Option(
+    "network",
+    Text(),
+    f"{', '.join(PRESETS)}, or a TOML file with a table [[layers]] for each layer",
+    metavar="NAME",
+)
+DTYPE = Option(
+    "dtype", Choice(DTYPES), "type of the elements of theta and images", default_text=DTYPES[0]
+)
+LOSS = Option("loss", Choice(LOSSES), "loss of an image", "softmax")
+SEED = Option("seed", Count(0), "seed of everything random", 0, metavar="N")
+THREADS = Option(
+    "threads",
+    Count(),
+    "number of threads; the results have the same bits for any number",
+    default_text="all cores",
+    metavar="N",
+)
+ALGORITHM = Option(
+    "algorithm",
+    Choice(algorithms.NAMES),
+    "algorithm of the convolutions: "
+    + "; ".join(f"{name}, {text}" for name, text in algorithms.DESCRIPTIONS.items()),
+    default_text=algorithms.NAMES[0],
+)
+FORCE = Option("force", Flag(), "replace the output if it exists", False)
+DEBUG = Option("debug", Flag(), "show the whole traceback of an error", False)
 
-    return parse
-
-
-def add_data(parser: Group, default: str) -> None:
-    """--data and --labels."""
-    parser.add_argument(
-        "--data",
-        metavar="WHAT",
-        help="the images: 'digits', which ship with matconv; a directory with the files of MNIST "
-        "(train-images-idx3-ubyte, t10k-..., also .gz); an .npz file with arrays Z (images, "
-        "height, width, channels) and y; or an IDX file of images, with --labels. "
-        f"Default: {default}",
-    )
-    parser.add_argument("--labels", metavar="FILE", help="IDX file with the labels of --data")
-
-
-def add_images(parser: Group) -> None:
-    """The images that a model is used on."""
-    add_data(parser, "what the model was trained on")
-    parser.add_argument(
-        "--part",
-        choices=("test", "train"),
-        help="which part of data that has two. Default: test",
-    )
-
-
-def add_computing(parser: Group) -> None:
-    """--threads and --algorithm: how to compute, not what."""
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=whole(1),
-        help="threads to compute on; the results have the same bits for any number. "
-        "Default: all cores",
-    )
-    parser.add_argument(
-        "--algorithm",
-        choices=("auto", "im2col", "winograd"),
-        help="of the convolutions: im2col as in the notes, winograd with fewer products where there "
-        "are transforms, or whichever is faster by a fixed rule. Default: auto",
-    )
-
-
-def add_debug(parser: Group) -> None:
-    """--debug."""
-    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+# which images a model is used on; how to compute
+IMAGES = (DATA, LABELS, PART)
+COMPUTING = (THREADS, ALGORITHM)

@@ -6,10 +6,13 @@ import argparse
 import csv
 import io
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..losses import LOSSES, usual_loss
+from ..options import Option, Text
 from . import options
 
 if TYPE_CHECKING:
@@ -27,20 +30,25 @@ example:
 """
 
 
+OUTPUT = Option(
+    "output",
+    Text(),
+    "file to write, or '-'",
+    default_text="-, standard output",
+    metavar="FILE",
+)
+# of a loss that is not known here, the scores are the outputs of the network
+LOSS = replace(options.LOSS, values=Text())
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
-    options.add_images(parser)
-    parser.add_argument(
-        "--output", metavar="FILE", help="where to write. Default, and '-': standard output"
-    )
-    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
-    options.add_computing(parser)
-    options.add_debug(parser)
+    """Add the options of the command to its parser."""
+    options.add(parser, options.MODEL, *options.IMAGES, OUTPUT, options.FORCE)
+    options.add(parser, *options.COMPUTING, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from ..io import atomic_write, load_model
     from . import datasets, settings
     from .outputs import STANDARD, check_output
@@ -50,12 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
     if to_file:
         check_output(arguments.output, arguments.force)
     model = load_model(arguments.model)
-    before = settings.recorded(model, arguments.model)
+    before = settings.recorded(
+        model, arguments.model, (*settings.DATA_SETTINGS, *settings.SEEDS, LOSS)
+    )
     images = datasets.chosen(arguments, before, labelled=False)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
     z = net.forward(model.theta, Z, arguments.threads)
-    text = _table(model, z, before.get("loss", "softmax"))
+    text = _table(model, z, before.get("loss", usual_loss(net.n_outputs)))
     if not to_file:
         sys.stdout.write(text)
         return 0
@@ -76,10 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(model: Model, z: np.ndarray, loss: str) -> str:
     """The outputs of a network as CSV: index, label, score."""
     z = z.reshape(len(z), model.network.n_outputs).astype(np.float64)
-    if loss == "softmax":
-        with np.errstate(all="ignore"):
-            z = np.exp(z - z.max(axis=1, keepdims=True))
-            z /= z.sum(axis=1, keepdims=True)
+    probabilities = getattr(LOSSES.get(loss), "probabilities", None)
+    if probabilities is not None:
+        z = probabilities(z)
     found = z.argmax(axis=1)
     labels = model.labels or range(model.network.n_outputs)
     text = io.StringIO()

@@ -1,69 +1,133 @@
-"""What a training was told: from the command line, else from the file it goes on from."""
+"""Settings of a training: from the command line, else from the model file that it continues from.
+
+A setting is an `Option` whose value the model file records. The solvers bring their own: see
+`matconv.solvers.METHODS`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..files.errors import format_error
+from ..files.regular import shortened
 from ..io.model import Model
+from ..options import Choice, Count, Number, Option, Text
+from ..solvers import METHODS, Method
+from ..solvers.method import merged_options, usual_method
+from .options import DATA, LABELS, LOSS, SEED, UsageError
 
-# how many images L-BFGS, which sees all of them in every step, is the default for
-LBFGS_IMAGES = 10_000
+# the name of the images that ship with matconv, in place of a path
+DIGITS = "digits"
+# part of the images that is kept for testing where none come with the data
+TEST_FRACTION = 0.2
 
-_TEXT, _NUMBER, _WHOLE = (str,), (int, float), (int,)
+DATA_SETTINGS = (
+    replace(DATA, default=DIGITS, default_text=""),
+    LABELS,
+    Option("test_data", Text(), ".npz or IDX file of test images", metavar="FILE"),
+    Option("test_labels", Text(), "IDX file with their labels", metavar="FILE"),
+    Option(
+        "test_fraction",
+        Number(minimum=0, below=1),
+        "part of the images, drawn by --seed, that is kept to test on where no test images come "
+        "with the data",
+        default_text=f"{TEST_FRACTION:g}",
+        metavar="PART",
+    ),
+)
+C = Option(
+    "C", Number(above=0, infinite=True), "regularisation; 'inf' is none", 1000.0, metavar="C"
+)
+# draws the test part, and stays when --seed changes
+SPLIT_SEED = Option("split_seed", Count(0), "seed of the split")
 
-# name: default, types in a file. None: it depends on the images.
-SETTINGS: dict[str, tuple[Any, tuple[type, ...]]] = {
-    "data": ("digits", _TEXT),
-    "labels": (None, _TEXT),
-    "test_data": (None, _TEXT),
-    "test_labels": (None, _TEXT),
-    "test_fraction": (None, _NUMBER),
-    "loss": ("softmax", _TEXT),
-    "C": (1000.0, (int, float, str)),
-    "solver": (None, _TEXT),
-    "iterations": (None, _WHOLE),
-    "batch_size": (64, _WHOLE),
-    "learning_rate": (0.02, _NUMBER),
-    "momentum": (0.9, _NUMBER),
-    "schedule": ("cosine", _TEXT),
-    "seed": (0, _WHOLE),
-    # the seed that draws the test part, which stays when --seed changes; None: as "seed"
-    "split_seed": (None, _WHOLE),
-}
+DATA_NAMES = tuple(option.name for option in DATA_SETTINGS)
+SPLIT_NAMES = (*DATA_NAMES, SPLIT_SEED.name)
 
-DATA = ("data", "labels", "test_data", "test_labels", "test_fraction")
-SPLIT = (*DATA, "split_seed")
-SGD = ("batch_size", "learning_rate", "momentum", "schedule")
-ITERATIONS = {"lbfgs": 100, "sgd": 10}
-
-CHECKPOINT_SECONDS = 60.0
+# what `matconv evaluate` needs to know of a training
+SEEDS = (SEED, SPLIT_SEED)
+EVALUATION = (*DATA_SETTINGS, C, LOSS, *SEEDS)
 
 
-def recorded(model: Model, path: str) -> dict[str, Any]:
-    """The settings that a model file holds; empty if it holds none.
+def solver_setting() -> Option:
+    """Return the option --solver."""
+    usual = []
+    for method in METHODS.values():
+        if method.max_images is None:
+            usual.append(f"else {method.name}" if usual else method.name)
+            break
+        usual.append(f"{method.name} for up to {method.max_images:,} training images")
+    return Option(
+        "solver",
+        Choice(METHODS),
+        "; ".join(f"{method.name}, {method.summary}" for method in METHODS.values()),
+        default_text=", ".join(usual),
+    )
+
+
+def iterations_setting() -> Option:
+    """Return the option --iterations, which has another name for each name of an iteration."""
+    methods = METHODS.values()
+    names = dict.fromkeys(f"{method.iteration}s" for method in methods)
+    return Option(
+        "iterations",
+        Count(),
+        f"number of {' or '.join(names)}",
+        default_text=", ".join(f"{method.iterations} with {method.name}" for method in methods),
+        metavar="N",
+        aliases=tuple(name for name in names if name != "iterations"),
+    )
+
+
+def solver_options() -> list[Option]:
+    """Return the options of all solvers; the seed is that of the whole training."""
+    return [
+        replace(option, help=f"with {' or '.join(names)}: {option.help}")
+        for option, names in merged_options(METHODS.values()).values()
+        if option.name != SEED.name
+    ]
+
+
+def all_settings() -> list[Option]:
+    """Return all that a model file records."""
+    return [*EVALUATION, solver_setting(), iterations_setting(), *solver_options()]
+
+
+def recorded(model: Model, path: str, options: Iterable[Option]) -> dict[str, Any]:
+    """Return the settings that a model file holds, of those asked for; empty if it holds none.
 
     Raises
     ------
     FormatError
-        If one of them is of another kind.
+        If one of them has a value that the option does not have.
     """
     settings = (model.training or {}).get("settings", {})
     if not isinstance(settings, dict):
         raise format_error(path, "'header': training: settings: expected an object")
-    settings = {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
-    for name, value in settings.items():
-        if not isinstance(value, SETTINGS[name][1]) or isinstance(value, bool):
-            raise format_error(path, f"'header': training: settings: {name} is {value!r}")
-    if "seed" in settings:
-        settings.setdefault("split_seed", settings["seed"])
-    return settings
+    found = {}
+    for option in options:
+        value = settings.get(option.name)
+        if value is None:
+            continue
+        try:
+            found[option.name] = option.values.read(value)
+        except (TypeError, ValueError, OverflowError):
+            raise format_error(
+                path,
+                f"'header': training: settings: {option.name} is {shortened(repr(value))}, "
+                f"expected {option.values.description}",
+            ) from None
+    if SEED.name in found:
+        found.setdefault(SPLIT_SEED.name, found[SEED.name])
+    return found
 
 
 def iterations_done(model: Model, path: str) -> int:
-    """The iterations behind a model; 0 if its file does not say."""
+    """Return the number of iterations behind a model; 0 if its file does not say."""
     done = (model.training or {}).get("iterations", 0)
     if isinstance(done, bool) or not isinstance(done, int) or done < 0:
         raise format_error(path, f"'header': training: iterations is {done!r}")
@@ -73,41 +137,71 @@ def iterations_done(model: Model, path: str) -> int:
 def choose(
     arguments: argparse.Namespace, before: dict[str, Any], new_split: bool = False
 ) -> dict[str, Any]:
-    """All settings: those given, else those of ``before``, else the defaults.
+    """Return the settings: those given, else those of ``before``, else the defaults.
 
     The split between training and test images is the one before unless ``new_split``: neither
-    --seed nor --data changes how it is drawn.
+    --seed nor --data changes how it is drawn. `choose_solver` completes the settings once the
+    number of images is known.
     """
-    given = {name: getattr(arguments, name, None) for name in SETTINGS}
+    given = {option.name: getattr(arguments, option.name, None) for option in all_settings()}
     given = {name: value for name, value in given.items() if value is not None}
     if new_split and "seed" in given:
         given["split_seed"] = given["seed"]
     replaced = _replaced(given, new_split)
-    defaults = {name: default for name, (default, _) in SETTINGS.items()}
+    own = (*EVALUATION, solver_setting(), iterations_setting())
+    defaults = {option.name: option.usual for option in own}
     before = {name: value for name, value in before.items() if name not in replaced}
     chosen = {**defaults, **before, **given}
     if chosen["split_seed"] is None:
         chosen["split_seed"] = chosen["seed"]
-    chosen["C"] = float(chosen["C"])
-    if chosen["solver"] is None and any(name in given for name in SGD):
-        chosen["solver"] = "sgd"
     return chosen
 
 
 def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
-    """The settings before that say nothing about the images that are now given."""
+    """Return the names of earlier settings that do not belong to the images now given."""
     replaced: set[str] = set()
     if "data" in given:
-        replaced.update(DATA if new_split else ("labels",))
-        if given["data"] == "digits" or os.path.isdir(given["data"]):
+        replaced.update(DATA_NAMES if new_split else ("labels",))
+        if given["data"] == DIGITS or os.path.isdir(given["data"]):
             replaced.add("test_fraction")  # these have test images
     if "test_data" in given:
         replaced.update(("test_labels", "test_fraction"))
     return replaced
 
 
-def plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """What is worth keeping of the settings, as strict JSON has it: without an infinity."""
-    idle = SGD if settings["solver"] == "lbfgs" else ()
-    kept = {k: value for k, value in settings.items() if value is not None and k not in idle}
-    return {**kept, "C": "inf" if kept["C"] == float("inf") else kept["C"]}
+def choose_solver(chosen: dict[str, Any], arguments: argparse.Namespace, images: int) -> Method:
+    """Complete the settings by the solver and its options, and drop those of other solvers.
+
+    Where no solver is named, it is the usual one for the number of images, of those that have all
+    the options given.
+
+    Raises
+    ------
+    UsageError
+        If an option is given that the solver does not have.
+    """
+    options = {option.name: option for option in solver_options()}
+    given = [name for name in options if getattr(arguments, name) is not None]
+    if chosen["solver"] is None:
+        able = [method for method in METHODS.values() if set(given) <= set(method.names)]
+        chosen["solver"] = usual_method(able or METHODS.values(), images).name
+    method = METHODS[chosen["solver"]]
+    for name in given:
+        if name not in method.names:
+            names = " or ".join(one.name for one in METHODS.values() if name in one.names)
+            raise UsageError(f"{options[name].flag} goes with --solver {names}")
+    for name in options.keys() - set(method.names):
+        chosen.pop(name, None)
+    for option in method.options:
+        chosen.setdefault(option.name, option.usual)
+    return method
+
+
+def written(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as a model file holds them: without those that have no value."""
+    options = {option.name: option for option in all_settings()}
+    return {
+        name: options[name].values.written(value)
+        for name, value in settings.items()
+        if value is not None
+    }

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..io.model import Model
-from .datasets import TEST_FRACTION, DataSet, Images
+from .datasets import DataSet, Images
 from .options import UsageError
-from .settings import DATA, SPLIT
+from .settings import DATA_NAMES, DIGITS, SPLIT_NAMES, TEST_FRACTION
 
 LEAK = "some of the test images may have been trained on"
 
@@ -126,8 +126,8 @@ def _same_test_images(
     if isinstance(record.get("fingerprints"), dict):
         return parts["test"] == recorded_fingerprint(record, "test")
     # a file of version 0.1.0: the names of the data, and their number
-    usual = {"data": "digits", "test_fraction": TEST_FRACTION, "split_seed": 0}
-    same = all(_value(chosen, name, usual) == _value(found, name, usual) for name in SPLIT)
+    usual = {"data": DIGITS, "test_fraction": TEST_FRACTION, "split_seed": 0}
+    same = all(_value(chosen, name, usual) == _value(found, name, usual) for name in SPLIT_NAMES)
     count = record.get("images")
     return same and (count is None or count == (parts["train"] or {}).get("images"))
 
@@ -145,7 +145,7 @@ def _refusal(
     record: dict[str, Any],
 ) -> Exception:
     """Why other test images are refused: they were asked for, or a file has changed."""
-    asked = any(chosen[name] != found.get(name) for name in DATA if chosen[name] is not None)
+    asked = any(chosen[name] != found.get(name) for name in DATA_NAMES if chosen[name] is not None)
     then = recorded_fingerprint(record, "test")
     before = f"{then['images']} then, " if then and "images" in then else ""
     if data.test is None:

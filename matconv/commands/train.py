@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
+import textwrap
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import options
-from .settings import CHECKPOINT_SECONDS, LBFGS_IMAGES, SETTINGS
+from ..layers import LAYERS
+from ..options import Flag, Number, Option, Text
+from ..presets import LARGE, preset_for
+from . import options, settings
 
 if TYPE_CHECKING:
     from .interrupts import Interrupts
@@ -33,146 +37,105 @@ examples:
   matconv train --resume digits-model.npz --iterations 50
 """
 
-EPILOG = """\
+_EXAMPLE = """\
 a network in a TOML file:
   [[layers]]
-  kind = "Conv"        # channels, kernel, activation; stride, pad, dilation, groups
+  kind = "Conv"
   channels = 16
   kernel = 3
   pad = "same"
-  activation = "relu"  # or "none"
+  activation = "relu"  # or "none"; a Conv must have it
 
   [[layers]]
-  kind = "MaxPool"     # or AvgPool: window; stride, pad
+  kind = "MaxPool"
   window = 2
 
   [[layers]]
-  kind = "Dense"       # units; activation
+  kind = "Dense"
   units = 10
+
+kinds of layers and their keys, in brackets those that may be left out; all have [name, inputs]:
 """
 
 
+def _kinds() -> str:
+    """Return the kinds of layers, each with the keys of its table."""
+    lines = []
+    for kind, layer in LAYERS.items():
+        fields = [one for one in dataclasses.fields(layer) if one.name not in ("name", "inputs")]
+        needed = [one.name for one in fields if one.default is dataclasses.MISSING]
+        optional = [one.name for one in fields if one.default is not dataclasses.MISSING]
+        keys = ", ".join(needed) + (f" [{', '.join(optional)}]" if optional else "")
+        line = f"{kind:<12}{keys.strip()}".rstrip()
+        indent = {"initial_indent": "  ", "subsequent_indent": " " * 14}
+        lines.append(textwrap.fill(line, 92, **indent))
+    return "\n".join(lines)
+
+
+EPILOG = _EXAMPLE + _kinds()
+
+NETWORK = dataclasses.replace(
+    options.NETWORK,
+    default_text=f"{preset_for((1, 1))} for images under {LARGE} x {LARGE}, else "
+    f"{preset_for((LARGE, LARGE))}",
+)
+RESUME = Option(
+    "resume",
+    Text(),
+    "continue from this model file: its network and theta, its settings where no others are "
+    "given, its split between training and test images, and its count of iterations",
+    metavar="MODEL",
+)
+NEW_SPLIT = Option(
+    "new_split",
+    Flag(),
+    "with --resume: accept other test images than before, some of which may have been trained on; "
+    "without it they are refused",
+    False,
+)
+TRAINING_SEED = dataclasses.replace(
+    options.SEED,
+    help="seed of the first theta, of the shuffles and of --test-fraction (with --resume, of the "
+    "shuffles only: the split remains); the same seed gives the same bits",
+)
+OUTPUT = Option(
+    "output",
+    Text(),
+    "model file to write",
+    default_text="named after the data, with a number if that file exists",
+    metavar="FILE",
+)
+CHECKPOINT = Option(
+    "checkpoint",
+    Number(minimum=0),
+    "interval for saving the unfinished model to the output, from which --resume can continue; "
+    "longer where saving takes over a twentieth of it; 0: save only at the end",
+    60.0,
+    metavar="SECONDS",
+)
+QUIET = Option("quiet", Flag(), "show the result only", False)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    default = {name: value for name, (value, _) in SETTINGS.items()}
-
+    """Add the options of the command to its parser."""
     data = parser.add_argument_group("data")
-    options.add_data(data, "digits")
-    data.add_argument("--test-data", metavar="FILE", help=".npz or IDX file of test images")
-    data.add_argument("--test-labels", metavar="FILE", help="IDX file with their labels")
-    data.add_argument(
-        "--test-fraction",
-        metavar="PART",
-        type=options.number(least=0, below=1),
-        help="part of the images, drawn by --seed, that is kept to test on where no test images "
-        "come with the data. Default: 0.2",
-    )
-    data.add_argument(
-        "--new-split",
-        action="store_true",
-        help="with --resume: accept other test images than before, of which some may have been "
-        "trained on. Without it they are refused",
-    )
-
+    options.add_settings(data, *settings.DATA_SETTINGS)
+    options.add(data, NEW_SPLIT)
     network = parser.add_argument_group("network")
-    network.add_argument(
-        "--network",
-        metavar="NAME",
-        help="digits, lenet, simplenn-3, or a TOML file with a table [[layers]] for each layer. "
-        "Default: digits for images under 16 x 16, else lenet",
-    )
-    network.add_argument(
-        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
-    )
-    network.add_argument(
-        "--resume",
-        metavar="MODEL",
-        help="go on from this model file: its network and theta, its settings where no others "
-        "are given, its split between training and test images, and its count of iterations (the "
-        "velocity of sgd starts anew)",
-    )
-
+    options.add(network, NETWORK, options.DTYPE, RESUME)
     objective = parser.add_argument_group("objective")
-    objective.add_argument(
-        "--loss", choices=("softmax", "squared"), help=f"default: {default['loss']}"
+    options.add_settings(objective, options.LOSS, settings.C)
+    solver = parser.add_argument_group("solver")
+    options.add_settings(
+        solver,
+        settings.solver_setting(),
+        settings.iterations_setting(),
+        *settings.solver_options(),
+        TRAINING_SEED,
     )
-    objective.add_argument(
-        "--C",
-        metavar="C",
-        type=options.number(above=0, finite=False),
-        help=f"regularisation; 'inf' is none. Default: {default['C']:g}",
-    )
-
-    _add_solver(parser.add_argument_group("solver"), default)
-
-    rest = parser.add_argument_group("output")
-    rest.add_argument(
-        "--output",
-        metavar="FILE",
-        help="model file to write. Default: named after the data, with a number if it exists",
-    )
-    rest.add_argument("--force", action="store_true", help="replace the output if it exists")
-    rest.add_argument(
-        "--checkpoint",
-        metavar="SECONDS",
-        type=options.number(least=0),
-        default=CHECKPOINT_SECONDS,
-        help="save the unfinished model to the output every so often, for --resume to go on from; "
-        "less often where saving takes over a twentieth of that time; 0: only at the end. "
-        f"Default: {CHECKPOINT_SECONDS:g}",
-    )
-    rest.add_argument("--quiet", action="store_true", help="show only what it came to")
-    options.add_debug(rest)
-
-
-def _add_solver(solver: options.Group, default: dict[str, Any]) -> None:
-    solver.add_argument(
-        "--solver",
-        choices=("lbfgs", "sgd"),
-        help="L-BFGS on all images, or stochastic gradient on mini-batches. Default: lbfgs for "
-        f"up to {LBFGS_IMAGES:,} training images, else sgd",
-    )
-    solver.add_argument(
-        "--iterations",
-        "--epochs",
-        metavar="N",
-        type=options.whole(1),
-        help="iterations of lbfgs (default 100) or epochs of sgd (default 10)",
-    )
-    solver.add_argument(
-        "--batch-size",
-        metavar="N",
-        type=options.whole(1),
-        help=f"sgd: images of a batch. Default: {default['batch_size']}",
-    )
-    solver.add_argument(
-        "--learning-rate",
-        metavar="RATE",
-        type=options.number(above=0),
-        help=f"sgd. Default: {default['learning_rate']:g}",
-    )
-    solver.add_argument(
-        "--momentum",
-        metavar="M",
-        type=options.number(least=0, below=1),
-        help=f"sgd. Default: {default['momentum']:g}",
-    )
-    solver.add_argument(
-        "--schedule",
-        choices=("constant", "step", "cosine"),
-        help="sgd: how the learning rate changes: not; to a tenth after half of the epochs and a "
-        "hundredth after three quarters; or along half a cosine to 0. "
-        f"Default: {default['schedule']}",
-    )
-    solver.add_argument(
-        "--seed",
-        metavar="N",
-        type=options.whole(0),
-        help="of the first theta, of the shuffles, of --test-fraction (with --resume, of the "
-        "shuffles: the split stays as it was); the same seed gives the same bits. "
-        f"Default: {default['seed']}",
-    )
-    options.add_computing(solver)
+    options.add(solver, *options.COMPUTING)
+    output = parser.add_argument_group("output")
+    options.add(output, OUTPUT, options.FORCE, CHECKPOINT, QUIET, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:

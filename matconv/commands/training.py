@@ -46,7 +46,8 @@ class Training:
         if arguments.new_split and not arguments.resume:
             raise UsageError("--new-split goes with --resume")
         before = load_model(arguments.resume) if arguments.resume else None
-        found = settings.recorded(before, arguments.resume) if before else {}
+        known = settings.all_settings()
+        found = settings.recorded(before, arguments.resume, known) if before else {}
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
         data = self._load(arguments, found)
@@ -69,11 +70,9 @@ class Training:
         make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
-        self._set_solver(arguments.iterations)
-        if self.settings["solver"] == "lbfgs":
-            idle = [name for name in settings.SGD if getattr(arguments, name) is not None]
-            if idle:
-                raise UsageError(f"--{idle[0].replace('_', '-')} goes with --solver sgd")
+        self.method = settings.choose_solver(self.settings, arguments, self.images)
+        self.iterations = self._iterations(arguments.iterations)
+        self.settings["iterations"] = self.start + self.iterations
         self.objective = self._objective(data.train, arguments)
         self.test = None
         if data.test is not None and len(data.test):
@@ -87,7 +86,7 @@ class Training:
 
     def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
         """The images of the settings, of which ``found`` are those of the file to go on from."""
-        names = {name: self.settings[name] for name in settings.DATA}
+        names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
             for name, value in names.items()
@@ -117,20 +116,13 @@ class Training:
         theta = net.init(self.settings["seed"])
         return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
-    def _set_solver(self, iterations: int | None) -> None:
-        """The solver by the number of images, and what is left of its iterations."""
-        chosen = self.settings
-        if chosen["solver"] is None:
-            few = self.images <= settings.LBFGS_IMAGES
-            chosen["solver"] = "lbfgs" if few else "sgd"
-        if chosen["solver"] not in settings.ITERATIONS:
-            raise ValueError(f"no solver is called {chosen['solver']!r}")
-        usual = settings.ITERATIONS[chosen["solver"]]
-        if iterations is None:
-            iterations = (chosen["iterations"] or usual) - self.start
-            iterations = iterations if iterations > 0 else usual
-        self.iterations = iterations
-        chosen["iterations"] = self.start + iterations
+    def _iterations(self, given: int | None) -> int:
+        """Return the number given, else what is left of those planned, else the usual number."""
+        if given is not None:
+            return given
+        usual = self.method.iterations
+        left: int = (self.settings["iterations"] or usual) - self.start
+        return left if left > 0 else usual
 
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
@@ -152,14 +144,8 @@ class Training:
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
         told.append(("objective", f"{chosen['loss']} loss, {end}"))
-        if chosen["solver"] == "lbfgs":
-            solver = f"L-BFGS, {counted(self.iterations, 'iteration')}"
-        else:
-            solver = (
-                f"stochastic gradient, {counted(self.iterations, 'epoch')}, batches of "
-                f"{chosen['batch_size']}, learning rate {chosen['learning_rate']:g} "
-                f"({chosen['schedule']}), momentum {chosen['momentum']:g}"
-            )
+        count = counted(self.iterations, self.method.iteration)
+        solver = self.method.describe(count, self._options)
         if self.start:
             solver += f", after {self.start} before"
         told.append(("solver", solver))
@@ -176,19 +162,18 @@ class Training:
         Interrupted
             Before the first step. Later, the result says that it was interrupted.
         """
-        names = (*settings.SGD, "seed") if self.settings["solver"] == "sgd" else ()
         try:
             with self._interrupts.raising():
                 result = minimize(
                     self.objective,
                     self.model.theta,
-                    self.settings["solver"],
+                    self.method.name,
                     self.iterations,
                     callback=self._accuracies if show else None,
                     progress=sys.stdout if show else False,
                     start=self.start,
                     on_step=self._between_steps,
-                    **{name: self.settings[name] for name in names},
+                    **self._options,
                 )
         except KeyboardInterrupt:
             # beside the steps: `minimize` turns what comes within them into a result
@@ -260,7 +245,7 @@ class Training:
         record = {
             "matconv": __version__,
             "network": self.name,
-            "settings": settings.plain(self.settings),
+            "settings": settings.written(self.settings),
             "images": self.images,
             "fingerprints": self.split.parts,
             "iterations": result.iterations,
@@ -308,7 +293,12 @@ class Training:
     @property
     def part(self) -> str:
         """What an iteration of the solver is called."""
-        return "iteration" if self.settings["solver"] == "lbfgs" else "epoch"
+        return self.method.iteration
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The solver's options."""
+        return {name: self.settings[name] for name in self.method.names}
 
     def moved(self, result: Result) -> bool:
         """Whether any step was made."""

@@ -1,3 +1,4 @@
+DESCRIPTIONS: dict[str, str]
 NAMES: tuple[str, ...]
 
 def as_algorithm(function: str, name: object) -> int: ...

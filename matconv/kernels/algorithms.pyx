@@ -30,7 +30,13 @@ cdef enum:
     STREAM = 10
     MOST_OUTPUTS = 9        # of a tile in one direction: 10 inputs, filters of 2
 
-NAMES = ("auto", "im2col", "winograd")
+# In the order of AUTO, IM2COL, WINOGRAD.
+DESCRIPTIONS = {
+    "auto": "whichever is faster, by a fixed rule",
+    "im2col": "one matrix product, as in the notes",
+    "winograd": "transforms that need fewer products, where there are any",
+}
+NAMES = tuple(DESCRIPTIONS)
 
 
 cdef double im2col_cost(const Geometry *g, bint is_double, bint prepared) noexcept nogil:

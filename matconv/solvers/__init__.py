@@ -1,15 +1,17 @@
-"""What minimises f(theta): L-BFGS over all images, stochastic gradient over mini-batches.
+"""Solvers: what minimises f(theta). L-BFGS on all images, stochastic gradient on mini-batches.
 
-minimizer   minimize: one door for every method
-result      Result, State, TrainingError
-run         what the methods share: theta of the last whole step, history, callback
+minimizer   minimize, and METHODS, the list of its methods
+method      Method: the record of a method and its options
 lbfgs       scipy's L-BFGS
 sgd         mini-batches, momentum
 schedules   how a learning rate changes
-progress    a bar on a terminal, plain lines elsewhere
+run         what the methods share: theta of the last complete step, history, callback
+result      Result, State, TrainingError
+progress    a bar on a terminal, lines of text elsewhere
 """
 
+from .method import Method
 from .minimizer import METHODS, minimize
 from .result import Result, State, TrainingError
 
-__all__ = ["METHODS", "Result", "State", "TrainingError", "minimize"]
+__all__ = ["METHODS", "Method", "Result", "State", "TrainingError", "minimize"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import as_count, as_number
+from ..options import Count, Number, Option
+from .method import Method
 from .result import TrainingError
 from .run import Run
 
@@ -84,15 +85,9 @@ class _Trials:
 
 
 def lbfgs(
-    objective: Any,
-    run: Run,
-    max_iterations: int,
-    *,
-    memory: int = 10,
-    gtol: float = 1e-5,
-    ftol: float = 1e-9,
+    objective: Any, run: Run, max_iterations: int, *, memory: int, gtol: float, ftol: float
 ) -> tuple[str, bool]:
-    """Minimise f over all images from ``run.theta``; the options are described in `minimize`.
+    """Minimise f over all images from ``run.theta``; `METHOD` describes the options.
 
     Returns
     -------
@@ -101,8 +96,6 @@ def lbfgs(
 
     Raises
     ------
-    TypeError, ValueError
-        For an option out of range.
     TrainingError
         If f or its gradient is not finite at theta0, or stays so however short a step is.
 
@@ -115,9 +108,9 @@ def lbfgs(
     from scipy import optimize
 
     options = {
-        "maxcor": as_count("memory", memory),
-        "gtol": as_number("gtol", gtol),
-        "ftol": as_number("ftol", ftol),
+        "maxcor": memory,
+        "gtol": gtol,
+        "ftol": ftol,
         "maxiter": max_iterations,
         "maxfun": np.iinfo(np.int32).max,
     }
@@ -147,3 +140,30 @@ def lbfgs(
     if trials.not_finite is not None:
         raise trials.error(f"at step {run.iterations + 1}")
     return "the line search finds no lower f: the limit of the precision", False
+
+
+METHOD = Method(
+    "lbfgs",
+    lbfgs,
+    "L-BFGS on f over all images",
+    iterations=100,
+    max_images=10_000,
+    progress="L-BFGS, {count}",
+    options=(
+        Option("memory", Count(), "pairs of vectors that model the curvature", 10, metavar="N"),
+        Option(
+            "gtol",
+            Number(minimum=0),
+            "end when no element of the gradient is larger in magnitude",
+            1e-5,
+            metavar="TOL",
+        ),
+        Option(
+            "ftol",
+            Number(minimum=0),
+            "end when no relative decrease of f is larger",
+            1e-9,
+            metavar="TOL",
+        ),
+    ),
+)

@@ -1,7 +1,8 @@
-"""minimize: one door for every method."""
+"""minimize: the common entry of all methods, and the list of them."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,13 +11,20 @@ from typing import Any, TextIO
 from ..arguments import as_count
 from ..kernels.guard import guarded
 from ..objective import Objective
-from .lbfgs import lbfgs
+from . import lbfgs, sgd
+from .method import Method
 from .progress import Progress
 from .result import Result
 from .run import Callback, Run
-from .sgd import sgd
 
-METHODS: dict[str, Callable[..., tuple[str, bool]]] = {"lbfgs": lbfgs, "sgd": sgd}
+# every method that minimize knows, by name
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        lbfgs.METHOD,
+        sgd.METHOD,
+    )
+}
 
 
 def minimize(
@@ -36,55 +44,49 @@ def minimize(
     ----------
     objective : Objective
     theta0 : array, shape (n,)
-        Of the network's dtype; stays as it is.
-    method : {"lbfgs", "sgd"}
-        "lbfgs": L-BFGS, on f over all images. "sgd": gradient descent on f over mini-batches
-        (its term theta'theta/(2C), the weight decay, is in every batch's f).
+        Of the network's dtype; it is not changed.
+    method : str
+        The name of a method: see Notes.
     max_iterations : int
-        For "sgd", epochs: every image is used once in each.
+        Number of iterations. A method that computes on mini-batches counts epochs: in each of
+        them it uses every image once.
     callback : callable, optional
         Called with a `State` after every iteration. It may return a dict to be added to the
         iteration's entry of the history, and may raise StopIteration to end the minimisation.
     progress : bool or text file
-        True: one line per iteration on standard error. A file: there. Where standard error is a
-        terminal and tqdm is installed, a bar as well.
+        True: write one line per iteration to standard error. A file: write them there. Where
+        standard error is a terminal and tqdm is installed, a bar is shown as well.
     start : int
-        Iterations that were made before, when theta0 is what they gave: the counting goes on
-        from there, and so do the shuffles and the schedule of "sgd" (not its velocity).
+        Number of iterations made before, if theta0 is their result: the count continues from
+        there, and so do shuffles and schedules. The velocity of stochastic gradient descent
+        starts at zero.
     on_step : callable, optional
-        Called with the `Run` between two steps, of "sgd" also between two batches, and after
-        every iteration: its method ``result(message)`` gives the `Result` so far, to be saved.
-        An exception goes through, as the callback's does.
+        Called with the `Run` between two steps, also within an epoch, and after every iteration.
+        Its method ``result(message)`` returns the `Result` so far, to be saved. An exception is
+        passed on to the caller, as the callback's is.
     **options
-        "lbfgs": ``memory`` (10), pairs of vectors that model the curvature; ``gtol`` (1e-5) and
-        ``ftol`` (1e-9), to end when no entry of the gradient, or no relative decrease of f, is
-        larger.
-
-        "sgd": ``batch_size`` (64), the last batch of an epoch may be smaller; ``learning_rate``
-        (0.02); ``momentum`` (0.9), ``nesterov`` (False); ``schedule`` ("constant", "step",
-        "cosine" or a function of the part of the training that is done, 0 <= t < 1), a factor
-        for the learning rate; ``seed`` of the shuffles, the same seed gives the same bits.
+        Options of the method: see Notes.
 
     Returns
     -------
     Result
-        Ctrl-C also ends here, with ``interrupted=True`` and theta of the last whole step.
+        Also after Ctrl-C, with ``interrupted=True`` and theta of the last complete step.
 
-        In the history of "sgd", f and the gradient are the means over the batches of the epoch,
-        each batch at the theta it met: what f and its gradient were on the way, without another
-        pass over the images.
+        A method that computes on mini-batches records the means of f and of its gradient over the
+        batches of an epoch, each batch at the theta at which it was evaluated. They take no other
+        pass over the images. f of a batch includes theta'theta/(2C).
 
     Raises
     ------
     TypeError, ValueError
-        For an argument out of range, before anything is computed.
+        For an unknown argument or one out of range, before anything is computed.
     TrainingError
-        If f or its gradient is not finite (for "lbfgs": and stays so however short the step).
+        If f or its gradient is not finite (in L-BFGS: and remains so however short the step).
     Exception
-        Whatever the callback raises goes through.
+        Any exception of the callback.
 
-    An exception after the first step carries, in its attribute ``result``, the `Result` up to
-    the last whole step: nothing that was learnt is lost.
+    An exception after the first step has an attribute ``result``, the `Result` up to the last
+    complete step.
 
     Examples
     --------
@@ -107,12 +109,14 @@ def minimize(
         raise TypeError(f"minimize: on_step must be callable or None, got {on_step!r}")
     max_iterations = as_count("max_iterations", max_iterations)
     start = as_count("start", start, minimum=0)
+    known = METHODS[method]
+    options = known.check(options)
     theta = objective.net.as_theta(theta0)
     lines = None if progress is False else sys.stderr if progress is True else progress
-    run = Run(method, theta, callback, Progress(lines), start, on_step)
+    run = Run(method, theta, callback, Progress(lines, known.iteration), start, on_step)
     try:
         # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
-        message, converged = guarded(METHODS[method], objective, run, max_iterations, **options)
+        message, converged = guarded(known.function, objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)
     except Exception as error:
@@ -124,3 +128,14 @@ def minimize(
     finally:
         run.progress.close()
     return run.result(message, converged)
+
+
+def _with_methods(documentation: str) -> str:
+    """Return the documentation of `minimize` with a section on the methods before its examples."""
+    text, examples, rest = inspect.cleandoc(documentation).partition("\nExamples\n--------\n")
+    methods = "\n\n".join(method.documentation for method in METHODS.values())
+    return f"{text}\nNotes\n-----\nThe methods and their options:\n\n{methods}\n{examples}{rest}"
+
+
+if minimize.__doc__ is not None:  # there is none with python -OO
+    minimize.__doc__ = _with_methods(minimize.__doc__)

@@ -40,17 +40,18 @@ class Progress:
     ----------
     lines : text file, optional
         Where a line per iteration goes; nothing is shown when left out.
+    iteration : str
+        What an iteration is called.
     """
 
-    def __init__(self, lines: TextIO | None = None) -> None:
+    def __init__(self, lines: TextIO | None = None, iteration: str = "iteration") -> None:
         self._lines = lines
-        self._headings: tuple[str, ...] | None = ("iteration", "f", "|gradient|")
+        self._headings: tuple[str, ...] | None = (iteration, "f", "|gradient|")
         self._tqdm = None if lines is None else _tqdm(sys.stderr)
         self._bar: Any = None
 
-    def begin(self, total: int, unit: str, iteration: str = "iteration") -> None:
-        """``total`` parts are to be done, called ``unit``; what an iteration is called."""
-        self._headings = (iteration, "f", "|gradient|")
+    def begin(self, total: int, unit: str) -> None:
+        """Show a bar of ``total`` parts, called ``unit``, where there can be one."""
         if self._tqdm is not None:
             with self._losing_the_bar():
                 self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)

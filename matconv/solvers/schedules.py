@@ -36,6 +36,11 @@ def cosine(t: float) -> float:
 
 
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "step": step, "cosine": cosine}
+DESCRIPTIONS = {
+    "constant": "1 throughout",
+    "step": "a tenth after half of the epochs and a hundredth after three quarters",
+    "cosine": "along half a period of the cosine to 0",
+}
 
 
 def get_schedule(schedule: str | Schedule) -> Schedule:

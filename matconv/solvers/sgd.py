@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import as_count, as_number
+from ..options import Choice, Count, Flag, Number, Option
+from .method import Method
 from .result import TrainingError
 from .run import Run
-from .schedules import Schedule, get_schedule
+from .schedules import DESCRIPTIONS, SCHEDULES, Schedule, get_schedule
 
 # numbers of each vector at a time: four of them stay in cache from one operation to the next
 BLOCK = 1 << 14
@@ -86,14 +87,14 @@ def sgd(
     run: Run,
     max_iterations: int,
     *,
-    batch_size: int = 64,
-    learning_rate: float = 0.02,
-    momentum: float = 0.9,
-    nesterov: bool = False,
-    schedule: str | Schedule = "constant",
-    seed: int | None = None,
+    batch_size: int,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    schedule: Schedule,
+    seed: int | None,
 ) -> tuple[str, bool]:
-    """Descend for ``max_iterations`` epochs from ``run.theta``; options: see `minimize`.
+    """Descend for ``max_iterations`` epochs from ``run.theta``; `METHOD` describes the options.
 
     Returns
     -------
@@ -103,8 +104,6 @@ def sgd(
 
     Raises
     ------
-    TypeError, ValueError
-        For an option out of range.
     TrainingError
         If f of a batch, or its gradient, is not finite.
 
@@ -114,19 +113,13 @@ def sgd(
     I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
     momentum in deep learning" (2013), equation for Nesterov's method.
     """
-    batch_size = as_count("batch_size", batch_size)
-    learning_rate = as_number("learning_rate", learning_rate)
-    momentum = as_number("momentum", momentum, below=1.0)
-    schedule = get_schedule(schedule)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seed = as_count("seed", seed, minimum=0)
-
     l = objective.l
     batches = -(-l // batch_size)
     first, last = run.iterations, run.iterations + max_iterations
     descent = _Descent(run.theta, momentum, nesterov)
-    run.progress.begin(max_iterations * batches, "batches", "epoch")
+    run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
         mean = _Mean(len(run.theta), min(batch_size, l))
@@ -154,3 +147,54 @@ def _error(what: str, where: str, descent: _Descent, run: Run) -> TrainingError:
     error = TrainingError(f"sgd: {what} at {where}; a smaller learning rate may help")
     error.result = run.result(str(error))
     return error
+
+
+METHOD = Method(
+    "sgd",
+    sgd,
+    "stochastic gradient descent on f over mini-batches",
+    iterations=10,
+    iteration="epoch",
+    progress="stochastic gradient, {count}, batches of {batch_size}, learning rate "
+    "{learning_rate:g} ({schedule}), momentum {momentum:g}",
+    options=(
+        Option(
+            "batch_size",
+            Count(),
+            "images of a batch; the last one of an epoch may be smaller",
+            64,
+            metavar="N",
+        ),
+        Option(
+            "learning_rate",
+            Number(minimum=0),
+            "factor of the gradient in a step",
+            0.02,
+            metavar="RATE",
+        ),
+        Option(
+            "momentum",
+            Number(minimum=0, below=1),
+            "part of a step that the next one keeps; the first one keeps none, also where a "
+            "training is continued",
+            0.9,
+            metavar="M",
+        ),
+        Option("nesterov", Flag(), "use Nesterov's form of momentum", False),
+        Option(
+            "schedule",
+            Choice(SCHEDULES, get_schedule, "a function of the part t of the epochs that is done"),
+            "factor of the learning rate: "
+            + "; ".join(f"{name}, {text}" for name, text in DESCRIPTIONS.items()),
+            "constant",
+            command_default="cosine",
+        ),
+        Option(
+            "seed",
+            Count(0),
+            "seed of the shuffles; the same seed gives the same bits",
+            default_text="by default another one each time",
+            metavar="N",
+        ),
+    ),
+)

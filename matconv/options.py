@@ -1,0 +1,328 @@
+"""Options: one record each, for solvers and commands alike.
+
+An `Option` says what an option is called, which values it may have, its default and what it is
+for. Derived from this record are the check of the keyword argument in Python, the argument on the
+command line with its help, and the check of a setting that is read from a model file. The kinds of
+values are `Count`, `Number`, `Choice`, `Flag` and `Text`.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .arguments import as_count, as_flag, as_real
+
+
+class Values:
+    """The values that an option may have; subclasses say which."""
+
+    @property
+    def description(self) -> str:
+        """What is expected, for messages: "a whole number of at least 1"."""
+        raise NotImplementedError
+
+    @property
+    def type_name(self) -> str:
+        """The same for the documentation of a keyword argument: "int, at least 1"."""
+        raise NotImplementedError
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return a keyword argument in its plain form.
+
+        Raises
+        ------
+        TypeError, ValueError, OverflowError
+            With a message that begins with the name of the argument.
+        """
+        raise NotImplementedError
+
+    def parse(self, text: str) -> Any:
+        """Return the value of an argument of the command line.
+
+        Raises
+        ------
+        ValueError
+            With a message that says what is expected.
+        """
+        try:
+            return self.check("", self._from_text(text))
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"expected {self.description}, got {text!r}") from None
+
+    def _from_text(self, text: str) -> Any:
+        return text
+
+    def read(self, value: Any) -> Any:
+        """Return a value of a model file, as JSON has it, in the plain form of `check`.
+
+        Raises
+        ------
+        TypeError, ValueError, OverflowError
+        """
+        return self.check("", value)
+
+    def written(self, value: Any) -> Any:
+        """Return a value as a model file holds it; `read` takes it back."""
+        return value
+
+
+@dataclass(frozen=True)
+class Count(Values):
+    """Integers from a minimum on.
+
+    Examples
+    --------
+    >>> Count(1).parse("12"), Count(0).check("seed", 3)
+    (12, 3)
+    """
+
+    minimum: int = 1
+
+    @property
+    def description(self) -> str:
+        return f"a whole number of at least {self.minimum}"
+
+    @property
+    def type_name(self) -> str:
+        return f"int, at least {self.minimum}"
+
+    def check(self, name: str, value: Any) -> int:
+        return as_count(name, value, self.minimum)
+
+    def _from_text(self, text: str) -> int:
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Number(Values):
+    """Real numbers x with above < x, minimum <= x, x < below.
+
+    Without ``below`` they are finite, unless ``infinite`` admits infinity, which JSON does not
+    have: a model file holds it as the text "inf".
+
+    Examples
+    --------
+    >>> Number(minimum=0, below=1).description
+    'a number at least 0 and below 1'
+    >>> Number(above=0, infinite=True).parse("inf")
+    inf
+    """
+
+    minimum: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    infinite: bool = False
+
+    @property
+    def _bounds(self) -> str:
+        bounds = [
+            *([f"above {self.above:g}"] if self.above > -math.inf else []),
+            *([f"at least {self.minimum:g}"] if self.minimum > -math.inf else []),
+            *([f"below {self.below:g}"] if self.below < math.inf else []),
+            *(["finite"] if self.below == math.inf and not self.infinite else []),
+        ]
+        return " and ".join(bounds)
+
+    @property
+    def description(self) -> str:
+        return f"a number {self._bounds}".rstrip()
+
+    @property
+    def type_name(self) -> str:
+        return f"float, {self._bounds}".rstrip(", ")
+
+    def check(self, name: str, value: Any) -> float:
+        number = as_real(name, value)
+        fits = number < self.below or (self.infinite and number == math.inf)
+        if not (self.above < number and self.minimum <= number and fits):
+            raise ValueError(f"{name} must be {self._bounds}, got {number:g}")
+        return number
+
+    def _from_text(self, text: str) -> float:
+        return float(text)
+
+    def read(self, value: Any) -> float:
+        return self.check("", math.inf if value == "inf" else value)
+
+    def written(self, value: float) -> float | str:
+        return "inf" if value == math.inf else value
+
+
+@dataclass(frozen=True)
+class Choice(Values):
+    """One of several names, or in Python what a function of its own accepts.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Read whenever they are needed: a name that is added to a dictionary is known at once.
+    function : callable, optional
+        Gets a keyword argument and returns what the solver gets, or raises an error.
+    other : str
+        What the function accepts besides the names, for the documentation.
+
+    Examples
+    --------
+    >>> Choice(["fast", "exact"]).description
+    'fast or exact'
+    """
+
+    names: Iterable[str]
+    function: Callable[[Any], Any] | None = None
+    other: str = ""
+
+    @property
+    def description(self) -> str:
+        return _alternatives([*self.names])
+
+    @property
+    def type_name(self) -> str:
+        return _alternatives([*(f'"{name}"' for name in self.names), *filter(None, [self.other])])
+
+    def check(self, name: str, value: Any) -> Any:
+        if self.function is not None:
+            return self.function(value)
+        return self._named(name, value)
+
+    def _named(self, name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            raise ValueError(f"{name} must be one of {', '.join(self.names)}, got {value!r}")
+        return value
+
+    def parse(self, text: str) -> str:
+        try:
+            return self._named("", text)
+        except ValueError:
+            raise ValueError(f"expected {self.description}, got {text!r}") from None
+
+    def read(self, value: Any) -> str:
+        return self._named("", value)
+
+
+@dataclass(frozen=True)
+class Flag(Values):
+    """True or False."""
+
+    @property
+    def description(self) -> str:
+        return "true or false"
+
+    @property
+    def type_name(self) -> str:
+        return "bool"
+
+    def check(self, name: str, value: Any) -> bool:
+        return as_flag(name, value)
+
+
+@dataclass(frozen=True)
+class Text(Values):
+    """Any text: the name of a file, for instance."""
+
+    @property
+    def description(self) -> str:
+        return "text"
+
+    @property
+    def type_name(self) -> str:
+        return "str"
+
+    def check(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {value!r} ({type(value).__name__})")
+        return value
+
+
+def _alternatives(names: list[str]) -> str:
+    """``a, b or c``"""
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a solver or of a command.
+
+    Parameters
+    ----------
+    name : str
+        The keyword argument in Python, and the key in a model file. The command line spells it
+        with hyphens: ``batch_size`` is ``--batch-size``.
+    values : Values
+        Which values it may have.
+    help : str
+        What it is, as a phrase without a full stop.
+    default : object
+        None: there is no value where none is given, and None may be given in Python.
+    command_default : object
+        The default of the command line, if it is not that of Python.
+    default_text : str
+        What the command line's help says in place of a default value.
+    metavar : str or tuple of str
+        The value in the command line's help; several names: as many values.
+    aliases : tuple of str
+        Other names on the command line.
+
+    Examples
+    --------
+    >>> size = Option("batch_size", Count(1), "images of a batch", 64, metavar="N")
+    >>> size.flag, size.full_help
+    ('--batch-size', 'images of a batch. Default: 64')
+    >>> print(size.documentation)
+    batch_size : int, at least 1; default 64
+        Images of a batch.
+    """
+
+    name: str
+    values: Values
+    help: str
+    default: Any = None
+    command_default: Any = None
+    default_text: str = ""
+    metavar: str | tuple[str, ...] | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """The option as it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def usual(self) -> Any:
+        """The default of the command line."""
+        return self.default if self.command_default is None else self.command_default
+
+    @property
+    def full_help(self) -> str:
+        """The command line's help: what the option is, and its default."""
+        said = self.default_text
+        if not said and self.usual is not None and self.usual is not False:
+            said = shown(self.usual)
+        return f"{self.help}. Default: {said}" if said else self.help
+
+    def check(self, value: Any) -> Any:
+        """Return a keyword argument in its plain form, or raise an error that names it."""
+        if value is None and self.default is None:
+            return None
+        return self.values.check(self.name, value)
+
+    @property
+    def documentation(self) -> str:
+        """The option as numpydoc has it: a line with the values, and an indented description."""
+        if isinstance(self.default, str):
+            default = f'default "{self.default}"'
+        else:
+            default = self.default_text if self.default is None else f"default {self.default!r}"
+        head = f"{self.name} : {self.values.type_name}{'; ' if default else ''}{default}"
+        text = f"{self.help[:1].upper()}{self.help[1:]}."
+        return (
+            f"{head}\n{textwrap.fill(text, 84, initial_indent=' ' * 4, subsequent_indent=' ' * 4)}"
+        )
+
+
+def shown(value: Any) -> str:
+    """Return a value as the screen shows it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
