@@ -6,6 +6,7 @@ all; those that it does not need itself are loaded at first use:
     kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
     engines       who evaluates the shards of a data set: threads
     arguments     checks of arguments
+    options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
     activations   LeakyReLU, Clip: what a layer applies to each element of its output
     layers        Conv, Dense, MaxPool, Add, ...: what a network is described with

@@ -5,10 +5,10 @@ exit status 0    done
             2    the command line is wrong
           129    SIGHUP ended a training, which is saved
           130    Ctrl-C; a training is saved
-          141    whoever read the output has gone, as in ``| head``; a training is finished and saved
+          141    nobody reads the output any more, as in ``| head``; a training is finished and saved
           143    SIGTERM ended a training, which is saved
 
-Output to a closed stream (``>&-``) is dropped, and no error.
+Output to a closed stream (``>&-``) is dropped without an error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from .commands import check, evaluate, info, predict, train
 from .commands.messages import warnings_as_lines
 from .commands.options import Parser, UsageError
 from .commands.streams import Output, complain, message, standard_streams
+from .options import alternatives
+
+COMMANDS = {
+    module.__name__.rpartition(".")[2]: module for module in (train, evaluate, predict, info, check)
+}
 
 USAGE, SIGNALLED, BROKEN_PIPE = 2, 128, 141
 
@@ -33,7 +38,7 @@ start here:
 
 
 def make_parser() -> Parser:
-    """All commands and their options."""
+    """Return the parser of all commands and their options."""
     import argparse
 
     from . import __version__
@@ -46,8 +51,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"matconv {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (train, evaluate, predict, info, check):
-        name = module.__name__.rpartition(".")[2]
+    for name, module in COMMANDS.items():
         one = commands.add_parser(
             name,
             help=module.SUMMARY,
@@ -62,7 +66,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit status.
+    """Run a command and return the exit status.
 
     Parameters
     ----------
@@ -86,7 +90,7 @@ def _run(argv: Sequence[str] | None, output: Output) -> int:
             parser = make_parser()
             arguments = parser.parse_args(argv)
             if arguments.command is None:
-                parser.error("a command is needed: train, evaluate, predict, info or check")
+                parser.error(f"a command is needed: {alternatives([*COMMANDS])}")
             debug = arguments.debug
             with warnings_as_lines(complain):
                 status = arguments.run(arguments)

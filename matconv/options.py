@@ -177,11 +177,11 @@ class Choice(Values):
 
     @property
     def description(self) -> str:
-        return _alternatives([*self.names])
+        return alternatives([*self.names])
 
     @property
     def type_name(self) -> str:
-        return _alternatives([*(f'"{name}"' for name in self.names), *filter(None, [self.other])])
+        return alternatives([*(f'"{name}"' for name in self.names), *filter(None, [self.other])])
 
     def check(self, name: str, value: Any) -> Any:
         if self.function is not None:
@@ -237,8 +237,12 @@ class Text(Values):
         return value
 
 
-def _alternatives(names: list[str]) -> str:
-    """``a, b or c``"""
+def alternatives(names: list[str]) -> str:
+    """Return names as a list in a sentence.
+
+    >>> alternatives(["a", "b", "c"]), alternatives(["a"])
+    ('a, b or c', 'a')
+    """
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

@@ -9,9 +9,13 @@ BLOCK = re.compile(r"^<!-- (.+?) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOT
 CHANGE = re.compile(r"in (\S+) after: (.*)|at the end of (\S+)")
 
 
-def blocks():
-    """[(what the HTML comment above a block of code says, the code)], in order."""
-    return BLOCK.findall(README.read_text(encoding="utf-8"))
+SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
+
+
+def blocks(section=None):
+    """[(what the HTML comment above a block of code says, the code)] of a section, in order."""
+    text = README.read_text(encoding="utf-8")
+    return BLOCK.findall(text if section is None else dict(SECTION.findall(text))[section])
 
 
 def block(mark):
@@ -20,8 +24,8 @@ def block(mark):
     return found
 
 
-def follow(folder):
-    """Make every new file and every change in a copy of the tree.
+def follow(folder, section):
+    """Make every new file and every change of a section in a copy of the tree.
 
     Returns
     -------
@@ -31,7 +35,7 @@ def follow(folder):
         Paths of the new files.
     """
     lines, new = {}, []
-    for said, code in blocks():
+    for said, code in blocks(section):
         if said.startswith("new file: "):
             name = said.removeprefix("new file: ")
             path = folder / name

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from matconv import Objective, load_model, minimize
 from matconv.cli import main
 from matconv.data import load_digits
 from matconv.presets import make_network
+from matconv.solvers import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,10 @@ def test_info_of_a_model(trained, monkeypatch, capsys):
     assert re.search(r"^theta +9,930 numbers, float64, \|theta\| = \d", text, re.MULTILINE)
     assert re.search(r"^iterations +100$", text, re.MULTILINE)
     assert re.search(r"^test_accuracy +9\d\.\d\d %$", text, re.MULTILINE)
-    assert "C = 1000, data = digits, iterations = 100, loss = softmax, seed = 0" in text
+    assert (
+        "C = 1000, data = digits, ftol = 1e-09, gtol = 1e-05, iterations = 100, loss = softmax, "
+        "memory = 10, seed = 0" in text
+    )
     assert text.endswith(load_model("digits-model.npz").network.summary() + "\n")
 
 
@@ -221,8 +226,13 @@ def test_sgd_options_choose_sgd(small, capsys):
 
 
 def test_many_images_choose_sgd(small, capsys, monkeypatch):
-    monkeypatch.setattr("matconv.commands.settings.LBFGS_IMAGES", 40)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setitem(METHODS, "lbfgs", replace(METHODS["lbfgs"], max_images=47))
     assert "stochastic gradient, 4 epochs" in printed(capsys, *SMALL)
+    assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL, "--memory", "5")
+    assert "Default: lbfgs for up to 47 training images, else" in printed(capsys, "train", "--help")
+    monkeypatch.setitem(METHODS, "lbfgs", replace(METHODS["lbfgs"], max_images=48))
+    assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)
 
 
 def test_no_regularisation(small, capsys):

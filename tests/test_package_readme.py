@@ -1,33 +1,15 @@
-"""What matconv/README.md says is true: files exist, the solver runs.
+"""What matconv/README.md says is true: the files exist, and each section has every part.
 
-`tests/downstream/test_added_operation.py` builds the operation.
+`test_added_solver.py` follows the section on solvers, `downstream/test_added_operation.py` builds
+the operation.
 """
 
 import re
 
-import numpy as np
 import package_readme
 import pytest
-from minimizing import small
-
-from matconv import minimize
-from matconv.solvers import METHODS
 
 TEXT = package_readme.README.read_text(encoding="utf-8")
-
-
-def test_package_readme_solver_descends(monkeypatch):
-    names = {}
-    exec(compile(package_readme.block("solver"), "matconv/README.md", "exec"), names)  # noqa: S102
-    monkeypatch.setitem(METHODS, "steepest", names["steepest"])
-    f, theta0 = small()
-    result = minimize(f, theta0, "steepest", 5, learning_rate=0.01)
-    values = [row["f"] for row in result.history]
-    assert result.message == "5 iterations done" and values == sorted(values, reverse=True)
-    assert values[-1] < values[0] == f(theta0)
-    expected = theta0 - 0.01 * f.gradient(theta0)
-    one = minimize(f, theta0, "steepest", 1, learning_rate=0.01)
-    np.testing.assert_array_equal(one.theta, expected)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +21,7 @@ def test_package_readme_names_existing_file(name):
 
 
 def test_package_readme_operation_has_every_part():
-    said = [mark for mark, _ in package_readme.blocks()]
+    said = [mark for mark, _ in package_readme.blocks("Adding an operation")]
     assert said == [
         "new file: matconv/kernels/ops/square_root.pxd",
         "in matconv/kernels/_operations.pyx after: from .ops.scale cimport operation as scale",
@@ -49,5 +31,15 @@ def test_package_readme_operation_has_every_part():
         "in matconv/layers/__init__.py after:         Scale,",
         "new file: tests/test_square_root.py",
         "commands",
+    ]
+
+
+def test_package_readme_solver_has_every_part():
+    said = [mark for mark, _ in package_readme.blocks("Adding a solver")]
+    assert said == [
+        "new file: matconv/solvers/steepest.py",
+        "in matconv/solvers/minimizer.py after: from .sgd import METHOD as SGD",
+        "in matconv/solvers/minimizer.py after:         SGD,",
         "solver",
+        "solver commands",
     ]

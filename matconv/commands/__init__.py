@@ -2,12 +2,13 @@
 
 train evaluate predict info check
 
-options     types of options, and the groups of them that several commands have
+options     how an option becomes an argument; options that several commands have
 datasets    images and labels from what --data names
 mnist       the files of MNIST in a directory, however they are spelled
-settings    what a training was told, by the command line or by the file it goes on from
+settings    what a model file records of its training; from the command line or from --resume
 split       whether the training and test images are those of the training before
-training    a training, from its options to its model file
+problem     what a training minimises: images, network, f, solver
+training    a training: minimise f, save the model
 saving      where a command writes its file, and when a training saves
 interrupts  signals that end a training
 streams     standard streams that may be closed, full or without a reader

@@ -55,7 +55,7 @@ EVALUATION = (*DATA_SETTINGS, C, LOSS, *SEEDS)
 
 def solver_setting() -> Option:
     """Return the option --solver."""
-    usual = []
+    usual: list[str] = []
     for method in METHODS.values():
         if method.max_images is None:
             usual.append(f"else {method.name}" if usual else method.name)

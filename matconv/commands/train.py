@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shlex
 import sys
 import textwrap
 import time
 from typing import TYPE_CHECKING
 
+from ..descriptions import layer_entry
 from ..layers import LAYERS
 from ..options import Flag, Number, Option, Text
-from ..presets import LARGE, preset_for
+from ..presets import LARGE, PRESETS, preset_for
 from . import options, settings
 
 if TYPE_CHECKING:
@@ -37,42 +39,40 @@ examples:
   matconv train --resume digits-model.npz --iterations 50
 """
 
-_EXAMPLE = """\
-a network in a TOML file:
-  [[layers]]
-  kind = "Conv"
-  channels = 16
-  kernel = 3
-  pad = "same"
-  activation = "relu"  # or "none"; a Conv must have it
 
-  [[layers]]
-  kind = "MaxPool"
-  window = 2
-
-  [[layers]]
-  kind = "Dense"
-  units = 10
-
-kinds of layers and their keys, in brackets those that may be left out; all have [name, inputs]:
-"""
+def _example(name: str) -> str:
+    """Return the layers of a preset as TOML, without arguments that have their defaults."""
+    lines = [f"the network {name} as a TOML file:"]
+    for k, layer in enumerate(PRESETS[name][0](10)):
+        defaults = {field.name: field.default for field in dataclasses.fields(layer)}
+        values = layer_entry(k, layer).items()
+        lines.append("  [[layers]]")
+        lines += [
+            f"  {key} = {json.dumps(value)}"
+            for key, value in values
+            if key not in defaults or value != defaults[key]
+        ]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _kinds() -> str:
     """Return the kinds of layers, each with the keys of its table."""
-    lines = []
+    lines = [
+        "kinds of layers with their keys, in brackets those that may be left out; each may have",
+        'name and inputs as well; Conv must have an activation, "none" if there is to be none:',
+    ]
     for kind, layer in LAYERS.items():
         fields = [one for one in dataclasses.fields(layer) if one.name not in ("name", "inputs")]
         needed = [one.name for one in fields if one.default is dataclasses.MISSING]
         optional = [one.name for one in fields if one.default is not dataclasses.MISSING]
         keys = ", ".join(needed) + (f" [{', '.join(optional)}]" if optional else "")
         line = f"{kind:<12}{keys.strip()}".rstrip()
-        indent = {"initial_indent": "  ", "subsequent_indent": " " * 14}
-        lines.append(textwrap.fill(line, 92, **indent))
+        lines.append(textwrap.fill(line, 92, initial_indent="  ", subsequent_indent=" " * 14))
     return "\n".join(lines)
 
 
-EPILOG = _EXAMPLE + _kinds()
+EPILOG = f"{_example(preset_for((1, 1)))}\n{_kinds()}"
 
 NETWORK = dataclasses.replace(
     options.NETWORK,
@@ -161,10 +161,10 @@ def _train(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
         training = Training(arguments, interrupts)
         check_output(training.output, arguments.force)
         if not arguments.quiet:
-            print(f"{training.describe()}\n", flush=True)
+            print(f"{training.problem.describe()}\n", flush=True)
     result = training.finish(training.minimize(show=not arguments.quiet))
     resume = f"matconv train --resume {shlex.quote(training.output)}"
-    saved = f"after {training.part} {result.iterations}, saved; go on with: {resume}"
+    saved = f"after {training.problem.method.iteration} {result.iterations}, saved; go on with: {resume}"
     if result.interrupted:
         raise training.interruption(saved)
     if not arguments.quiet:

@@ -1,4 +1,4 @@
-"""A training, from its options to its model file."""
+"""A training: minimise f, save the model on the way and at the end."""
 
 from __future__ import annotations
 
@@ -12,25 +12,21 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..io import Model, describe_pixels, load_model, save_model
-from ..io.header import make_header
+from ..io import save_model
 from ..io.record import extended
 from ..objective import Objective
-from ..presets import make_network, preset_for
 from ..solvers import Result, State, minimize
 from ..solvers.run import Run
-from . import datasets, settings
 from .interrupts import Interrupted, Interrupts
-from .labels import as_indices, class_labels
-from .options import UsageError
 from .outputs import free_name
+from .problem import Problem
 from .saving import Checkpoints, OutputFile
-from .split import Split, compare, fingerprints
-from .tables import counted, facts
+from .settings import written
+from .tables import facts
 
 
 class Training:
-    """What `matconv train` was told to do, with all that it takes loaded and checked.
+    """A training of `matconv train`.
 
     Parameters
     ----------
@@ -38,145 +34,50 @@ class Training:
         The options of the command.
     interrupts : Interrupts
         When signals may interrupt the training.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is minimised, and how.
+    accuracies : dict
+        Of the model that was saved last: "train_accuracy", "test_accuracy", where they are known.
     """
 
     def __init__(self, arguments: argparse.Namespace, interrupts: Interrupts) -> None:
-        if arguments.resume and (arguments.network or arguments.dtype):
-            raise UsageError("--network and --dtype come from the file of --resume")
-        if arguments.new_split and not arguments.resume:
-            raise UsageError("--new-split goes with --resume")
-        before = load_model(arguments.resume) if arguments.resume else None
-        known = settings.all_settings()
-        found = settings.recorded(before, arguments.resume, known) if before else {}
-        self.settings = settings.choose(arguments, found, arguments.new_split)
-        self.start = settings.iterations_done(before, arguments.resume) if before else 0
-        data = self._load(arguments, found)
-        self._told = _told(data)
-        self.images = len(data.train)
-        self.name = arguments.network or preset_for(data.train.shape)
-        if before:
-            datasets.check_shape(data.train, before.network.input_shape)
-            self.split = compare(
-                data, self.settings, arguments.resume, before, found, arguments.new_split
-            )
-            self.model = before
-        else:
-            self.split = Split(fingerprints(data))
-            self.model = self._fresh(data, arguments.dtype)
-        if self.model.pixels is None:
-            pixels = describe_pixels(data.train.pixels)
-            self.model = dataclasses.replace(self.model, pixels=pixels)
-        # What a save refuses is refused before the training, whose record it never refuses.
-        make_header(
-            self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
+        self.problem = Problem(arguments)
+        output = arguments.output or _default_output(
+            arguments.resume, self.problem.settings["data"]
         )
-        self.method = settings.choose_solver(self.settings, arguments, self.images)
-        self.iterations = self._iterations(arguments.iterations)
-        self.settings["iterations"] = self.start + self.iterations
-        self.objective = self._objective(data.train, arguments)
-        self.test = None
-        if data.test is not None and len(data.test):
-            self.test = self._objective(data.test, arguments)
-        output = arguments.output or _default_output(arguments.resume, self.settings["data"])
         self._file = OutputFile(output, arguments.force, "matconv-model.npz")
         self.accuracies: dict[str, float] = {}
         self._interrupts = interrupts
         self._run: Run | None = None
         self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
-    def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """The images of the settings, of which ``found`` are those of the file to go on from."""
-        names = {name: self.settings[name] for name in settings.DATA_NAMES}
-        recorded = {
-            name: value
-            for name, value in names.items()
-            if getattr(arguments, name) is None and value == found.get(name)
-        }
-        datasets.check_recorded(recorded, arguments.resume)
-        return datasets.load(**names, seed=self.settings["split_seed"])
-
-    def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
-        """The network at its random theta."""
-        train, truth = data.train, [data.train.truth]
-        found = np.unique(train.truth)
-        if len(found) < 2:
-            raise ValueError(
-                f"the training images have {len(found)} different labels, 2 are needed"
-            )
-        if data.test is not None:
-            truth.append(data.test.truth)
-        y = np.concatenate(truth)
-        net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
-        labels = class_labels(y, net.n_outputs)
-        unseen = np.setdiff1d(y, found)
-        if len(unseen):
-            more = ", ..." if len(unseen) > 5 else ""
-            named = ", ".join(map(str, unseen[:5]))
-            self.split.notes.append(f"no training image has the label {named}{more}")
-        theta = net.init(self.settings["seed"])
-        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
-
-    def _iterations(self, given: int | None) -> int:
-        """Return the number given, else what is left of those planned, else the usual number."""
-        if given is not None:
-            return given
-        usual = self.method.iterations
-        left: int = (self.settings["iterations"] or usual) - self.start
-        return left if left > 0 else usual
-
-    def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
-        net = self.model.network
-        Z = datasets.prepared(self.model, images)
-        y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
-        return Objective(
-            net,
-            Z,
-            y,
-            self.settings["loss"],
-            self.settings["C"],
-            arguments.threads,
-            arguments.algorithm,
-        )
-
-    def describe(self) -> str:
-        """What will be done, for the screen."""
-        chosen, told = self.settings, [*self._told]
-        C = chosen["C"]
-        end = "no regularisation" if C == float("inf") else f"C = {C:g}"
-        told.append(("objective", f"{chosen['loss']} loss, {end}"))
-        count = counted(self.iterations, self.method.iteration)
-        solver = self.method.describe(count, self._options)
-        if self.start:
-            solver += f", after {self.start} before"
-        told.append(("solver", solver))
-        net, threads = self.objective.net, self.objective.engine.n_threads
-        told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
-        told += [("note", note) for note in self.split.notes]
-        return f"{facts(told)}\n\n{net.summary()}"
-
     def minimize(self, show: bool) -> Result:
-        """Minimise f; ``show`` a line per iteration.
+        """Minimise f, and if ``show`` print a line per iteration.
 
         Raises
         ------
         Interrupted
             Before the first step. Later, the result says that it was interrupted.
         """
+        problem = self.problem
         try:
             with self._interrupts.raising():
                 result = minimize(
-                    self.objective,
-                    self.model.theta,
-                    self.method.name,
-                    self.iterations,
+                    problem.objective,
+                    problem.model.theta,
+                    problem.method.name,
+                    problem.iterations,
                     callback=self._accuracies if show else None,
                     progress=sys.stdout if show else False,
-                    start=self.start,
+                    start=problem.start,
                     on_step=self._between_steps,
-                    **self._options,
+                    **problem.options,
                 )
         except KeyboardInterrupt:
-            # beside the steps: `minimize` turns what comes within them into a result
+            # between two steps; within a step `minimize` returns a result
             if self._run is None:
                 raise self.interruption("before the first step; nothing is saved") from None
             return self._run.result("interrupted", interrupted=True)
@@ -204,24 +105,24 @@ class Training:
         error.add_note(f"what was reached before is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
-        accuracies = {"train_accuracy": _accuracy(self.objective, state.theta)}
-        if self.test is not None:
-            accuracies["test_accuracy"] = _accuracy(self.test, state.theta)
+        accuracies = {"train_accuracy": _accuracy(self.problem.objective, state.theta)}
+        if self.problem.test is not None:
+            accuracies["test_accuracy"] = _accuracy(self.problem.test, state.theta)
         return accuracies
 
     def finish(self, result: Result) -> Result:
-        """Evaluate what the last iteration did not, and save.
+        """Evaluate the test images, if the last iteration has not, and save the model.
 
         Returns
         -------
         Result
-            Interrupted, if the evaluation was.
+            As given; with ``interrupted=True`` if the evaluation was interrupted.
         """
-        evaluated = {}
-        if not (result.interrupted or self.test is None or "test_accuracy" in _last_row(result)):
+        evaluated, test = {}, self.problem.test
+        if not (result.interrupted or test is None or "test_accuracy" in _last_row(result)):
             try:
                 with self._interrupts.raising():
-                    evaluated["test_accuracy"] = _accuracy(self.test, result.theta)
+                    evaluated["test_accuracy"] = _accuracy(test, result.theta)
             except KeyboardInterrupt:
                 result = dataclasses.replace(result, interrupted=True)
             except Exception as error:
@@ -238,29 +139,29 @@ class Training:
         unfinished: bool = False,
     ) -> None:
         """Write the model file, with all signals deferred."""
-        last = _last_row(result)
+        last, problem = _last_row(result), self.problem
         names = ("train_accuracy", "test_accuracy")
         self.accuracies = {name: last[name] for name in names if name in last}
         self.accuracies.update(evaluated or {})
         record = {
             "matconv": __version__,
-            "network": self.name,
-            "settings": settings.written(self.settings),
-            "images": self.images,
-            "fingerprints": self.split.parts,
+            "network": problem.name,
+            "settings": written(problem.settings),
+            "images": problem.images,
+            "fingerprints": problem.split.parts,
             "iterations": result.iterations,
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            **extended(self.model.training, result.history),
+            **extended(problem.model.training, result.history),
         }
         if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
             record["f"] = result.f
-        if self.split.leak:
+        if problem.split.leak:
             record["new_split"] = True
         if unfinished:
             record["unfinished"] = True
-        model = self.model
+        model = problem.model
 
         def write(path: str) -> None:
             save_model(
@@ -278,54 +179,41 @@ class Training:
 
     @property
     def output(self) -> str:
-        """The file that `save` writes, or has written."""
+        """Path of the model file that `save` writes or has written."""
         return self._file.path
 
     @property
     def rescued(self) -> bool:
-        """Whether the file that was asked for could not be written, and another one was."""
+        """Whether another file was written because the requested one could not be."""
         return self._file.rescued
 
     def interruption(self, more: str) -> Interrupted:
-        """The exception for the signal that has come; ``more`` says what has become of it."""
+        """Return the exception for the signal received; ``more`` ends its message."""
         return Interrupted(self._interrupts.received or signal.SIGINT, f" {more}")
-
-    @property
-    def part(self) -> str:
-        """What an iteration of the solver is called."""
-        return self.method.iteration
-
-    @property
-    def _options(self) -> dict[str, Any]:
-        """The solver's options."""
-        return {name: self.settings[name] for name in self.method.names}
 
     def moved(self, result: Result) -> bool:
         """Whether any step was made."""
-        return not np.array_equal(result.theta, self.model.theta)
+        return not np.array_equal(result.theta, self.problem.model.theta)
 
     def outcome(self, result: Result, seconds: float) -> str:
-        """What it came to, for the screen."""
+        """Return the outcome of the training as text for the screen."""
+        test = self.problem.test
         told = [("ended", result.message)]
-        if "test_accuracy" in self.accuracies and self.test is not None:
+        if "test_accuracy" in self.accuracies and test is not None:
             accuracy = self.accuracies["test_accuracy"]
-            right = f"{round(accuracy * self.test.l):,} of {self.test.l:,} images"
+            right = f"{round(accuracy * test.l):,} of {test.l:,} images"
             told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
         each = result.seconds / max(len(result.history), 1)
-        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {self.part}{_peak_memory()}"))
+        told.append(
+            (
+                "time",
+                f"{seconds:.1f} s, {each:.2g} s per {self.problem.method.iteration}{_peak_memory()}",
+            )
+        )
         told.append(("model", self.output))
         for name in self._file.avoided:
             told.append(("note", f"{name} was written by another program meanwhile, and was left"))
-        return facts([*told, *(("note", note) for note in self.split.notes)])
-
-
-def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
-    """The images in words, so that their pixels need not be kept."""
-    shape = datasets.shape_text(data.train.shape)
-    told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
-    if data.test is not None:
-        told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
-    return told
+        return facts([*told, *(("note", note) for note in self.problem.split.notes)])
 
 
 def _last_row(result: Result) -> dict[str, Any]:
@@ -333,12 +221,12 @@ def _last_row(result: Result) -> dict[str, Any]:
 
 
 def _accuracy(objective: Objective, theta: np.ndarray) -> float:
-    """The part of the images whose largest output is the one of their label."""
+    """Return the fraction of the images whose largest output is that of their label."""
     return float((objective.outputs(theta).argmax(axis=1) == objective.Y).mean())
 
 
 def _default_output(resume: str | None, data: str) -> str:
-    """A free name in the working directory, after the data or the model before."""
+    """Return a free name in the working directory, after the file of --resume or the data."""
     if resume:
         return free_name(*os.path.splitext(resume))
     stem = os.path.splitext(os.path.basename(os.path.abspath(data)))[0]
@@ -346,7 +234,7 @@ def _default_output(resume: str | None, data: str) -> str:
 
 
 def _peak_memory() -> str:
-    """The most memory that the process has used, where the system tells."""
+    """Return the process's peak memory as text; empty where the system does not report it."""
     try:
         import resource
     except ImportError:

@@ -9,7 +9,7 @@ import numpy as np
 cimport numpy as cnp
 
 from ._activation cimport Activation, relu_if
-from .algorithms cimport choose_tile
+from .algorithms cimport IM2COL, WINOGRAD, choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_driver cimport (
     conv_backward_guarded, conv_forward_guarded, conv_pieces, conv_scratch,
@@ -19,7 +19,7 @@ from .guard cimport begin_products, end_products
 from .status cimport OK
 from .winograd cimport Winograd, winograd_plan
 
-from .algorithms import as_algorithm
+from .algorithms import NAMES, as_algorithm
 from .geometry import as_pair
 
 cnp.import_array()
@@ -84,8 +84,8 @@ cdef class ConvPlan:
 
     @property
     def algorithm(self):
-        """"im2col" or "winograd"."""
-        return "winograd" if self.m_b else "im2col"
+        """The name of the algorithm."""
+        return NAMES[WINOGRAD if self.m_b else IM2COL]
 
     @property
     def tile(self):

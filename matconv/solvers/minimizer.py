@@ -11,18 +11,19 @@ from typing import Any, TextIO
 from ..arguments import as_count
 from ..kernels.guard import guarded
 from ..objective import Objective
-from . import lbfgs, sgd
+from .lbfgs import METHOD as LBFGS
 from .method import Method
 from .progress import Progress
 from .result import Result
 from .run import Callback, Run
+from .sgd import METHOD as SGD
 
 # every method that minimize knows, by name
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        lbfgs.METHOD,
-        sgd.METHOD,
+        LBFGS,
+        SGD,
     )
 }
 

@@ -1,4 +1,4 @@
-"""What a minimisation gives: to its caller at the end, to a callback on the way."""
+"""State and Result: what a minimisation gives to its callback and to its caller."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a minimisation stands after an iteration: what a callback gets.
+    """The state of a minimisation after an iteration, which a callback gets.
 
     Attributes
     ----------
     method : str
-        "lbfgs" or "sgd".
+        Name of the method.
     iteration : int
-        1 after the first iteration; for "sgd" an iteration is an epoch.
+        1 after the first iteration; for a method that computes on mini-batches, epochs are
+        counted.
     f, gradient_norm : float
-        f(theta) and the Euclidean norm of its gradient. For "sgd" the means over the epoch: see
-        `minimize`.
+        f(theta) and the Euclidean norm of its gradient; for mini-batches the means over the epoch,
+        see `minimize`.
     theta : ndarray, (n,)
-        Read-only; it stays as it is when the minimisation goes on.
+        Read-only; it does not change when the minimisation continues.
     seconds : float
-        Since the start, callbacks included.
+        Time since the start, callbacks included.
     """
 
     method: str
@@ -46,28 +47,28 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a minimisation found.
+    """The result of a minimisation.
 
     Attributes
     ----------
     theta : ndarray, (n,)
-        Of the network's dtype, after the last whole step. An array of its own, which the caller
-        may write into.
+        In the network's dtype, after the last complete step. A new array, which the caller may
+        change.
     f : float
-        "lbfgs": f(theta). "sgd": the mean over the batches of the last whole epoch, or over those
-        of the first one as far as it went. NaN if f was not computed.
+        f(theta); for a method that computes on mini-batches, the mean over the batches of the last
+        complete epoch, or over those computed of the first one. NaN if f was not computed.
     gradient_norm : float
-        Euclidean norm of the gradient, of theta ("lbfgs") or of the last whole epoch ("sgd"). NaN
-        if there is none.
+        Euclidean norm of the gradient at theta, or of its mean over the last complete epoch. NaN
+        if it was not computed.
     history : list of dict
         One per iteration: "iteration", "f", "gradient_norm", "seconds", and what the callback
-        returned. Empty where theta0 is a minimum already.
+        returned. Empty if theta0 is already a minimum.
     message : str
-        Why it ended.
+        Why the minimisation ended.
     converged : bool
         Whether a tolerance was reached.
     iterations : int
-        The number of the last whole iteration.
+        The number of the last complete iteration.
     interrupted : bool
         Whether Ctrl-C ended it.
     seconds : float

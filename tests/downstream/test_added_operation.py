@@ -57,7 +57,7 @@ def added(tmp_path_factory):
     """A copy of the tree with the operation, built; and what was added, by path."""
     folder = tmp_path_factory.mktemp("tree")
     copy_tree(folder)
-    lines, new = package_readme.follow(folder)
+    lines, new = package_readme.follow(folder, "Adding an operation")
     assert new == NEW and sorted(lines) == sorted(NEW + CHANGED)
     build, test = package_readme.block("commands").splitlines()
     python, *words = shlex.split(build)

@@ -1,0 +1,172 @@
+"""What a training minimises: the images, the network, f and the solver, from the options."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..io import Model, describe_pixels, load_model
+from ..io.header import make_header
+from ..objective import Objective
+from ..presets import make_network, preset_for
+from . import datasets, settings
+from .labels import as_indices, class_labels
+from .options import UsageError
+from .split import Split, compare, fingerprints
+from .tables import counted, facts
+
+
+class Problem:
+    """What `matconv train` is asked to do, with all that it takes loaded and checked.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The options of the command.
+
+    Attributes
+    ----------
+    settings : dict
+        As the model file will record them.
+    method : Method
+        The solver.
+    start, iterations : int
+        Iterations before this training, and in it.
+    model : Model
+        The network and the theta to begin with.
+    name : str
+        Name of the network: a preset, or a file.
+    images : int
+        Number of training images.
+    split : Split
+        The training and test images beside those of the file of --resume.
+    objective : Objective
+        f of the training images.
+    test : Objective or None
+        The same for the test images, if there are any.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        if arguments.resume and (arguments.network or arguments.dtype):
+            raise UsageError("--network and --dtype come from the file of --resume")
+        if arguments.new_split and not arguments.resume:
+            raise UsageError("--new-split goes with --resume")
+        before = load_model(arguments.resume) if arguments.resume else None
+        known = settings.all_settings()
+        found = settings.recorded(before, arguments.resume, known) if before else {}
+        self.settings = settings.choose(arguments, found, arguments.new_split)
+        self.start = settings.iterations_done(before, arguments.resume) if before else 0
+        data = self._load(arguments, found)
+        self._told = _told(data)
+        self.images = len(data.train)
+        self.name = arguments.network or preset_for(data.train.shape)
+        if before:
+            datasets.check_shape(data.train, before.network.input_shape)
+            self.split = compare(
+                data, self.settings, arguments.resume, before, found, arguments.new_split
+            )
+            self.model = before
+        else:
+            self.split = Split(fingerprints(data))
+            self.model = self._fresh(data, arguments.dtype)
+        if self.model.pixels is None:
+            pixels = describe_pixels(data.train.pixels)
+            self.model = dataclasses.replace(self.model, pixels=pixels)
+        # What a save refuses is refused before the training, whose record it never refuses.
+        make_header(
+            self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
+        )
+        self.method = settings.choose_solver(self.settings, arguments, self.images)
+        self.iterations = self._iterations(arguments.iterations)
+        self.settings["iterations"] = self.start + self.iterations
+        self.objective = self._objective(data.train, arguments)
+        self.test = None
+        if data.test is not None and len(data.test):
+            self.test = self._objective(data.test, arguments)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The solver's options."""
+        return {name: self.settings[name] for name in self.method.names}
+
+    def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
+        """Load the images that the settings name; ``found`` are those of the file of --resume."""
+        names = {name: self.settings[name] for name in settings.DATA_NAMES}
+        recorded = {
+            name: value
+            for name, value in names.items()
+            if getattr(arguments, name) is None and value == found.get(name)
+        }
+        datasets.check_recorded(recorded, arguments.resume)
+        return datasets.load(**names, seed=self.settings["split_seed"])
+
+    def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
+        """Return a new network with a random theta."""
+        train, truth = data.train, [data.train.truth]
+        found = np.unique(train.truth)
+        if len(found) < 2:
+            raise ValueError(
+                f"the training images have {len(found)} different labels, 2 are needed"
+            )
+        if data.test is not None:
+            truth.append(data.test.truth)
+        y = np.concatenate(truth)
+        net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
+        labels = class_labels(y, net.n_outputs)
+        unseen = np.setdiff1d(y, found)
+        if len(unseen):
+            more = ", ..." if len(unseen) > 5 else ""
+            named = ", ".join(map(str, unseen[:5]))
+            self.split.notes.append(f"no training image has the label {named}{more}")
+        theta = net.init(self.settings["seed"])
+        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
+
+    def _iterations(self, given: int | None) -> int:
+        """Return the number given, else what is left of those planned, else the usual number."""
+        if given is not None:
+            return given
+        usual = self.method.iterations
+        left: int = (self.settings["iterations"] or usual) - self.start
+        return left if left > 0 else usual
+
+    def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
+        net = self.model.network
+        Z = datasets.prepared(self.model, images)
+        y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
+        return Objective(
+            net,
+            Z,
+            y,
+            self.settings["loss"],
+            self.settings["C"],
+            arguments.threads,
+            arguments.algorithm,
+        )
+
+    def describe(self) -> str:
+        """Return what will be done, as text for the screen."""
+        chosen, told = self.settings, [*self._told]
+        C = chosen["C"]
+        end = "no regularisation" if C == float("inf") else f"C = {C:g}"
+        told.append(("objective", f"{chosen['loss']} loss, {end}"))
+        count = counted(self.iterations, self.method.iteration)
+        solver = self.method.describe(count, self.options)
+        if self.start:
+            solver += f", after {self.start} before"
+        told.append(("solver", solver))
+        net, threads = self.objective.net, self.objective.engine.n_threads
+        told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
+        told += [("note", note) for note in self.split.notes]
+        return f"{facts(told)}\n\n{net.summary()}"
+
+
+def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
+    """Return what the screen says of the images, which need not be kept for that."""
+    shape = datasets.shape_text(data.train.shape)
+    told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
+    if data.test is not None:
+        told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
+    return told
