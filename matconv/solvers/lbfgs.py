@@ -154,14 +154,14 @@ METHOD = Method(
         Option(
             "gtol",
             Number(minimum=0),
-            "end when no element of the gradient is larger in magnitude",
+            "end when every element of the gradient is at most this in magnitude",
             1e-5,
             metavar="TOL",
         ),
         Option(
             "ftol",
             Number(minimum=0),
-            "end when no relative decrease of f is larger",
+            "end when the relative decrease of f in an iteration is at most this",
             1e-9,
             metavar="TOL",
         ),

@@ -183,7 +183,7 @@ METHOD = Method(
         Option("nesterov", Flag(), "use Nesterov's form of momentum", False),
         Option(
             "schedule",
-            Choice(SCHEDULES, get_schedule, "a function of the part t of the epochs that is done"),
+            Choice(SCHEDULES, get_schedule, "a function of t, the part of the training done"),
             "factor of the learning rate: "
             + "; ".join(f"{name}, {text}" for name, text in DESCRIPTIONS.items()),
             "constant",
