@@ -12,10 +12,12 @@ from cli_runs import SMALL, complaint, write_small
 from minimizing import small
 
 import matconv
-from matconv import load_model, minimize
+from matconv import load_model, minimize, save_model
 from matconv.cli import COMMANDS, main, make_parser
 from matconv.commands import settings
+from matconv.layers import LAYERS
 from matconv.options import Choice, Count, Flag, Number, Option, Text
+from matconv.presets import make_network
 from matconv.solvers import METHODS, Method
 from matconv.solvers.method import merged_options, usual_method
 from matconv.solvers.schedules import DESCRIPTIONS, SCHEDULES
@@ -269,6 +271,31 @@ def test_help_has_every_setting_with_its_default(capsys, monkeypatch):
             assert f"  {option.flag}" in said
         if option.name not in ("seed", "split_seed"):
             assert option.full_help in said, option.name
+
+
+def test_help_example_of_a_network_is_the_preset(folder, capsys):
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    example, kinds = text.split("the network digits as a TOML file:\n")[1].split("kinds of layers")
+    (folder / "example.toml").write_text(example)
+    net = make_network("example.toml", (8, 8, 1), 10)
+    assert net == make_network("digits", (8, 8, 1), 10)
+    described = [line.split()[0] for line in kinds.splitlines()[2:] if line[:3].strip()]
+    assert described == [*LAYERS]
+
+
+def test_unknown_loss_of_a_model_file_matters_to_evaluate_only(folder, capsys):
+    assert main([*SMALL, "--output", "m.npz"]) == 0
+    model = load_model("m.npz")
+    record = {**model.training, "settings": {**recorded("m.npz"), "loss": "hinge"}}
+    save_model("n.npz", model.network, model.theta, model.labels, model.preprocessing, record)
+    line = complaint(capsys, "evaluate", "n.npz", status=1)
+    assert line.endswith("settings: loss is 'hinge', expected squared or softmax")
+    assert main(["predict", "n.npz", "--data", "small.npz"]) == 0
+    _, first, *_ = capsys.readouterr().out.splitlines()
+    with np.load("small.npz") as file:
+        z = model.network.forward(model.theta, model.prepare(file["Z"][:1]))
+    assert first.split(",")[2] == f"{z.max():.6g}"
 
 
 def test_commands_are_all_known():

@@ -48,9 +48,7 @@ def _example(name: str) -> str:
         values = layer_entry(k, layer).items()
         lines.append("  [[layers]]")
         lines += [
-            f"  {key} = {json.dumps(value)}"
-            for key, value in values
-            if key not in defaults or value != defaults[key]
+            f"  {key} = {json.dumps(value)}" for key, value in values if value != defaults.get(key)
         ]
         lines.append("")
     return "\n".join(lines)
