@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; gives the exit status."""
     from ..io import atomic_write, load_model
     from . import datasets, settings
+    from .labels import check_one_output
     from .outputs import STANDARD, check_output
     from .saving import OutputFile
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if to_file:
         check_output(arguments.output, arguments.force)
     model = load_model(arguments.model)
+    check_one_output(model.network, arguments.model)
     before = settings.recorded(model, arguments.model)
     images = datasets.chosen(arguments, before, labelled=False)
     net = model.network.with_algorithm(arguments.algorithm)

@@ -49,6 +49,9 @@ a network in a TOML file:
   [[layers]]
   kind = "Dense"       # units; activation
   units = 10
+
+A table [network] before them may have dtype, input_shape and outputs. Layers take name and inputs,
+the names of the layers that they read. A network that is trained has one output.
 """
 
 

@@ -21,7 +21,7 @@ from ..solvers import Result, State, minimize
 from ..solvers.run import Run
 from . import datasets, settings
 from .interrupts import Interrupted, Interrupts
-from .labels import as_indices, class_labels
+from .labels import as_indices, check_one_output, class_labels
 from .options import UsageError
 from .outputs import free_name
 from .saving import Checkpoints, OutputFile
@@ -54,6 +54,7 @@ class Training:
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
+            check_one_output(before.network, arguments.resume)
             datasets.check_shape(data.train, before.network.input_shape)
             self.split = compare(
                 data, self.settings, arguments.resume, before, found, arguments.new_split
@@ -108,6 +109,7 @@ class Training:
             truth.append(data.test.truth)
         y = np.concatenate(truth)
         net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
+        check_one_output(net, self.name)
         labels = class_labels(y, net.n_outputs)
         unseen = np.setdiff1d(y, found)
         if len(unseen):
