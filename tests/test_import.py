@@ -200,3 +200,73 @@ def test_threads_may_import_at_once(before, order):
     """Each begins with ``import matconv``, or with a submodule that is not loaded yet."""
     code = THREADS.format(before=before, names=USED[::order])
     assert python(code=code) == f"{len(USED)} []\n"
+
+
+# A thread that imports a submodule holds the submodule's lock while it waits for that of the
+# package, which a thread that imports the package holds while it waits for that of the submodule.
+DEADLOCK = """
+import importlib, importlib._bootstrap, threading, time
+import matconv
+errors, package_begun = [], threading.Event()
+
+def hook(event, arguments):
+    if event == "import" and arguments[0] == {inner!r} and threading.current_thread() is first:
+        package_begun.set()
+        while other.is_alive() and other.ident not in importlib._bootstrap._blocking_on:
+            time.sleep(0.001)
+
+def load(name, begin):
+    begin.wait()
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        errors.append(f"{{name}}: {{error!r}}")
+
+begun = threading.Event()
+begun.set()
+other = threading.Thread(target=load, args=({module!r}, package_begun), daemon=True)
+first = threading.Thread(target=load, args=({package!r}, begun), daemon=True)
+sys.addaudithook(hook)
+other.start()
+first.start()
+first.join()
+begun_first = package_begun.is_set()
+package_begun.set()
+other.join()
+print(begun_first, errors)
+"""
+# first used by others: a package, the first of its modules that it imports
+LATER = {
+    "matconv.io": "matconv.io.exported",
+    "matconv.solvers": "matconv.solvers.minimizer",
+    "matconv.data": "matconv.data.digits",
+}
+
+
+@pytest.mark.parametrize("package", LATER)
+@pytest.mark.parametrize("module", ["settings", "training"])
+def test_module_imported_while_another_thread_imports_a_package_works(module, package):
+    code = DEADLOCK.format(
+        package=package, inner=LATER[package], module=f"matconv.commands.{module}"
+    )
+    assert python(code=code) == "True []\n"
+
+
+def imported_modules(path):
+    """Absolute names of the modules that a file of the package imports from."""
+    parts = ["matconv", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = parts[: len(parts) - node.level] if node.level else []
+            yield ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.name))
+def test_packages_loaded_at_first_use_are_imported_as_a_whole(path):
+    """``from ..io import npz``, not ``from ..io.npz import``: the latter may deadlock."""
+    own = ".".join(["matconv", *path.relative_to(PACKAGE).parts[:-1]])
+    for name in imported_modules(path):
+        for package in LATER:
+            assert own == package or not name.startswith(f"{package}."), (str(path), name)

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from ..files.errors import format_error
-from ..io.model import Model
+from ..io import Model
 
 # how many images L-BFGS, which sees all of them in every step, is the default for
 LBFGS_IMAGES = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io.model import Model
+from ..io import Model
 from .datasets import TEST_FRACTION, DataSet, Images
 from .options import UsageError
 from .settings import DATA, SPLIT

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..io import Model, describe_pixels, load_model, save_model
-from ..io.header import make_header
-from ..io.record import extended
+from ..io import Model, describe_pixels, header, load_model, save_model
+from ..io import record as records
 from ..objective import Objective
 from ..presets import make_network, preset_for
-from ..solvers import Result, State, minimize
-from ..solvers.run import Run
+from ..solvers import Result, Run, State, minimize
 from . import datasets, settings
 from .interrupts import Interrupted, Interrupts
 from .labels import as_indices, check_one_output, class_labels
@@ -67,7 +65,7 @@ class Training:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
         # What a save refuses is refused before the training, whose record it never refuses.
-        make_header(
+        header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
         self._set_solver(arguments.iterations)
@@ -269,7 +267,7 @@ class Training:
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            **extended(self.model.training, result.history),
+            **records.extended(self.model.training, result.history),
         }
         if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
             record["f"] = result.f

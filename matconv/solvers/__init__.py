@@ -11,5 +11,6 @@ progress    a bar on a terminal, plain lines elsewhere
 
 from .minimizer import METHODS, minimize
 from .result import Result, State, TrainingError
+from .run import Run
 
-__all__ = ["METHODS", "Result", "State", "TrainingError", "minimize"]
+__all__ = ["METHODS", "Result", "Run", "State", "TrainingError", "minimize"]
