@@ -6,6 +6,7 @@
     header    the JSON part of a model file
     record    how much of a training record is kept in it
     plain     values as JSON has them
+    kinds     which format a file has, by its content
     pixels    pixels as a network's input, and whether they are like those of training
     exported  load_predictor: a network that compiled code opens as well
 
@@ -14,6 +15,7 @@ allocated.
 """
 
 from matconv.files import FormatError, atomic_write
+from matconv.io import kinds as kinds
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
 from matconv.io.model import Model, load_model, save_model
