@@ -1,8 +1,9 @@
 """Networks by name, and networks from small TOML files.
 
-[network]                  # may be left out
+[network]                  # optional, as is each of its keys
 dtype = "float64"
 input_shape = [28, 28, 1]  # height, width, channels; by default those of the images
+outputs = ["scores"]       # names of layers; by default the last one
 
 [[layers]]
 kind = "Conv"
@@ -17,6 +18,7 @@ window = 2
 [[layers]]
 kind = "Dense"
 units = 10
+name = "scores"
 """
 
 from __future__ import annotations
@@ -32,8 +34,11 @@ from .files.regular import open_regular
 from .layers import Conv, Dense, Layer, MaxPool
 from .network import Network
 
-# a network of a thousand layers has a tenth of this
+# bytes of a TOML file; one with a thousand layers has a tenth of this
 MAX_BYTES = 2**20
+
+# keys of the table [network]
+NETWORK_KEYS = ("dtype", "input_shape", "outputs")
 
 
 def digits(classes: int) -> list[Layer]:
@@ -134,10 +139,10 @@ def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) 
     table = _read(path)
     unknown = table.keys() - {"network", "layers"}
     about = table.get("network", {})
-    if unknown or not isinstance(about, dict) or about.keys() - {"dtype", "input_shape"}:
+    if unknown or not isinstance(about, dict) or about.keys() - set(NETWORK_KEYS):
         raise format_error(
             path,
-            "expected a table [network] with dtype and input_shape, both optional, and tables "
+            f"expected a table [network] with {', '.join(NETWORK_KEYS)}, all optional, and tables "
             "[[layers]], and nothing else",
         )
     shape = about.get("input_shape", input_shape)
@@ -150,6 +155,7 @@ def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) 
             path, f"input_shape is {list(shape)}, but the images are {list(input_shape)}"
         )
     description = {
+        **about,
         "input_shape": list(shape),
         "dtype": dtype or about.get("dtype", "float64"),
         "layers": _layers(path, table.get("layers", [])),

@@ -1,10 +1,13 @@
 """Networks by name and from TOML files, and matconv check on them."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from cli_runs import TOML, write_small
 
-from matconv import Conv, Dense, FormatError, Network
+from matconv import Add, Conv, Dense, FormatError, Network, Objective, save_model
 from matconv.cli import main
 from matconv.commands.checks import checks
 from matconv.presets import PRESETS, make_network, preset_for
@@ -63,7 +66,13 @@ def test_toml(tmp_path):
         ("# nothing", "at least one layer is needed, got none"),
         ("layers = 3", "network: layers must be a list"),
         ("layers = [3]", "layer 0: kind must be one of"),
-        (TOML + "[more]\n", r"expected a table \[network\] with dtype and input_shape"),
+        (
+            TOML + "[more]\n",
+            (
+                r"expected a table \[network\] with dtype, input_shape, outputs, all optional, and "
+                r"tables \[\[layers\]\], and nothing else"
+            ),
+        ),
         ("[network]\nloss = 3\n" + TOML, r"expected a table \[network\] with dtype"),
         ("network = 3\n" + TOML, r"expected a table \[network\] with dtype"),
         ('[network]\ndtype = "int8"\n' + TOML, "dtype must be 'float64' or 'float32', got 'int8'"),
@@ -83,6 +92,33 @@ def test_toml(tmp_path):
         ),
         (TOML.replace("relu", "tanh"), r"layer 0 \(Conv\): activation must be .*, got 'tanh'"),
         (TOML.replace("kernel = 2", "kernel = 9"), r"layer 0 \(Conv\) on images 4 x 4 x 1: "),
+        (
+            '[network]\noutputs = ["scores"]\n' + TOML,
+            r"Network: outputs must name layers \(input, conv1, dense2\), got 'scores'",
+        ),
+        (
+            '[network]\noutputs = ["conv1"]\n' + TOML,
+            (
+                r"layer 1 \(Dense\): no layer reads its output 'dense2', and it is not one of the "
+                "network's outputs"
+            ),
+        ),
+        (
+            '[network]\noutputs = "dense2"\n' + TOML,
+            "Network: outputs must be a sequence of names, got 'dense2'",
+        ),
+        (
+            "[network]\noutputs = []\n" + TOML,
+            r"Network: outputs must be different names, got \(\)",
+        ),
+        (
+            '[network]\noutputs = ["dense2", "dense2"]\n' + TOML,
+            r"Network: outputs must be different names, got \('dense2', 'dense2'\)",
+        ),
+        (
+            "[network]\noutputs = [1]\n" + TOML,
+            r"Network: outputs must be a sequence of names, got \[1\]",
+        ),
         ("#" + "x" * 2**20, "1048577 bytes, a network takes at most 1048576"),
     ],
 )
@@ -92,6 +128,105 @@ def test_bad_toml(tmp_path, text, message):
     with pytest.raises(FormatError, match=message) as caught:
         make_network(str(path), (4, 4, 1), 3)
     assert str(path) in str(caught.value)
+
+
+TWO_OUTPUTS = """\
+[network]
+outputs = ["side", "scores"]
+
+[[layers]]
+kind = "Conv"
+channels = 3
+kernel = 2
+activation = { kind = "Clip", lo = 0.0, hi = 6.0 }
+name = "first"
+
+[[layers]]
+kind = "Dense"
+units = 2
+inputs = "first"
+name = "side"
+
+[[layers]]
+kind = "Dense"
+units = 2
+inputs = "first"
+name = "other"
+
+[[layers]]
+kind = "Add"
+inputs = ["side", "other"]
+factors = [1.0, -1.0]
+name = "scores"
+"""
+
+
+def test_toml_several_outputs_is_the_network_of_its_description(tmp_path):
+    net = make_network(toml(tmp_path, TWO_OUTPUTS), (4, 4, 1), 3)
+    assert net.outputs == ("side", "scores") and net.output_shape == ((2,), (2,))
+    assert net.layers[3] == Add(inputs=["side", "other"], factors=(1, -1), name="scores")
+    description = json.loads(json.dumps(net.description()))
+    assert description["outputs"] == ["side", "scores"]
+    again = Network.from_description(description)
+    assert again == net and hash(again) == hash(net)
+    theta, Z = net.init(0), np.ones((2, 4, 4, 1))
+    side, scores = make_network(toml(tmp_path, TWO_OUTPUTS), (4, 4, 1), 3).forward(theta, Z)
+    for one, other in zip((side, scores), again.forward(theta, Z), strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert not np.array_equal(side, scores)
+
+
+def test_toml_one_output_by_name_trains_and_predicts(tmp_path, monkeypatch, capsys):
+    write_small(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = '[network]\noutputs = ["scores"]\n' + TOML + 'name = "scores"\n'
+    (tmp_path / "net.toml").write_text(text)
+    assert main(["train", "--data", "small.npz", "--network", "net.toml", "--iterations", "1",
+                 "--output", "m.npz", "--quiet"]) == 0  # fmt: skip
+    assert main(["evaluate", "m.npz"]) == 0
+    assert main(["info", "m.npz"]) == 0
+    out, err = capsys.readouterr()
+    assert "outputs    scores" in out and err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "small.npz", "--network", "two.toml"],
+        ["train", "--data", "small.npz", "--resume", "two.npz"],
+        ["evaluate", "two.npz", "--data", "small.npz"],
+        ["predict", "two.npz", "--data", "small.npz"],
+        ["check", "--network", "two.toml", "--input-shape", "4", "4", "1"],
+    ],
+    ids=" ".join,
+)
+def test_command_several_outputs_are_refused(arguments, tmp_path, monkeypatch, capsys):
+    write_small(tmp_path)
+    (tmp_path / "two.toml").write_text(TWO_OUTPUTS)
+    monkeypatch.chdir(tmp_path)
+    net = make_network("two.toml", (4, 4, 1), 2)
+    save_model("two.npz", net, net.init(0))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    name = "two.toml" if "two.toml" in arguments else "two.npz"
+    assert (out, err) == (
+        "",
+        (
+            f"matconv: error: {name}: the network has 2 outputs (side, scores), commands work with "
+            "one; in Python: matconv.Objective(..., output=...)\n"
+        ),
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert Objective(net, np.ones((1, 4, 4, 1)), [0], output="side").n_outputs == 2
+
+
+def test_info_of_several_outputs_names_them(tmp_path, capsys):
+    net = make_network(toml(tmp_path, TWO_OUTPUTS), (4, 4, 1), 2)
+    save_model(tmp_path / "two.npz", net, net.init(0))
+    assert main(["info", str(tmp_path / "two.npz")]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and re.search(r"^outputs +side, scores$", out, re.MULTILINE)
 
 
 def test_toml_without_a_shape(tmp_path):

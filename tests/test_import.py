@@ -1,10 +1,12 @@
 """``import matconv`` gives every public submodule, in any mode of Python, from any thread."""
 
 import ast
+import importlib
 import os
 import pkgutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +20,20 @@ PACKAGE = Path(matconv.__file__).parent
 def public(package):
     """The public submodules in a package's folders, but for those whose function has the name."""
     names = {info.name for info in pkgutil.iter_modules(package.__path__)}
-    return sorted(name for name in names.difference(package.__all__) if not name.startswith("_"))
+    names -= set(getattr(package, "__all__", ()))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
-SUBMODULES = [
-    (package.__name__, name) for package in (matconv, matconv.kernels) for name in public(package)
+PACKAGES = [
+    matconv,
+    *(
+        importlib.import_module(f"matconv.{info.name}")
+        for info in pkgutil.iter_modules(matconv.__path__)
+        if info.ispkg and not info.name.startswith("_")
+    ),
 ]
+SUBMODULES = [(package.__name__, name) for package in PACKAGES for name in public(package)]
+LAZY = [matconv, matconv.commands, matconv.kernels]  # load submodules at first use
 
 
 def python(*arguments, code):
@@ -45,7 +55,8 @@ def test_submodules_are_found_in_the_folder():
     names = {name for package, name in SUBMODULES if package == "matconv"}
     assert {"phi", "notes", "io", "solvers", "kernels", "cli"} <= names
     assert {name for name in names if name.startswith("_")} == set()
-    assert len(SUBMODULES) > 35
+    assert {package for package, _ in SUBMODULES} >= {"matconv.commands", "matconv.io"}
+    assert len(SUBMODULES) > 75
 
 
 @pytest.mark.parametrize("package, name", SUBMODULES)
@@ -61,7 +72,9 @@ def test_submodules_are_attributes_after_import_matconv_alone():
     code = f"""
 import matconv
 for package, name in {SUBMODULES!r}:
-    owner = sys.modules[package]
+    owner = matconv
+    for part in package.split(".")[1:]:
+        owner = getattr(owner, part)
     assert name in dir(owner), name
     assert getattr(owner, name).__name__ == package + "." + name
 print(matconv.phi.P_phi((4, 4, 1), 2).shape)
@@ -69,7 +82,7 @@ print(matconv.phi.P_phi((4, 4, 1), 2).shape)
     assert python(code=code) == "(36, 16)\n"
 
 
-@pytest.mark.parametrize("package", [matconv, matconv.kernels], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("package", LAZY, ids=lambda module: module.__name__)
 def test_submodules_are_imported_for_type_checkers(package):
     """What is loaded at first use is imported under ``if TYPE_CHECKING``."""
     tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
@@ -85,11 +98,19 @@ def test_submodules_are_imported_for_type_checkers(package):
     assert list(package._SUBMODULES) == sorted(known)
 
 
-@pytest.mark.parametrize("package", [matconv, matconv.kernels], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("package", LAZY, ids=lambda module: module.__name__)
 def test_attribute_that_does_not_exist_is_named(package):
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'ph'"):
         _ = package.ph
     assert not hasattr(package, "_no_such_module")
+
+
+def test_stubs_are_not_empty_and_belong_to_a_module():
+    stubs = sorted(PACKAGE.rglob("*.pyi"))
+    assert len(stubs) > 15
+    for path in stubs:
+        assert path.read_text(encoding="utf-8").strip(), path.name
+        assert any(path.with_suffix(suffix).exists() for suffix in EXTENSION_SUFFIXES), path.name
 
 
 LIGHT = """
@@ -200,3 +221,73 @@ def test_threads_may_import_at_once(before, order):
     """Each begins with ``import matconv``, or with a submodule that is not loaded yet."""
     code = THREADS.format(before=before, names=USED[::order])
     assert python(code=code) == f"{len(USED)} []\n"
+
+
+# A thread that imports a submodule holds the submodule's lock while it waits for that of the
+# package, which a thread that imports the package holds while it waits for that of the submodule.
+DEADLOCK = """
+import importlib, importlib._bootstrap, threading, time
+import matconv
+errors, package_begun = [], threading.Event()
+
+def hook(event, arguments):
+    if event == "import" and arguments[0] == {inner!r} and threading.current_thread() is first:
+        package_begun.set()
+        while other.is_alive() and other.ident not in importlib._bootstrap._blocking_on:
+            time.sleep(0.001)
+
+def load(name, begin):
+    begin.wait()
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        errors.append(f"{{name}}: {{error!r}}")
+
+begun = threading.Event()
+begun.set()
+other = threading.Thread(target=load, args=({module!r}, package_begun), daemon=True)
+first = threading.Thread(target=load, args=({package!r}, begun), daemon=True)
+sys.addaudithook(hook)
+other.start()
+first.start()
+first.join()
+begun_first = package_begun.is_set()
+package_begun.set()
+other.join()
+print(begun_first, errors)
+"""
+# first used by others: a package, the first of its modules that it imports
+LATER = {
+    "matconv.io": "matconv.io.exported",
+    "matconv.solvers": "matconv.solvers.minimizer",
+    "matconv.data": "matconv.data.digits",
+}
+
+
+@pytest.mark.parametrize("package", LATER)
+@pytest.mark.parametrize("module", ["settings", "training"])
+def test_module_imported_while_another_thread_imports_a_package_works(module, package):
+    code = DEADLOCK.format(
+        package=package, inner=LATER[package], module=f"matconv.commands.{module}"
+    )
+    assert python(code=code) == "True []\n"
+
+
+def imported_modules(path):
+    """Absolute names of the modules that a file of the package imports from."""
+    parts = ["matconv", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = parts[: len(parts) - node.level] if node.level else []
+            yield ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.name))
+def test_packages_loaded_at_first_use_are_imported_as_a_whole(path):
+    """``from ..io import npz``, not ``from ..io.npz import``: the latter may deadlock."""
+    own = ".".join(["matconv", *path.relative_to(PACKAGE).parts[:-1]])
+    for name in imported_modules(path):
+        for package in LATER:
+            assert own == package or not name.startswith(f"{package}."), (str(path), name)

@@ -17,3 +17,66 @@ labels      labels of files as indices of outputs, and back
 outputs     which file to write: not over another one, elsewhere if it cannot be written
 tables      text in columns
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import (  # noqa: F401
+        check,
+        checks,
+        datasets,
+        evaluate,
+        info,
+        interrupts,
+        labels,
+        messages,
+        mnist,
+        options,
+        outputs,
+        predict,
+        problem,
+        saving,
+        settings,
+        split,
+        streams,
+        tables,
+        train,
+        training,
+    )
+
+# all loaded at first use
+_SUBMODULES = (
+    "check",
+    "checks",
+    "datasets",
+    "evaluate",
+    "info",
+    "interrupts",
+    "labels",
+    "messages",
+    "mnist",
+    "options",
+    "outputs",
+    "predict",
+    "problem",
+    "saving",
+    "settings",
+    "split",
+    "streams",
+    "tables",
+    "train",
+    "training",
+)
+
+
+if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+
+    def __getattr__(name: str) -> object:
+        if name in _SUBMODULES:
+            return _import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -53,8 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ..presets import make_network
     from . import checks
+    from .labels import check_one_output
 
     net = make_network(arguments.network, arguments.input_shape, 10, arguments.dtype)
+    check_one_output(net, arguments.network)
     net = net.with_algorithm(arguments.algorithm)
     print(f"{net.summary()}\n", flush=True)
     print(f"{'check':<44}  {'difference':>10}  {'bound':>8}")

@@ -14,9 +14,7 @@ import numpy as np
 
 from ..data import load_digits
 from ..files.errors import format_error
-from ..io import FormatError, Model, read_idx, read_idx_images, read_images_npz
-from ..io.kinds import file_kind
-from ..io.npz import open_npz
+from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read_images_npz
 from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
@@ -156,7 +154,7 @@ def _digits() -> tuple[Images, Images]:
 
 
 def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
-    kind = file_kind(path)
+    kind = kinds.file_kind(path)
     if kind == "npz":
         if labels is not None:
             raise UsageError(f"{option} goes with an IDX file, not with the .npz file {path}")
@@ -178,7 +176,7 @@ def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
 
 def _unlabelled(path: str) -> np.ndarray | None:
     """The images of an .npz file without labels."""
-    with open_npz(path) as arrays:
+    with npz.open_npz(path) as arrays:
         if set(arrays.headers) != {"Z"}:
             return None
         pixels = arrays.read("Z")

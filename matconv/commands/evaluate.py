@@ -28,10 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..losses import get_loss, usual_loss
     from ..objective import Objective
     from . import datasets, settings, tables
-    from .labels import as_indices
+    from .labels import as_indices, check_one_output
     from .split import evaluation_notes
 
     model = load_model(arguments.model)
+    check_one_output(model.network, arguments.model)
     before = settings.recorded(model, arguments.model, settings.EVALUATION)
     images = datasets.chosen(arguments, before)
     net = model.network.with_algorithm(arguments.algorithm)

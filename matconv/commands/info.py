@@ -81,13 +81,13 @@ def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
     """How much of its history a file holds."""
-    from ..io.record import history_length
+    from ..io import record as records
     from .tables import counted
 
     history = record.get("history")
     if not isinstance(history, list):
         return []
-    count = history_length(record)
+    count = records.history_length(record)
     if count == len(history):
         return [("history", counted(count, "row"))]
     # Of a file that somebody else wrote, a number of any length.

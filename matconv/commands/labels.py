@@ -7,6 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from ..network import Network
+
+
+def check_one_output(net: Network, name: str) -> None:
+    """Raise unless a network, which comes from what ``name`` says, has one output.
+
+    Raises
+    ------
+    ValueError
+    """
+    if net.outputs is not None and len(net.outputs) > 1:
+        raise ValueError(
+            f"{name}: the network has {len(net.outputs)} outputs ({', '.join(net.outputs)}), "
+            "commands work with one; in Python: matconv.Objective(..., output=...)"
+        )
+
 
 def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     """What the outputs of a network for images with labels ``y`` stand for.

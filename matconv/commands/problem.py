@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..io import Model, describe_pixels, load_model
-from ..io.header import make_header
+from ..io import Model, describe_pixels, header, load_model
 from ..objective import Objective
 from ..presets import make_network, preset_for
 from . import datasets, settings
-from .labels import as_indices, class_labels
+from .labels import as_indices, check_one_output, class_labels
 from .options import UsageError
 from .split import Split, compare, fingerprints
 from .tables import counted, facts
@@ -64,6 +63,7 @@ class Problem:
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
+            check_one_output(before.network, arguments.resume)
             datasets.check_shape(data.train, before.network.input_shape)
             self.split = compare(
                 data, self.settings, arguments.resume, before, found, arguments.new_split
@@ -76,7 +76,7 @@ class Problem:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
         # What a save refuses is refused before the training, whose record it never refuses.
-        make_header(
+        header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
         self.method = settings.choose_solver(self.settings, arguments, self.images)
@@ -115,6 +115,7 @@ class Problem:
             truth.append(data.test.truth)
         y = np.concatenate(truth)
         net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
+        check_one_output(net, self.name)
         labels = class_labels(y, net.n_outputs)
         unseen = np.setdiff1d(y, found)
         if len(unseen):

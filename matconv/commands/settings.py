@@ -14,10 +14,9 @@ from typing import Any
 
 from ..files.errors import format_error
 from ..files.regular import shortened
-from ..io.model import Model
+from ..io import Model
 from ..options import Choice, Count, Number, Option, Text
-from ..solvers import METHODS, Method
-from ..solvers.method import merged_options, usual_method
+from ..solvers import METHODS, Method, merged_options, usual_method
 from .options import DATA, LABELS, LOSS, SEED, UsageError
 
 # the name of the images that ship with matconv, in place of a path

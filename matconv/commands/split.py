@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io.model import Model
+from ..io import Model
 from .datasets import DataSet, Images
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, SPLIT_NAMES, TEST_FRACTION

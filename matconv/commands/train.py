@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..descriptions import layer_entry
 from ..layers import LAYERS
 from ..options import Flag, Number, Option, Text
-from ..presets import LARGE, PRESETS, preset_for
+from ..presets import LARGE, NETWORK_KEYS, PRESETS, preset_for
 from . import options, settings
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def _kinds() -> str:
         keys = ", ".join(needed) + (f" [{', '.join(optional)}]" if optional else "")
         line = f"{kind:<12}{keys.strip()}".rstrip()
         lines.append(textwrap.fill(line, 92, initial_indent="  ", subsequent_indent=" " * 14))
+    lines += [
+        "",
+        f"A table [network] before the layers may have {', '.join(NETWORK_KEYS)}. The inputs of a",
+        "layer are the names of the layers that it reads. A network that is trained has one output.",
+    ]
     return "\n".join(lines)
 
 

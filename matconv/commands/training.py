@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..io import record as records
 from ..io import save_model
-from ..io.record import extended
 from ..objective import Objective
-from ..solvers import Result, State, minimize
-from ..solvers.run import Run
+from ..solvers import Result, Run, State, minimize
 from .interrupts import Interrupted, Interrupts
 from .outputs import free_name
 from .problem import Problem
@@ -153,7 +152,7 @@ class Training:
             "seconds": result.seconds,
             "message": result.message,
             **self.accuracies,
-            **extended(problem.model.training, result.history),
+            **records.extended(problem.model.training, result.history),
         }
         if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
             record["f"] = result.f

@@ -1,9 +1,9 @@
-"""Opening files that somebody else wrote, and writing ours.
+"""Opening untrusted files, and writing files atomically.
 
-errors      FormatError: what a file holds is wrong (what the system says stays an OSError)
-regular     opening what somebody else wrote: regular files only, bounded expansion
+errors      FormatError: the content of a file is wrong
+regular     opening regular files only; limits for the expansion of compressed data
 attributes  owner, group, mode and access control list of a file that is replaced
-atomic      atomic_write: the old file or the new one, never half of it
+atomic      atomic_write: the old file or the whole new one
 """
 
 from matconv.files.atomic import atomic_write

@@ -1,4 +1,4 @@
-"""Writing a file so that at any moment, whatever happens, the old or the new one is there."""
+"""Writing files atomically: at any moment there is the old file or the whole new one."""
 
 import errno
 import os
@@ -20,9 +20,9 @@ for _name in ("O_CLOEXEC", "O_BINARY"):
 
 
 def _target(path: str) -> tuple[str, Attributes | None]:
-    """The file that `path` leads to through symbolic links, and its attributes (None: missing).
+    """Return the file that `path` leads to through symbolic links, and its attributes or None.
 
-    Refused is what ``open(path, "wb")`` would refuse, and what a rename must not replace.
+    Raises OSError where ``open(path, "wb")`` would, and for a file that must not be replaced.
     """
     try:
         status = os.stat(path)
@@ -34,12 +34,12 @@ def _target(path: str) -> tuple[str, Attributes | None]:
             raise
         return target, None
     refuse_irregular(path, status.st_mode)
-    # A rename asks for nothing but the directory; a file that its owner has protected stays.
+    # A rename needs permission for the directory only, but a read-only file must not be replaced.
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     if status.st_nlink > 1:
-        # A rename would leave the old content under the other names, and writing in place can
-        # lose the old content and the new.
+        # After a rename the other names would keep the old content; writing in place is not
+        # atomic.
         raise OSError(
             errno.EMLINK,
             f"the file has {status.st_nlink} names (hard links), of which only one can be "
@@ -50,7 +50,7 @@ def _target(path: str) -> tuple[str, Attributes | None]:
 
 
 def check_target(path: FilePath) -> None:
-    """Raise what `atomic_write` would raise before it writes anything.
+    """Raise the error that `atomic_write` would raise before it writes.
 
     Parameters
     ----------
@@ -77,14 +77,14 @@ def check_target(path: FilePath) -> None:
 
 
 def _open_directory(directory: str) -> int | None:
-    """A descriptor to synchronise `directory` by; None where directories cannot be opened."""
+    """Return a descriptor for `fsync` of a directory; None where directories cannot be opened."""
     if os.name == "nt":
         return None
     return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _sync_directory(descriptor: int | None) -> None:
-    """Make a rename durable, where the file system knows how to."""
+    """Synchronise a directory to disk, if the file system can, so that a rename is durable."""
     if descriptor is None:
         return
     try:
@@ -96,9 +96,9 @@ def _sync_directory(descriptor: int | None) -> None:
 
 @contextmanager
 def _temporary(path: str, directory: str, private: bool) -> Iterator[tuple[BinaryIO, str]]:
-    """A new file in `directory`, removed at the end: yields (file, its name).
+    """Create a file in `directory`, yield (file, its name), and remove it.
 
-    The name does not grow with the target's, which may already be as long as names can be.
+    The length of its name is constant: the target's may have the maximum length already.
     """
     name = os.path.join(directory, f".matconv-{secrets.token_hex(8)}.tmp")
     ours = True
@@ -113,33 +113,31 @@ def _temporary(path: str, directory: str, private: bool) -> Iterator[tuple[Binar
         try:
             yield file, name
         finally:
-            # After a failed write, closing tries to write once more and fails again: the first
-            # error is the one to report.
+            # After a failed write, closing tries to write again and fails; report the first error.
             with suppress(OSError):
                 file.close()
     finally:
         if ours:
-            # Usually it is no longer there under this name.
+            # usually it has been renamed
             with suppress(OSError):
                 os.unlink(name)
 
 
 @contextmanager
 def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
-    """A binary file to write whose content appears at `path` at the end, whole and durable.
+    """Write a binary file whose content appears at `path` at the end, complete and durable.
 
-    The content goes to a temporary file in the same directory. When the block ends, it is
-    synchronised to disk and renamed to `path`, and the directory is synchronised. If the block or
-    any of this raises, the temporary is removed and `path` is what it was (only where the very
-    last step fails is the new file there already, but it might not survive a power cut). A
-    process that is killed may leave a file ``.matconv-*.tmp`` behind, never half a file at
-    `path`. Of two processes that write to the same path, the last to rename wins whole.
+    The content is written to a temporary file in the same directory. When the block ends, this
+    file is synchronised to disk and renamed to `path`, and the directory is synchronised. If the
+    block or one of these steps raises, the temporary file is removed and `path` is unchanged. (If
+    only the last step fails, the new file is in place but may not survive a power failure.) A
+    process that is killed may leave a file ``.matconv-*.tmp``, but no incomplete file at `path`.
+    If two processes write to the same path, the one that renames last wins.
 
-    A symbolic link stays, and what it leads to is replaced. Owner, group, mode, access control
-    list and user's extended attributes of an existing file are kept; what the system does not
-    allow to keep is named in a warning, after the file has been replaced. A new file gets the
-    usual mode (umask). A file that has several names (hard links) is refused: replacing it would
-    leave the other names with the old content.
+    If `path` is a symbolic link, its target is replaced. Owner, group, mode, access control list
+    and user's extended attributes of an existing file are kept; a warning names those that the
+    system does not allow to keep. A new file gets the usual mode (umask). A file with several
+    names (hard links) is refused: the other names would keep the old content.
 
     Parameters
     ----------
@@ -153,8 +151,8 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        With the path: if it is a directory (IsADirectoryError) or another non-regular file, if
-        it has hard links, if it or its directory may not be written, if the disk is full.
+        If `path` is a directory (IsADirectoryError) or another non-regular file, has hard links,
+        or cannot be written, or if the disk is full. The error has the path.
 
     Warns
     -----
@@ -176,7 +174,7 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     with naming(path, always=True):
         target, old = _target(path)
         directory = os.path.dirname(target)
-        # Opened first: where this fails, nothing has been written yet.
+        # before anything is written: it may fail
         directory_descriptor = _open_directory(directory)
     try:
         with _temporary(path, directory, private=old is not None) as (file, name):

@@ -1,4 +1,4 @@
-"""What a file has besides its content: owner, group, mode, extended attributes."""
+"""Attributes of a file: owner, group, mode, extended attributes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Attributes", "apply_attributes", "attributes_of"]
 
 # POSIX access control lists are stored in this extended attribute.
 _ACL = "system.posix_acl_access"
-# Not security.capability, security.ima and security.evm: they belong to the content.
+# Not security.capability, security.ima and security.evm, which depend on the content.
 _LABEL = "security.selinux"
 _UNSUPPORTED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -27,7 +27,7 @@ class Attributes(NamedTuple):
 
 
 def _extended(file: str | int) -> dict[str, bytes]:
-    """Return the extended attributes that follow a file; none where there is no such thing."""
+    """Return the extended attributes to keep; none on systems without them."""
     found: dict[str, bytes] = {}
     if hasattr(os, "listxattr"):
         with suppress(OSError):
@@ -58,14 +58,14 @@ def apply_attributes(wanted: Attributes, descriptor: int, name: str) -> list[str
     Returns
     -------
     list of str
-        What could not be kept. The set-user-ID and set-group-ID bits are dropped with the owner
-        or the group, and not among it.
+        The attributes that could not be kept. If the owner or the group is among them, the
+        set-user-ID and set-group-ID bits are dropped as well, and not listed.
     """
     lost = _apply_owner(wanted, descriptor)
     mode = wanted.mode & ~(stat.S_ISUID | stat.S_ISGID) if lost else wanted.mode
     lost += _apply_extended(wanted.extended, descriptor)
-    # After the owner, whose change clears the set-user-ID bit, and after the access control list,
-    # whose mask is the group's part of the mode.
+    # After the owner, because changing it clears the set-user-ID bit, and after the access control
+    # list, because its mask is the group's part of the mode.
     try:
         os.chmod(name, mode)
     except OSError as error:
@@ -79,7 +79,7 @@ def _apply_owner(wanted: Attributes, descriptor: int) -> list[str]:
     status = os.fstat(descriptor)
     if (status.st_uid, status.st_gid) == (wanted.uid, wanted.gid) or not hasattr(os, "fchown"):
         return []
-    # Without privileges a group may be given that one is a member of, but no owner.
+    # Without privileges the owner cannot be changed; the group can, to one of the user's groups.
     for uid, gid in ((wanted.uid, wanted.gid), (-1, wanted.gid)):
         try:
             os.fchown(descriptor, uid, gid)
@@ -100,7 +100,7 @@ def _apply_extended(wanted: dict[str, bytes], descriptor: int) -> list[str]:
     present = _extended(descriptor)
     lost = []
     if _ACL in present and _ACL not in wanted:
-        # From the directory's default list: it would give access that the old file did not.
+        # inherited from the directory, it may give access that the old file did not
         try:
             os.removexattr(descriptor, _ACL)
         except OSError:

@@ -1,4 +1,4 @@
-"""What is raised for the content of a file; what the system says stays an OSError."""
+"""FormatError, for the content of a file; errors of the system remain OSError."""
 
 import os
 from typing import TypeAlias
@@ -9,9 +9,9 @@ FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class FormatError(ValueError):
-    """A file can be read, but what it holds is damaged, hostile or of another format.
+    """A file can be read, but its content is damaged, malicious or of another format.
 
-    The message names the file, the part of it, what came and what was expected.
+    The message names the file and the part of it, what was found and what was expected.
 
     Examples
     --------
@@ -23,5 +23,5 @@ class FormatError(ValueError):
 
 
 def format_error(path: FilePath, problem: str) -> FormatError:
-    """A FormatError about the file `path`, named as OSError names its files."""
+    """Return a FormatError about the file `path`, whose name is written as in an OSError."""
     return FormatError(f"{os.fsdecode(path)!r}: {problem}")

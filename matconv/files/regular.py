@@ -1,7 +1,7 @@
-"""Opening a file that somebody else wrote, and how much may come out of it.
+"""Opening untrusted files, and limits for the expansion of compressed content.
 
-Every reader of this room goes through `open_regular`, so that none of them can be made to wait
-for a FIFO or to read a device, and every OSError names its file.
+Every reader opens its file by `open_regular`, so that none waits for a FIFO or reads a device, and
+every OSError names its file.
 """
 
 import errno
@@ -37,10 +37,10 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 
-# The shortest deflate code for a match takes 2 bits and stands for at most 258 bytes.
+# the shortest deflate code for a match has 2 bits, and a match has at most 258 bytes
 DEFLATE_RATIO = 258 * 8 // 2
 
-# What an honest file of images expands to is far below both.
+# real files of images stay far below both
 USUAL_RATIO = 200
 USUAL_BYTES = 64 * 2**20
 
@@ -48,14 +48,14 @@ _CHUNK = 2**20
 
 
 def shortened(value: object, limit: int = 80) -> str:
-    """`str(value)` cut to `limit` characters: a message never grows with a hostile file."""
+    """Return `str(value)` cut to `limit` characters, so that messages about files stay short."""
     text = str(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 @contextmanager
 def naming(path: FilePath, always: bool = False) -> Iterator[None]:
-    """Make every OSError that passes through name `path`: those without a name, or all."""
+    """Add the name `path` to an OSError without a file name, or with ``always`` to any."""
     try:
         yield
     except OSError as error:
@@ -65,7 +65,7 @@ def naming(path: FilePath, always: bool = False) -> Iterator[None]:
 
 
 def refuse_irregular(path: FilePath, mode: int) -> None:
-    """OSError unless `mode` (of os.stat) is that of a regular file."""
+    """Raise OSError unless `mode` (of os.stat) is that of a regular file."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(mode):
@@ -75,7 +75,7 @@ def refuse_irregular(path: FilePath, mode: int) -> None:
 
 @contextmanager
 def open_regular(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular, non-empty file for reading, without ever waiting.
+    """Open a regular, non-empty file for reading, without waiting.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def open_regular(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
     Raises
     ------
     OSError
-        If the file is missing, may not be read, or is a directory, FIFO, device or socket; also
-        what goes wrong while reading. All carry the path.
+        If the file is missing, cannot be read, or is a directory, FIFO, device or socket. Errors
+        in the block get the path too.
     FormatError
         If the file is empty.
 
@@ -117,7 +117,7 @@ def open_regular(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def fill(stream: Any, array: np.ndarray) -> int:
-    """Read bytes into the whole of `array` (1-D, uint8); return how many came."""
+    """Read bytes into all of `array` (1-D, uint8); return how many were read."""
     buffer = array.data
     done = 0
     while done < len(buffer):
@@ -131,16 +131,16 @@ def fill(stream: Any, array: np.ndarray) -> int:
 def check_deflate(
     path: FilePath, declared: int, compressed: int, what: str = "the content"
 ) -> None:
-    """Refuse compressed content that says it expands to more than deflate can reach.
+    """Raise FormatError if a declared size is larger than deflate can give.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
         For the message.
     declared : int
-        Bytes that are said to come out.
+        Declared size in bytes after expansion.
     compressed : int
-        Bytes that are there.
+        Size in bytes of the compressed content.
     what : str, optional
         For the message.
 
@@ -169,14 +169,14 @@ compressed bytes hold at most 1032000
 def check_expansion(
     path: FilePath, declared: int, compressed: int, max_bytes: int | None = None
 ) -> None:
-    """Refuse compressed content that expands to more than it may, though it could.
+    """Raise FormatError if compressed content expands beyond a limit.
 
     Parameters
     ----------
     path, declared, compressed
         As in `check_deflate`.
     max_bytes : int, optional
-        What may come out. By default the larger of 64 MiB and 200 times `compressed`.
+        The limit. By default the larger of 64 MiB and 200 times `compressed`.
 
     Raises
     ------

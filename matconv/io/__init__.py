@@ -4,16 +4,17 @@
     npy, npz  arrays by name, without pickle
     model     save_model, load_model: a network, its theta, and what is needed to use them
     header    the JSON part of a model file
-    record    how much of a training record is kept in it
-    plain     values as JSON has them
-    pixels    pixels as a network's input, and whether they are like those of training
-    exported  load_predictor: a network that compiled code opens as well
+    record    the training record in it, reduced to a size
+    plain     conversion of values to those of JSON
+    kinds     the format of a file, found from its content
+    pixels    scaling of pixels, and comparison with those of training
+    exported  load_predictor: files that compiled code can open too
 
-Whatever a file declares is compared with the file itself before anything of that size is
-allocated.
+Every size that a file declares is compared with the file before memory is allocated.
 """
 
 from matconv.files import FormatError, atomic_write
+from matconv.io import kinds as kinds
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
 from matconv.io.model import Model, load_model, save_model

@@ -1,4 +1,4 @@
-"""load_predictor: a network that `Network.export` wrote, ready to be used."""
+"""load_predictor: read a file that `Network.export` wrote."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["load_predictor"]
 
 
 def load_predictor(path: FilePath) -> Predictor:
-    """The predictor of an exported network.
+    """Return the predictor of an exported network.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        What `Network.export` wrote. Anything else is refused, whoever made it.
+        File that `Network.export` wrote. Every byte of it is checked.
 
     Returns
     -------
     predictor : Predictor
-        It keeps the content of the file, to be pickled: as many bytes as the file has, in addition
-        to the prepared filters. The file is not needed any more.
+        It keeps a copy of the file's content, from which it can be pickled, in addition to the
+        prepared filters. The file is not needed afterwards.
 
     Raises
     ------
     OSError
-        The file cannot be read.
+        If the file cannot be read.
     FormatError
-        It is no exported network, or a damaged one, or of another version.
+        If it is not an exported network, is damaged, or has another format version.
 
     Examples
     --------

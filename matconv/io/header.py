@@ -10,7 +10,7 @@
     sha256          of theta's bytes (little-endian), followed by this object without this
                     entry as `to_text` writes it
 
-Only a NaN or an infinity among the numbers of `training` is not strictly JSON.
+NaN and infinities in `training` are the only exception to strict JSON.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ __all__ = [
 FORMAT = "matconv-model"
 FORMAT_VERSION = 2
 MAX_BYTES = 16 * 2**20
-# The training record has the rest.
+# All but the training record, which takes the rest.
 _MAX_FIXED_BYTES = MAX_BYTES // 2
 _SHA256_BYTES = 100
 
@@ -63,12 +63,12 @@ _KEYS = frozenset(
 
 
 def to_text(header: dict[str, Any]) -> bytes:
-    """The one text of a header, in ASCII: what is hashed and what is written."""
+    """Return the ASCII text of a header, which is hashed and written."""
     return encode(header).encode("ascii")
 
 
 def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
-    """SHA-256, in hexadecimal, of theta and of the header's other entries."""
+    """Return the SHA-256, in hexadecimal, of theta and of the header without its "sha256"."""
     numbers = np.ascontiguousarray(theta, theta.dtype.newbyteorder("<"))
     result = hashlib.sha256(numbers.view(np.uint8).data)
     result.update(to_text({key: value for key, value in header.items() if key != "sha256"}))
@@ -76,7 +76,7 @@ def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
 
 
 def _check_labels(labels: Any, outputs: int) -> str | None:
-    """What is wrong with the labels of a network of so many outputs, or None."""
+    """Return what is wrong with labels of a network with ``outputs`` outputs, or None."""
     if not isinstance(labels, list):
         return "expected a list or null"
     for kind in (str, int):
@@ -92,7 +92,7 @@ def _check_labels(labels: Any, outputs: int) -> str | None:
 
 
 def _check_preprocessing(value: Any) -> str | None:
-    """What is wrong with the preprocessing, or None."""
+    """Return what is wrong with the preprocessing, or None."""
     if not isinstance(value, dict) or set(value) != {"shift", "scale"}:
         return f"expected 'shift' and 'scale', got {shortened(value)}"
     for key in ("shift", "scale"):
@@ -110,12 +110,12 @@ def make_header(
     preprocessing: dict[str, Any] | None,
     pixels: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the entries of a header, but training (None) and sha256 (missing).
+    """Return a header without its training record (None) and checksum (missing).
 
     Raises
     ------
     TypeError, ValueError
-        If one of them cannot be saved, whatever the training will record.
+        If one of the entries cannot be saved.
     """
     if labels is not None:
         labels = exact(list(labels), "labels")
@@ -153,12 +153,12 @@ def make_header(
 
 
 def add_training(header: dict[str, Any], training: Any) -> list[str]:
-    """Put a training record into a header, as far as it fits; return what a warning should say.
+    """Put a training record into a header as far as it fits; return texts for a warning.
 
     Raises
     ------
     TypeError
-        If it is no dict.
+        If it is not a dict.
     """
     if training is None:
         return []
@@ -170,7 +170,7 @@ def add_training(header: dict[str, Any], training: Any) -> list[str]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict, refusing a key that comes twice."""
+    """Return a JSON object as a dict; raise ValueError for a key that is there twice."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
@@ -180,7 +180,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
-    """The header as a dict of the right keys, of a version that this reader knows."""
+    """Return the header as a dict, with its keys and its format version checked."""
     try:
         header = json.loads(content.tobytes().decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -205,7 +205,7 @@ def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
 
 
 def check_header(path: FilePath, header: dict[str, Any], net: "Network") -> None:
-    """Refuse labels, preprocessing, pixels or training that do not go with the network."""
+    """Raise FormatError unless the entries of a header fit the network."""
     labels, preprocessing = header["labels"], header["preprocessing"]
     pixels = header["pixels"]
     problems = {

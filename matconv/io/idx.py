@@ -1,12 +1,12 @@
 """IDX files, the format of MNIST and its successors, plain or compressed by gzip.
 
     byte 0, 1   zero
-    byte 2      type of the numbers
+    byte 2      type of the elements
     byte 3      number of dimensions
     4 each      the dimensions, unsigned, big-endian
-    rest        the numbers, big-endian, last dimension fastest
+    rest        the elements, big-endian, last dimension fastest
 
-The format has no checksum; what can be checked is that the file is as long as its dimensions say.
+The format has no checksum. The length of the file must be the one that its dimensions give.
 """
 
 import gzip
@@ -34,12 +34,12 @@ _TYPES: dict[int, np.dtype] = {
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 Shape: TypeAlias = tuple[int, ...]
-# numpy 1 has no more; real files have up to 4.
+# the maximum of numpy 1; real files have up to 4
 _MAX_DIMS = 32
 
 
 def _read_header(path: FilePath, stream: Any) -> tuple[Shape, np.dtype, int]:
-    """The shape, the dtype and the length in bytes of an IDX header."""
+    """Return the shape and the dtype of an IDX file, and the length of its header in bytes."""
     magic = stream.read(4)
     if len(magic) < 4:
         raise format_error(path, f"an IDX file starts with 4 bytes, got {len(magic)}")
@@ -59,14 +59,14 @@ def _read_header(path: FilePath, stream: Any) -> tuple[Shape, np.dtype, int]:
         )
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     dtype = _TYPES[magic[2]]
-    # A zero among the dimensions makes the content empty, not the others small.
+    # Without the zeros: an empty array must have other dimensions that are possible too.
     if math.prod(size for size in shape if size) * dtype.itemsize > np.iinfo(np.intp).max:
         raise format_error(path, f"the dimensions {shape} are beyond any memory")
     return shape, dtype, 4 + 4 * ndim
 
 
 def _read_content(path: FilePath, stream: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """The numbers, in native byte order; the stream must end with them."""
+    """Return the elements in native byte order; the stream must end after them."""
     content = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
     count = fill(stream, content)
     if count < content.size:
@@ -86,7 +86,7 @@ def _read_content(path: FilePath, stream: Any, shape: Shape, dtype: np.dtype) ->
 
 @contextmanager
 def _gzip_errors(path: FilePath) -> Iterator[None]:
-    """What gzip and zlib say about bad content, as a FormatError."""
+    """Convert errors of gzip and zlib about bad content to FormatError."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -94,14 +94,14 @@ def _gzip_errors(path: FilePath) -> Iterator[None]:
 
 
 def read_idx(path: FilePath, max_bytes: int | None = None) -> np.ndarray:
-    """Read an IDX file, plain or gzip (told by its content, not by its name).
+    """Read an IDX file, plain or compressed by gzip, whatever its name is.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
     max_bytes : int, optional
-        The most that a compressed file may expand to; by default the larger of 64 MiB and 200
-        times its length.
+        Maximum expanded size of a compressed file; by default the larger of 64 MiB and 200 times
+        its length.
 
     Returns
     -------
@@ -112,9 +112,8 @@ def read_idx(path: FilePath, max_bytes: int | None = None) -> np.ndarray:
     Raises
     ------
     FormatError
-        If the magic number, the type or the dimensions are none of IDX's, the file is shorter
-        or longer than its dimensions say, or the gzip content is damaged or expands too far.
-        Found out before anything of the declared size is allocated.
+        If the file is not IDX, is shorter or longer than its dimensions say, or has gzip content
+        that is damaged or too large. Sizes are checked before memory is allocated.
     OSError
         If the file cannot be read or is not a regular file.
 
@@ -156,7 +155,7 @@ def read_idx(path: FilePath, max_bytes: int | None = None) -> np.ndarray:
 def read_idx_images(
     images_path: FilePath, labels_path: FilePath, max_bytes: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read images and their labels from two IDX files, as MNIST and Fashion-MNIST come.
+    """Read images and their labels from two IDX files, such as those of MNIST.
 
     Parameters
     ----------
@@ -174,7 +173,7 @@ def read_idx_images(
     ------
     FormatError
         As in `read_idx`; also if the images do not have 3 dimensions, the labels are not
-        integers of 1 dimension, or there are not as many of them as images.
+        integers of 1 dimension, or their numbers differ.
     OSError
         As in `read_idx`.
 

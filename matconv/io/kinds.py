@@ -1,4 +1,4 @@
-"""Telling the kind of a data file by its content; its name says nothing."""
+"""The format of a data file, found from its content, not from its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matconv.files.regular import open_regular
 __all__ = ["file_kind"]
 
 _GZIP = b"\x1f\x8b"
-# An archive with members, an empty one, a part of a split one.
+# Archives with members, without members, and in several parts.
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _NPY = b"\x93NUMPY"
 _IDX = b"\0\0"
@@ -27,14 +27,14 @@ def file_kind(path: FilePath) -> str:
     Returns
     -------
     {"npz", "idx", "npy", "unknown"}
-        "idx" also where the file is compressed by gzip; "npz" for every zip archive.
+        "idx" also for a file that is compressed by gzip; "npz" for every zip archive.
 
     Raises
     ------
     OSError
         If the file cannot be read or is not a regular file.
     FormatError
-        If it is empty.
+        If the file is empty.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def file_kind(path: FilePath) -> str:
             try:
                 start = gzip.GzipFile(fileobj=file).read(8)
             except (gzip.BadGzipFile, EOFError, zlib.error):
-                # What is damaged inside is for the reader to say.
+                # the reader of IDX files raises the error
                 return "idx"
     if start.startswith(_ZIP):
         return "npz"

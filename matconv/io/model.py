@@ -1,12 +1,12 @@
-"""Model files: a trained network and all that is needed to use it, in one .npz without pickle.
+"""Model files: a trained network and what is needed to use it, in one .npz file without pickle.
 
 The zip archive has two members, stored (not compressed):
 
     theta.npy   the parameters, 1-D, float64 or float32, little-endian
     header.npy  uint8, the text of the JSON object that `matconv.io.header` describes
 
-Any reader of .npz files and of JSON can read it. A checksum over both makes a file either what
-was saved or an error. Equal input gives equal bytes.
+Any reader of .npz files and of JSON can read it. A checksum over both members detects damage.
+Equal input gives equal bytes.
 """
 
 import warnings
@@ -30,28 +30,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "load_model", "save_model"]
 
-# The earliest time that a zip archive can hold, so that equal input gives equal bytes.
+# A constant, the earliest time of the zip format, so that equal input gives equal bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What a model file holds. Immutable; can be copied and pickled; compares by identity.
+    """The content of a model file. Immutable; can be copied and pickled; compares by identity.
 
     Attributes
     ----------
     network : Network
     theta : ndarray, (n,)
-        Of the network's dtype. A copy of what is given, read-only: ``model.theta.copy()`` can be
-        written into.
+        Of the network's dtype; a read-only copy of the argument.
     labels : tuple of str or tuple of int, or None
-        What the outputs stand for.
+        The label of each output.
     preprocessing : dict, or None
         ``{"shift": float, "scale": float}``.
     training : dict, or None
-        What the training recorded.
+        Record of the training.
     pixels : dict, or None
-        ``{"dtype": str, "min": float, "max": float}`` of the pixels of training.
+        ``{"dtype": str, "min": float, "max": float}`` of the training images.
     """
 
     network: "Network"
@@ -78,15 +77,15 @@ class Model:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def prepare(self, pixels: Any) -> np.ndarray:
-        """The images as the network was trained on them: ``(pixels - shift) * scale``.
+        """Return the network's input, ``(pixels - shift) * scale``.
 
-        Computed in double precision and rounded once to the network's dtype, in a constant amount
-        of additional memory. Pixels in longdouble are computed in longdouble.
+        It is computed in double precision (longdouble pixels in longdouble) and rounded once to
+        the network's dtype. The additional memory does not depend on the number of pixels.
 
         Parameters
         ----------
         pixels : array_like, (l, height, width, channels)
-            Real numbers of any type, as they come from a file.
+            Real numbers of any type, as read from a file.
 
         Returns
         -------
@@ -96,20 +95,21 @@ class Model:
         Raises
         ------
         TypeError
-            If `pixels` are not real numbers, or a masked array.
+            If `pixels` are not real numbers, or are a masked array.
         ValueError
             If they do not have the network's shape.
 
         Warns
         -----
         UserWarning
-            If the model records the pixels of training and these are of another kind: integers
-            in place of floating-point numbers, or a range that does not fit. Both are named.
+            If the model describes the training images and `pixels` do not look like them: one
+            are integers, the other floating-point numbers, or the ranges do not fit. The text
+            has both.
         """
         return self._prepare(pixels, "prepare")
 
     def predict(self, pixels: Any) -> np.ndarray:
-        """The label of each image, or the index of its class if the model has no labels.
+        """Return the label of each image, or the index of its class if the model has no labels.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Model:
         return index if self.labels is None else np.array(self.labels)[index]
 
     def convert(self, pixels: Any) -> np.ndarray:
-        """As `prepare`, without comparing the pixels with those of training.
+        """Return the same as `prepare`, without comparing the pixels with those of training.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Model:
         return self._converted(self._checked(pixels, "convert"))
 
     def mismatch(self, pixels: Any) -> str | None:
-        """Compare images with those of training: the text that `prepare` warns with.
+        """Compare images with those of training; return the text of the warning of `prepare`.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class Model:
         Returns
         -------
         str or None
-            None if there is nothing to warn of, or the model does not record its pixels.
+            None without a difference, or if the model does not describe the training images.
         """
         return pixel_values.mismatch(self.pixels, self._checked(pixels, "mismatch"))
 
@@ -185,7 +185,7 @@ def _refuse_masked(name: str, value: Any) -> None:
 
 
 def _check_theta(net: "Network", theta: Any) -> np.ndarray:
-    """theta as an array that fits the network."""
+    """Return theta as an array that fits the network."""
     _refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
@@ -207,42 +207,42 @@ def save_model(
     training: dict[str, Any] | None = None,
     pixels: dict[str, Any] | None = None,
 ) -> None:
-    """Save a network and its parameters: all or nothing, and durable.
+    """Save a network and its parameters; see `matconv.files.atomic_write` for what is guaranteed.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        Used as it is; ``.npz`` is the usual ending.
+        No ending is appended; ``.npz`` is usual.
     net : Network
     theta : ndarray, (net.n,)
         Of the network's dtype. NaN and infinities are saved as they are.
     labels : sequence of str or of int, optional
-        What the outputs stand for, in order.
+        The label of each output.
     preprocessing : dict, optional
         ``{"shift": s, "scale": c}``: the network was trained on ``(pixels - s) * c``.
     training : dict, optional
-        A record to be kept with the model, for instance ``{"history": result.history}``. It never
-        keeps theta from being saved; see the notes.
+        Record of the training, for instance ``{"history": result.history}``. What cannot be saved
+        of it is left out; see the notes.
     pixels : dict, optional
-        What `matconv.io.describe_pixels` returns for the pixels of training (before shift and scale).
-        `Model.prepare` warns of images that are not like them.
+        Description of the training images (before shift and scale), from
+        `matconv.io.describe_pixels`. `Model.prepare` warns of images that do not look like them.
 
     Raises
     ------
     TypeError
-        If theta is of another dtype or a masked array, training not a dict, or labels,
+        If theta has another dtype or is a masked array, if training is not a dict, or if labels,
         preprocessing or pixels cannot be written as JSON.
     ValueError
-        If theta does not have the network's length, the labels not its number of outputs, shift
-        or scale is not finite, or network and labels take more than 8 MiB of JSON.
+        If the length of theta or the number of labels is not the network's, if shift or scale is
+        not finite, or if network and labels take more than 8 MiB of JSON.
     OSError
-        With the path, if it cannot be written. The file that was there is then unchanged.
+        If the file cannot be written. An existing file is then unchanged.
 
     Warns
     -----
     UserWarning
-        After the file has been written: if something of `training` was replaced or left out, or
-        an attribute of the replaced file could not be kept.
+        After the file has been written, if a part of `training` was replaced or left out, or an
+        attribute of the replaced file could not be kept.
 
     See Also
     --------
@@ -250,12 +250,12 @@ def save_model(
 
     Notes
     -----
-    The file holds at most 16 MiB of JSON. Of the entry "history" of `training`, a list, at most
-    100,000 rows are kept, fewer if they do not fit: the first, the last and an even selection
-    between. ``training["history_thinned"]["of"]`` is then the number of all rows. Of the other
-    entries, the largest are left out if they do not fit; ``training["omitted"]`` names them.
-    NumPy's numbers and arrays become numbers and lists; what has no equivalent in JSON (a set, a
-    complex number, an object) is saved as its text.
+    The file holds at most 16 MiB of JSON. The list ``training["history"]`` keeps at most 100,000
+    rows, fewer if they do not fit: the first, the last and an even selection between.
+    ``training["history_thinned"]["of"]`` is then the original number of rows. The largest of the
+    other entries are left out if they do not fit; ``training["omitted"]`` names them. NumPy's
+    numbers and arrays become numbers and lists. Values without an equivalent in JSON (a set, a
+    complex number, an object) are saved as text.
 
     Examples
     --------
@@ -275,7 +275,7 @@ def save_model(
     _refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, pixels)
     problems = headers.add_training(header, training)
-    # A copy, so that what is hashed is what is written, even if theta changes meanwhile.
+    # A copy: another thread may write into theta between hashing and writing.
     theta = np.array(theta, dtype=theta.dtype.newbyteorder("<"), order="C")
     header["sha256"] = headers.digest(theta, header)
     text = headers.to_text(header)
@@ -283,18 +283,18 @@ def save_model(
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _TIME)
-            # zipfile would note the system it runs on.
+            # the same on every system, so that equal input gives equal bytes
             info.create_system = 3
             info.external_attr = 0o644 << 16
             with archive.open(info, "w", force_zip64=True) as member:
                 npy.write_array(member, array, version=(1, 0), allow_pickle=False)
-    # Last, so that a warning that is turned into an error loses nothing.
+    # After the file has been written: a filter may convert the warning to an error.
     for problem in problems:
         warnings.warn(f"save_model: {problem}", UserWarning, stacklevel=2)
 
 
 def _shape_problems(arrays: Arrays) -> dict[str, str]:
-    """By name, arrays that are not of a model's kind, whatever the network."""
+    """Return, by name, what is wrong with the arrays of a model file, without its network."""
     problems: dict[str, str] = {}
     for name, types in (("theta", ("float64", "float32")), ("header", ("uint8",))):
         if name not in arrays.headers:
@@ -313,8 +313,8 @@ def _shape_problems(arrays: Arrays) -> dict[str, str]:
 
 
 def _network(path: FilePath, description: Any) -> "Network":
-    """The network of a description that nobody vouches for."""
-    # The one thing that needs the compiled kernels; image files are read without them.
+    """Return the network of an untrusted description."""
+    # here, so that image files can be read without the compiled kernels
     from matconv.network import Network
 
     try:
@@ -324,7 +324,7 @@ def _network(path: FilePath, description: Any) -> "Network":
 
 
 def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], "Network", np.ndarray]:
-    """The header, its network and theta; or all that is wrong with the arrays, at once."""
+    """Return the header, its network and theta, or raise one error with all problems."""
     problems = check_names(arrays, ("theta", "header"))
     misshapen = _shape_problems(arrays)
     header = net = None
@@ -358,11 +358,10 @@ def load_model(path: FilePath) -> Model:
     Raises
     ------
     FormatError
-        If it is no model file, is damaged anywhere, or is of a newer format version (both
-        versions are named); if arrays are missing, not expected or misshapen, one message names
-        them all.
+        If the file is not a model file, is damaged, or has another format version. One message
+        names all arrays that are missing, unexpected or of the wrong shape.
     OSError
-        With the path, if the file cannot be read or is not a regular file.
+        If the file cannot be read or is not a regular file.
 
     See Also
     --------

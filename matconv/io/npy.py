@@ -1,8 +1,7 @@
-"""The header of one array of an .npz file: what it is, before anything of its size is made.
+"""The header of an array in an .npz file, checked before memory of the array's size is allocated.
 
-numpy's own parser reads the header, but only after its bytes have been found to be those of a
-plain numeric array: no nested types, no names, nothing that numpy would unpickle, warn about or
-give up on with an exception of its own choice.
+The header's bytes must match the pattern of a plain numeric array before NumPy's own parser reads
+them: no nested types, no names, no pickle, nothing for which the parser warns or raises.
 """
 
 import io
@@ -18,13 +17,13 @@ from matconv.files.regular import shortened
 
 __all__ = ["ArrayHeader", "BadHeader", "read_header"]
 
-# numpy pads the headers of plain arrays to 128 bytes, of very many dimensions to a few hundred.
+# numpy pads the headers of plain arrays to 128 bytes, with many dimensions to a few hundred.
 _MAX_HEADER = 4096
-# What numpy 1 has; the shapes of images, labels and theta need 4.
+# the maximum of numpy 1; images, labels and theta have up to 4
 _MAX_DIMS = 32
 
-# Not the letter a: numpy warns about it. Python 2 wrote long integers as 3L, and texts as u'descr'
-# in programs with unicode_literals.
+# Not the letter a, for which numpy warns. Python 2 wrote long integers as 3L, and strings as
+# u'descr' in programs with unicode_literals.
 _ENTRY = (
     rb"(?:u?'descr': *u?'[<>|=]?[?A-Zb-z]\d{0,4}'"
     rb"|u?'fortran_order': *(?:True|False)"
@@ -36,11 +35,11 @@ _OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
 
 
 class BadHeader(Exception):
-    """What is wrong with a header, in words; the caller knows which file and array it is of."""
+    """A header is wrong; the caller adds the names of the file and the array."""
 
 
 class ArrayHeader(NamedTuple):
-    """What an .npy header says: `nbytes` numbers follow `start` bytes from the beginning."""
+    """The content of an .npy header, after which, at byte `start`, `nbytes` bytes of data follow."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -49,7 +48,7 @@ class ArrayHeader(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the numbers, as a Python integer: it cannot wrap around."""
+        """Size of the data in bytes, a Python integer, which cannot overflow."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -61,7 +60,7 @@ def _exactly(stream: Any, count: int, what: str) -> bytes:
 
 
 def _check_plain(text: bytes) -> None:
-    """Refuse what is not a dict of a simple type, an order and a shape."""
+    """Raise BadHeader unless the text is a dict with a simple type, an order and a shape."""
     if _OBJECTS.search(text):
         raise BadHeader("an array of Python objects (pickle), which is never read")
     if not _PLAIN.fullmatch(text):
@@ -69,20 +68,20 @@ def _check_plain(text: bytes) -> None:
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Refuse what is not numbers, and dimensions that no array has."""
+    """Raise BadHeader unless the elements are numbers and the dimensions are possible."""
     if dtype.kind not in "biufc":
         raise BadHeader(f"expected numbers, got the type {dtype}")
     if len(shape) > _MAX_DIMS:
         raise BadHeader(f"{len(shape)} dimensions, expected at most {_MAX_DIMS}")
     if any(size < 0 for size in shape):
         raise BadHeader(f"a negative dimension in the shape {shortened(shape)}")
-    # A zero among the dimensions makes the content empty, not the others small.
+    # Without the zeros: an empty array must have other dimensions that are possible too.
     if math.prod(size for size in shape if size) * dtype.itemsize > np.iinfo(np.intp).max:
         raise BadHeader(f"the shape {shortened(shape)} is beyond any memory")
 
 
 def read_header(stream: Any) -> ArrayHeader:
-    """Read the .npy header at the beginning of `stream`, and nothing behind it.
+    """Read the .npy header at the beginning of `stream`, and no byte after it.
 
     Parameters
     ----------
@@ -95,8 +94,9 @@ def read_header(stream: Any) -> ArrayHeader:
     Raises
     ------
     BadHeader
-        If it is damaged, of another version than 1.0 and 2.0, or that of anything but a plain
-        array of booleans, integers or floats. Headers that Python 2 wrote are read.
+        If the header is damaged, has another version than 1.0 or 2.0, or does not describe a plain
+        array of booleans, integers, floats or complex numbers. Headers that Python 2 wrote are
+        read.
 
     Examples
     --------
@@ -124,12 +124,12 @@ def read_header(stream: Any) -> ArrayHeader:
         raise BadHeader(f"an .npy header of {count} bytes, expected at most {_MAX_HEADER}")
     text = _exactly(stream, count, "header")
     _check_plain(text)
-    # Of the same length, so that the length before it stays right.
+    # spaces in place of L: the length of the text stays the same
     text = _LONG.sub(b" ", text)
     try:
         shape, fortran_order, dtype = parse(io.BytesIO(length + text), max_header_size=_MAX_HEADER)
     except Exception as error:
-        # Its second attempt, meant for Python 2, can raise what the tokenizer raises.
+        # The parser's second attempt, for headers of Python 2, may raise errors of the tokenizer.
         raise BadHeader(f"not an .npy header: {shortened(error)}") from error
     _check_array(shape, dtype)
     return ArrayHeader(shape, fortran_order, dtype, len(magic) + len(length) + count)

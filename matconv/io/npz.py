@@ -1,8 +1,8 @@
-"""Arrays by name from an .npz file (a zip of .npy members), for files that nobody vouches for.
+"""Arrays by name from an untrusted .npz file (a zip archive of .npy members).
 
-Everything that a file declares is held against what it holds before anything of the declared
-size is made: the end record and the directory against the file, each member against the directory,
-each array's shape against its member. Nothing is ever unpickled.
+Every declared size is compared with the file before memory of that size is allocated: the end
+record and the directory with the file, each member with the directory, each array's shape with its
+member. Nothing is unpickled.
 """
 
 import struct
@@ -30,7 +30,7 @@ _LOCAL_MAGIC = b"PK\3\4"
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
-# A directory entry has about 60 bytes; zipfile makes 20 times as much of it.
+# A directory entry has about 60 bytes; zipfile needs 20 times as much memory for it.
 _MAX_DIRECTORY = 2**20
 # Bits 1, 2 (how hard deflate tried), 3 (sizes follow the data) and 11 (UTF-8 names).
 _HARMLESS_FLAGS = 0b1000_0000_1110
@@ -40,10 +40,10 @@ _UNICODE_PATH = 0x7075
 
 
 def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
-    """Find the zip directory from the end of the file: it must be small and in its place.
+    """Check the zip directory at the end of the file; return its position, where the members end.
 
-    zipfile would look for it behind comments and in front of other data, and read it whole.
-    Returns where it starts, which is where the members end.
+    It must be small, and neither a comment nor other data may follow it. zipfile would search for
+    it and read all of it.
     """
     if file.read(4) != _LOCAL_MAGIC:
         raise format_error(path, "not an .npz file: it does not start as a zip archive")
@@ -84,7 +84,10 @@ def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
 
 
 def _count_entries(path: FilePath, directory: bytes) -> int:
-    """How many entries the zip directory has; refused are second names, which zipfile prefers."""
+    """Return the number of entries; raise FormatError for one with a second name.
+
+    zipfile would use the second name, which is in an extra field.
+    """
     count = position = 0
     while position < len(directory):
         fixed = directory[position : position + _ENTRY.size]
@@ -105,14 +108,14 @@ def _count_entries(path: FilePath, directory: bytes) -> int:
 
 
 def _check_name(path: FilePath, info: zipfile.ZipInfo) -> None:
-    """Refuse member names that are anything but one plain file name."""
+    """Raise FormatError unless the name of a member is a plain file name."""
     name = info.orig_filename
     if not name or not name.isprintable() or set(name) & set("/\\:") or ".." in name:
         raise format_error(path, f"a member of the unsafe name {shortened(repr(name))}")
 
 
 def _check_member(path: FilePath, info: zipfile.ZipInfo, end: int) -> None:
-    """Refuse what zipfile does not read, or would have to read beyond the members' `end`."""
+    """Raise FormatError for a member that zipfile cannot read, or that goes beyond ``end``."""
     _check_name(path, info)
     where = f"member {shortened(repr(info.filename))}"
     if info.flag_bits & 0x41:
@@ -138,7 +141,7 @@ def _check_member(path: FilePath, info: zipfile.ZipInfo, end: int) -> None:
 
 @contextmanager
 def _zip_errors(path: FilePath, where: str) -> Iterator[None]:
-    """What zipfile, zlib and numpy say about bad content, as a FormatError."""
+    """Convert errors of zipfile, zlib and numpy about bad content to FormatError."""
     try:
         yield
     except (
@@ -188,16 +191,16 @@ class Arrays:
         return header
 
     def stored(self, name: str) -> bool:
-        """Whether an array is not compressed, so that its size is that of the file's bytes."""
+        """Whether an array is not compressed."""
         return self._members[name].compress_type == zipfile.ZIP_STORED
 
     def read(self, name: str) -> np.ndarray:
-        """One array, C-contiguous and in native byte order.
+        """Return an array, C-contiguous and in native byte order.
 
         Raises
         ------
         FormatError
-            If its data is damaged (a checksum that does not fit, a bad deflate stream).
+            If its data is damaged (a wrong checksum, a bad deflate stream).
         """
         header = self.headers[name]
         content = np.empty(header.nbytes, np.uint8)
@@ -218,14 +221,14 @@ class Arrays:
 
 @contextmanager
 def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
-    """Open an .npz file of plain numeric arrays, and check all but their data.
+    """Open an .npz file of plain numeric arrays, and check everything but their data.
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
     max_bytes : int, optional
-        The most that all compressed members together may expand to; by default the larger of 64
-        MiB and 200 times the length of the file.
+        Maximum expanded size of all compressed members together; by default the larger of 64 MiB
+        and 200 times the length of the file.
 
     Yields
     ------
@@ -234,9 +237,9 @@ def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
     Raises
     ------
     FormatError
-        If it is no zip archive, is truncated, has duplicate or unsafe names, encrypted members, a
-        member that declares more than it can hold, an array of Python objects or of anything
-        else but numbers, a shape that does not fit its member.
+        If the file is not a zip archive, is truncated, or has duplicate or unsafe names, encrypted
+        members, a member that declares a larger size than it can have, an array whose elements
+        are not numbers, or a shape that does not fit the size of its member.
     OSError
         If the file cannot be read or is not a regular file.
 
@@ -263,7 +266,7 @@ def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
                 if name in members:
                     raise format_error(path, f"duplicate array {shortened(repr(name))}")
                 members[name] = info
-            # Members that overlap could each expand the same bytes.
+            # members that overlap would expand the same bytes several times
             packed = sum(info.compress_size for info in infos)
             if packed > end:
                 raise format_error(path, f"members of {packed} bytes overlap within {end}")
@@ -272,7 +275,7 @@ def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
 
 
 def check_names(arrays: Arrays, names: Sequence[str]) -> list[str]:
-    """What is missing and what is not expected, as a list of problems."""
+    """Return texts about missing and unexpected arrays."""
     missing = [name for name in names if name not in arrays.headers]
     extra = [name for name in arrays.headers if name not in names]
     problems = []
@@ -286,7 +289,7 @@ def check_names(arrays: Arrays, names: Sequence[str]) -> list[str]:
 def read_npz(
     path: FilePath, names: Sequence[str], max_bytes: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Read exactly these arrays from an .npz file.
+    """Read all arrays of an .npz file, which must have these names.
 
     Parameters
     ----------
@@ -298,14 +301,14 @@ def read_npz(
     Returns
     -------
     dict of str to ndarray
-        C-contiguous, native byte order, otherwise of the file's type; booleans, integers, floats
-        or complex numbers.
+        C-contiguous, in native byte order, otherwise of the type in the file: booleans, integers,
+        floats or complex numbers.
 
     Raises
     ------
     FormatError
-        As in `open_npz`; if arrays are missing or not expected, one message names them all; if
-        an array's data is damaged.
+        As in `open_npz`; if arrays are missing or unexpected (one message names them all); if the
+        data of an array is damaged.
     OSError
         If the file cannot be read or is not a regular file.
 
@@ -337,8 +340,8 @@ def read_images_npz(path: FilePath, max_bytes: int | None = None) -> tuple[np.nd
     Returns
     -------
     Z : ndarray, (l, height, width, channels)
-        C-contiguous, of the type in the file (real numbers). The file may leave out the axis of
-        a single channel.
+        C-contiguous, of the type in the file (real numbers). The array in the file may have three
+        dimensions; it then has one channel.
     y : ndarray, (l,), int64
 
     Raises

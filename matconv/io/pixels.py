@@ -1,4 +1,4 @@
-"""Pixels of images: how they become a network's input, and whether they are like those of training.
+"""Pixels of images: scaling to a network's input, and comparison with the training images.
 
 Z = (pixels - shift) * scale        in double precision, rounded once to the network's dtype
 """
@@ -15,11 +15,11 @@ from matconv.files.regular import shortened
 
 __all__ = ["describe_pixels", "mismatch", "pixels_problem", "scaled"]
 
-# Elements per step: the temporary arrays stay in the cache.
+# elements at a time: the temporary arrays stay in the cache
 _CHUNK = 2**16
 _EXACT = 2**53
 _DTYPE = re.compile(r"bool|u?int(?:8|16|32|64)|float\d{2,3}")
-# Floating-point images this much darker than all of training: divided by 255, for instance.
+# floating-point images so much darker than all training images have another scale
 _DARKER = 128
 
 
@@ -44,7 +44,7 @@ def _shifted(pixels: np.ndarray, shift: float) -> np.ndarray:
     result = pixels.astype(np.float64)
     result -= shift
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize == 8:
-        # p = 2^32 high + low: both are exact in double, p is not.
+        # p = 2^32 high + low: both are exact in double precision, p is not
         large = (pixels > _EXACT) | (pixels < -_EXACT if pixels.dtype.kind == "i" else False)
         if large.any():
             p = pixels[large]
@@ -59,11 +59,11 @@ def scaled(pixels: np.ndarray, shift: float, scale: float, dtype: np.dtype) -> n
     Parameters
     ----------
     pixels : ndarray of real numbers
-        64-bit integers beyond 2^53 lose no more than the rounding of the difference.
+        For 64-bit integers beyond 2^53 only the difference is rounded.
     shift, scale : float
     dtype : float64 or float32
-        The result is computed in float64 (of longdouble pixels: in longdouble) and rounded to
-        it once.
+        The result is computed in float64 (longdouble pixels in longdouble) and rounded to this
+        dtype once.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def _range(pixels: np.ndarray) -> tuple[float, float] | None:
 
 
 def _name(dtype: np.dtype) -> str:
-    """Return a dtype's name by kind and size: the same for int64 and long long."""
+    """Return a name from a dtype's kind and size, which is the same for int64 and long long."""
     kinds = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
     return kinds[dtype.kind] + ("" if dtype.kind == "b" else str(8 * dtype.itemsize))
 
@@ -101,7 +101,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     Parameters
     ----------
     pixels : array_like of real numbers
-        As they come from a file: before shift and scale.
+        As read from a file, before shift and scale.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     Raises
     ------
     TypeError
-        If `pixels` are not real numbers, or a masked array.
+        If `pixels` are not real numbers, or are a masked array.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
 
 
 def pixels_problem(value: Any) -> str | None:
-    """Return what is wrong with a description of pixels, None if nothing is."""
+    """Return what is wrong with a description of pixels, or None."""
     if not isinstance(value, dict) or set(value) != {"dtype", "min", "max"}:
         return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
     if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
@@ -150,19 +150,19 @@ def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:
     Parameters
     ----------
     trained : dict or None
-        As `describe_pixels` returns it. None: nothing to compare with.
+        As `describe_pixels` returns it; None if it is not known.
     pixels : ndarray of real numbers
 
     Returns
     -------
     str or None
-        What is different, naming both; None if the images may be of the same kind:
+        A text about the difference; None if the images may be of the same kind:
 
         * both are floating-point or both are integers;
         * integers of another dtype have values that the one of training can hold;
         * no value is further outside the range of training than that range is wide;
         * the largest magnitude of floating-point images is 0, or at least 1/128 of that of
-          training. (Integers of the same dtype may be as dark as they like.)
+          training. (Integers of the same dtype may have any magnitude.)
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Values as JSON has them: strictly, or with a text in place of what JSON cannot hold."""
+"""Conversion of values to those of JSON: strictly, or with text for what JSON cannot hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matconv.files.regular import shortened
 __all__ = ["Converter", "TooLarge", "encode", "exact"]
 
 _SIMPLE = frozenset((str, bool, float, type(None)))
-# Python does not parse integers of more digits than a limit, which a program may lower to 640.
+# Python parses integers up to a number of digits only, which a program may lower to 640.
 MAX_INT = 2**2048
 MAX_DEPTH = 50
 _MAX_TEXT = 200
@@ -31,7 +31,10 @@ def encode(value: Any) -> str:
 
 
 def exact(value: Any, where: str) -> Any:
-    """Convert NumPy's numbers and arrays, and tuples, to what JSON has; else raise TypeError."""
+    """Return a value of JSON that is equal to ``value``, or raise TypeError.
+
+    NumPy's numbers and arrays, and tuples, are converted.
+    """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
     if isinstance(value, np.generic | np.ndarray):
@@ -49,23 +52,23 @@ def exact(value: Any, where: str) -> Any:
 
 
 class Converter:
-    """Convert any value to what JSON has; no type is refused.
+    """Conversion of any value to a value of JSON; no type is refused.
 
     NumPy's numbers and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
-    an equivalent; of a masked array, None stands for what is masked. Everything else is replaced by its text: sets, complex numbers, bytes, integers
-    of more than 2048 bits, a list that contains itself, nesting deeper than 50 levels, and keys
-    that are not str.
+    an equivalent; masked elements become None. Everything else is replaced by text: sets, complex
+    numbers, bytes, integers of more than 2048 bits, a list that contains itself, nesting deeper
+    than 50 levels, and keys that are not str.
     """
 
     def __init__(self) -> None:
         self._replaced = 0
         self._notes: list[str] = []
         self._left = 0
-        # Containers under conversion, to find one that contains itself.
+        # ids of the containers that are being converted, to find one that contains itself
         self._open: set[int] = set()
 
     def convert(self, value: Any, where: str, max_elements: int) -> Any:
-        """Return `value` as what JSON has.
+        """Return a value of JSON for `value`.
 
         Parameters
         ----------
@@ -73,7 +76,7 @@ class Converter:
         where : str
             Name of the value, for `problems`.
         max_elements : int
-            Limit for the elements of all lists and dicts together.
+            Maximum number of elements of all lists and dicts together.
 
         Raises
         ------
@@ -84,7 +87,7 @@ class Converter:
         return self._convert(value, where)
 
     def problems(self) -> list[str]:
-        """Return what a warning should say about the values replaced so far."""
+        """Return texts for a warning about the values replaced so far."""
         if not self._replaced:
             return []
         more = self._replaced - len(self._notes)
@@ -151,7 +154,7 @@ class Converter:
         self._replaced += 1
         if len(self._notes) < _MAX_NOTES:
             self._notes.append(f"{shortened(where)} is a {type(value).__name__}")
-        # The text of a list may be without end; a key can be hashed, which has one.
+        # The text of a list that contains itself has no end; a key can be hashed and so has one.
         if is_key or not isinstance(value, dict | list | tuple):
             # An unknown object may raise anything, an integer of too many digits ValueError.
             with suppress(Exception):
@@ -160,7 +163,7 @@ class Converter:
 
 
 def _equivalent(value: Any) -> Any:
-    """Return what JSON or NumPy has instead of an object, None if there is nothing."""
+    """Return the equivalent of an object in JSON or NumPy, or None."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, np.bool_):

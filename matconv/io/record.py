@@ -1,11 +1,9 @@
-"""The training record of a model file: what is kept of it when the file has a limit.
+"""The training record of a model file, reduced to the size that the file may have.
 
-A record never keeps theta from being saved:
-
-* Of the entries other than the history, those of over a million elements are left out, then the
-  largest until the rest fits; "omitted" names them.
+* Entries other than the history with over a million elements are left out, then the largest ones
+  until the rest fits; "omitted" names them.
 * The history keeps its first row, its last row and an even selection between them, at most
-  `MAX_ROWS` in all; "history_thinned": {"of": n} gives the number of rows before.
+  `MAX_ROWS` rows; "history_thinned": {"of": n} gives the original number of rows.
 """
 
 from __future__ import annotations
@@ -20,16 +18,16 @@ from matconv.io.plain import Converter, TooLarge, encode
 
 __all__ = ["MAX_ROWS", "extended", "fitted", "history_length"]
 
-# More points than a plot shows.
+# more points than a plot can show
 MAX_ROWS = 100_000
-# Elements of all lists and dicts of an entry; most take over 16 bytes of text.
+# Elements of all lists and dicts of an entry; a number takes over 16 bytes of text.
 _MAX_ELEMENTS = 10**6
 _MAX_ROW_BYTES = 2**20
-# What the other entries leave: two rows fit, and the entries that `fitted` adds.
+# Bytes that the other entries leave for two rows, and for the entries that `fitted` adds.
 _FOR_HISTORY = 4 * _MAX_ROW_BYTES
 _FOR_NOTES = 16 * 2**10
 _MAX_NAMES = 20
-# Of a row beyond _MAX_ROW_BYTES, only so many short entries are kept.
+# A row larger than _MAX_ROW_BYTES keeps only so many short entries.
 _SHORT_ENTRIES = 200
 _SHORT_TEXT = 100
 
@@ -43,7 +41,7 @@ def history_length(record: dict[str, Any]) -> int:
 
 
 def extended(record: dict[str, Any] | None, rows: Sequence[Any]) -> dict[str, Any]:
-    """Return the history of a record followed by more rows, with the count of all of them.
+    """Return the history of a record followed by more rows, with the number of all rows.
 
     Parameters
     ----------
@@ -54,7 +52,7 @@ def extended(record: dict[str, Any] | None, rows: Sequence[Any]) -> dict[str, An
     Returns
     -------
     dict
-        The entry "history" and, if rows had been left out before, "history_thinned".
+        The entry "history" and, if rows were left out before, "history_thinned".
 
     Examples
     --------
@@ -73,21 +71,21 @@ def extended(record: dict[str, Any] | None, rows: Sequence[Any]) -> dict[str, An
 
 
 def fitted(training: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], list[str]]:
-    """Return a training record as what JSON has, and of limited length.
+    """Return a training record that JSON can hold, of limited length.
 
     Parameters
     ----------
     training : dict
-        Of anything.
+        With values of any type.
     max_bytes : int
-        Limit for its JSON text; at least 5 MiB, so that two rows of a history always fit.
+        Maximum length of its JSON text; at least 5 MiB, so that two rows of a history fit.
 
     Returns
     -------
     record : dict
     problems : list of str
-        What a warning should say: values that were replaced by their text, and what was left
-        out. A thinned history is not among them.
+        Texts for a warning: values that were replaced by text, and entries that were left out.
+        A history with fewer rows is not a problem.
     """
     history = training.get("history")
     if not isinstance(history, list | tuple) or not history:
@@ -145,7 +143,7 @@ def _fitted_history(rows: Sequence[Any], max_bytes: int) -> tuple[list[Any], lis
     if sizes.sum() > max_bytes - 2:
         count = _largest_count(positions[chosen], sizes, max_bytes - 2)
     while sizes.sum() > max_bytes - 2:
-        # Of all rows, so that the steps between those selected differ by one at most.
+        # selected among all rows, so that the distances differ by one at most
         chosen = _evenly(positions, count)
         converted, sizes, problems = _converted(rows, chosen, max_bytes - 2)
         count = max(2, count * 9 // 10)
@@ -155,7 +153,7 @@ def _fitted_history(rows: Sequence[Any], max_bytes: int) -> tuple[list[Any], lis
 def _converted(
     rows: Sequence[Any], chosen: np.ndarray, max_bytes: int
 ) -> tuple[list[Any], np.ndarray, list[str]]:
-    """Convert rows; return as many of them as fit, the lengths of all, and problems."""
+    """Convert rows; return those that fit, the lengths of all, and problems."""
     converter = Converter()
     converted = []
     sizes = np.empty(len(chosen), np.int64)
@@ -181,7 +179,7 @@ def _converted(
 
 
 def _short_entries(row: Any) -> dict[str, Any]:
-    """Return the numbers and the short texts of a row that is too large."""
+    """Return the numbers and the short strings of a row that is too large."""
     result: dict[str, Any] = {}
     for key, value in row.items() if isinstance(row, dict) else ():
         if isinstance(value, str):
@@ -220,7 +218,7 @@ def _evenly(positions: np.ndarray, count: int) -> np.ndarray:
 
 
 def _largest_count(positions: np.ndarray, sizes: np.ndarray, max_bytes: int) -> int:
-    """Return the largest count found for which an even selection fits; at least 2."""
+    """Return the largest number of rows found, at least 2, for which an even selection fits."""
     fits, exceeds = 2, len(sizes)
     while exceeds - fits > 1:
         count = (fits + exceeds) // 2

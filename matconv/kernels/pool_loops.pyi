@@ -1,0 +1,1 @@
+"""The loops of pooling: functions of compiled code only. `pool` has those for Python."""

@@ -1,0 +1,1 @@
+"""Winograd's convolution: functions of compiled code only."""

@@ -10,8 +10,19 @@ result      Result, State, TrainingError
 progress    a bar on a terminal, lines of text elsewhere
 """
 
-from .method import Method
+from .method import Method, merged_options, usual_method
 from .minimizer import METHODS, minimize
 from .result import Result, State, TrainingError
+from .run import Run
 
-__all__ = ["METHODS", "Method", "Result", "State", "TrainingError", "minimize"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Result",
+    "Run",
+    "State",
+    "TrainingError",
+    "merged_options",
+    "minimize",
+    "usual_method",
+]
