@@ -1,14 +1,15 @@
-"""The command line: which commands there are, and what an error looks like.
+"""The command line: its commands, the format of errors, exit statuses.
 
-exit status 0    done
+exit status 0    success
             1    an error, in one line on standard error (with --debug, its traceback)
-            2    the command line is wrong
-          129    SIGHUP ended a training, which is saved
+            2    a wrong command line
+          129    SIGHUP ended a training; it is saved
           130    Ctrl-C; a training is saved
-          141    whoever read the output has gone, as in ``| head``; a training is finished and saved
-          143    SIGTERM ended a training, which is saved
+          141    the reader of the output has closed it, as in ``| head``; a training is finished and
+                 saved
+          143    SIGTERM ended a training; it is saved
 
-Output to a closed stream (``>&-``) is dropped, and no error.
+Output to a closed stream (``>&-``) is dropped without an error.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _DESCRIPTION = """\
 Convolutional networks as matrix operations: theta in, f(theta) and its gradient out.
 
 start here:
-  matconv train                        learn the digits that ship, save digits-model.npz
+  matconv train                        train on the included digits, save digits-model.npz
   matconv evaluate digits-model.npz    accuracy and confusion matrix on the test images
 """
 
 
 def make_parser() -> Parser:
-    """All commands and their options."""
+    """Return the parser of all commands and their options."""
     import argparse
 
     from . import __version__
@@ -62,7 +63,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit status.
+    """Run a command and return the exit status.
 
     Parameters
     ----------

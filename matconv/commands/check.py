@@ -1,4 +1,4 @@
-"""matconv check: whether the derivatives of a network are what they say."""
+"""matconv check: check the derivatives of a network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ DESCRIPTION = """\
 Check a network on this machine, with random images and a random theta:
 
   gradient   against central differences of f along random directions
-  adjoint    of each layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>), as its passes are linear
+  adjoint    of each linear layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>)
 
-Each number is shown with the bound it must keep; exit status 1 if one does not.
+Each difference is shown with its bound; exit status 1 if one exceeds it.
 
 example:
   matconv check --network lenet
@@ -21,7 +21,7 @@ example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     parser.add_argument(
         "--network",
         metavar="NAME",
@@ -33,26 +33,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar=("HEIGHT", "WIDTH", "CHANNELS"),
         nargs=3,
         type=options.whole(1),
-        help="of the images. Default: what the network is usually used on",
+        help="of the images. Default: the usual one of the network",
     )
     parser.add_argument(
-        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
+        "--dtype", choices=("float64", "float32"), help="of all arrays. Default: float64"
     )
     parser.add_argument(
         "--loss", choices=("softmax", "squared"), default="softmax", help="default: softmax"
     )
     parser.add_argument(
-        "--images", metavar="N", type=options.whole(1), default=16, help="how many. Default: 16"
+        "--images", metavar="N", type=options.whole(1), default=16, help="number. Default: 16"
     )
     parser.add_argument(
-        "--seed", metavar="N", type=options.whole(0), default=0, help="of all that is random"
+        "--seed", metavar="N", type=options.whole(0), default=0, help="of images and theta"
     )
     options.add_computing(parser)
     options.add_debug(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from ..presets import make_network
     from . import checks
     from .labels import check_one_output
@@ -68,5 +68,5 @@ def run(arguments: argparse.Namespace) -> int:
         end = "" if check.holds else "  WRONG"
         print(f"{check.name:<44}  {check.difference:>10.2e}  {check.bound:>8.1e}{end}", flush=True)
         right = right and check.holds
-    print("\nall as it should be" if right else "\nNOT as it should be: see the lines above")
+    print("\nall checks passed" if right else "\nsome checks FAILED: see the lines above")
     return 0 if right else 1

@@ -1,4 +1,4 @@
-"""matconv evaluate: how good a model is."""
+"""matconv evaluate: accuracy, loss and confusion matrix of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
     options.add_images(parser)
     options.add_computing(parser)
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     import numpy as np
 
     from ..io import load_model

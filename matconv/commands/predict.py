@@ -1,4 +1,4 @@
-"""matconv predict: what a model sees in images."""
+"""matconv predict: the labels that a model gives to images."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ example:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     parser.add_argument("model", metavar="MODEL", help="model file, as `matconv train` saves it")
     options.add_images(parser)
     parser.add_argument(
-        "--output", metavar="FILE", help="where to write. Default, and '-': standard output"
+        "--output", metavar="FILE", help="file to write. Default, and '-': standard output"
     )
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     options.add_computing(parser)
@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from ..io import atomic_write, load_model
     from . import datasets, settings
     from .labels import check_one_output
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     def write(path: str) -> None:
-        # A label may be half of a surrogate pair: standard output shows it the same way.
+        # as standard output does it: a label may contain half of a surrogate pair
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _table(model: Model, z: np.ndarray, loss: str) -> str:
-    """The outputs of a network as CSV: index, label, score."""
+    """Return the predictions as CSV: index, label, score."""
     z = z.reshape(len(z), model.network.n_outputs).astype(np.float64)
     if loss == "softmax":
         with np.errstate(all="ignore"):

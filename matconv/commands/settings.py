@@ -1,4 +1,4 @@
-"""What a training was told: from the command line, else from the file it goes on from."""
+"""Settings of a training: from the command line, else from the model file that it continues."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from ..files.errors import format_error
 from ..io import Model
 
-# how many images L-BFGS, which sees all of them in every step, is the default for
+# up to so many images L-BFGS is the default: it evaluates all of them in every step
 LBFGS_IMAGES = 10_000
 
 _TEXT, _NUMBER, _WHOLE = (str,), (int, float), (int,)
 
-# name: default, types in a file. None: it depends on the images.
+# name: (default, types in a file); a default of None depends on the images
 SETTINGS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "data": ("digits", _TEXT),
     "labels": (None, _TEXT),
@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[Any, tuple[type, ...]]] = {
     "momentum": (0.9, _NUMBER),
     "schedule": ("cosine", _TEXT),
     "seed": (0, _WHOLE),
-    # the seed that draws the test part, which stays when --seed changes; None: as "seed"
+    # draws the test images; it is kept when --seed changes. None: the same as "seed"
     "split_seed": (None, _WHOLE),
 }
 
@@ -43,12 +43,12 @@ CHECKPOINT_SECONDS = 60.0
 
 
 def recorded(model: Model, path: str) -> dict[str, Any]:
-    """The settings that a model file holds; empty if it holds none.
+    """Return the settings that a model file records.
 
     Raises
     ------
     FormatError
-        If one of them is of another kind.
+        If one of them has the wrong type.
     """
     settings = (model.training or {}).get("settings", {})
     if not isinstance(settings, dict):
@@ -63,7 +63,7 @@ def recorded(model: Model, path: str) -> dict[str, Any]:
 
 
 def iterations_done(model: Model, path: str) -> int:
-    """The iterations behind a model; 0 if its file does not say."""
+    """Return the number of iterations that a model file records; 0 without one."""
     done = (model.training or {}).get("iterations", 0)
     if isinstance(done, bool) or not isinstance(done, int) or done < 0:
         raise format_error(path, f"'header': training: iterations is {done!r}")
@@ -73,10 +73,10 @@ def iterations_done(model: Model, path: str) -> int:
 def choose(
     arguments: argparse.Namespace, before: dict[str, Any], new_split: bool = False
 ) -> dict[str, Any]:
-    """All settings: those given, else those of ``before``, else the defaults.
+    """Return all settings: those given, else those of ``before``, else the defaults.
 
-    The split between training and test images is the one before unless ``new_split``: neither
-    --seed nor --data changes how it is drawn.
+    The split between training and test images is kept unless ``new_split``: --seed and --data do
+    not change how it is drawn.
     """
     given = {name: getattr(arguments, name, None) for name in SETTINGS}
     given = {name: value for name, value in given.items() if value is not None}
@@ -95,7 +95,7 @@ def choose(
 
 
 def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
-    """The settings before that say nothing about the images that are now given."""
+    """Return the earlier settings that do not apply to the images given now."""
     replaced: set[str] = set()
     if "data" in given:
         replaced.update(DATA if new_split else ("labels",))
@@ -107,7 +107,7 @@ def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """What is worth keeping of the settings, as strict JSON has it: without an infinity."""
+    """Return the settings for a model file, without infinities, which strict JSON does not have."""
     idle = SGD if settings["solver"] == "lbfgs" else ()
     kept = {k: value for k, value in settings.items() if value is not None and k not in idle}
     return {**kept, "C": "inf" if kept["C"] == float("inf") else kept["C"]}

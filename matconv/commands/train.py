@@ -1,4 +1,4 @@
-"""matconv train: from images to a model file."""
+"""matconv train: train a network on images and save it in a model file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .settings import CHECKPOINT_SECONDS, LBFGS_IMAGES, SETTINGS
 if TYPE_CHECKING:
     from .interrupts import Interrupts
 
-SUMMARY = "train a network and save it (with no options: on the digits that ship)"
+SUMMARY = "train a network and save it (without options: on the digits of matconv)"
 DESCRIPTION = """\
 Train a network by minimising
 
   f(theta) = theta'theta / (2C) + the mean loss of the training images
 
-and save it. With no options: a small network on the handwritten digits that ship with matconv.
+and save it. Without options: a small network on the handwritten digits that matconv includes.
 
-Ctrl-C, SIGTERM and SIGHUP end the training at once and save the last whole step (exit status 130,
-143, 129); a signal that is ignored at the start stays ignored (nohup). A long training is also
-saved on the way, see --checkpoint. When nobody reads the output any more (| head), the training
-goes on, is saved, and ends with status 141.
+Ctrl-C, SIGTERM and SIGHUP end the training at once and save the last complete step (exit status
+130, 143, 129); a signal that is ignored at the start remains ignored (nohup). A long training is
+also saved at intervals, see --checkpoint. If the reader of the output closes it (| head), the
+training is finished and saved, and the exit status is 141.
 
 examples:
   matconv train
@@ -56,7 +56,7 @@ the names of the layers that they read. A network that is trained has one output
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of the command."""
     default = {name: value for name, (value, _) in SETTINGS.items()}
 
     data = parser.add_argument_group("data")
@@ -66,9 +66,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--test-fraction",
         metavar="PART",
-        type=options.number(least=0, below=1),
-        help="part of the images, drawn by --seed, that is kept to test on where no test images "
-        "come with the data. Default: 0.2",
+        type=options.number(minimum=0, below=1),
+        help="part of the images, drawn by --seed, that is kept for testing if the data has no "
+        "test images. Default: 0.2",
     )
     data.add_argument(
         "--new-split",
@@ -85,14 +85,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "Default: digits for images under 16 x 16, else lenet",
     )
     network.add_argument(
-        "--dtype", choices=("float64", "float32"), help="what is computed in. Default: float64"
+        "--dtype", choices=("float64", "float32"), help="of all arrays. Default: float64"
     )
     network.add_argument(
         "--resume",
         metavar="MODEL",
-        help="go on from this model file: its network and theta, its settings where no others "
-        "are given, its split between training and test images, and its count of iterations (the "
-        "velocity of sgd starts anew)",
+        help="continue from this model file: its network and theta, its settings unless others "
+        "are given, its split between training and test images, and its number of iterations (the "
+        "velocity of sgd begins with 0)",
     )
 
     objective = parser.add_argument_group("objective")
@@ -118,13 +118,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     rest.add_argument(
         "--checkpoint",
         metavar="SECONDS",
-        type=options.number(least=0),
+        type=options.number(minimum=0),
         default=CHECKPOINT_SECONDS,
-        help="save the unfinished model to the output every so often, for --resume to go on from; "
-        "less often where saving takes over a twentieth of that time; 0: only at the end. "
+        help="save the unfinished model to the output at this interval, to be continued by "
+        "--resume; at a longer one if saving takes over a twentieth of it; 0: only at the end. "
         f"Default: {CHECKPOINT_SECONDS:g}",
     )
-    rest.add_argument("--quiet", action="store_true", help="show only what it came to")
+    rest.add_argument("--quiet", action="store_true", help="show only the result")
     options.add_debug(rest)
 
 
@@ -157,29 +157,29 @@ def _add_solver(solver: options.Group, default: dict[str, Any]) -> None:
     solver.add_argument(
         "--momentum",
         metavar="M",
-        type=options.number(least=0, below=1),
+        type=options.number(minimum=0, below=1),
         help=f"sgd. Default: {default['momentum']:g}",
     )
     solver.add_argument(
         "--schedule",
         choices=("constant", "step", "cosine"),
-        help="sgd: how the learning rate changes: not; to a tenth after half of the epochs and a "
-        "hundredth after three quarters; or along half a cosine to 0. "
+        help="sgd: of the learning rate: constant; a tenth after half of the epochs and a "
+        "hundredth after three quarters; or half a cosine down to 0. "
         f"Default: {default['schedule']}",
     )
     solver.add_argument(
         "--seed",
         metavar="N",
         type=options.whole(0),
-        help="of the first theta, of the shuffles, of --test-fraction (with --resume, of the "
-        "shuffles: the split stays as it was); the same seed gives the same bits. "
+        help="of the first theta, of the order of the images, of --test-fraction (with --resume "
+        "only of the order); the same seed gives the same bits. "
         f"Default: {default['seed']}",
     )
     options.add_computing(solver)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from .interrupts import Interrupts
     from .outputs import check_output
 
@@ -204,7 +204,7 @@ def _train(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
             print(f"{training.describe()}\n", flush=True)
     result = training.finish(training.minimize(show=not arguments.quiet))
     resume = f"matconv train --resume {shlex.quote(training.output)}"
-    saved = f"after {training.part} {result.iterations}, saved; go on with: {resume}"
+    saved = f"after {training.part} {result.iterations}, saved; continue with: {resume}"
     if result.interrupted:
         raise training.interruption(saved)
     if not arguments.quiet:

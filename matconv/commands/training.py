@@ -28,7 +28,7 @@ from .tables import counted, facts
 
 
 class Training:
-    """What `matconv train` was told to do, with all that it takes loaded and checked.
+    """A training of `matconv train`, with everything loaded and checked.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Training:
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
-        # What a save refuses is refused before the training, whose record it never refuses.
+        # Fail now rather than when the model is saved; the training record is always accepted.
         header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
@@ -85,7 +85,7 @@ class Training:
         self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
     def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """The images of the settings, of which ``found`` are those of the file to go on from."""
+        """Load the images; ``found`` are the settings of the file that is continued."""
         names = {name: self.settings[name] for name in settings.DATA}
         recorded = {
             name: value
@@ -96,7 +96,7 @@ class Training:
         return datasets.load(**names, seed=self.settings["split_seed"])
 
     def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
-        """The network at its random theta."""
+        """Return the network with its initial theta."""
         train, truth = data.train, [data.train.truth]
         found = np.unique(train.truth)
         if len(found) < 2:
@@ -118,7 +118,7 @@ class Training:
         return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
     def _set_solver(self, iterations: int | None) -> None:
-        """The solver by the number of images, and what is left of its iterations."""
+        """Choose the solver by the number of images, and the number of iterations left."""
         chosen = self.settings
         if chosen["solver"] is None:
             few = self.images <= settings.LBFGS_IMAGES
@@ -147,7 +147,7 @@ class Training:
         )
 
     def describe(self) -> str:
-        """What will be done, for the screen."""
+        """Return a text about what will be done."""
         chosen, told = self.settings, [*self._told]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
@@ -169,12 +169,12 @@ class Training:
         return f"{facts(told)}\n\n{net.summary()}"
 
     def minimize(self, show: bool) -> Result:
-        """Minimise f; ``show`` a line per iteration.
+        """Minimise f; ``show`` a line for each iteration.
 
         Raises
         ------
         Interrupted
-            Before the first step. Later, the result says that it was interrupted.
+            By a signal before the first step. After it, the result is marked as interrupted.
         """
         names = (*settings.SGD, "seed") if self.settings["solver"] == "sgd" else ()
         try:
@@ -191,7 +191,7 @@ class Training:
                     **{name: self.settings[name] for name in names},
                 )
         except KeyboardInterrupt:
-            # beside the steps: `minimize` turns what comes within them into a result
+            # outside of the steps; inside, `minimize` returns a result
             if self._run is None:
                 raise self.interruption("before the first step; nothing is saved") from None
             return self._run.result("interrupted", interrupted=True)
@@ -225,12 +225,12 @@ class Training:
         return accuracies
 
     def finish(self, result: Result) -> Result:
-        """Evaluate what the last iteration did not, and save.
+        """Evaluate the test images if the last iteration did not, and save.
 
         Returns
         -------
         Result
-            Interrupted, if the evaluation was.
+            Marked as interrupted if the evaluation was.
         """
         evaluated = {}
         if not (result.interrupted or self.test is None or "test_accuracy" in _last_row(result)):
@@ -252,7 +252,7 @@ class Training:
         *,
         unfinished: bool = False,
     ) -> None:
-        """Write the model file, with all signals deferred."""
+        """Write the model file; signals are deferred meanwhile."""
         last = _last_row(result)
         names = ("train_accuracy", "test_accuracy")
         self.accuracies = {name: last[name] for name in names if name in last}
@@ -269,7 +269,7 @@ class Training:
             **self.accuracies,
             **records.extended(self.model.training, result.history),
         }
-        if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
+        if np.isfinite(result.f):  # f is NaN if it was not computed, which strict JSON cannot hold
             record["f"] = result.f
         if self.split.leak:
             record["new_split"] = True
@@ -293,29 +293,29 @@ class Training:
 
     @property
     def output(self) -> str:
-        """The file that `save` writes, or has written."""
+        """Name of the file that `save` writes."""
         return self._file.path
 
     @property
     def rescued(self) -> bool:
-        """Whether the file that was asked for could not be written, and another one was."""
+        """Whether the output could not be written and another file was."""
         return self._file.rescued
 
     def interruption(self, more: str) -> Interrupted:
-        """The exception for the signal that has come; ``more`` says what has become of it."""
+        """Return the exception for the signal; ``more`` says what was saved."""
         return Interrupted(self._interrupts.received or signal.SIGINT, f" {more}")
 
     @property
     def part(self) -> str:
-        """What an iteration of the solver is called."""
+        """The word for an iteration of the solver."""
         return "iteration" if self.settings["solver"] == "lbfgs" else "epoch"
 
     def moved(self, result: Result) -> bool:
-        """Whether any step was made."""
+        """Whether theta has changed."""
         return not np.array_equal(result.theta, self.model.theta)
 
     def outcome(self, result: Result, seconds: float) -> str:
-        """What it came to, for the screen."""
+        """Return a text about the result."""
         told = [("ended", result.message)]
         if "test_accuracy" in self.accuracies and self.test is not None:
             accuracy = self.accuracies["test_accuracy"]
@@ -330,7 +330,7 @@ class Training:
 
 
 def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
-    """The images in words, so that their pixels need not be kept."""
+    """Describe the images, so that their pixels need not be kept."""
     shape = datasets.shape_text(data.train.shape)
     told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
     if data.test is not None:
@@ -343,12 +343,12 @@ def _last_row(result: Result) -> dict[str, Any]:
 
 
 def _accuracy(objective: Objective, theta: np.ndarray) -> float:
-    """The part of the images whose largest output is the one of their label."""
+    """Return the part of the images whose largest output is that of their label."""
     return float((objective.outputs(theta).argmax(axis=1) == objective.Y).mean())
 
 
 def _default_output(resume: str | None, data: str) -> str:
-    """A free name in the working directory, after the data or the model before."""
+    """Return a free file name, made from that of the model that is continued or of the data."""
     if resume:
         return free_name(*os.path.splitext(resume))
     stem = os.path.splitext(os.path.basename(os.path.abspath(data)))[0]
@@ -356,7 +356,7 @@ def _default_output(resume: str | None, data: str) -> str:
 
 
 def _peak_memory() -> str:
-    """The most memory that the process has used, where the system tells."""
+    """Return a text about the peak memory of the process; "" if it is not known."""
     try:
         import resource
     except ImportError:
