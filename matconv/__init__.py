@@ -24,7 +24,7 @@ all; those that it does not need itself are loaded at first use:
     solvers       minimize: L-BFGS, stochastic gradient
     io            model and data files
     presets       networks by name or from a TOML file
-    data          the digits that ship
+    data          handwritten digits
     commands      what the command line does
     cli           the command line
 """

@@ -1,12 +1,13 @@
-"""The command line: which commands there are, and what an error looks like.
+"""The command line: its commands, the format of errors, exit statuses.
 
-exit status 0    done
+exit status 0    success
             1    an error, in one line on standard error (with --debug, its traceback)
-            2    the command line is wrong
-          129    SIGHUP ended a training, which is saved
+            2    a wrong command line
+          129    SIGHUP ended a training; it is saved
           130    Ctrl-C; a training is saved
-          141    nobody reads the output any more, as in ``| head``; a training is finished and saved
-          143    SIGTERM ended a training, which is saved
+          141    the reader of the output has closed it, as in ``| head``; a training is finished and
+                 saved
+          143    SIGTERM ended a training; it is saved
 
 Output to a closed stream (``>&-``) is dropped without an error.
 """
@@ -32,7 +33,7 @@ _DESCRIPTION = """\
 Convolutional networks as matrix operations: theta in, f(theta) and its gradient out.
 
 start here:
-  matconv train                        learn the digits that ship, save digits-model.npz
+  matconv train                        train on the included digits, save digits-model.npz
   matconv evaluate digits-model.npz    accuracy and confusion matrix on the test images
 """
 

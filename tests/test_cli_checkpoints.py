@@ -70,7 +70,7 @@ def test_checkpoints_failing_warn_once_and_try_again(capsys):
         checkpoints.consider()
     assert tries == [110, 120]
     assert capsys.readouterr().err == (
-        "matconv: warning: no checkpoint, the training goes on: 'm.npz': No space left on device\n"
+        "matconv: warning: no checkpoint, the training continues: 'm.npz': No space left on device\n"
     )
 
 
@@ -267,7 +267,7 @@ def test_checkpoint_cannot_be_written_training_goes_on(every_step, capsys, monke
     monkeypatch.setattr(training, "save_model", full)
     assert main(OFTEN) == 0
     assert capsys.readouterr().err == (
-        "matconv: warning: no checkpoint, the training goes on: 'c.npz': No space left on device\n"
+        "matconv: warning: no checkpoint, the training continues: 'c.npz': No space left on device\n"
     )
     assert len(every_step) == 1
 
@@ -284,7 +284,7 @@ def test_signal_while_a_checkpoint_is_saved(every_step, capsys, monkeypatch):
     assert [record["message"] for _, _, record in every_step] == [
         "a checkpoint: the training was not finished", "interrupted",
     ]  # fmt: skip
-    assert "after iteration 1, saved; go on with: " in capsys.readouterr().err
+    assert "after iteration 1, saved; continue with: " in capsys.readouterr().err
 
 
 @pytest.mark.catalogue(37)

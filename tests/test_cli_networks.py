@@ -267,7 +267,7 @@ def test_check_command(capsys):
     )
     out, err = capsys.readouterr()
     assert (status, err) == (0, "")
-    assert out.endswith("\nall as it should be\n") and "WRONG" not in out
+    assert out.endswith("\nall checks passed\n") and "WRONG" not in out
     assert "adjoint of layer 0 (Conv), weights " in out and "adjoint of layer 1 (MaxPool), " in out
     assert "9 x 10 x 2\n" in out
 
@@ -276,7 +276,7 @@ def test_check_of_a_toml_file(tmp_path, capsys):
     write_small(tmp_path)
     path = str(tmp_path / "small.toml")
     assert main(["check", "--network", path, "--input-shape", "4", "4", "1", "--seed", "3"]) == 0
-    assert "all as it should be" in capsys.readouterr().out
+    assert "all checks passed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fault", ["dZ", "dW", "db", "pool"])
@@ -284,7 +284,7 @@ def test_check_finds_a_wrong_backward_pass(monkeypatch, capsys, fault):
     monkeypatch.setattr(Network, "_compile", lambda net: Wrong(compiled(net), net, fault))
     assert main(["check", "--images", "4"]) == 1
     out, err = capsys.readouterr()
-    assert err == "" and "NOT as it should be" in out
+    assert err == "" and "some checks FAILED" in out
     wrong = [line for line in out.splitlines() if line.endswith("WRONG")]
     assert any(line.startswith("gradient along itself") for line in wrong)
     part = {"dZ": "(Conv), images", "dW": "(Conv), weights", "pool": "(MaxPool), images"}.get(fault)

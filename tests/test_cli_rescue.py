@@ -132,7 +132,7 @@ def test_train_interrupted_and_rescued_says_how_to_go_on(folder, capsys, monkeyp
         assert main([*SMALL, "--output", "models/new.npz"]) == 130
     warning, line = capsys.readouterr().err.splitlines()
     assert warning.endswith("saved as 'new.npz' instead")
-    assert line.endswith("go on with: matconv train --resume new.npz")
+    assert line.endswith("continue with: matconv train --resume new.npz")
 
 
 def test_train_weird_history_is_saved(folder, capsys, monkeypatch):

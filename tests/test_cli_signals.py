@@ -32,7 +32,7 @@ def test_signal_saves_and_says_how_to_go_on(folder, solver, part, number, by):
     done = model.training["iterations"]
     assert done >= 3 and len(model.training["history"]) == done
     assert err.decode() == (
-        f"matconv: interrupted{by} after {part} {done}, saved; go on with: "
+        f"matconv: interrupted{by} after {part} {done}, saved; continue with: "
         "matconv train --resume digits-model.npz\n"
     )
     assert b"ended" not in out
@@ -103,7 +103,7 @@ def signalling(function, number=signal.SIGTERM, after=False):
 
 SAVED = (
     "matconv: interrupted by SIGTERM after iteration {}, saved; "
-    "go on with: matconv train --resume s.npz\n"
+    "continue with: matconv train --resume s.npz\n"
 )
 
 
@@ -302,7 +302,7 @@ def test_ctrl_c_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        "matconv: interrupted after iteration 4, saved; go on with: "
+        "matconv: interrupted after iteration 4, saved; continue with: "
         "matconv train --resume 'a b.npz'\n"
     )
     assert load_model("a b.npz").training["iterations"] == 4

@@ -1,4 +1,4 @@
-"""matconv check: whether the derivatives of a network are what they say."""
+"""matconv check: check the derivatives of a network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DESCRIPTION = """\
 Check a network on this machine, with random images and a random theta:
 
   gradient   against central differences of f along random directions
-  adjoint    of each layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>), as its passes are linear
+  adjoint    of each linear layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>)
 
-Each number is shown with the bound it must keep; exit status 1 if one does not.
+Each difference is shown with its bound; exit status 1 if one exceeds it.
 
 example:
   matconv check --network lenet
@@ -28,7 +28,7 @@ INPUT_SHAPE = Option(
     "input_shape",
     Count(),
     "size of the images",
-    default_text="that of the images the network is usually used on",
+    default_text="the usual one of the network",
     metavar=("HEIGHT", "WIDTH", "CHANNELS"),
 )
 IMAGES = Option("images", Count(), "number of images", 16, metavar="N")
@@ -66,5 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
         end = "" if check.holds else "  WRONG"
         print(f"{check.name:<44}  {check.difference:>10.2e}  {check.bound:>8.1e}{end}", flush=True)
         right = right and check.holds
-    print("\nall as it should be" if right else "\nNOT as it should be: see the lines above")
+    print("\nall checks passed" if right else "\nsome checks FAILED: see the lines above")
     return 0 if right else 1

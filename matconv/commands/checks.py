@@ -1,4 +1,4 @@
-"""The checks of `matconv check`: the gradient of f, and the adjoint of each layer."""
+"""The checks of `matconv check`: of the gradient of f, and of the adjoint of each layer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..network import Network
 from ..objective import Objective
 
 DIRECTIONS = 4
-# f is smooth but for the kinks of ReLU and max-pooling: the step is short, so that few of them
-# are on the way, and long enough for the rounding of f, eps / STEP, to stay under the bound
+# f is smooth except at the kinks of ReLU and max-pooling. The step is short, so that it meets few
+# of them, and long enough for the rounding of f, eps / STEP, to stay below the bound.
 STEP = 1e-7
 GRADIENT_BOUND = 1e-7
-# of the gradient in float32 against the one in float64
+# difference of the gradients in float32 and float64
 SINGLE_BOUND = 1e-3
-# sums of at most some thousands of products of either sign
+# for sums of up to some thousands of products of either sign
 ADJOINT_BOUNDS = {"float64": 1e-12, "float32": 1e-4}
 
 
 class Check(NamedTuple):
-    """A number that must not be over its bound."""
+    """A number that must be at most its bound."""
 
     name: str
     difference: float
@@ -32,19 +32,19 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """A NaN does not hold."""
+        """Whether the number is within its bound; False for a NaN."""
         return bool(self.difference <= self.bound)
 
 
 def checks(
     net: Network, loss: str, images: int, seed: int, n_threads: int | None = None
 ) -> Iterator[Check]:
-    """All checks of a network, one after the other."""
+    """Yield all checks of a network."""
     random = np.random.default_rng(seed)
     Z = random.standard_normal((images, *net.input_shape))
     y = random.integers(0, net.n_outputs, images)
     theta = net.init(seed).astype(np.float64)
-    # biases away from 0, so that their gradients count as well
+    # biases other than 0, so that their gradients are checked too
     theta += 0.01 * random.standard_normal(net.n)
     wide = Network(net.input_shape, net.layers, algorithm=net.algorithm)
     f = Objective(wide, Z, y, loss, C=100, n_threads=n_threads)
@@ -76,9 +76,9 @@ def _differences(
 
 
 def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
-    """Each layer that is linear in one input, alone and without bias and activation.
+    """Check the adjoint of each layer that is linear in its one input.
 
-    <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
+    The layer is taken alone, without bias and activation: <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
     """
     for k, (layer, shape) in enumerate(zip(net.layers, net.input_shapes)):
         if layer.input_limits()[1] > 1 or not layer.linear:
@@ -93,7 +93,7 @@ def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
         plain = dataclasses.replace(
             layer, **{name: value for name, value in options.items() if name in known}
         )
-        # as an image, which a vector is as well
+        # a vector as an image of one pixel
         shape = shape if len(shape) == 3 else (1, 1, *shape)
         # the gradient for the gains, which are 1, is the sum of Z dZ channel by channel
         alone = Network(shape, [Scale(bias=False), plain], net.dtype, net.algorithm)

@@ -1,4 +1,4 @@
-"""Images and labels from what --data and its companions name."""
+"""Images and labels of the options --data, --labels, --test-data and --test-labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images as they come from a file, and their labels.
+    """Images as read from a file, and their labels.
 
     Attributes
     ----------
@@ -45,20 +45,20 @@ class Images:
 
     @property
     def truth(self) -> np.ndarray:
-        """The labels of images that must have some."""
+        """The labels; ValueError without any."""
         if self.y is None:
             raise ValueError(f"{self.name} has no labels")
         return self.y
 
     def take(self, indices: np.ndarray, what: str) -> Images:
-        """Some of the images."""
+        """Return the images of some indices; ``what`` is appended to the name."""
         y = None if self.y is None else self.y[indices]
         return Images(self.pixels[indices], y, f"{self.name} ({what})")
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Images to train on, and perhaps others to test on."""
+    """Training images and, optionally, test images."""
 
     train: Images
     test: Images | None = None
@@ -73,15 +73,15 @@ def load(
     seed: int = 0,
     labelled: bool = True,
 ) -> DataSet:
-    """What the options name.
+    """Load the images of the options.
 
-    The test images are those that come with the data ('digits', a directory) or are named; else
-    ``test_fraction`` of the images, drawn by ``seed``, are kept for it.
+    The test images are those of ``test_data``, else those that are part of the data ('digits', a
+    directory), else a part of the images: ``test_fraction`` of them, drawn by ``seed``.
 
     Raises
     ------
     UsageError
-        If the options do not go together.
+        If the options contradict each other.
     FormatError, OSError
     """
     test: Images | None
@@ -109,9 +109,9 @@ def load(
 
 
 def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool = True) -> Images:
-    """The images that a model is to be used on: --data, --labels, --part.
+    """Return the images that --data, --labels and --part choose for a model.
 
-    ``before`` are the settings it was trained with, which give the default.
+    ``before`` are the settings that the model was trained with; they give the defaults.
     """
     if arguments.data is None:
         if arguments.labels is not None:
@@ -175,7 +175,7 @@ def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
 
 
 def _unlabelled(path: str) -> np.ndarray | None:
-    """The images of an .npz file without labels."""
+    """Return the images of an .npz file without labels; None if it has other arrays than Z."""
     with npz.open_npz(path) as arrays:
         if set(arrays.headers) != {"Z"}:
             return None
@@ -184,7 +184,7 @@ def _unlabelled(path: str) -> np.ndarray | None:
 
 
 def _directory(directory: str) -> DataSet:
-    """The four files of MNIST and its successors; those of the test part may be missing."""
+    """Load the four files of a data set like MNIST; those of the test images may be missing."""
     train, test = find_pairs(directory)
     return DataSet(
         Images(*read_idx_images(*train), f"{directory} (train)"),
@@ -193,14 +193,14 @@ def _directory(directory: str) -> DataSet:
 
 
 def check_recorded(settings: dict[str, Any], model: str) -> None:
-    """Raise FileNotFoundError if data that a model file names is not there.
+    """Raise FileNotFoundError if a data file that a model file names does not exist.
 
     Parameters
     ----------
     settings : dict
-        Of the model file; only those that are to be used.
+        The settings of the model file that are to be used.
     model : str
-        The name of the model file, for the message.
+        Name of the model file, for the message.
     """
     for name in ("data", "labels", "test_data", "test_labels"):
         path = settings.get(name)
@@ -219,7 +219,7 @@ def check_recorded(settings: dict[str, Any], model: str) -> None:
 
 
 def prepared(model: Model, images: Images) -> np.ndarray:
-    """Images as the network takes them; warn if they are not like those of its training.
+    """Return images as input of the network; warn if they do not look like its training images.
 
     Warns
     -----
@@ -236,7 +236,7 @@ def prepared(model: Model, images: Images) -> np.ndarray:
 
 
 def check_shape(images: Images, input_shape: tuple[int, ...]) -> None:
-    """ValueError unless a network's images have this shape."""
+    """Raise ValueError unless the images have the shape of the network's input."""
     if images.shape != input_shape:
         raise ValueError(
             f"the images of {images.name} are {shape_text(images.shape)}, those of the network "
@@ -245,10 +245,10 @@ def check_shape(images: Images, input_shape: tuple[int, ...]) -> None:
 
 
 def scaling(pixels: np.ndarray) -> dict[str, float] | None:
-    """How pixels become numbers around 1: integers are divided, floating-point ones are not.
+    """Return the preprocessing that scales integer pixels to at most 1; None for floats.
 
-    8 and 16 bits by 255 and 65535; integers of other types, which say nothing about their range,
-    by the largest there is.
+    Pixels of 8 and 16 bits are divided by 255 and 65535, those of other integer types, whose range
+    is not known, by their maximum magnitude.
 
     Examples
     --------
@@ -260,11 +260,11 @@ def scaling(pixels: np.ndarray) -> dict[str, float] | None:
     if pixels.dtype in (np.uint8, np.uint16):
         largest = int(np.iinfo(pixels.dtype).max)
     else:
-        # -(x) of the smallest integer is not one
+        # Python integers: the negative of the smallest int64 is not an int64
         largest = max(int(pixels.max(initial=0)), -int(pixels.min(initial=0)), 1)
     return {"shift": 0.0, "scale": 1 / largest}
 
 
 def shape_text(shape: Any) -> str:
-    """``8 x 8 x 1``"""
+    """Return a text like ``8 x 8 x 1``."""
     return " x ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""matconv evaluate: how good a model is."""
+"""matconv evaluate: accuracy, loss and confusion matrix of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""matconv info: what a model file holds, or what is installed."""
+"""matconv info: the content of a model file, or the installation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from . import options
 
-SUMMARY = "what a model file holds; with no file, what is installed"
+SUMMARY = "content of a model file; without one, what is installed"
 DESCRIPTION = """\
-What a model file holds; with no file, what is installed: versions, BLAS, threads,
-the SIMD variant of the kernels, where the C headers are.
+Show the content of a model file. Without one, show what is installed: versions, BLAS,
+threads, the SIMD variant of the kernels, the folder of the C headers.
 
 example:
   matconv info digits-model.npz
@@ -71,7 +71,7 @@ def _shortened(text: str, limit: int = 70) -> str:
 
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a training recorded about itself, but its history, settings and checksums."""
+    """Return the entries of a training record but its history, settings and checksums."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
     later = ("history", "history_thinned", "settings", "fingerprints")
@@ -80,7 +80,7 @@ def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """How much of its history a file holds."""
+    """Return the number of rows of the history in a file."""
     from ..io import record as records
     from .tables import counted
 
@@ -90,7 +90,7 @@ def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
     count = records.history_length(record)
     if count == len(history):
         return [("history", counted(count, "row"))]
-    # Of a file that somebody else wrote, a number of any length.
+    # in an untrusted file the number may have any length
     total = f"{count:,}" if count < 10**15 else "very many"
     return [("history", f"{len(history):,} of {total} rows: the first, the last, evenly between")]
 
@@ -100,7 +100,7 @@ def _printable(text: str) -> str:
 
 
 def _text(name: str, value: Any) -> str:
-    """A value of a file in one printable line."""
+    """Return a value of a file as one printable line."""
     if isinstance(value, float) and name.endswith("accuracy"):
         return f"{100 * value:.2f} %"
     if isinstance(value, float):
@@ -109,7 +109,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def installation() -> str:
-    """Versions, where the package is, BLAS, cores: what a report of a problem needs."""
+    """Return what a problem report needs: versions, folder of the package, BLAS, cores."""
     import importlib.metadata
     import os
     import platform

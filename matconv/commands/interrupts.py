@@ -1,4 +1,4 @@
-"""Signals that end a training early, and when they may strike."""
+"""Signals that end a training early, and when they raise an exception."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-# SIGINT is replaced first and restored last: in between, no other handler of Python can raise
+# The handler of SIGINT is replaced first and restored last: in between no other one can raise.
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that ends the work.
+    """The exception of a signal.
 
     Attributes
     ----------
     number : int
-        Of the signal; the exit status is 128 more.
+        Of the signal; the exit status is 128 + number.
     """
 
     def __init__(self, number: int, more: str = "") -> None:
@@ -31,16 +31,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """SIGINT, SIGTERM and SIGHUP as `Interrupted`, inside ``with``.
+    """Context manager in which SIGINT, SIGTERM and SIGHUP raise `Interrupted`.
 
-    Only the first signal raises, and only within `raising`; elsewhere it is recorded, so that
-    saving a file is not disturbed. A signal that is ignored stays ignored (``nohup``). Outside of
-    the main thread nothing is changed.
+    Only the first signal raises, and only within `raising`; otherwise it is recorded, so that
+    saving a file is not interrupted. A signal that is ignored remains ignored (``nohup``). In
+    other threads than the main one nothing is changed.
 
     Attributes
     ----------
     received : int or None
-        The first signal that came.
+        The first signal.
     """
 
     def __init__(self) -> None:
@@ -64,30 +64,29 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            return  # an exception on top of the first one would disturb what that one cleans up
+            return  # a second exception would interrupt the cleaning up after the first
         self.received = number
         if self._raising:
             raise Interrupted(number)
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal has come.
+        """Raise `Interrupted` if there was a signal.
 
-        An exception that a handler raises is lost where Python cannot pass it on, as in
-        ``__del__``.
+        Needed because Python drops an exception that a handler raises in ``__del__``, for instance.
         """
         if self.received is not None:
             raise Interrupted(self.received)
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Signals raise within the block; one that came before it raises at its beginning."""
+        """Let signals raise within the block; an earlier one raises at its beginning."""
         with self._set(True):
             self.check()
             yield
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within `raising`: signals wait until the end of the block."""
+        """Within `raising`: let signals raise at the end of the block only."""
         with self._set(False):
             yield
         if self._raising:

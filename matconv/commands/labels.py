@@ -1,4 +1,4 @@
-"""Labels of a file as indices of a network's outputs, and back."""
+"""Labels of files as indices of a network's outputs, and back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from ..network import Network
 
 
 def check_one_output(net: Network, name: str) -> None:
-    """Raise unless a network, which comes from what ``name`` says, has one output.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless a network has one output; ``name`` is that of its file."""
     if net.outputs is not None and len(net.outputs) > 1:
         raise ValueError(
             f"{name}: the network has {len(net.outputs)} outputs ({', '.join(net.outputs)}), "
@@ -25,22 +20,22 @@ def check_one_output(net: Network, name: str) -> None:
 
 
 def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
-    """What the outputs of a network for images with labels ``y`` stand for.
+    """Return the label of each output of a network for images with labels ``y``.
 
-    One output for each label that occurs. A network with more outputs than that (``n_outputs``)
-    is one for the labels 0, 1, ...
+    There is an output for each label that occurs. A given network with more outputs is taken to
+    have the labels 0, 1, ...
 
     Parameters
     ----------
     y : ndarray of int, (l,)
-        The labels of all images, to train on and to test on.
+        The labels of all training and test images.
     n_outputs : int, optional
-        Of a network that is given.
+        Number of outputs of a given network.
 
     Raises
     ------
     ValueError
-        If the labels do not fit the outputs, or there are fewer than two.
+        If the labels do not fit the outputs, or fewer than two labels occur.
 
     Examples
     --------
@@ -63,12 +58,14 @@ def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
 def as_indices(
     y: np.ndarray, labels: Sequence[Any] | None, n_outputs: int, name: str
 ) -> np.ndarray:
-    """The output that stands for each label; of outputs without numbers, the one of that index.
+    """Return the index of the output for each label.
+
+    Without labels, or with labels that are texts, output k has the label k.
 
     Raises
     ------
     ValueError
-        Naming a label that no output stands for.
+        No output has one of the labels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Warnings as the command line shows them: one line each, with neither source nor category."""
+"""Warnings of the command line: one line each, without source and category."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def printable(text: str) -> str:
 
 @contextmanager
 def warnings_as_lines(show: Callable[[str], None]) -> Iterator[None]:
-    """Pass the warnings that are shown to a function, as one line ``warning: text`` each.
+    """Pass each warning to a function, as a line ``warning: text``.
 
-    Which warnings are shown is left to the filters in force. Afterwards everything is as before.
+    The warning filters are not changed.
 
     Parameters
     ----------

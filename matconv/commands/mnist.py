@@ -1,11 +1,11 @@
-"""The files of MNIST and its successors in a directory, however their names are spelled.
+"""Finding the files of MNIST and similar data sets in a directory.
 
-The usual spellings of the same name:
+Usual spellings of a file's name:
 
-    train-images-idx3-ubyte        as published; with .gz while compressed
-    train-images.idx3-ubyte        as some archivers and mirrors write it
-    test-images-idx3-ubyte         in place of t10k-...
-    TRAIN-IMAGES-IDX3-UBYTE        from systems that ignore case
+    train-images-idx3-ubyte        as published; with .gz if compressed
+    train-images.idx3-ubyte        of some archive programs and mirrors
+    test-images-idx3-ubyte         instead of t10k-...
+    TRAIN-IMAGES-IDX3-UBYTE        of systems that ignore case
     emnist-letters-train-images-idx3-ubyte
 """
 
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A file, ordered by how it is preferred to others of the same meaning."""
+    """A file; the smallest of several with the same meaning is preferred."""
 
     compressed: bool
     unusual: bool
@@ -60,14 +60,14 @@ def find_pairs(directory: str) -> tuple[Pair, Pair | None]:
     -------
     train : Pair
     test : Pair or None
-        None if the directory holds no test files.
+        None without test files.
 
     Raises
     ------
     FileNotFoundError
-        With the directory: if a file is missing. Names what was looked for.
+        If a file is missing. The error has the directory and the names that were looked for.
     FormatError
-        If there are several sets with different prefixes, and none without.
+        If there are several sets with different prefixes, and none without a prefix.
     OSError
         If the directory cannot be read.
     """
@@ -91,7 +91,7 @@ def find_pairs(directory: str) -> tuple[Pair, Pair | None]:
 
 
 def _one_prefix(directory: str, sets: dict[str, dict[tuple[str, str], _Found]]) -> str:
-    """Return the prefix of the set to use: none, or the only one with training images."""
+    """Return the prefix of the set to use: "", or the only one with training images."""
     if ("train", "images") in sets.get("", {}):
         return ""
     complete = [prefix for prefix, files in sets.items() if ("train", "images") in files]

@@ -13,16 +13,16 @@ from ..network import DTYPES
 from ..options import Choice, Count, Flag, Option, Text
 from ..presets import PRESETS
 
-# a parser or a group of options of one; argparse does not name what they have in common
+# a parser or a group of options: argparse has no public name for their base class
 Group = Any
 
 
 class UsageError(Exception):
-    """The options do not go together: exit status 2."""
+    """The options contradict each other: exit status 2."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """Parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Argument(Option):
-    """An argument of the command line that is known by its place.
+    """An argument of the command line that is known by its position.
 
     Parameters
     ----------
@@ -90,17 +90,17 @@ MODEL = Argument("model", Text(), "model file, as `matconv train` saves it", met
 DATA = Option(
     "data",
     Text(),
-    "the images: 'digits', which ship with matconv; a directory with the files of MNIST "
+    "the images: 'digits', which matconv includes; a directory with the files of MNIST "
     "(train-images-idx3-ubyte, t10k-..., also .gz); an .npz file with arrays Z (images, height, "
     "width, channels) and y; or an IDX file of images, with --labels",
-    default_text="the images that the model was trained on",
+    default_text="what the model was trained on",
     metavar="WHAT",
 )
 LABELS = Option("labels", Text(), "IDX file with the labels of --data", metavar="FILE")
 PART = Option(
     "part",
     Choice(("test", "train")),
-    "which part of data that has two",
+    "the training or the test images, of data that has both",
     default_text="test",
 )
 NETWORK = Option(
@@ -109,11 +109,9 @@ NETWORK = Option(
     f"{', '.join(PRESETS)}, or a TOML file with a table [[layers]] for each layer",
     metavar="NAME",
 )
-DTYPE = Option(
-    "dtype", Choice(DTYPES), "type of the elements of theta and images", default_text=DTYPES[0]
-)
+DTYPE = Option("dtype", Choice(DTYPES), "type of all arrays", default_text=DTYPES[0])
 LOSS = Option("loss", Choice(LOSSES), "loss of an image", "softmax")
-SEED = Option("seed", Count(0), "seed of everything random", 0, metavar="N")
+SEED = Option("seed", Count(0), "seed of images and theta", 0, metavar="N")
 THREADS = Option(
     "threads",
     Count(),

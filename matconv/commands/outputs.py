@@ -1,6 +1,6 @@
-"""Which file to write: never over another one without --force, and known before the work.
+"""Names of output files, checked before the work begins. Files are replaced only with --force.
 
-What was computed is not lost if the file cannot be written in the end: see `write_elsewhere`.
+If the file cannot be written at the end, the result is saved elsewhere: see `write_elsewhere`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..files.atomic import check_target
 from ..files.regular import refuse_irregular
 from .options import UsageError
 
-# The usual name for standard output.
+# the usual name of standard output
 STANDARD = "-"
 
 
 def check_output(path: str, force: bool) -> None:
-    """Refuse a path that exists, or that cannot be written.
+    """Raise unless a path can be written; one that exists needs ``force``.
 
     Raises
     ------
     UsageError
-        For ``-``: no command writes a file of its own format to standard output.
+        For ``-``: commands do not write binary files to standard output.
     OSError
         With the path.
     """
@@ -51,7 +51,7 @@ def check_output(path: str, force: bool) -> None:
 
 
 def free_name(stem: str, extension: str) -> str:
-    """The first of ``stem.ext``, ``stem-2.ext``, ``stem-3.ext``, ... that does not exist."""
+    """Return the first of ``stem.ext``, ``stem-2.ext``, ... that does not exist."""
     path = f"{stem}{extension}"
     count = 1
     while os.path.lexists(path):
@@ -61,29 +61,29 @@ def free_name(stem: str, extension: str) -> str:
 
 
 def write_elsewhere(path: str, error: OSError, write: Callable[[str], None], spare: str) -> str:
-    """Write a file that could not be written under its name wherever that is possible.
+    """Write a file to another place after an error.
 
     Parameters
     ----------
     path : str
-        Where it could not be written.
+        Name under which the file could not be written.
     error : OSError
-        Why.
+        The error.
     write : callable
-        Writes all of the file to a path, or raises OSError.
+        Writes the whole file to a path, or raises OSError.
     spare : str
-        A short file name, for where that of ``path`` has become impossible.
+        A short file name, in case the one of ``path`` is not possible.
 
     Returns
     -------
     str
-        The file that was written: a free name beside ``path``, in the working directory, or in
-        the directory for temporary files.
+        The file that was written: a free name in the directory of ``path``, in the working
+        directory, or in the directory for temporary files.
 
     Raises
     ------
     OSError
-        ``error``, if nothing could be written anywhere.
+        ``error``, if the file could not be written to any of these.
 
     Warns
     -----
@@ -108,7 +108,7 @@ def write_elsewhere(path: str, error: OSError, write: Callable[[str], None], spa
 
 
 def _other_names(path: str, spare: str) -> Iterator[str]:
-    """Free names for a file: beside it, in the working directory, in that for temporary files."""
+    """Yield free names in the file's directory, the working directory and the temporary one."""
     own = os.path.dirname(path)
     for directory in dict.fromkeys((own, "", _temporary_directory())):
         for name in dict.fromkeys((os.path.basename(path), spare)):
@@ -116,7 +116,7 @@ def _other_names(path: str, spare: str) -> Iterator[str]:
 
 
 def _temporary_directory() -> str:
-    """The directory for temporary files; that of the file itself where there is none."""
+    """Return the directory for temporary files; "" if there is none."""
     try:
         return tempfile.gettempdir()
     except OSError:

@@ -1,4 +1,4 @@
-"""matconv predict: what a model sees in images."""
+"""matconv predict: the labels that a model gives to images."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     def write(path: str) -> None:
-        # A label may be half of a surrogate pair: standard output shows it the same way.
+        # as standard output does it: a label may contain half of a surrogate pair
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _table(model: Model, z: np.ndarray, loss: str) -> str:
-    """The outputs of a network as CSV: index, label, score."""
+    """Return the predictions as CSV: index, label, score."""
     z = z.reshape(len(z), model.network.n_outputs).astype(np.float64)
     probabilities = getattr(LOSSES.get(loss), "probabilities", None)
     if probabilities is not None:

@@ -75,7 +75,7 @@ class Problem:
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
-        # What a save refuses is refused before the training, whose record it never refuses.
+        # Fail now rather than when the model is saved; the training record is always accepted.
         header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
@@ -93,7 +93,7 @@ class Problem:
         return {name: self.settings[name] for name in self.method.names}
 
     def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """Load the images that the settings name; ``found`` are those of the file of --resume."""
+        """Load the images; ``found`` are the settings of the file that is continued."""
         names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
@@ -104,7 +104,7 @@ class Problem:
         return datasets.load(**names, seed=self.settings["split_seed"])
 
     def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
-        """Return a new network with a random theta."""
+        """Return the network with its initial theta."""
         train, truth = data.train, [data.train.truth]
         found = np.unique(train.truth)
         if len(found) < 2:
@@ -148,7 +148,7 @@ class Problem:
         )
 
     def describe(self) -> str:
-        """Return what will be done, as text for the screen."""
+        """Return a text about what will be done."""
         chosen, told = self.settings, [*self._told]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
@@ -165,7 +165,7 @@ class Problem:
 
 
 def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
-    """Return what the screen says of the images, which need not be kept for that."""
+    """Describe the images, so that their pixels need not be kept."""
     shape = datasets.shape_text(data.train.shape)
     told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
     if data.test is not None:

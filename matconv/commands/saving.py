@@ -1,4 +1,4 @@
-"""Where a command writes its file, and when a training saves: at its end, and on the way."""
+"""Writing the file of a command, and checkpoints of a training."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Callable
 from .outputs import free_name, write_elsewhere
 from .streams import complain, message
 
-# a checkpoint may take this part of the time at most
+# maximum part of the time that checkpoints may take
 _SHARE = 1 / 20
 
 
 class OutputFile:
-    """The file that a command writes, perhaps several times; never somebody else's.
+    """A file that a command writes, perhaps several times. Files of others are not replaced.
 
     Parameters
     ----------
     path : str
-        When a file that this object has not written is there, another name is taken.
+        If a file that this object has not written exists there, a free name is used instead.
     force : bool
-        Whether any file is replaced instead.
+        Replace any file.
     spare : str
         A short file name, for `write_elsewhere`.
 
     Attributes
     ----------
     path : str
-        The name that was taken last.
+        The name of the last write.
     avoided : list of str
-        Names that were given up, as somebody else's file was there.
+        Names that were not used because another file exists there.
     rescued : bool
-        Whether the file could not be written there in the end, and was written elsewhere.
+        Whether the file had to be written to another place by `write_elsewhere`.
     """
 
     def __init__(self, path: str, force: bool, spare: str) -> None:
@@ -45,9 +45,9 @@ class OutputFile:
         self._written: tuple[int, ...] | None = None
 
     def write(self, write: Callable[[str], None], last: bool = False) -> None:
-        """Call ``write(path)``, which must replace the file as a whole or raise.
+        """Call ``write(path)``, which must replace the whole file or raise.
 
-        If it raises OSError and this is the ``last`` time, other directories are tried.
+        If it raises OSError and this is the ``last`` write, other directories are tried.
         """
         if not self._force and os.path.lexists(self.path) and not self._is_ours():
             self.avoided.append(self.path)
@@ -74,17 +74,17 @@ class OutputFile:
 
 
 class Checkpoints:
-    """Decides when a training that is under way is saved.
+    """Saves a training at intervals.
 
     Parameters
     ----------
     seconds : float
-        Between two checkpoints, at least; 0: none. Where saving takes long, the time between two
-        is 20 times as long.
+        Minimum time between two checkpoints; 0: no checkpoints. The time is at least 20 times
+        that of saving.
     save : callable
-        Saves. What it raises is shown as a warning, once, and ends nothing.
+        Saves the training. An exception is shown as a warning, the first time only.
     clock : callable
-        The time in seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class Checkpoints:
         self._next = clock() + seconds
 
     def consider(self) -> None:
-        """Save if it is time to."""
+        """Save if the interval has passed."""
         began = self._clock()
         if self._seconds == 0 or began < self._next:
             return
         try:
             self._save()
-        except Exception as error:  # noqa: BLE001 - the training is worth more
+        except Exception as error:  # noqa: BLE001 - the training must go on
             if not self._warned:
-                complain(f"warning: no checkpoint, the training goes on: {message(error)}")
+                complain(f"warning: no checkpoint, the training continues: {message(error)}")
             self._warned = True
         ended = self._clock()
         self._next = ended + max(self._seconds, (ended - began) / _SHARE)

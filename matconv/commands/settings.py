@@ -1,4 +1,4 @@
-"""Settings of a training: from the command line, else from the model file that it continues from.
+"""Settings of a training: from the command line, else from the model file that it continues.
 
 A setting is an `Option` whose value the model file records. The solvers bring their own: see
 `matconv.solvers.METHODS`.
@@ -32,8 +32,8 @@ DATA_SETTINGS = (
     Option(
         "test_fraction",
         Number(minimum=0, below=1),
-        "part of the images, drawn by --seed, that is kept to test on where no test images come "
-        "with the data",
+        "part of the images, drawn by --seed, that is kept for testing if the data has no test "
+        "images",
         default_text=f"{TEST_FRACTION:g}",
         metavar="PART",
     ),
@@ -41,7 +41,7 @@ DATA_SETTINGS = (
 C = Option(
     "C", Number(above=0, infinite=True), "regularisation; 'inf' is none", 1000.0, metavar="C"
 )
-# draws the test part, and stays when --seed changes
+# draws the test images; it is kept when --seed changes
 SPLIT_SEED = Option("split_seed", Count(0), "seed of the split")
 
 DATA_NAMES = tuple(option.name for option in DATA_SETTINGS)
@@ -97,12 +97,12 @@ def all_settings() -> list[Option]:
 
 
 def recorded(model: Model, path: str, options: Iterable[Option]) -> dict[str, Any]:
-    """Return the settings that a model file holds, of those asked for; empty if it holds none.
+    """Return the settings that a model file records, of the given options.
 
     Raises
     ------
     FormatError
-        If one of them has a value that the option does not have.
+        If one of them has a wrong type or is out of range.
     """
     settings = (model.training or {}).get("settings", {})
     if not isinstance(settings, dict):
@@ -126,7 +126,7 @@ def recorded(model: Model, path: str, options: Iterable[Option]) -> dict[str, An
 
 
 def iterations_done(model: Model, path: str) -> int:
-    """Return the number of iterations behind a model; 0 if its file does not say."""
+    """Return the number of iterations that a model file records; 0 without one."""
     done = (model.training or {}).get("iterations", 0)
     if isinstance(done, bool) or not isinstance(done, int) or done < 0:
         raise format_error(path, f"'header': training: iterations is {done!r}")
@@ -138,8 +138,8 @@ def choose(
 ) -> dict[str, Any]:
     """Return the settings: those given, else those of ``before``, else the defaults.
 
-    The split between training and test images is the one before unless ``new_split``: neither
-    --seed nor --data changes how it is drawn. `choose_solver` completes the settings once the
+    The split between training and test images is kept unless ``new_split``: --seed and --data do
+    not change how it is drawn. `choose_solver` completes the settings once the
     number of images is known.
     """
     given = {option.name: getattr(arguments, option.name, None) for option in all_settings()}
@@ -157,7 +157,7 @@ def choose(
 
 
 def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
-    """Return the names of earlier settings that do not belong to the images now given."""
+    """Return the earlier settings that do not apply to the images given now."""
     replaced: set[str] = set()
     if "data" in given:
         replaced.update(DATA_NAMES if new_split else ("labels",))
@@ -197,7 +197,7 @@ def choose_solver(chosen: dict[str, Any], arguments: argparse.Namespace, images:
 
 
 def written(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as a model file holds them: without those that have no value."""
+    """Return the settings for a model file, without those that have no value."""
     options = {option.name: option for option in all_settings()}
     return {
         name: options[name].values.written(value)

@@ -1,4 +1,4 @@
-"""Which images a model was trained and tested on, and whether these are still the same."""
+"""Comparison of training and test images with those that a model was trained and tested on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fingerprint = dict[str, int]
 
 
 def fingerprint(images: Images | None) -> Fingerprint | None:
-    """The number of images and a checksum of their pixels and labels.
+    """Return the number of images and a checksum of their pixels and labels.
 
     Examples
     --------
@@ -37,12 +37,12 @@ def fingerprint(images: Images | None) -> Fingerprint | None:
 
 
 def fingerprints(data: DataSet) -> dict[str, Fingerprint | None]:
-    """The fingerprints of both parts, as a model file records them."""
+    """Return the fingerprints of training and test images for a model file."""
     return {"train": fingerprint(data.train), "test": fingerprint(data.test)}
 
 
 def recorded_fingerprint(record: dict[str, Any] | None, part: str) -> Fingerprint | None:
-    """What a model file records of a part, "train" or "test"; None if it does not."""
+    """Return the fingerprint of a part, "train" or "test", in a training record, or None."""
     parts = (record or {}).get("fingerprints")
     found = parts.get(part) if isinstance(parts, dict) else None
     return found if isinstance(found, dict) else None
@@ -50,16 +50,16 @@ def recorded_fingerprint(record: dict[str, Any] | None, part: str) -> Fingerprin
 
 @dataclass
 class Split:
-    """The images of a training beside those of the training that it goes on from.
+    """The images of a training, compared with those of the training that it continues.
 
     Attributes
     ----------
     parts : dict
-        What `fingerprints` gives.
+        As `fingerprints` returns it.
     leak : bool
-        Whether images of the test part may have been trained on.
+        Whether test images may have been trained on.
     notes : list of str
-        What there is to say about it.
+        Texts about differences.
     """
 
     parts: dict[str, Fingerprint | None]
@@ -75,25 +75,25 @@ def compare(
     found: dict[str, Any],
     new_split: bool,
 ) -> Split:
-    """The split of a training that goes on from a model.
+    """Return the split of a training that continues from a model.
 
     Parameters
     ----------
     data : DataSet
-        The images that are now trained and tested on.
+        The images of this training.
     chosen, found : dict
-        The settings now, and those that the model file records.
+        The settings of this training, and those in the model file.
     resume : str
-        The model file.
+        Name of the model file.
     before : Model
-        What it holds.
+        Its content.
     new_split : bool
-        Whether other test images than before are accepted.
+        Accept other test images than before.
 
     Raises
     ------
     UsageError, ValueError
-        If the test images are others than before, and `new_split` is not set.
+        If the test images have changed and `new_split` is False.
     """
     split = Split(fingerprints(data))
     record = before.training or {}
@@ -125,7 +125,7 @@ def _same_test_images(
 ) -> bool:
     if isinstance(record.get("fingerprints"), dict):
         return parts["test"] == recorded_fingerprint(record, "test")
-    # a file of version 0.1.0: the names of the data, and their number
+    # A file of version 0.1.0 has no fingerprints: compare the names and the number of images.
     usual = {"data": DIGITS, "test_fraction": TEST_FRACTION, "split_seed": 0}
     same = all(_value(chosen, name, usual) == _value(found, name, usual) for name in SPLIT_NAMES)
     count = record.get("images")
@@ -144,7 +144,7 @@ def _refusal(
     found: dict[str, Any],
     record: dict[str, Any],
 ) -> Exception:
-    """Why other test images are refused: they were asked for, or a file has changed."""
+    """Return the error for other test images, by the command line or in a file that has changed."""
     asked = any(chosen[name] != found.get(name) for name in DATA_NAMES if chosen[name] is not None)
     then = recorded_fingerprint(record, "test")
     before = f"{then['images']} then, " if then and "images" in then else ""
@@ -160,16 +160,15 @@ def _refusal(
 
 
 def evaluation_notes(model: Model, images: Images, part: str | None = None) -> list[str]:
-    """What limits an evaluation on the images that a model file names.
+    """Return notes that limit what an evaluation says about a model.
 
     Parameters
     ----------
     model : Model
     images : Images
-        What it is evaluated on.
+        Images of the evaluation, which the model file names.
     part : {"train", "test"}, optional
-        Which part of the images of its training that is; the test part, if there is one, when
-        left out.
+        The part that they are. Default: the test part, if there is one.
     """
     record = model.training or {}
     if part is None:

@@ -12,21 +12,18 @@ from .messages import printable
 
 
 class Output:
-    """Standard output whose errors carry its name, and which may outlast them.
-
-    After an error, whatever else is written is dropped.
+    """Standard output; after an error of the stream, further output is dropped.
 
     Parameters
     ----------
     stream : text file
-        What is written to.
 
     Attributes
     ----------
     error : OSError or None
         The first error of the stream, with "standard output" as its file name.
     keep_going : bool
-        Whether an error is raised by `finish` only, so that it does not end the work.
+        Raise an error in `finish` only, so that the work is finished first.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -38,16 +35,16 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text; gives its length."""
+        """Write text and return its length."""
         self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Flush the stream."""
         self._try(self._stream.flush)
 
     def finish(self) -> None:
-        """Write what is buffered; raise the first error of the stream, if there was one.
+        """Flush the stream; raise its first error, if there was one.
 
         Raises
         ------
@@ -79,8 +76,9 @@ def _named(error: OSError) -> OSError:
 def standard_streams() -> Iterator[Output]:
     """Make ``sys.stdin``, ``sys.stdout`` and ``sys.stderr`` usable in the block.
 
-    A stream that is closed becomes the null device. So does a closed descriptor 0, 1 or 2, for the
-    rest of the process: the next file to be opened would get its number, and what libraries print.
+    A closed stream is replaced by the null device. So is a closed descriptor 0, 1 or 2, for the
+    rest of the process: otherwise the next file to be opened would get its number, and with it the
+    output of libraries.
 
     Yields
     ------
@@ -96,7 +94,7 @@ def standard_streams() -> Iterator[Output]:
                 null = stack.enter_context(open(os.devnull, mode, encoding="utf-8"))
                 setattr(sys, name, null)
             elif mode == "w" and getattr(stream, "errors", None) == "strict":
-                # a character that the terminal's encoding lacks is shown as its number
+                # characters that the terminal's encoding does not have are written as numbers
                 with suppress(AttributeError):
                     stream.reconfigure(errors="backslashreplace")
         output = Output(sys.stdout)
@@ -111,7 +109,7 @@ def standard_streams() -> Iterator[Output]:
 
 
 def complain(text: str) -> None:
-    """Print a line on standard error; nothing happens if that is not possible."""
+    """Print a line on standard error, if that is possible."""
     try:
         print(f"matconv: {text}", file=sys.stderr, flush=True)
     except OSError:
@@ -119,7 +117,7 @@ def complain(text: str) -> None:
 
 
 def message(error: BaseException) -> str:
-    """An exception in one line of printable characters, with its notes.
+    """Return an exception and its notes as one line of printable characters.
 
     Examples
     --------
@@ -145,7 +143,7 @@ def _reserve_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # the lowest free number is given out: this one, as those below it are in use
+            # the system gives the lowest free number, this one, as those below are in use
             opened = os.open(os.devnull, os.O_RDWR)
             if opened == number:
                 os.set_inheritable(opened, True)
@@ -161,7 +159,7 @@ def _flush_errors() -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Redirect a stream to the null device: the interpreter flushes it once more at its end."""
+    """Redirect a stream to the null device, because the interpreter flushes it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         number = stream.fileno()
         null = os.open(os.devnull, os.O_WRONLY)

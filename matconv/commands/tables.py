@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# a wider matrix does not fit a screen
+# of a matrix that fits a screen
 MATRIX_CLASSES = 20
 MOST_PAIRS = 20
 
 
 def counted(count: int, what: str) -> str:
-    """``1 image``, ``1,000 images``."""
+    """Return a text like ``1 image`` or ``1,000 images``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """One line per pair: a name, and what there is to say."""
+    """Return a line for each pair (name, text)."""
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in pairs)
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, labels: Sequence[str]) -> str:
-    """Which classes were taken for which: a matrix, or the most frequent pairs of many classes.
+    """Return the confusion matrix as text; of many classes the most frequent mistakes.
 
     Parameters
     ----------

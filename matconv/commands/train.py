@@ -1,4 +1,4 @@
-"""matconv train: from images to a model file."""
+"""matconv train: train a network on images and save it in a model file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from . import options, settings
 if TYPE_CHECKING:
     from .interrupts import Interrupts
 
-SUMMARY = "train a network and save it (with no options: on the digits that ship)"
+SUMMARY = "train a network and save it (without options: on the digits of matconv)"
 DESCRIPTION = """\
 Train a network by minimising
 
   f(theta) = theta'theta / (2C) + the mean loss of the training images
 
-and save it. With no options: a small network on the handwritten digits that ship with matconv.
+and save it. Without options: a small network on the handwritten digits that matconv includes.
 
-Ctrl-C, SIGTERM and SIGHUP end the training at once and save the last whole step (exit status 130,
-143, 129); a signal that is ignored at the start stays ignored (nohup). A long training is also
-saved on the way, see --checkpoint. When nobody reads the output any more (| head), the training
-goes on, is saved, and ends with status 141.
+Ctrl-C, SIGTERM and SIGHUP end the training at once and save the last complete step (exit status
+130, 143, 129); a signal that is ignored at the start remains ignored (nohup). A long training is
+also saved at intervals, see --checkpoint. If the reader of the output closes it (| head), the
+training is finished and saved, and the exit status is 141.
 
 examples:
   matconv train
@@ -85,8 +85,8 @@ NETWORK = dataclasses.replace(
 RESUME = Option(
     "resume",
     Text(),
-    "continue from this model file: its network and theta, its settings where no others are "
-    "given, its split between training and test images, and its count of iterations",
+    "continue from this model file: its network and theta, its settings unless others are given, "
+    "its split between training and test images, and its number of iterations",
     metavar="MODEL",
 )
 NEW_SPLIT = Option(
@@ -98,8 +98,8 @@ NEW_SPLIT = Option(
 )
 TRAINING_SEED = dataclasses.replace(
     options.SEED,
-    help="seed of the first theta, of the shuffles and of --test-fraction (with --resume, of the "
-    "shuffles only: the split remains); the same seed gives the same bits",
+    help="seed of the first theta, of the order of the images and of --test-fraction (with "
+    "--resume only of the order); the same seed gives the same bits",
 )
 OUTPUT = Option(
     "output",
@@ -111,12 +111,12 @@ OUTPUT = Option(
 CHECKPOINT = Option(
     "checkpoint",
     Number(minimum=0),
-    "interval for saving the unfinished model to the output, from which --resume can continue; "
-    "longer where saving takes over a twentieth of it; 0: save only at the end",
+    "save the unfinished model to the output at this interval, to be continued by --resume; at a "
+    "longer one if saving takes over a twentieth of it; 0: only at the end",
     60.0,
     metavar="SECONDS",
 )
-QUIET = Option("quiet", Flag(), "show the result only", False)
+QUIET = Option("quiet", Flag(), "show only the result", False)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +142,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; gives the exit status."""
+    """Run the command and return the exit status."""
     from .interrupts import Interrupts
     from .outputs import check_output
 
@@ -167,7 +167,8 @@ def _train(arguments: argparse.Namespace, interrupts: Interrupts) -> int:
             print(f"{training.problem.describe()}\n", flush=True)
     result = training.finish(training.minimize(show=not arguments.quiet))
     resume = f"matconv train --resume {shlex.quote(training.output)}"
-    saved = f"after {training.problem.method.iteration} {result.iterations}, saved; go on with: {resume}"
+    iteration = training.problem.method.iteration
+    saved = f"after {iteration} {result.iterations}, saved; continue with: {resume}"
     if result.interrupted:
         raise training.interruption(saved)
     if not arguments.quiet:

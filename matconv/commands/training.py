@@ -54,12 +54,12 @@ class Training:
         self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
     def minimize(self, show: bool) -> Result:
-        """Minimise f, and if ``show`` print a line per iteration.
+        """Minimise f; ``show`` a line for each iteration.
 
         Raises
         ------
         Interrupted
-            Before the first step. Later, the result says that it was interrupted.
+            By a signal before the first step. After it, the result is marked as interrupted.
         """
         problem = self.problem
         try:
@@ -76,7 +76,7 @@ class Training:
                     **problem.options,
                 )
         except KeyboardInterrupt:
-            # between two steps; within a step `minimize` returns a result
+            # outside of the steps; inside, `minimize` returns a result
             if self._run is None:
                 raise self.interruption("before the first step; nothing is saved") from None
             return self._run.result("interrupted", interrupted=True)
@@ -154,7 +154,7 @@ class Training:
             **self.accuracies,
             **records.extended(problem.model.training, result.history),
         }
-        if np.isfinite(result.f):  # strict JSON has no NaN, which f is if it was not computed
+        if np.isfinite(result.f):  # f is NaN if it was not computed, which strict JSON cannot hold
             record["f"] = result.f
         if problem.split.leak:
             record["new_split"] = True
@@ -178,16 +178,16 @@ class Training:
 
     @property
     def output(self) -> str:
-        """Path of the model file that `save` writes or has written."""
+        """Name of the file that `save` writes."""
         return self._file.path
 
     @property
     def rescued(self) -> bool:
-        """Whether another file was written because the requested one could not be."""
+        """Whether the output could not be written and another file was."""
         return self._file.rescued
 
     def interruption(self, more: str) -> Interrupted:
-        """Return the exception for the signal received; ``more`` ends its message."""
+        """Return the exception for the signal; ``more`` says what was saved."""
         return Interrupted(self._interrupts.received or signal.SIGINT, f" {more}")
 
     def moved(self, result: Result) -> bool:
@@ -195,7 +195,7 @@ class Training:
         return not np.array_equal(result.theta, self.problem.model.theta)
 
     def outcome(self, result: Result, seconds: float) -> str:
-        """Return the outcome of the training as text for the screen."""
+        """Return a text about the result."""
         test = self.problem.test
         told = [("ended", result.message)]
         if "test_accuracy" in self.accuracies and test is not None:
@@ -225,7 +225,7 @@ def _accuracy(objective: Objective, theta: np.ndarray) -> float:
 
 
 def _default_output(resume: str | None, data: str) -> str:
-    """Return a free name in the working directory, after the file of --resume or the data."""
+    """Return a free file name, made from that of the model that is continued or of the data."""
     if resume:
         return free_name(*os.path.splitext(resume))
     stem = os.path.splitext(os.path.basename(os.path.abspath(data)))[0]
