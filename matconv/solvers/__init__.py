@@ -1,12 +1,12 @@
-"""What minimises f(theta): L-BFGS over all images, stochastic gradient over mini-batches.
+"""Minimisation of f(theta): L-BFGS over all images, stochastic gradient over mini-batches.
 
-minimizer   minimize: one door for every method
+minimizer   minimize, the entry point of all methods
 result      Result, State, TrainingError
-run         what the methods share: theta of the last whole step, history, callback
+run         Run, shared by the methods: theta of the last complete step, history, callback
 lbfgs       scipy's L-BFGS
 sgd         mini-batches, momentum
-schedules   how a learning rate changes
-progress    a bar on a terminal, plain lines elsewhere
+schedules   schedules of the learning rate
+progress    lines for iterations, and a bar on a terminal
 """
 
 from .minimizer import METHODS, minimize

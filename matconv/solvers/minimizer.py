@@ -1,4 +1,4 @@
-"""minimize: one door for every method."""
+"""minimize: the entry point of all methods."""
 
 from __future__ import annotations
 
@@ -36,55 +36,55 @@ def minimize(
     ----------
     objective : Objective
     theta0 : array, shape (n,)
-        Of the network's dtype; stays as it is.
+        Of the network's dtype; not changed.
     method : {"lbfgs", "sgd"}
-        "lbfgs": L-BFGS, on f over all images. "sgd": gradient descent on f over mini-batches
-        (its term theta'theta/(2C), the weight decay, is in every batch's f).
+        "lbfgs": L-BFGS on f over all images. "sgd": gradient descent on f over mini-batches
+        (each batch has the whole term theta'theta/(2C), the weight decay).
     max_iterations : int
-        For "sgd", epochs: every image is used once in each.
+        For "sgd" the number of epochs, in each of which every image is used once.
     callback : callable, optional
-        Called with a `State` after every iteration. It may return a dict to be added to the
-        iteration's entry of the history, and may raise StopIteration to end the minimisation.
+        Called with a `State` after every iteration. It may return a dict, which is added to the
+        iteration's entry of the history, or raise StopIteration to end the minimisation.
     progress : bool or text file
-        True: one line per iteration on standard error. A file: there. Where standard error is a
-        terminal and tqdm is installed, a bar as well.
+        A file, or True for standard error, gets a line for each iteration. If standard error is a
+        terminal and tqdm is installed, there is a bar as well.
     start : int
-        Iterations that were made before, when theta0 is what they gave: the counting goes on
-        from there, and so do the shuffles and the schedule of "sgd" (not its velocity).
+        Number of iterations that led to theta0. They are counted, and the order of the images and
+        the schedule of "sgd" continue from there (its velocity begins with 0).
     on_step : callable, optional
         Called with the `Run` between two steps, of "sgd" also between two batches, and after
-        every iteration: its method ``result(message)`` gives the `Result` so far, to be saved.
-        An exception goes through, as the callback's does.
+        every iteration. ``run.result(message)`` is the `Result` so far, for instance to save it.
+        Exceptions are propagated.
     **options
-        "lbfgs": ``memory`` (10), pairs of vectors that model the curvature; ``gtol`` (1e-5) and
-        ``ftol`` (1e-9), to end when no entry of the gradient, or no relative decrease of f, is
-        larger.
+        "lbfgs": ``memory`` (10), the number of pairs of vectors that approximate the curvature;
+        ``gtol`` (1e-5) and ``ftol`` (1e-9), tolerances for the largest element of the gradient and
+        for the relative decrease of f in an iteration.
 
         "sgd": ``batch_size`` (64), the last batch of an epoch may be smaller; ``learning_rate``
         (0.02); ``momentum`` (0.9), ``nesterov`` (False); ``schedule`` ("constant", "step",
-        "cosine" or a function of the part of the training that is done, 0 <= t < 1), a factor
-        for the learning rate; ``seed`` of the shuffles, the same seed gives the same bits.
+        "cosine" or a function of the part t of the training that is done, 0 <= t < 1), a factor
+        of the learning rate; ``seed`` of the order of the images, the same seed gives the same
+        bits.
 
     Returns
     -------
     Result
-        Ctrl-C also ends here, with ``interrupted=True`` and theta of the last whole step.
+        Also after Ctrl-C, with ``interrupted=True`` and theta of the last complete step.
 
-        In the history of "sgd", f and the gradient are the means over the batches of the epoch,
-        each batch at the theta it met: what f and its gradient were on the way, without another
-        pass over the images.
+        In the history of "sgd", f and the gradient are means over the batches of the epoch, each
+        at the theta of its step. They cost no additional pass over the images.
 
     Raises
     ------
     TypeError, ValueError
         For an argument out of range, before anything is computed.
     TrainingError
-        If f or its gradient is not finite (for "lbfgs": and stays so however short the step).
+        If f or its gradient is not finite ("lbfgs": also for arbitrarily short steps).
     Exception
-        Whatever the callback raises goes through.
+        Exceptions of the callback are propagated.
 
-    An exception after the first step carries, in its attribute ``result``, the `Result` up to
-    the last whole step: nothing that was learnt is lost.
+    An exception after the first step has an attribute ``result``, the `Result` up to the last
+    complete step.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def minimize(
     lines = None if progress is False else sys.stderr if progress is True else progress
     run = Run(method, theta, callback, Progress(lines), start, on_step)
     try:
-        # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
+        # guarded: the bits of the methods' own sums must not depend on BLAS's number of threads
         message, converged = guarded(METHODS[method], objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)

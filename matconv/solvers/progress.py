@@ -1,4 +1,4 @@
-"""Lines, one per iteration; and on a terminal, where tqdm is installed, a bar below them."""
+"""Progress of a minimisation: a line for each iteration, and a bar if tqdm is installed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# the columns that every iteration has: key, width, format
+# columns of every iteration: key, width, format
 _COLUMNS = (("iteration", 9, "d"), ("f", 12, ".6g"), ("gradient_norm", 12, ".4g"))
 
 
 def _cell(key: str, value: Any) -> str:
-    """A value that a callback added; what is called an accuracy is shown in percent."""
+    """Return the text of a value that a callback added; accuracies in percent."""
     if isinstance(value, float):
         return f"{100 * value:.2f} %" if key.endswith("accuracy") else f"{value:.6g}"
     return str(value)
 
 
 def _tqdm(stream: TextIO) -> Any:
-    """tqdm's class where a bar makes sense, else None.
+    """Return tqdm's class if it is installed and the stream is a terminal, else None.
 
-    Without its thread that refreshes the bar: an interrupt can leave tqdm's lock locked, and that
-    thread waiting for it when the process ends.
+    The thread that refreshes the bar is switched off: an interrupt can leave tqdm's lock locked,
+    and the thread would wait for it when the process ends.
     """
     if not (hasattr(stream, "isatty") and stream.isatty()):
         return None
@@ -34,12 +34,12 @@ def _tqdm(stream: TextIO) -> Any:
 
 
 class Progress:
-    """Shows a minimisation on the way.
+    """Shows the progress of a minimisation.
 
     Parameters
     ----------
     lines : text file, optional
-        Where a line per iteration goes; nothing is shown when left out.
+        Gets a line for each iteration. Without it nothing is shown.
     """
 
     def __init__(self, lines: TextIO | None = None) -> None:
@@ -49,14 +49,14 @@ class Progress:
         self._bar: Any = None
 
     def begin(self, total: int, unit: str, iteration: str = "iteration") -> None:
-        """``total`` parts are to be done, called ``unit``; what an iteration is called."""
+        """Begin with ``total`` parts, called ``unit``; ``iteration`` is a heading."""
         self._headings = (iteration, "f", "|gradient|")
         if self._tqdm is not None:
             with self._losing_the_bar():
                 self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
 
     def advance(self) -> None:
-        """A part is done."""
+        """Count a part as done."""
         self._on_bar("update")
 
     def _on_bar(self, method: str) -> None:
@@ -66,14 +66,14 @@ class Progress:
 
     @contextmanager
     def _losing_the_bar(self) -> Iterator[None]:
-        """A terminal that has gone costs the bar, not the minimisation."""
+        """Drop the bar after an error of the terminal."""
         try:
             yield
         except OSError:
             self._bar = None
 
     def line(self, row: dict[str, Any]) -> None:
-        """An iteration is over; `row` is its entry of the history."""
+        """Write the line of an iteration; `row` is its entry of the history."""
         if self._lines is None:
             return
         known = {key for key, _, _ in _COLUMNS} | {"seconds"}
@@ -93,7 +93,7 @@ class Progress:
         self._on_bar("refresh")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._on_bar("close")
 
 

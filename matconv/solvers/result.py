@@ -1,4 +1,4 @@
-"""What a minimisation gives: to its caller at the end, to a callback on the way."""
+"""Result of a minimisation, and its state for callbacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a minimisation stands after an iteration: what a callback gets.
+    """The state of a minimisation after an iteration, for a callback.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class State:
         f(theta) and the Euclidean norm of its gradient. For "sgd" the means over the epoch: see
         `minimize`.
     theta : ndarray, (n,)
-        Read-only; it stays as it is when the minimisation goes on.
+        Read-only; later iterations do not change it.
     seconds : float
         Since the start, callbacks included.
     """
@@ -46,30 +46,29 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a minimisation found.
+    """The result of a minimisation.
 
     Attributes
     ----------
     theta : ndarray, (n,)
-        Of the network's dtype, after the last whole step. An array of its own, which the caller
-        may write into.
+        Of the network's dtype, after the last complete step. A copy, which may be written into.
     f : float
-        "lbfgs": f(theta). "sgd": the mean over the batches of the last whole epoch, or over those
-        of the first one as far as it went. NaN if f was not computed.
+        "lbfgs": f(theta). "sgd": the mean over the batches of the last complete epoch, or over the
+        batches so far in the first one. NaN if f was not computed.
     gradient_norm : float
-        Euclidean norm of the gradient, of theta ("lbfgs") or of the last whole epoch ("sgd"). NaN
-        if there is none.
+        Euclidean norm of the gradient, at theta ("lbfgs") or of the mean over the last complete
+        epoch ("sgd"). NaN if it was not computed.
     history : list of dict
-        One per iteration: "iteration", "f", "gradient_norm", "seconds", and what the callback
-        returned. Empty where theta0 is a minimum already.
+        One for each iteration: "iteration", "f", "gradient_norm", "seconds", and the entries that
+        the callback returned. Empty if theta0 is a minimum.
     message : str
-        Why it ended.
+        The reason for the end.
     converged : bool
         Whether a tolerance was reached.
     iterations : int
-        The number of the last whole iteration.
+        The number of the last complete iteration.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the minimisation.
     seconds : float
     """
 
@@ -90,7 +89,7 @@ class TrainingError(ArithmeticError):
     Attributes
     ----------
     result : Result
-        What was reached before; its theta is the last at which f was finite.
+        The result so far; its theta is the last one at which f was finite.
     """
 
     result: Result
