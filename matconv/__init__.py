@@ -1,31 +1,31 @@
 """matconv: the convolutional network as matrix operations, f(theta) and its gradient.
 
-Its submodules; each imports only from those above it. ``import matconv`` is enough to use them
-all; those that it does not need itself are loaded at first use:
+Each submodule imports only from those above it. ``import matconv`` gives access to all of them;
+those that it does not need itself are loaded at first use.
 
-    kernels       what is compiled: im2col, convolution, pooling, bias and ReLU, through BLAS
-    engines       who evaluates the shards of a data set: threads
+    kernels       compiled code: im2col, convolution, pooling, bias and ReLU, with BLAS
+    engines       evaluation of the shards of a data set on threads
     arguments     checks of arguments
     options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
-    activations   LeakyReLU, Clip: what a layer applies to each element of its output
-    layers        Conv, Dense, MaxPool, Add, ...: what a network is described with
-    graph         which layer reads which, and what each one makes
-    layout        where every parameter sits in theta
+    activations   LeakyReLU, Clip: functions that layers apply to each element
+    layers        Conv, Dense, MaxPool, Add, ...: descriptions of layers
+    graph         inputs, outputs and shapes of the layers of a network
+    layout        the place of each parameter in theta
     descriptions  layers as text, and as JSON-able data
     losses        squared, softmax: value and gradient
-    sharding      how many images are evaluated at once
-    buffers       memory that calls take turns with
-    files         opening what somebody else wrote, writing whole files
-    network       Network: theta in, outputs out
+    sharding      number of images that are evaluated at once
+    buffers       memory that is used by one call after the other
+    files         opening untrusted files, writing files atomically
+    network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
-    notes         the notes' matrices and equations themselves, in numpy: vec, mat, ...
+    notes         matrices and equations of the notes in NumPy: vec, mat, ...
     phi           the matrix P_phi, and phi as a linear operator
     solvers       minimize: L-BFGS, stochastic gradient
     io            model and data files
     presets       networks by name or from a TOML file
     data          handwritten digits
-    commands      what the command line does
+    commands      the commands of the command line
     cli           the command line
 """
 
@@ -103,7 +103,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# public submodules; of those that import more than numpy and scipy.linalg, at first use
+# public submodules; those that import more than numpy and scipy.linalg are loaded at first use
 _SUBMODULES = (
     "activations",
     "arguments",
@@ -130,7 +130,7 @@ _SUBMODULES = (
     "sharding",
     "solvers",
 )
-# names of such submodules that are names of the package as well
+# names of the package that are loaded at first use, and their submodules
 _LATER = {
     "FormatError": "files",
     "P_phi": "phi",
@@ -192,7 +192,7 @@ __all__ = [
 
 
 def get_include() -> str:
-    """The folder to compile with (``-I``) where ``#include <matconv/matconv.h>`` stands.
+    """Return the include folder (``-I``) for code that has ``#include <matconv/matconv.h>``.
 
     Examples
     --------
@@ -207,7 +207,7 @@ def get_include() -> str:
     return installed if isdir(installed) else join(dirname(package), "include")
 
 
-if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+if not TYPE_CHECKING:  # type checkers see the imports above, and report names that do not exist
 
     def __getattr__(name: str) -> object:
         if name in _SUBMODULES:

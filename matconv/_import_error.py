@@ -1,4 +1,4 @@
-"""Why a module of matconv was not found, for the message of the ImportError."""
+"""The ImportError for a module of matconv that is not found, with the reason."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ def import_error(error: ModuleNotFoundError, package: str) -> ImportError:
     error : ModuleNotFoundError
         Its ``name`` begins with ``"matconv."``.
     package : str
-        The folder of matconv, which may lie in a zip file.
+        The folder of matconv, which may be in a zip file.
     """
     name = str(error.name)
     message = _explanation(name, package)

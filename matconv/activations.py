@@ -1,7 +1,6 @@
-"""Activations: what a layer applies to each element of its output.
+"""Activations: functions that a layer applies to each element of its output.
 
-A description holds one as a code and two numbers; `ACTIVATIONS` lists the classes. "relu" is
-sigma(x) = max(x, 0), equation (3) of the notes.
+`ACTIVATIONS` lists the classes. "relu" is sigma(x) = max(x, 0), equation (3) of the notes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ class LeakyReLU:
     Parameters
     ----------
     slope : float
-        Above 0: its sign tells the derivative.
+        From 1e-45 to 1e38. It must be positive because the backward pass finds the derivative from
+        the sign of sigma(x).
 
     Raises
     ------
@@ -35,13 +35,13 @@ class LeakyReLU:
 
     def __post_init__(self) -> None:
         slope = as_real(f"{self.kind}: slope", self.slope)
-        # as a float32 too it must be neither 0 nor infinite
+        # neither 0 nor infinite as a float32
         if not 0 < np.float32(min(slope, 1e38)) or not 0 < slope < 1e38:
             raise ValueError(f"{self.kind}: slope must be from 1e-45 to 1e38, got {slope:g}")
         object.__setattr__(self, "slope", slope)
 
     def code(self) -> tuple[int, float, float]:
-        """The code and the two numbers of a description."""
+        """Return the code and the two numbers that describe it to compiled code."""
         return LEAKY, self.slope, 0.0
 
 
@@ -71,7 +71,7 @@ class Clip:
         object.__setattr__(self, "hi", hi)
 
     def code(self) -> tuple[int, float, float]:
-        """The code and the two numbers of a description."""
+        """Return the code and the two numbers that describe it to compiled code."""
         return CLIP, self.lo, self.hi
 
 
@@ -81,7 +81,13 @@ ACTIVATIONS: dict[str, type[ActivationFunction]] = {one.kind: one for one in (Le
 
 
 def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None:
-    """An activation, checked; ``kind`` begins the error message.
+    """Return an activation, also from the dict of a description.
+
+    Parameters
+    ----------
+    kind : str
+        Beginning of the error message.
+    activation : "relu", LeakyReLU, Clip, dict or None
 
     Raises
     ------
@@ -100,7 +106,7 @@ def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None
 
 
 def _from_dict(kind: str, entry: dict[Any, Any]) -> ActivationFunction:
-    """An activation from what a file holds."""
+    """Return the activation of ``{"kind": "LeakyReLU", "slope": 0.1}``."""
     found = ACTIVATIONS.get(entry.get("kind"))  # type: ignore[arg-type]
     if found is None:
         raise ValueError(f"{kind}: activation must be one of {', '.join(ACTIVATIONS)}, got {entry}")
@@ -111,14 +117,14 @@ def _from_dict(kind: str, entry: dict[Any, Any]) -> ActivationFunction:
 
 
 def activation_code(activation: str | ActivationFunction | None) -> tuple[int, float, float]:
-    """The code and the two numbers of a description."""
+    """Return the code and the two numbers that describe an activation to compiled code."""
     if activation is None:
         return NO_ACTIVATION, 0.0, 0.0
     return (RELU, 0.0, 0.0) if isinstance(activation, str) else activation.code()
 
 
 def activation_entry(activation: str | ActivationFunction | None) -> Any:
-    """What a file holds of an activation: JSON-able."""
+    """Return an activation as JSON-able data, which `as_activation` takes."""
     if activation is None or isinstance(activation, str):
         return activation
     return {"kind": activation.kind, **vars(activation)}

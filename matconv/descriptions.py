@@ -1,4 +1,4 @@
-"""Descriptions of layers: as text, and as JSON-able data and back."""
+"""Descriptions of layers: as text, and as JSON-able data."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 from .activations import activation_entry
 from .layers import LAYERS, Layer
+from .layers.base import HIDDEN
 
-# of the table of layers: layer, output, parameters, place in theta, multiply-adds
+# row of the table of layers: layer, output, parameters, place in theta, multiply-adds
 Row = tuple[str, str, str, str, str]
 
-# arguments that a description leaves out where they have their defaults
-OPTIONAL = ("algorithm", "name", "inputs", "parameters", "bias", "factors")
+# arguments that a description leaves out if they have their defaults
+OPTIONAL = ("algorithm", *HIDDEN)
 
 
 def layer_text(layer: Layer, name: str | None = None) -> str:
-    """``Conv(20, kernel=5, relu)``: what differs from the defaults, and the activation.
+    """Return a text like ``Conv(20, kernel=5, relu)``, or with a name ``conv1: Conv(...)``.
 
-    With a name ``conv1: Conv(...)``.
+    It shows arguments that differ from their defaults, and the activation.
     """
     shown: list[str] = []
     defaults = {field.name: field.default for field in dataclasses.fields(layer)}
@@ -39,7 +40,7 @@ def layer_text(layer: Layer, name: str | None = None) -> str:
 
 
 def layer_table(first: Row, layers: list[Row], last: Row) -> list[str]:
-    """Lines of a table: what comes in, the layers, the totals under a rule."""
+    """Return the lines of a table: headings, the input, the layers, the totals."""
     rows = [("layer", "output", "parameters", "theta", "multiply-adds"), first, *layers, last]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [
@@ -52,7 +53,7 @@ def layer_table(first: Row, layers: list[Row], last: Row) -> list[str]:
 
 
 def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
-    """``{"kind": "Conv", "channels": 20, ...}``; `layer_from` is the inverse.
+    """Return ``{"kind": "Conv", "channels": 20, ...}``; `layer_from` is the inverse.
 
     Parameters
     ----------
@@ -63,11 +64,11 @@ def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        The class is not one of `LAYERS`: a subclass may compute something else.
+        The class is not one of `LAYERS` but, for instance, a subclass.
     ValueError
-        The entry does not describe the layer.
+        The entry does not describe the layer, whose attributes were changed.
     """
-    if not _is_known(layer):
+    if LAYERS.get(layer.kind) is not type(layer):
         raise TypeError(
             f"Network: layer {k} ({layer.kind}) cannot be described: its class must be one of "
             f"{', '.join(LAYERS)}, got {type(layer).__qualname__}"
@@ -83,29 +84,24 @@ def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
     return entry
 
 
-def _is_known(layer: Any) -> bool:
-    """Whether a layer is of one of `LAYERS`, not of a subclass."""
-    return LAYERS.get(layer.kind) is type(layer)
-
-
 def _as_list(value: Any) -> Any:
-    """Tuples as lists: what JSON holds."""
+    """Return a value with lists in place of tuples, as JSON has them."""
     return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> None:
-    """Raise a ValueError unless entry is a dict with all needed keys and no unknown ones."""
+    """Raise ValueError unless ``entry`` is a dict with all needed keys and no unknown ones."""
     if not isinstance(entry, dict):
         raise ValueError(f"{name}: a table is expected, got {entry!r}")  # noqa: TRY004
     missing, unknown = needed - entry.keys(), entry.keys() - needed - optional
     if missing or unknown:
-        words = [f"missing {', '.join(sorted(missing))}"] if missing else []
-        words += [f"unknown {', '.join(sorted(map(str, unknown)))}"] if unknown else []
-        raise ValueError(f"{name}: {'; '.join(words)}")
+        problems = [f"missing {', '.join(sorted(missing))}"] if missing else []
+        problems += [f"unknown {', '.join(sorted(map(str, unknown)))}"] if unknown else []
+        raise ValueError(f"{name}: {'; '.join(problems)}")
 
 
 def layer_from(k: int, entry: Any) -> Layer:
-    """The layer that `layer_entry` described; k is its index, for the ValueError."""
+    """Return the layer of a description; ``k`` is its index, for the message of the ValueError."""
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if not isinstance(kind, str) or kind not in LAYERS:
         raise ValueError(f"layer {k}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")

@@ -1,6 +1,6 @@
-"""The description of a network as bytes: what compiled code makes a program from.
+"""The description of a network as bytes, which compiled code reads.
 
-`matconv.kernels._description` has the format.
+The format is in ``kernels/_description.pxd``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import numpy as np
 
 MAGIC = b"\x89matcnv\n"
 VERSION = 2
+# magic bytes, version, bytes in all, bytes of an element, steps, usual number of images,
+# height, width, channels, outputs, elements of theta, whether theta is there
+HEADER = struct.Struct("<8s11q")
 # limits of compiled code
 MAX_STEPS = 4096
 MAX_IMAGES = 65536
@@ -29,20 +32,20 @@ NO_ACTIVATION, RELU, LEAKY, CLIP = range(4)
 
 
 class Record(NamedTuple):
-    """One step of a description.
+    """A step of a description.
 
     Attributes
     ----------
     operation : str
-        Its name, up to 16 ASCII characters.
+        Name of the operation, up to 16 ASCII characters.
     inputs : sequence of int
-        Values that it reads: 0 is the image, k + 1 what step k makes.
+        Values that the step reads: 0 is the image, k + 1 the output of step k.
     words : sequence of int
     numbers : sequence of float
-        Of the operation: see ``kernels/ops``.
+        Sizes and options of the operation, as its file in ``kernels/ops`` defines them.
     activation : (code, a, b)
     owner : int, optional
-        Step whose parameters it uses; None: its own, if it has any.
+        Step whose parameters this one uses; None: its own, if it has any.
     """
 
     operation: str
@@ -69,44 +72,44 @@ def encode(
     input_shape : (height, width, channels)
     records : sequence of Record
     outputs : sequence of int
-        Values.
+        Values that are outputs.
     n : int
         Number of elements of theta.
     dtype : float64 or float32
     images : int
-        Of a usual call: what the algorithms are chosen for.
+        Usual number of images of a call, for which algorithms are chosen.
     theta : ndarray, shape (n,), optional
-        Written behind the records.
+        Appended to the records.
 
     Returns
     -------
     description : bytes
     """
-    body = np.concatenate([np.asarray(outputs, "<i8"), *map(_record_words, records)])
-    numbers = b"" if theta is None else theta.astype(f"<f{dtype.itemsize}", copy=False).tobytes()
-    numbers += bytes(-len(numbers) % 8)
-    size = len(MAGIC) + 8 * (11 + len(body)) + len(numbers) + 8
-    header = [VERSION, size, dtype.itemsize, len(records), images, *input_shape, len(outputs), n]
-    header.append(0 if theta is None else 1)
-    data = MAGIC + np.array(header, "<i8").tobytes() + body.tobytes() + numbers
-    return data + np.array([zlib.crc32(data)], "<i8").tobytes()
+    content = b"" if theta is None else theta.astype(f"<f{dtype.itemsize}", copy=False).tobytes()
+    parts = [
+        struct.pack(f"<{len(outputs)}q", *outputs),
+        *map(_record_bytes, records),
+        content,
+        bytes(-len(content) % 8),
+    ]
+    head = (dtype.itemsize, len(records), images, *input_shape, len(outputs), n, theta is not None)
+    size = HEADER.size + sum(map(len, parts)) + 8
+    parts.insert(0, HEADER.pack(MAGIC, VERSION, size, *head))
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join([*parts, struct.pack("<q", checksum)])
 
 
-def _record_words(record: Record) -> np.ndarray:
-    code, a, b = record.activation
-    integers = [*record.inputs, *record.words]
-    name = np.frombuffer(record.operation.encode("ascii").ljust(16, b"\0"), "<i8")
-    floats = np.frombuffer(struct.pack(f"<{len(record.numbers)}d", *record.numbers), "<i8")
-    words = np.concatenate(
-        [
-            [10 + len(integers) + len(floats)],
-            name,
-            [code],
-            np.frombuffer(struct.pack("<2d", a, b), "<i8"),
-            [0 if record.owner is None else record.owner + 1],
-            [len(record.inputs), len(record.words), len(record.numbers)],
-            np.array(integers, "<i8"),
-            floats,
-        ]
+def _record_bytes(record: Record) -> bytes:
+    integers, floats = [*record.inputs, *record.words], record.numbers
+    return struct.pack(
+        f"<q16sq2d4q{len(integers)}q{len(floats)}d",
+        10 + len(integers) + len(floats),
+        record.operation.encode("ascii"),
+        *record.activation,
+        0 if record.owner is None else record.owner + 1,
+        *(len(record.inputs), len(record.words), len(record.numbers)),
+        *integers,
+        *floats,
     )
-    return words.astype("<i8")

@@ -1,4 +1,4 @@
-"""Where every parameter sits in theta: one table, which theta and its gradient share.
+"""Layout of theta and of its gradient: the place of each layer's parameters.
 
 theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable
+from functools import cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -17,26 +18,26 @@ from .kernels.arrays import as_array
 
 
 class Place(NamedTuple):
-    """Where a layer's parameters sit in theta: the elements start to stop - 1."""
+    """The elements start, ..., stop - 1 of theta, which are the parameters of a layer."""
 
     start: int
     stop: int
 
 
 class Layout:
-    """The places of a network's parameters, and what can be made of a theta by them.
+    """The places of a network's parameters in theta.
 
     Parameters
     ----------
     nodes : list of Node
     fan_in : list of int
-        Of each layer: inputs of one of its outputs.
+        For each layer the number of inputs of one output.
     dtype : float64 or float32
 
     Attributes
     ----------
     places : list of Place or None
-        Of each layer; None without parameters of its own.
+        For each layer; None for one without parameters of its own.
     n : int
         Length of theta.
     """
@@ -56,7 +57,7 @@ class Layout:
             self.n += size
 
     def random(self, seed: int | None) -> np.ndarray:
-        """A theta as `Network.init` says."""
+        """Return the theta of `Network.init`."""
         random = np.random.default_rng(seed)
         theta = np.zeros(self.n)
         for k, arrays in self.views(theta):
@@ -64,7 +65,7 @@ class Layout:
         return theta.astype(self.dtype, copy=False)
 
     def views(self, theta: np.ndarray) -> list[tuple[int, Any]]:
-        """(index, named tuple of views) of every layer with parameters of its own."""
+        """Return (index, named tuple of views) for each layer with parameters of its own."""
         found = []
         for k, (node, place) in enumerate(zip(self._nodes, self.places)):
             if place is None:
@@ -74,11 +75,18 @@ class Layout:
                 stop = at + prod(array.shape)
                 arrays.append(theta[at:stop].reshape(array.shape))
                 at = stop
-            found.append((k, _PARAMETERS[tuple(array.name for array in node.arrays)](*arrays)))
+            names = tuple(array.name for array in node.arrays)
+            found.append((k, _parameters_type(names)(*arrays)))
         return found
 
     def packed(self, parameters: Iterable[Any]) -> np.ndarray:
-        """A theta of the arrays of each layer that has some, checked."""
+        """Return a theta of the arrays of each layer with parameters of its own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong number of arrays, a wrong dtype or a wrong shape.
+        """
         parameters = list(parameters)
         theta = np.empty(self.n, self.dtype)
         owners = self.views(theta)
@@ -105,12 +113,12 @@ class Layout:
         return theta
 
     def check_dtype(self, name: str, array: np.ndarray) -> None:
-        """Raise TypeError unless an array is of the network's dtype, in any byte order."""
+        """Raise TypeError unless an array has the network's dtype, in any byte order."""
         if array.dtype.newbyteorder("=") != self.dtype:
             raise TypeError(f"{name} is {array.dtype}, the network computes in {self.dtype}")
 
     def check(self, theta: np.ndarray) -> None:
-        """Raise unless theta is a vector of n numbers of the network's dtype."""
+        """Raise TypeError or ValueError unless theta has shape (n,) and the network's dtype."""
         self.check_dtype("Network: theta", theta)
         if theta.ndim != 1:
             raise ValueError(f"Network: theta must be a vector, got shape {theta.shape}")
@@ -120,12 +128,7 @@ class Layout:
             )
 
 
-class _Types(dict):
-    """A named tuple for each combination of names."""
-
-    def __missing__(self, names: tuple[str, ...]) -> Any:
-        self[names] = namedtuple("Parameters", names)
-        return self[names]
-
-
-_PARAMETERS = _Types()
+@cache
+def _parameters_type(names: tuple[str, ...]) -> Any:
+    """Return the named tuple with these fields."""
+    return namedtuple("Parameters", names)

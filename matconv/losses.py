@@ -1,7 +1,7 @@
-"""Losses: xi(z^{L+1,i}; y^i), summed over a shard, and its gradient for the outputs.
+"""Losses: xi(z^{L+1,i}; y^i), summed over a shard, and its gradient with respect to the outputs.
 
-A loss is an object with the three methods of `Loss`; a user's own is passed to `Objective` as it
-is, the ones here also by name.
+A loss is an object with the three methods of `Loss`. `Objective` takes an object, or the name of
+one of the losses here.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Array = NDArray[Any]
 
 @runtime_checkable
 class Loss(Protocol):
-    """What `Objective` asks of a loss.
+    """Protocol of losses.
 
-    An `Objective` calls `targets` once, the other two once per shard, on several threads at once.
-    The arrays z and y belong to the objective: they are read-only, and z is overwritten after the
-    call. A method that works in place copies them first.
+    An `Objective` calls `targets` once, the other two methods once for each shard, on several
+    threads at the same time. The arrays z and y are read-only, and z is only valid during the
+    call: a method that works in place must copy them.
 
     Pickling an `Objective` pickles its loss.
 
@@ -48,12 +48,12 @@ class Loss(Protocol):
     """
 
     def targets(self, Y: Any, l: int, n_outputs: int, dtype: Any) -> Any:
-        """Y checked: what the other methods get slices of.
+        """Check Y; return the array of which the other methods get slices.
 
         Parameters
         ----------
         Y : object
-            As given to `Objective`; never a masked array.
+            As given to `Objective`; not a masked array.
         l, n_outputs : int
             Numbers of images and of outputs of the network.
         dtype : numpy dtype
@@ -62,11 +62,11 @@ class Loss(Protocol):
         Returns
         -------
         y : array_like, shape (l, ...)
-            An entry or a row per image, of any dtype.
+            An element or a row for each image, of any dtype.
         """
 
     def value(self, z: Array, y: Array) -> Any:
-        """The sum of xi over the rows of z.
+        """Return the sum of xi over the rows of z.
 
         Parameters
         ----------
@@ -78,12 +78,12 @@ class Loss(Protocol):
         Returns
         -------
         value : real number
-            Of any type: a Python or NumPy number, an array of one element. Objectives add the
-            values in double precision.
+            A Python or NumPy number, or an array of one element. Objectives add the values in
+            double precision.
         """
 
     def value_and_gradient(self, z: Array, y: Array) -> tuple[Any, Any]:
-        """That sum, and its gradient for z.
+        """Return the sum of xi over the rows of z, and its gradient with respect to z.
 
         Parameters
         ----------
@@ -95,13 +95,13 @@ class Loss(Protocol):
         value : real number
             As `value` returns it.
         gradient : array_like, shape of z
-            Of real numbers, in any layout and of any dtype; it is converted to the network's
-            dtype and never written into.
+            Of real numbers, of any layout and dtype. It is converted to the network's dtype and
+            not changed.
         """
 
 
 def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:
-    """Y as class indices, one per image."""
+    """Return Y as class indices, one for each image."""
     if Y.shape != (l,):
         raise ValueError(f"{name}: Y must have one label per image, {l}, got shape {Y.shape}")
     if l and not (Y.min() >= 0 and Y.max() < n_outputs):
@@ -113,7 +113,7 @@ def _labels(name: str, Y: Array, l: int, n_outputs: int) -> Array:
 
 
 def _targets(name: str, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
-    """Y as labels (integers, one per image) or rows (one number per output)."""
+    """Return Y as labels (an integer for each image) or rows (a number for each output)."""
     refuse_masked(name, "Y", Y)
     Y = np.asarray(Y)
     if Y.dtype.kind in "iu":
@@ -135,9 +135,9 @@ def _total(x: Array) -> float:
 
 
 class _EqualByClass:
-    """Losses without parameters: those of one class are equal.
+    """Equality by class, for losses without parameters.
 
-    Subclasses may have parameters: they compare by identity.
+    Objects of subclasses, which may have parameters, compare by identity.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -186,8 +186,8 @@ class SquaredLoss(_EqualByClass):
 class SoftmaxLoss(_EqualByClass):
     """Cross-entropy of softmax(z): xi = log sum_j exp(z_j) - z_y.
 
-    ``Y`` may also hold rows of probabilities p: xi = log sum_j exp(z_j) - sum_j p_j z_j. Stable
-    for outputs of any size: the largest is taken off first.
+    ``Y`` may also hold rows of probabilities p: xi = log sum_j exp(z_j) - sum_j p_j z_j. The
+    largest output is subtracted first, so that exp does not overflow.
 
     Examples
     --------
@@ -206,7 +206,7 @@ class SoftmaxLoss(_EqualByClass):
         y = _targets("softmax loss", Y, l, n_outputs, dtype)
         if y.ndim == 2:
             total = y.sum(axis=1)
-            # each of the n_outputs numbers of a row is rounded, and so is each addition
+            # each of the n_outputs elements of a row is rounded, and so is each addition
             bound = 2 * n_outputs * np.finfo(y.dtype).eps
             if not ((y >= 0).all() and (abs(total - 1) <= bound).all()):
                 raise ValueError("softmax loss: each row of Y must be >= 0 and sum to 1")
@@ -257,7 +257,7 @@ LOSSES: dict[str, type] = {"squared": SquaredLoss, "softmax": SoftmaxLoss}
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """The loss of that name, or the loss itself.
+    """Return the loss of a name, or the loss itself.
 
     Raises
     ------
@@ -288,30 +288,30 @@ def usual_loss(n_outputs: int) -> str:
 
 
 def compiled_name(loss: Loss) -> str:
-    """The name under which a loss is compiled; "" for one that is written in Python."""
+    """Return the name of a loss that is compiled; "" for one that is written in Python."""
     for name, known in LOSSES.items():
         if type(loss) is known:
             return name
     return ""
 
 
-# What a loss of any class is given and gives, checked
+# Checked calls of the methods of a loss
 
 
 def read_only(array: Array) -> Array:
-    """The same elements, as an array that cannot be written into."""
+    """Return a read-only view of an array."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def loss_targets(loss: Loss, Y: Any, l: int, n_outputs: int, dtype: Any) -> Array:
-    """``loss.targets(Y, l, n_outputs, dtype)`` as a read-only array of l entries or rows.
+    """Return ``loss.targets(Y, l, n_outputs, dtype)`` as a read-only array of l elements or rows.
 
     Raises
     ------
     TypeError, ValueError
-        Also whatever the loss raises.
+        Exceptions of the loss are propagated.
     """
     name = type(loss).__name__
     refuse_masked(name, "Y", Y)
@@ -327,12 +327,12 @@ def loss_targets(loss: Loss, Y: Any, l: int, n_outputs: int, dtype: Any) -> Arra
 
 
 def loss_value(loss: Loss, z: Array, y: Array) -> float:
-    """``loss.value(z, y)`` as a float.
+    """Return ``loss.value(z, y)`` as a float.
 
     Raises
     ------
     TypeError
-        It is no real number. Also whatever the loss raises.
+        If it is not a real number. Exceptions of the loss are propagated.
     """
     name = f"{type(loss).__name__}.value"
     with _explaining(name):
@@ -341,7 +341,7 @@ def loss_value(loss: Loss, z: Array, y: Array) -> float:
 
 
 def loss_gradient(loss: Loss, z: Array, y: Array, l: int) -> tuple[float, Array]:
-    """``loss.value_and_gradient(z, y)``: the value as a float, the gradient divided by l.
+    """Return ``loss.value_and_gradient(z, y)``: a float, and the gradient divided by l.
 
     Returns
     -------
@@ -352,8 +352,8 @@ def loss_gradient(loss: Loss, z: Array, y: Array, l: int) -> tuple[float, Array]
     Raises
     ------
     TypeError, ValueError
-        The value is no real number; the gradient is not of real numbers, or of another shape than
-        z. Also whatever the loss raises.
+        If the value is not a real number, or the gradient does not have real numbers or the shape
+        of z. Exceptions of the loss are propagated.
     """
     name = f"{type(loss).__name__}.value_and_gradient"
     with _explaining(name):
@@ -374,7 +374,7 @@ def loss_gradient(loss: Loss, z: Array, y: Array, l: int) -> tuple[float, Array]
 
 @contextmanager
 def _explaining(name: str) -> Iterator[None]:
-    """Add to NumPy's error for a write into z or y what the loss has to do instead."""
+    """Add a note to NumPy's error about a write into z or y."""
     try:
         yield
     except ValueError as error:
@@ -384,7 +384,7 @@ def _explaining(name: str) -> Iterator[None]:
 
 
 def _converted(name: str, value: Any) -> Array:
-    """value as an ndarray."""
+    """Return value as an ndarray."""
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -392,7 +392,7 @@ def _converted(name: str, value: Any) -> Array:
 
 
 def _number(name: str, value: Any) -> float:
-    """A real number, or an array of one, as a float."""
+    """Return a real number, or an array of one element, as a float."""
     if isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
     if hasattr(value, "__array__") and not isinstance(value, np.ma.MaskedArray):

@@ -1,14 +1,20 @@
-"""The notes' matrices and equations (1), (2), (3) and (5), in numpy alone.
+"""The matrices and equations (1), (2), (3) and (5) of the notes, in NumPy.
 
-A matrix has one column per pixel or output position: images are ``d x ab``, filters
-``d_out x hhd``. The arrays of the library already hold exactly these matrices in column-major
-order, so the views `image_matrix` and `filter_matrix` copy nothing.
+A matrix has a column for each pixel or output position: images are ``d x ab``, filters
+``d_out x hhd``. The arrays of the library are these matrices in column-major order, so
+`image_matrix` and `filter_matrix` return views.
 
-Masked arrays are a TypeError. Nothing here is needed for speed: it says what the compiled kernels compute. The table of all
-equations is in `matconv.phi`.
+These functions define what the compiled kernels compute; they are not fast. Masked arrays are
+refused by a TypeError. `matconv.phi` has a table of all equations.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "activation",
@@ -22,8 +28,11 @@ __all__ = [
 ]
 
 
-def _array(function, name, value, ndim=None):
-    """`value` as an array of `ndim` dimensions, or of any number of them."""
+Array = NDArray[Any]
+
+
+def _array(function: str, name: str, value: ArrayLike, ndim: int | None = None) -> Array:
+    """Return `value` as an array of `ndim` dimensions; None: of any number."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
     array = np.asarray(value)
@@ -34,8 +43,8 @@ def _array(function, name, value, ndim=None):
     return array
 
 
-def vec(M):
-    """All columns of a matrix, one below the other: the notes' vec, the inverse of `mat`.
+def vec(M: ArrayLike) -> Array:
+    """Return the columns of a matrix, one below the other: vec of the notes, inverse of `mat`.
 
     Parameters
     ----------
@@ -44,7 +53,7 @@ def vec(M):
     Returns
     -------
     ndarray, (rows*columns,)
-        A view when the columns of `M` already follow one another in memory, else a copy.
+        A view if `M` is column-major, else a copy.
 
     Raises
     ------
@@ -59,8 +68,8 @@ def vec(M):
     return _array("vec", "M", M, 2).ravel(order="F")
 
 
-def mat(v, rows, cols):
-    """Equation (5): the matrix whose columns, one below the other, are `v`.
+def mat(v: ArrayLike, rows: int, cols: int) -> Array:
+    """Return the matrix whose columns, one below the other, are `v`: equation (5).
 
     Parameters
     ----------
@@ -70,12 +79,12 @@ def mat(v, rows, cols):
     Returns
     -------
     ndarray, (rows, cols)
-        A view of `v` when `v` is a contiguous array, else a copy.
+        A view if `v` is a contiguous array, else a copy.
 
     Raises
     ------
     ValueError
-        If `v` is not a vector, or does not hold rows*cols numbers.
+        If `v` is not a vector of rows*cols elements.
 
     Examples
     --------
@@ -83,14 +92,16 @@ def mat(v, rows, cols):
     array([[1, 3, 5],
            [2, 4, 6]])
     """
-    v = _array("mat", "v", v, 1)
-    if min(rows, cols) < 0 or v.size != rows * cols:
-        raise ValueError(f"mat: v holds {v.size} numbers, expected {rows} x {cols} = {rows * cols}")
-    return v.reshape((rows, cols), order="F")
+    vector = _array("mat", "v", v, 1)
+    if min(rows, cols) < 0 or vector.size != rows * cols:
+        raise ValueError(
+            f"mat: v has {vector.size} elements, expected {rows} x {cols} = {rows * cols}"
+        )
+    return vector.reshape((rows, cols), order="F")
 
 
-def _columns(function, name, array):
-    """The matrix with one column per position that a C-contiguous array, last axis first, holds."""
+def _columns(function: str, name: str, array: Array) -> Array:
+    """Return the matrix with a row for each element of the last axis of a C-contiguous array."""
     if not array.flags.c_contiguous:
         raise ValueError(
             f"{function}: {name} must be C-contiguous to be seen as a matrix without a copy, "
@@ -99,8 +110,8 @@ def _columns(function, name, array):
     return array.reshape(-1, array.shape[-1]).T
 
 
-def image_matrix(Z_i):
-    """One image as the notes' matrix, a row per channel and a column per pixel. No copy.
+def image_matrix(Z_i: Array) -> Array:
+    """Return an image as a matrix with a row for each channel and a column for each pixel.
 
     Parameters
     ----------
@@ -115,7 +126,7 @@ def image_matrix(Z_i):
     Raises
     ------
     ValueError
-        If `Z_i` has another number of dimensions, or could not be seen without a copy.
+        If `Z_i` has another number of dimensions or is not C-contiguous.
 
     Examples
     --------
@@ -127,8 +138,8 @@ def image_matrix(Z_i):
     return _columns("image_matrix", "Z_i", _array("image_matrix", "Z_i", Z_i, 3))
 
 
-def filter_matrix(W):
-    """All filters as the notes' matrix, one row per filter. No copy.
+def filter_matrix(W: Array) -> Array:
+    """Return filters as a matrix with a row for each filter.
 
     Parameters
     ----------
@@ -137,13 +148,13 @@ def filter_matrix(W):
     Returns
     -------
     ndarray, (d_out, h_a*h_b*d)
-        A column-major view: ``vec(filter_matrix(W))`` is the memory of `W`, and the columns are
-        ordered as the rows of phi, p fastest, then q, then the channel.
+        A column-major view: ``vec(filter_matrix(W))`` is the memory of `W`. The columns have the
+        order of the rows of phi: p fastest, then q, then the channel.
 
     Raises
     ------
     ValueError
-        If `W` has another number of dimensions, or could not be seen without a copy.
+        If `W` has another number of dimensions or is not C-contiguous.
 
     Examples
     --------
@@ -155,15 +166,15 @@ def filter_matrix(W):
     return _columns("filter_matrix", "W", _array("filter_matrix", "W", W, 4))
 
 
-def pre_activation(W, phi_Z, b):
-    """Equation (1): ``S = W phi(Z) + b 1'``.
+def pre_activation(W: ArrayLike, phi_Z: ArrayLike, b: ArrayLike) -> Array:
+    """Return ``S = W phi(Z) + b 1'``: equation (1).
 
     Parameters
     ----------
     W : array_like, (d_out, hhd)
-        As `filter_matrix` gives it.
+        As `filter_matrix` returns it.
     phi_Z : array_like, (hhd, positions)
-        As `phi` gives it.
+        As `matconv.phi.phi` returns it.
     b : array_like, (d_out,)
 
     Returns
@@ -174,7 +185,7 @@ def pre_activation(W, phi_Z, b):
     Raises
     ------
     ValueError
-        If the three shapes do not fit each other.
+        If the shapes do not fit each other.
 
     Examples
     --------
@@ -193,8 +204,8 @@ def pre_activation(W, phi_Z, b):
     return np.asfortranarray(W @ phi_Z + b[:, np.newaxis] @ ones)
 
 
-def relu(S):
-    """Equation (3): ``max(x, 0)`` of every element; a NaN stays a NaN.
+def relu(S: ArrayLike) -> Array:
+    """Return ``max(x, 0)`` of every element x: equation (3). NaN remains NaN.
 
     Parameters
     ----------
@@ -213,11 +224,10 @@ def relu(S):
     return np.where(S <= 0, S.dtype.type(0), S)
 
 
-def relu_derivative(S):
-    """The derivative of `relu` as Krizhevsky et al. (2012) take it: 1 where x > 0, otherwise 0.
+def relu_derivative(S: ArrayLike) -> Array:
+    """Return the derivative of `relu`: 1 for x > 0, otherwise 0 (Krizhevsky et al., 2012).
 
-    Where x is not a number the derivative is 1, as in the kernels, so that what went wrong
-    stays visible.
+    For NaN it is 1, as in the kernels, so that a NaN is propagated by the backward pass.
 
     Parameters
     ----------
@@ -236,14 +246,14 @@ def relu_derivative(S):
     return np.where(S <= 0, S.dtype.type(0), S.dtype.type(1))
 
 
-def activation(S, sigma=relu):
-    """Equation (2): ``Z = sigma(S)``, element by element.
+def activation(S: ArrayLike, sigma: Callable[[Array], Array] = relu) -> Array:
+    """Return ``Z = sigma(S)``, element by element: equation (2).
 
     Parameters
     ----------
     S : array_like, any shape
     sigma : callable, optional
-        The function of one array that is applied, `relu` if not given.
+        Function of an array. Default: `relu`.
 
     Returns
     -------

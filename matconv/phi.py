@@ -1,4 +1,4 @@
-"""The notes, literally: phi and its 0/1 matrix P_phi; and the map of all equations.
+"""phi of the notes and its matrix P_phi of zeros and ones, and a table of all equations.
 
 ==========  ==========================================================
 equation    function
@@ -13,14 +13,22 @@ f           `matconv.Objective`
 ==========  ==========================================================
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array, get_index_dtype
 from scipy.sparse.linalg import LinearOperator
 
 from .kernels import col2im, im2col
 from .kernels.arrays import refuse_masked
 from .kernels.geometry import WindowGeometry, is_sequence
+from .layers.windows import Sides, Size
 from .notes import (
+    Array,
     activation,
     filter_matrix,
     image_matrix,
@@ -46,21 +54,23 @@ __all__ = [
 ]
 
 
-def _image_shape(function, shape):
-    """(b, a, d), checked to be three sizes; each size is checked by the geometry."""
+def _image_shape(function: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return (b, a, d) as a tuple of three; `WindowGeometry` checks each of them."""
     if not is_sequence(shape):
         raise TypeError(f"{function}: shape must be (height, width, channels), got {shape!r}")
-    shape = tuple(shape)
-    if len(shape) != 3:
-        raise ValueError(f"{function}: shape must be (height, width, channels), got {shape!r}")
-    return shape
+    sizes = tuple(shape)
+    if len(sizes) != 3:
+        raise ValueError(f"{function}: shape must be (height, width, channels), got {sizes!r}")
+    return sizes
 
 
-def phi(Z_i, kernel, stride=1, pad=0, dilation=1):
-    """Equation (4): all sub-images of one image, one per column.
+def phi(
+    Z_i: ArrayLike, kernel: Size, stride: Size = 1, pad: Sides = 0, dilation: Size = 1
+) -> Array:
+    """Return all sub-images of an image, each in a column: equation (4).
 
-    Equal to ``mat(P_phi @ vec(image_matrix(Z_i)), rows, cols)``, but evaluated by `im2col`,
-    which never forms P_phi.
+    It is equal to ``mat(P_phi @ vec(image_matrix(Z_i)), rows, cols)``, but computed by `im2col`
+    without P_phi.
 
     Parameters
     ----------
@@ -73,7 +83,7 @@ def phi(Z_i, kernel, stride=1, pad=0, dilation=1):
     -------
     ndarray, (d*h_b*h_a, b_out*a_out)
         Column-major. Rows are ordered p (offset to the right) fastest, then q (offset down), then
-        the channel; columns are the output positions, along the width first.
+        the channel; columns are the output positions, first along the width.
 
     Raises
     ------
@@ -89,17 +99,23 @@ def phi(Z_i, kernel, stride=1, pad=0, dilation=1):
            [4., 5.]])
     """
     refuse_masked("phi", "Z_i", Z_i)
-    Z_i = np.asarray(Z_i)
-    if Z_i.ndim != 3:
-        raise ValueError(f"phi: Z_i must be (height, width, channels), got shape {Z_i.shape}")
-    return im2col(Z_i[np.newaxis], kernel, stride, pad, dilation)[0].T
+    image = np.asarray(Z_i)
+    if image.ndim != 3:
+        raise ValueError(f"phi: Z_i must be (height, width, channels), got shape {image.shape}")
+    return im2col(image[np.newaxis], kernel, stride, pad, dilation)[0].T
 
 
-def P_phi(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
-    """The 0/1 matrix of equation (4): ``vec(phi(Z)) = P_phi vec(Z)``.
+def P_phi(
+    shape: Sequence[int],
+    kernel: Size,
+    stride: Size = 1,
+    pad: Sides = 0,
+    dilation: Size = 1,
+    dtype: DTypeLike = np.float64,
+) -> Any:
+    """Return the matrix of equation (4): ``vec(phi(Z)) = P_phi vec(Z)``.
 
-    Each row holds a single one, at the pixel that this entry of phi shows, or is empty where it
-    shows the padding.
+    A row has a single 1, at the pixel that is this element of phi, or no element if it is padding.
 
     Parameters
     ----------
@@ -117,14 +133,13 @@ def P_phi(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `matconv.im2col`; also OverflowError when the matrix has more rows than can be counted.
+        As `matconv.im2col`; also OverflowError if the matrix has too many rows for any memory.
     MemoryError
-        If the matrix does not fit the memory.
 
     Notes
     -----
-    The matrix is large: one entry for every entry of phi. `phi_operator` is the same mapping
-    without a matrix.
+    The matrix has an element for every element of phi. `phi_operator` is the same map without a
+    matrix.
 
     Examples
     --------
@@ -138,8 +153,8 @@ def P_phi(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
            [0., 0., 0., 0., 1., 0.],
            [0., 0., 0., 0., 0., 1.]])
     """
-    shape = _image_shape("P_phi", shape)
-    geometry = WindowGeometry("P_phi", (1, *shape), kernel, stride, pad, dilation)
+    image = _image_shape("P_phi", shape)
+    geometry = WindowGeometry("P_phi", (1, *image), kernel, stride, pad, dilation)
     _, b, a, d = geometry.shape
     rows, cols = _operator_shape(geometry)
     index = get_index_dtype(maxval=max(rows, cols))
@@ -167,13 +182,13 @@ def P_phi(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
     return csr_array((np.ones(len(indices), dtype), indices, before_row), shape=(rows, cols))
 
 
-def _pixels(out, h, step, apart, before):
-    """The pixel, along one axis, that offset q meets at output position q_out: (out, h)."""
+def _pixels(out: int, h: int, step: int, apart: int, before: int) -> Array:
+    """Return, along one axis, the pixel at each output position and offset: shape (out, h)."""
     return np.arange(out)[:, np.newaxis] * step + np.arange(h) * apart - before
 
 
-def _operator_shape(geometry):
-    """(rows, columns) of P_phi, or an OverflowError."""
+def _operator_shape(geometry: WindowGeometry) -> tuple[int, int]:
+    """Return (rows, columns) of P_phi or raise OverflowError."""
     _, b, a, d = geometry.shape
     _, b_out, a_out, _ = geometry.out_shape
     h_b, h_a = geometry.kernel
@@ -186,8 +201,15 @@ def _operator_shape(geometry):
     return rows, d * a * b
 
 
-def phi_operator(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
-    """Equation (4) as a linear operator: P_phi without the matrix.
+def phi_operator(
+    shape: Sequence[int],
+    kernel: Size,
+    stride: Size = 1,
+    pad: Sides = 0,
+    dilation: Size = 1,
+    dtype: DTypeLike = np.float64,
+) -> LinearOperator:
+    """Return P_phi of equation (4) as a linear operator, without a matrix.
 
     Parameters
     ----------
@@ -196,19 +218,19 @@ def phi_operator(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
     kernel, stride, dilation : int or (height, width)
     pad : int, (height, width) or ((top, bottom), (left, right))
     dtype : float64 or float32, optional
-        What integers are converted to; vectors of float64 and float32 keep their dtype.
+        Integers are converted to it; vectors of float64 and float32 keep their dtype.
 
     Returns
     -------
     scipy.sparse.linalg.LinearOperator, (d*h_b*h_a*b_out*a_out, d*a*b)
-        Its products with vectors and matrices are `im2col`, those of its adjoint ``.H`` (or its
-        transpose ``.T``) are `col2im`.
+        Products with vectors and matrices are computed by `im2col`, those of the adjoint ``.H`` or
+        the transpose ``.T`` by `col2im`.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `matconv.im2col`. A product with numbers that are neither real floating point of these
-        two dtypes nor integers is a TypeError.
+        As `matconv.im2col`. A product with an array of another dtype than float64, float32 and
+        integers raises TypeError.
 
     Examples
     --------
@@ -218,24 +240,24 @@ def phi_operator(shape, kernel, stride=1, pad=0, dilation=1, dtype=np.float64):
     >>> operator.T @ np.ones(8)
     array([1., 2., 1., 1., 2., 1.])
     """
-    shape = _image_shape("phi_operator", shape)
+    image = _image_shape("phi_operator", shape)
     if np.dtype(dtype) not in (np.float64, np.float32):
         raise TypeError(f"phi_operator: dtype must be float64 or float32, got {np.dtype(dtype)}")
-    geometry = WindowGeometry("phi_operator", (1, *shape), kernel, stride, pad, dilation)
+    geometry = WindowGeometry("phi_operator", (1, *image), kernel, stride, pad, dilation)
     return _PhiOperator(geometry, dtype)
 
 
-class _PhiOperator(LinearOperator):
-    """im2col and col2im between vectors; the columns of a matrix are the images of one batch."""
+class _PhiOperator(LinearOperator):  # type: ignore[misc]
+    """im2col and col2im as products; the columns of a matrix are the images of a batch."""
 
-    def __init__(self, geometry, dtype):
+    def __init__(self, geometry: WindowGeometry, dtype: DTypeLike) -> None:
         super().__init__(dtype, _operator_shape(geometry))
         self._image = geometry.shape[1:]
         _, b_out, a_out, _ = geometry.out_shape
         self._phi = (b_out * a_out, self.shape[0] // (b_out * a_out))
         self._window = (geometry.kernel, geometry.stride, geometry.pad, geometry.dilation)
 
-    def _numbers(self, X):
+    def _floats(self, X: Array) -> Array:
         if X.dtype in (np.float64, np.float32):
             return X
         if X.dtype.kind not in "iu":
@@ -244,17 +266,17 @@ class _PhiOperator(LinearOperator):
             )
         return X.astype(self.dtype)
 
-    def _matmat(self, X):
-        Z = self._numbers(X).T.reshape(-1, *self._image)
+    def _matmat(self, X: Array) -> Array:
+        Z = self._floats(X).T.reshape(-1, *self._image)
         return im2col(Z, *self._window).reshape(-1, self.shape[0]).T
 
-    def _rmatmat(self, X):
-        X = self._numbers(X)
+    def _rmatmat(self, X: Array) -> Array:
+        X = self._floats(X)
         phi_Z = X.T.reshape(-1, *self._phi)
         return col2im(phi_Z, (X.shape[1], *self._image), *self._window).reshape(-1, self.shape[1]).T
 
-    def _matvec(self, x):
+    def _matvec(self, x: Array) -> Array:
         return self._matmat(x.reshape(-1, 1))
 
-    def _rmatvec(self, x):
+    def _rmatvec(self, x: Array) -> Array:
         return self._rmatmat(x.reshape(-1, 1))

@@ -1,4 +1,4 @@
-"""Networks by name, and networks from small TOML files.
+"""Networks by name, and networks from TOML files.
 
 [network]                  # optional, as is each of its keys
 dtype = "float64"
@@ -42,7 +42,7 @@ NETWORK_KEYS = ("dtype", "input_shape", "outputs")
 
 
 def digits(classes: int) -> list[Layer]:
-    """A small network for small images: two convolutional layers and one dense."""
+    """Return a network for small images: two convolutional layers and a dense one."""
     return [
         Conv(16, 3, pad="same", activation="relu"),
         Conv(32, 3, pad="same", activation="relu"),
@@ -52,7 +52,7 @@ def digits(classes: int) -> list[Layer]:
 
 
 def lenet(classes: int) -> list[Layer]:
-    """Two convolutional layers of 5 x 5 and two dense, after Y. LeCun et al. (1998)."""
+    """Return two convolutional layers of 5 x 5 and two dense ones, after LeCun et al. (1998)."""
     return [
         Conv(20, 5, activation="relu"),
         MaxPool(2),
@@ -64,7 +64,7 @@ def lenet(classes: int) -> list[Layer]:
 
 
 def simplenn_3(classes: int) -> list[Layer]:
-    """Three convolutional layers and one dense, after the default network of simpleNN."""
+    """Return three convolutional layers and a dense one, after the default network of simpleNN."""
     return [
         Conv(32, 5, pad="same", activation="relu"),
         MaxPool(2),
@@ -76,7 +76,7 @@ def simplenn_3(classes: int) -> list[Layer]:
     ]
 
 
-# name: layers, the shape of the images that it is usually used on
+# name: (function of the number of classes, usual shape of the images)
 PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = {
     "digits": (digits, (8, 8, 1)),
     "lenet": (lenet, (28, 28, 1)),
@@ -84,12 +84,12 @@ PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = 
 }
 
 
-# height and width from which on images are given the larger of the usual presets
+# height and width from which on images get the larger of the two usual presets
 LARGE = 16
 
 
 def preset_for(input_shape: Sequence[int]) -> str:
-    """Return the usual preset for images of this shape.
+    """Return the name of the usual preset for images of a shape.
 
     >>> preset_for((28, 28, 1)), preset_for((8, 8, 1))
     ('lenet', 'digits')
@@ -100,23 +100,23 @@ def preset_for(input_shape: Sequence[int]) -> str:
 def make_network(
     name: str, input_shape: Sequence[int] | None, classes: int, dtype: str | None = None
 ) -> Network:
-    """The network of a preset's name, or of a TOML file.
+    """Return the network of a preset or of a TOML file.
 
     Parameters
     ----------
     name : str
         A key of `PRESETS`, or a path.
     input_shape : (height, width, channels), optional
-        Of the images; the preset's usual one or the file's when left out.
+        Of the images. Default: the usual one of the preset, or that of the file.
     classes : int
-        Outputs of a preset. A file says its own.
+        Number of outputs of a preset. Not used for a file.
     dtype : "float64" or "float32", optional
-        By default what the file says, else float64.
+        Default: that of the file, else float64.
 
     Raises
     ------
     FormatError
-        Naming the file and what is wrong with it.
+        If the file is wrong; the message names the file.
     OSError, TypeError, ValueError
 
     Examples
@@ -174,16 +174,16 @@ def _read(path: str) -> dict[str, Any]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise format_error(path, "the text is UTF-16, but TOML is UTF-8: save it as UTF-8")
     try:
-        # "utf-8-sig": Windows' editors put a byte order mark in front.
+        # "utf-8-sig": editors of Windows begin files with a byte order mark
         return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise format_error(path, f"not TOML: {error}") from error
 
 
 def _layers(path: str, layers: Any) -> Any:
-    """Their entries, with None for ``activation = "none"``, as TOML has no None.
+    """Return the entries of layers, with None for ``activation = "none"``: TOML has no None.
 
-    A Conv has to name its activation: earlier versions had another default.
+    A Conv must have the key: earlier versions had another default.
     """
     if not isinstance(layers, list):
         return layers

@@ -271,8 +271,8 @@ def test_relu_lets_nan_through():
     [
         (lambda: notes.vec([1, 2]), ValueError, r"vec: M must have 2 dimension\(s\), got 1"),
         (lambda: notes.mat([[1]], 1, 1), ValueError, r"mat: v must have 1 dimension\(s\), got 2"),
-        (lambda: notes.mat([1, 2], 2, 2), ValueError, "mat: v holds 2 numbers, expected 2 x 2 = 4"),
-        (lambda: notes.mat([1, 2], -1, -2), ValueError, "mat: v holds 2 numbers, expected -1 x -2"),
+        (lambda: notes.mat([1, 2], 2, 2), ValueError, "mat: v has 2 elements, expected 2 x 2 = 4"),
+        (lambda: notes.mat([1, 2], -1, -2), ValueError, "mat: v has 2 elements, expected -1 x -2"),
         (lambda: notes.image_matrix(np.ones((2, 2))), ValueError, "image_matrix: Z_i must have 3"),
         (lambda: notes.image_matrix(np.ones((4, 2, 2))[::2]), ValueError,
          "image_matrix: Z_i must be C-contiguous .* got shape .* strides"),

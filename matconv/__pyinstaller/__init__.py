@@ -1,4 +1,4 @@
-"""Hooks with which PyInstaller finds what matconv imports without an import statement.
+"""Hooks for PyInstaller, which does not see all imports of matconv.
 
 PyInstaller asks for the folder through the entry point ``pyinstaller40``, see pyproject.toml.
 """
@@ -7,5 +7,5 @@ import os
 
 
 def get_hook_dirs() -> list[str]:
-    """The folders that hold hooks: this one."""
+    """Return the folders of the hooks."""
     return [os.path.dirname(__file__)]

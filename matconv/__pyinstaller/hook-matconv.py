@@ -1,8 +1,8 @@
-"""What an application that imports matconv needs and PyInstaller cannot see.
+"""Modules and files of matconv that PyInstaller does not find by itself.
 
-Compiled modules import each other, numpy and scipy.linalg.cython_blas from C; the modules of the
-SIMD variants have the names of the baseline's and lie in folders that are no packages, which
-`matconv.kernels.simd` puts before the package's own; submodules are imported by name.
+Compiled modules import each other, numpy and scipy.linalg.cython_blas from C. The modules of the
+SIMD variants have the same names as those of the baseline and are in folders that are not packages,
+which `matconv.kernels.simd` puts before the package's own. Submodules are imported by name.
 """
 
 # ruff: noqa: N999 - PyInstaller finds a hook by this name

@@ -71,7 +71,7 @@ _SUBMODULES = (
 )
 
 
-if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+if not TYPE_CHECKING:  # type checkers see the imports above, and report names that do not exist
 
     def __getattr__(name: str) -> object:
         if name in _SUBMODULES:

@@ -1,4 +1,4 @@
-"""1,797 handwritten digits of 8 x 8 pixels: real images, small enough to ship.
+"""1,797 images of handwritten digits with 8 x 8 pixels.
 
 The file digits.csv.gz is, byte for byte, scikit-learn's copy of the test part of "Optical
 Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak (1998), from the UCI Machine
@@ -16,7 +16,7 @@ __all__ = ["Split", "load_digits"]
 
 
 class Split(NamedTuple):
-    """Images and labels to train on, and others to test on.
+    """Training and test images with their labels.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class Split(NamedTuple):
 
 
 def load_digits(dtype: Any = np.float64) -> Split:
-    """The 1,797 handwritten digits that ship with the library, in a fixed split.
+    """Return the 1,797 handwritten digits of the library, in a fixed split.
 
-    A pixel counts how many of 4 x 4 finer pixels are inked, 0 to 16; here it is divided by 16,
-    which is exact. Every fifth image is a test image.
+    A pixel of the file is the number of black pixels, 0 to 16, in a square of 4 x 4; it is divided
+    by 16, which is exact. Every fifth image is a test image.
 
-    **The same 13 people wrote both parts.** The accuracy on the test part is therefore what to
-    expect on further digits by these writers, and more than what to expect on those of others.
+    **The same 13 people wrote the digits of both parts.** The accuracy on the test images is an
+    estimate for further digits of these writers; for other writers it is too high.
 
     Parameters
     ----------

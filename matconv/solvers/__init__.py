@@ -1,13 +1,13 @@
-"""Solvers: what minimises f(theta). L-BFGS on all images, stochastic gradient on mini-batches.
+"""Minimisation of f(theta): L-BFGS over all images, stochastic gradient over mini-batches.
 
-minimizer   minimize, and METHODS, the list of its methods
+minimizer   minimize, the entry point of all methods, and METHODS, their list
 method      Method: the record of a method and its options
 lbfgs       scipy's L-BFGS
 sgd         mini-batches, momentum
-schedules   how a learning rate changes
-run         what the methods share: theta of the last complete step, history, callback
+schedules   schedules of the learning rate
+run         Run, shared by the methods: theta of the last complete step, history, callback
 result      Result, State, TrainingError
-progress    a bar on a terminal, lines of text elsewhere
+progress    lines for iterations, and a bar on a terminal
 """
 
 from .method import Method, merged_options, usual_method

@@ -13,28 +13,28 @@ from .run import Run
 
 
 class _Trials:
-    """f and its gradient as scipy asks for them; the last trial and the last accepted point.
+    """f and its gradient for scipy; the last trial point and the last accepted point.
 
-    scipy computes in float64, the network in its own dtype: theta is rounded on the way in, the
-    gradient is widened on the way out.
+    scipy computes in float64, the network in its own dtype: theta is rounded, the gradient is
+    converted back.
 
-    A step of the line search may go so far that f overflows. scipy takes an infinity for the end
-    of the search, and after a NaN goes even further. What it gets instead is a parabola around
-    the last accepted point x_k, along the step s,
+    A step of the line search may be so long that f overflows. scipy would end the search after an
+    infinity, and make an even longer step after a NaN. Instead it gets the values of a parabola
+    around the last accepted point x_k, along the step s,
 
         f_k + r |s|^2 / |s_trial|^2,   r = max(|f_k|, 1),
 
-    which is above f_k at the trial, so that it is never accepted, and makes the search turn back.
+    which is above f_k at the trial point, so that it is not accepted and the next step is shorter.
     """
 
     def __init__(self, objective: Any, run: Run) -> None:
         self.objective = objective
         self.run = run
-        self.x: np.ndarray | None = None  # accepted, as scipy has it
+        self.x: np.ndarray | None = None  # the accepted point in float64
         self.f = 0.0
         self.trial: tuple[np.ndarray, float, float, float]  # theta, f, |g|, largest |g_i|
         self.largest = 0.0
-        self.not_finite: str | None = None  # what a trial of this iteration gave instead
+        self.not_finite: str | None = None  # what was not finite in a trial of this iteration
         self.stopped = False
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -58,16 +58,16 @@ class _Trials:
     def _turn_back(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         s = x - self.x
         squared = float(s @ s)
-        # there is no way back from infinity, and none that is shorter than nothing
+        # the step is infinite, or too short to be shortened
         if not 0 < squared < np.inf:
             raise self.error(f"at step {self.run.iterations + 1}")
         rise = max(abs(self.f), 1.0)
         return self.f + rise, (2 * rise / squared) * s
 
     def accept(self, intermediate_result: Any) -> None:
-        """scipy calls this after every iteration; the point is the last trial."""
+        """Accept the last trial point; scipy calls this after every iteration."""
         theta, f, norm, self.largest = self.trial
-        # back at x_k itself: no point beside it will do
+        # the search has returned to x_k: f is not finite at any point near it
         if self.not_finite is not None and f >= self.f:
             raise self.error(f"at step {self.run.iterations + 1}")
         self.x, self.f = intermediate_result.x.copy(), f
@@ -97,14 +97,14 @@ def lbfgs(
     Raises
     ------
     TrainingError
-        If f or its gradient is not finite at theta0, or stays so however short a step is.
+        If f or its gradient is not finite at theta0, or for arbitrarily short steps.
 
     References
     ----------
     R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, "A limited memory algorithm for bound constrained
     optimization", SIAM Journal on Scientific Computing 16 (1995).
     """
-    # not at the top: it takes longer than all the rest of `import matconv`
+    # here, because it takes longer than the rest of `import matconv`
     from scipy import optimize
 
     options = {
@@ -117,7 +117,7 @@ def lbfgs(
     trials = _Trials(objective, run)
     run.progress.begin(max_iterations, "iterations")
 
-    # scipy tells what it wants to pass by the name of the argument
+    # scipy passes the intermediate result because of this argument's name
     def accept(intermediate_result: Any) -> None:
         trials.accept(intermediate_result)
 
@@ -150,18 +150,24 @@ METHOD = Method(
     max_images=10_000,
     progress="L-BFGS, {count}",
     options=(
-        Option("memory", Count(), "pairs of vectors that model the curvature", 10, metavar="N"),
+        Option(
+            "memory",
+            Count(),
+            "number of pairs of vectors that approximate the curvature",
+            10,
+            metavar="N",
+        ),
         Option(
             "gtol",
             Number(minimum=0),
-            "end when every element of the gradient is at most this in magnitude",
+            "tolerance for the largest magnitude of an element of the gradient",
             1e-5,
             metavar="TOL",
         ),
         Option(
             "ftol",
             Number(minimum=0),
-            "end when the relative decrease of f in an iteration is at most this",
+            "tolerance for the relative decrease of f in an iteration",
             1e-9,
             metavar="TOL",
         ),

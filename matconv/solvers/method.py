@@ -24,7 +24,7 @@ class Method:
     iterations : int
         The default number of iterations of the command line.
     iteration : str
-        What an iteration is called, in the singular.
+        The word for an iteration, in the singular.
     options : tuple of Option
     max_images : int, optional
         The command line's default is the first method of the list that is meant for as many

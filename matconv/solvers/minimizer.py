@@ -1,4 +1,4 @@
-"""minimize: the common entry of all methods, and the list of them."""
+"""minimize: the entry point of all methods, and their list."""
 
 from __future__ import annotations
 
@@ -45,26 +45,25 @@ def minimize(
     ----------
     objective : Objective
     theta0 : array, shape (n,)
-        Of the network's dtype; it is not changed.
+        Of the network's dtype; not changed.
     method : str
         The name of a method: see Notes.
     max_iterations : int
-        Number of iterations. A method that computes on mini-batches counts epochs: in each of
-        them it uses every image once.
+        For a method that computes on mini-batches the number of epochs, in each of which every
+        image is used once.
     callback : callable, optional
-        Called with a `State` after every iteration. It may return a dict to be added to the
-        iteration's entry of the history, and may raise StopIteration to end the minimisation.
+        Called with a `State` after every iteration. It may return a dict, which is added to the
+        iteration's entry of the history, or raise StopIteration to end the minimisation.
     progress : bool or text file
-        True: write one line per iteration to standard error. A file: write them there. Where
-        standard error is a terminal and tqdm is installed, a bar is shown as well.
+        A file, or True for standard error, gets a line for each iteration. If standard error is a
+        terminal and tqdm is installed, there is a bar as well.
     start : int
-        Number of iterations made before, if theta0 is their result: the count continues from
-        there, and so do shuffles and schedules. The velocity of stochastic gradient descent
-        starts at zero.
+        Number of iterations that led to theta0. They are counted, and the order of the images and
+        schedules continue from there (a velocity begins with 0).
     on_step : callable, optional
         Called with the `Run` between two steps, also within an epoch, and after every iteration.
-        Its method ``result(message)`` returns the `Result` so far, to be saved. An exception is
-        passed on to the caller, as the callback's is.
+        ``run.result(message)`` is the `Result` so far, for instance to save it. Exceptions are
+        propagated.
     **options
         Options of the method: see Notes.
 
@@ -73,18 +72,18 @@ def minimize(
     Result
         Also after Ctrl-C, with ``interrupted=True`` and theta of the last complete step.
 
-        A method that computes on mini-batches records the means of f and of its gradient over the
-        batches of an epoch, each batch at the theta at which it was evaluated. They take no other
-        pass over the images. f of a batch includes theta'theta/(2C).
+        In the history of a method that computes on mini-batches, f and the gradient are means over
+        the batches of the epoch, each at the theta of its step. They cost no additional pass over
+        the images. f of a batch has the whole term theta'theta/(2C), the weight decay.
 
     Raises
     ------
     TypeError, ValueError
         For an unknown argument or one out of range, before anything is computed.
     TrainingError
-        If f or its gradient is not finite (in L-BFGS: and remains so however short the step).
+        If f or its gradient is not finite (L-BFGS: also for arbitrarily short steps).
     Exception
-        Any exception of the callback.
+        Exceptions of the callback are propagated.
 
     An exception after the first step has an attribute ``result``, the `Result` up to the last
     complete step.
@@ -116,7 +115,7 @@ def minimize(
     lines = None if progress is False else sys.stderr if progress is True else progress
     run = Run(method, theta, callback, Progress(lines, known.iteration), start, on_step)
     try:
-        # the methods' own sums over theta: BLAS would have other bits on other numbers of threads
+        # guarded: the bits of the methods' own sums must not depend on BLAS's number of threads
         message, converged = guarded(known.function, objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)

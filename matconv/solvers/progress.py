@@ -1,4 +1,4 @@
-"""Lines, one per iteration; and on a terminal, where tqdm is installed, a bar below them."""
+"""Progress of a minimisation: a line for each iteration, and a bar if tqdm is installed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# the columns that every iteration has: key, width, format
+# columns of every iteration: key, width, format
 _COLUMNS = (("iteration", 9, "d"), ("f", 12, ".6g"), ("gradient_norm", 12, ".4g"))
 
 
 def _cell(key: str, value: Any) -> str:
-    """A value that a callback added; what is called an accuracy is shown in percent."""
+    """Return the text of a value that a callback added; accuracies in percent."""
     if isinstance(value, float):
         return f"{100 * value:.2f} %" if key.endswith("accuracy") else f"{value:.6g}"
     return str(value)
 
 
 def _tqdm(stream: TextIO) -> Any:
-    """tqdm's class where a bar makes sense, else None.
+    """Return tqdm's class if it is installed and the stream is a terminal, else None.
 
-    Without its thread that refreshes the bar: an interrupt can leave tqdm's lock locked, and that
-    thread waiting for it when the process ends.
+    The thread that refreshes the bar is switched off: an interrupt can leave tqdm's lock locked,
+    and the thread would wait for it when the process ends.
     """
     if not (hasattr(stream, "isatty") and stream.isatty()):
         return None
@@ -34,14 +34,14 @@ def _tqdm(stream: TextIO) -> Any:
 
 
 class Progress:
-    """Shows a minimisation on the way.
+    """Shows the progress of a minimisation.
 
     Parameters
     ----------
     lines : text file, optional
-        Where a line per iteration goes; nothing is shown when left out.
+        Gets a line for each iteration. Without it nothing is shown.
     iteration : str
-        What an iteration is called.
+        The word for an iteration, a heading.
     """
 
     def __init__(self, lines: TextIO | None = None, iteration: str = "iteration") -> None:
@@ -51,13 +51,13 @@ class Progress:
         self._bar: Any = None
 
     def begin(self, total: int, unit: str) -> None:
-        """Show a bar of ``total`` parts, called ``unit``, where there can be one."""
+        """Begin with ``total`` parts, called ``unit``: show a bar if there can be one."""
         if self._tqdm is not None:
             with self._losing_the_bar():
                 self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
 
     def advance(self) -> None:
-        """A part is done."""
+        """Count a part as done."""
         self._on_bar("update")
 
     def _on_bar(self, method: str) -> None:
@@ -67,14 +67,14 @@ class Progress:
 
     @contextmanager
     def _losing_the_bar(self) -> Iterator[None]:
-        """A terminal that has gone costs the bar, not the minimisation."""
+        """Drop the bar after an error of the terminal."""
         try:
             yield
         except OSError:
             self._bar = None
 
     def line(self, row: dict[str, Any]) -> None:
-        """An iteration is over; `row` is its entry of the history."""
+        """Write the line of an iteration; `row` is its entry of the history."""
         if self._lines is None:
             return
         known = {key for key, _, _ in _COLUMNS} | {"seconds"}
@@ -94,7 +94,7 @@ class Progress:
         self._on_bar("refresh")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._on_bar("close")
 
 

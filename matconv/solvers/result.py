@@ -1,4 +1,4 @@
-"""State and Result: what a minimisation gives to its callback and to its caller."""
+"""Result of a minimisation, and its state for callbacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The state of a minimisation after an iteration, which a callback gets.
+    """The state of a minimisation after an iteration, for a callback.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class State:
         f(theta) and the Euclidean norm of its gradient; for mini-batches the means over the epoch,
         see `minimize`.
     theta : ndarray, (n,)
-        Read-only; it does not change when the minimisation continues.
+        Read-only; later iterations do not change it.
     seconds : float
         Time since the start, callbacks included.
     """
@@ -52,11 +52,10 @@ class Result:
     Attributes
     ----------
     theta : ndarray, (n,)
-        In the network's dtype, after the last complete step. A new array, which the caller may
-        change.
+        Of the network's dtype, after the last complete step. A copy, which may be written into.
     f : float
         f(theta); for a method that computes on mini-batches, the mean over the batches of the last
-        complete epoch, or over those computed of the first one. NaN if f was not computed.
+        complete epoch, or over the batches so far in the first one. NaN if f was not computed.
     gradient_norm : float
         Euclidean norm of the gradient at theta, or of its mean over the last complete epoch. NaN
         if it was not computed.
@@ -64,13 +63,13 @@ class Result:
         One per iteration: "iteration", "f", "gradient_norm", "seconds", and what the callback
         returned. Empty if theta0 is already a minimum.
     message : str
-        Why the minimisation ended.
+        The reason for the end.
     converged : bool
         Whether a tolerance was reached.
     iterations : int
         The number of the last complete iteration.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the minimisation.
     seconds : float
     """
 
@@ -91,7 +90,7 @@ class TrainingError(ArithmeticError):
     Attributes
     ----------
     result : Result
-        What was reached before; its theta is the last at which f was finite.
+        The result so far; its theta is the last one at which f was finite.
     """
 
     result: Result

@@ -1,4 +1,4 @@
-"""What every method shares: theta of the last whole step, the history, the callback."""
+"""Run: a minimisation in progress, shared by all methods."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Callback = Callable[[State], "dict[str, Any] | None"]
 
 
 class Run:
-    """One minimisation under way.
+    """A minimisation in progress: theta, the history, the callback.
 
-    A method reports what it knows of f at theta0 by `evaluated`, each whole step by `step` and each
-    iteration by `iterate`.
+    A method reports f at theta0 by `evaluated`, each complete step by `step` and each iteration by
+    `iterate`.
 
     Attributes
     ----------
     theta : ndarray, (n,)
-        After the last whole step. The method never writes into it again before it has reported
+        After the last complete step. The method must not write into it before it has reported
         another vector.
     moved : bool
-        Whether any step was made.
+        Whether a step was made.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class Run:
         if theta.size == 0:
             raise ValueError("minimize: the network has no parameters, theta is empty")
         self.method = method
-        # theta, f, |g|: one assignment, so that Ctrl-C finds the old ones or the new ones
+        # theta, f, |g|: one tuple, so that Ctrl-C cannot separate an old one from a new one
         self._reached = (theta, math.nan, math.nan)
         self.moved = False
         self.progress = progress
@@ -60,12 +60,12 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.perf_counter() - self._began
 
     @property
     def iterations(self) -> int:
-        """The number of the last whole iteration."""
+        """The number of the last complete iteration."""
         return self._start + len(self.history)
 
     @property
@@ -73,14 +73,14 @@ class Run:
         return self._reached[0]
 
     def evaluated(self, f: float, gradient_norm: float = math.nan) -> None:
-        """f, and the norm of its gradient where that is known, belong to the present theta."""
+        """Report f and, if known, the norm of its gradient at the current theta."""
         self._reached = (self.theta, f, gradient_norm)
 
     def step(
         self, theta: np.ndarray, f: float | None = None, gradient_norm: float | None = None
     ) -> None:
-        """A whole step was made; without f and the norm of its gradient the present ones stay."""
-        # before theta is bound: f at the old one is known to be finite, f at the new one is not
+        """Report a complete step; without f or the norm the current ones are kept."""
+        # before theta is replaced: f is known to be finite at the old one, but not at the new one
         self._between_steps()
         _, last_f, last_norm = self._reached
         f = last_f if f is None else f
@@ -92,7 +92,7 @@ class Run:
             self._on_step(self)
 
     def iterate(self, f: float, gradient_norm: float) -> bool:
-        """An iteration is over: record it and call the callback; False: it wants to stop."""
+        """Record an iteration and call the callback; False if the callback asks to stop."""
         row: dict[str, Any] = {
             "iteration": self.iterations + 1,
             "f": f,
@@ -117,7 +117,7 @@ class Run:
         return go_on
 
     def result(self, message: str, converged: bool = False, interrupted: bool = False) -> Result:
-        """What was reached so far."""
+        """Return the result so far."""
         theta, f, gradient_norm = self._reached
         return Result(
             theta=theta.copy(),
@@ -133,7 +133,7 @@ class Run:
 
 
 def _extra(more: Any) -> dict[str, Any]:
-    """What a callback returned, as entries of the history."""
+    """Return entries of the history from a callback's return value, checked."""
     own = {"iteration", "f", "gradient_norm", "seconds"}
     if not isinstance(more, dict) or own & more.keys():
         raise TypeError(

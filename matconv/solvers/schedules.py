@@ -1,4 +1,4 @@
-"""How a learning rate changes: a factor for each part t of the training, 0 <= t < 1."""
+"""Schedules: a factor of the learning rate for each part t of the training, 0 <= t < 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Schedule = Callable[[float], float]
 
 
 def constant(t: float) -> float:
-    """1 throughout.
+    """Return 1.
 
     >>> constant(0.9)
     1.0
@@ -18,7 +18,7 @@ def constant(t: float) -> float:
 
 
 def step(t: float) -> float:
-    """1, a tenth after half of the training, a hundredth after three quarters.
+    """Return 1, after half of the training 0.1, after three quarters 0.01.
 
     >>> step(0.49), step(0.5), step(0.75)
     (1.0, 0.1, 0.01)
@@ -27,7 +27,7 @@ def step(t: float) -> float:
 
 
 def cosine(t: float) -> float:
-    """From 1 to 0 along half a period of the cosine.
+    """Return (1 + cos(pi t)) / 2, which decreases from 1 to 0.
 
     >>> cosine(0.0), round(cosine(0.5), 12)
     (1.0, 0.5)
@@ -44,7 +44,7 @@ DESCRIPTIONS = {
 
 
 def get_schedule(schedule: str | Schedule) -> Schedule:
-    """The schedule of that name, or the function itself.
+    """Return the schedule of a name, or the function itself.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: mini-batches, momentum, a learning rate that changes."""
+"""Stochastic gradient descent: mini-batches, momentum, schedules of the learning rate."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .result import TrainingError
 from .run import Run
 from .schedules import DESCRIPTIONS, SCHEDULES, Schedule, get_schedule
 
-# numbers of each vector at a time: four of them stay in cache from one operation to the next
+# elements of each vector at a time: the pieces of four vectors stay in the cache
 BLOCK = 1 << 14
 
 
 class _Mean:
-    """The means of f and of its gradient over the images of an epoch, batch by batch."""
+    """The means of f and of its gradient over the batches of an epoch, weighted by images."""
 
     def __init__(self, n: int, batch_size: int) -> None:
         self._f = 0.0
-        self._gradient = np.zeros(n)  # in units of a whole batch's images
+        self._gradient = np.zeros(n)  # sum of gradients times images / batch_size
         self._batch_size = batch_size
         self._images = 0
 
@@ -47,8 +47,8 @@ class _Descent:
         v     <- momentum v - rate g
         theta <- theta + v                         (nesterov: theta + momentum v - rate g)
 
-    theta moves between two vectors, so that the one that holds the last whole step is never
-    written into, and the one before it is still there.
+    theta alternates between two vectors: the one of the last complete step is not written into,
+    and the other one has the step before it.
     """
 
     def __init__(self, theta: np.ndarray, momentum: float, nesterov: bool) -> None:
@@ -59,7 +59,7 @@ class _Descent:
         self._nesterov = nesterov
 
     def move(self, gradient: np.ndarray, rate: float) -> np.ndarray:
-        """One step along ``gradient``, which is overwritten; gives the new theta."""
+        """Make a step along ``gradient``, which is overwritten; return the new theta."""
         for k in range(0, len(gradient), BLOCK):
             part = slice(k, k + BLOCK)
             self._move(gradient[part], self._velocity[part], part, rate)
@@ -77,7 +77,7 @@ class _Descent:
 
 
 def _is_finite(gradient: np.ndarray) -> bool:
-    """Whether every number is; without a second vector, unless squares overflow."""
+    """Whether all elements are finite; a second vector is needed only if squares overflow."""
     squares = np.dot(gradient, gradient)
     return bool(np.isfinite(squares) or np.isfinite(gradient).all())
 
@@ -100,7 +100,7 @@ def sgd(
     -------
     message : str
     converged : bool
-        Always False: nothing is tested.
+        False: there is no test for convergence.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def sgd(
 
 
 def _error(what: str, where: str, descent: _Descent, run: Run) -> TrainingError:
-    """The last step led too far: what is left is the theta before, where all was finite."""
+    """Return the error after a step that was too long, with the theta before this step."""
     if run.moved:
         run.step(descent.before)
     error = TrainingError(f"sgd: {what} at {where}; a smaller learning rate may help")
@@ -192,7 +192,7 @@ METHOD = Method(
         Option(
             "seed",
             Count(0),
-            "seed of the shuffles; the same seed gives the same bits",
+            "seed of the order of the images; the same seed gives the same bits",
             default_text="by default another one each time",
             metavar="N",
         ),
