@@ -1,4 +1,4 @@
-"""The examples of matconv/README.md, and how they are followed word for word."""
+"""The examples of matconv/README.md, and their application to a copy of the tree."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ CHANGE = re.compile(r"in (\S+) after: (.*)|at the end of (\S+)")
 
 
 def blocks():
-    """[(what the HTML comment above a block of code says, the code)], in order."""
+    """Return [(text of the HTML comment above a block of code, the code)], in order."""
     return BLOCK.findall(README.read_text(encoding="utf-8"))
 
 
 def block(mark):
-    """The one block with this mark."""
+    """Return the one block of code under a comment with this text."""
     (found,) = [code for said, code in blocks() if said == mark]
     return found
 
