@@ -230,7 +230,9 @@ def test_info_of_several_outputs_names_them(tmp_path, capsys):
 
 
 def test_toml_without_a_shape(tmp_path):
-    with pytest.raises(FormatError, match=r"input_shape is needed in \[network\] where no images"):
+    with pytest.raises(
+        FormatError, match=r"input_shape is needed in \[network\] if there are no images"
+    ):
         make_network(toml(tmp_path, TOML), None, 3)
 
 

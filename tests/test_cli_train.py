@@ -141,7 +141,7 @@ def test_info_of_a_model(trained, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     text = printed(capsys, "info", "digits-model.npz")
     assert "labels          0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in text
-    assert re.search(r"^theta +9,930 numbers, float64, \|theta\| = \d", text, re.MULTILINE)
+    assert re.search(r"^theta +9,930 elements, float64, \|theta\| = \d", text, re.MULTILINE)
     assert re.search(r"^iterations +100$", text, re.MULTILINE)
     assert re.search(r"^test_accuracy +9\d\.\d\d %$", text, re.MULTILINE)
     assert "C = 1000, data = digits, iterations = 100, loss = softmax, seed = 0" in text

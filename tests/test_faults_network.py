@@ -22,7 +22,7 @@ def test_theta_of_another_length(difference):
     net = mixed()
     Z, y = images(net, 2)
     theta = np.zeros(net.n + difference)
-    message = f"theta must have {net.n} numbers, one per parameter, got {net.n + difference}"
+    message = f"theta must have {net.n} elements, one for each parameter, got {net.n + difference}"
     calls = (
         lambda: net.forward(theta, Z),
         lambda: net.predict(theta, Z),

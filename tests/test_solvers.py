@@ -299,7 +299,7 @@ def test_options_out_of_range(options, error, message):
 def test_minimize_wrong_theta0_refused():
     f, theta0 = small()
     with pytest.raises(
-        ValueError, match=f"{f.net.n} numbers, one per parameter, got {f.net.n - 1}"
+        ValueError, match=f"{f.net.n} elements, one for each parameter, got {f.net.n - 1}"
     ):
         minimize(f, theta0[1:])
     with pytest.raises(TypeError, match="theta is float32, the network computes in float64"):
