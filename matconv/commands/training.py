@@ -101,7 +101,7 @@ class Training:
 
     def _save_despite(self, error: Exception, result: Result) -> None:
         self.save(result)
-        error.add_note(f"what was reached before is saved in {self.output}")
+        error.add_note(f"the result so far is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
         accuracies = {"train_accuracy": _accuracy(self.problem.objective, state.theta)}
@@ -211,7 +211,9 @@ class Training:
         )
         told.append(("model", self.output))
         for name in self._file.avoided:
-            told.append(("note", f"{name} was written by another program meanwhile, and was left"))
+            told.append(
+                ("note", f"{name} was written by another program meanwhile and is not replaced")
+            )
         return facts([*told, *(("note", note) for note in self.problem.split.notes)])
 
 
