@@ -29,6 +29,7 @@ import argparse
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,67 +52,81 @@ class Command(NamedTuple):
     """A command that measures: the kind of its jobs, and what it measures unless told."""
 
     what: str
-    help: str
     names: tuple
     passes: tuple
     peers: tuple = (None,)
     dtypes: tuple = ("float64",)
     images: tuple | None = None
     threads: tuple = (1, 2)
+    algorithms: tuple = ("auto",)
 
 
-_BOTH, _NETS = measuring.DTYPES, ("lenet", "simplenn-4", "simplenn-7", "vgg11")
-_STEPS, _GROWING = ("forward", "gradient", "step"), (100, 1_000, 10_000, 100_000)
+_BOTH, _GROWING = measuring.DTYPES, (100, 1_000, 10_000, 100_000)
+_NETS = ("lenet", "simplenn-4", "simplenn-7", "vgg11")
 
 COMMANDS = {
-    name: Command(*row)
-    for name, *row in (
-        ("layers", "layer", "convolutions", ("core",), tuple(shapes.PASSES), ("gemm", "torch")),
-        ("nets", "net", "networks, or layers as networks", _NETS, _STEPS, ("torch", "torch-f32")),
-        ("frozen", "net", "frozen networks", ("lenet",), ("predict",), ("onnxruntime",))
-        + (_BOTH, (1, 8, 64), (1,)),
-        ("memory", "memory", "peak memory of a gradient", ("lenet", "vgg11"), ("gradient",))
-        + (memory.PEERS, ("float64",), (1024,)),
-        ("scaling", "scaling", "a gradient of more and more images", ("lenet",), ("gradient",))
-        + ((None,), ("float64",), _GROWING),
-        ("latency", "latency", "Python beside the kernels", ("lenet",), latency.PASSES)
-        + ((latency.PEER,), _BOTH, (1, 64), (1,)),
-        ("startup", "startup", "import, wheel, build", startup.NAMES, (None,))
-        + ((None,), (None,), None, (None,)),
-    )
+    "layers": Command("layer", ("core",), tuple(shapes.PASSES), ("gemm", "torch")),
+    "nets": Command("net", _NETS, ("forward", "gradient", "step"), ("torch", "torch-f32")),
+    "frozen": Command("net", ("lenet",), ("predict",), ("onnxruntime",), _BOTH, (1, 8, 64), (1,)),
+    "memory": Command("memory", ("lenet", "vgg11"), ("gradient",), memory.PEERS, images=(1024,)),
+    "scaling": Command("scaling", ("lenet",), ("gradient",), images=_GROWING),
+    "latency": Command(
+        *("latency", ("lenet",), latency.PASSES, (latency.PEER,), _BOTH, (1, 64), (1,))
+    ),
+    "startup": Command("startup", startup.NAMES, *[(None,)] * 3, None, (None,), (None,)),
 }
 
 
 def parse(arguments=None):
     """The command line; without a command it is "layers"."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        arguments.insert(0, "layers")
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, command in COMMANDS.items():
-        _add_measuring(commands.add_parser(name, help=command.help), command)
-    one = commands.add_parser("targets", help="the table of goals")
-    names = (*shapes.SETS, *shapes.LAYERS, *nets.NETS, *startup.NAMES)
-    _many(one, "--rows", targets.ROWS, targets.ROWS)
-    _many(one, "--names", names, None, "these layers and networks only")
-    _add_common(one, (1, 2))
-    _add_startup(one)
-    one = commands.add_parser("show", help="tables and verdicts of results files")
-    one.add_argument("results", type=Path, nargs="+", help="JSON files")
-    one.add_argument("--markdown", action="store_true")
-    one = commands.add_parser("plot", help="a picture of results files")
-    one.add_argument("results", type=Path, nargs="+", help="JSON files")
-    one.add_argument("picture", type=Path, help="SVG, PNG or PDF, by its suffix")
-    one.add_argument("--threads", type=positive, default=1)
+    commands = (*COMMANDS, "targets", "show", "plot")
+    parser.add_argument("command", nargs="?", choices=commands, default="layers")
+    parser.add_argument("names", nargs="*", help="of layers or networks; files for show and plot")
+    for option in ("passes", "dtypes", "algorithms", "peers", "rows"):
+        parser.add_argument(f"--{option}", nargs="+", help=f"{', '.join(CHOICES[option])}")
+    for option in ("images", "threads"):
+        parser.add_argument(f"--{option}", nargs="+", type=positive)
+    parser.add_argument("--repeats", type=positive, help="samples of a side")
+    parser.add_argument("--quick", action="store_true", help="few short samples of few images")
+    parser.add_argument("--wheel", type=Path, metavar="PATH", help="the wheel whose size counts")
+    parser.add_argument("--build", action="store_true", help="build one, and time it")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write each record there")
+    parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
     given = parser.parse_args(arguments)
-    path = getattr(given, "json", None)
-    if path is not None and not path.resolve().parent.is_dir():
-        parser.error(f"argument --json: there is no folder {path.parent}")
+    if given.command not in ("show", "plot"):
+        _check(given, parser.error)
     given.line = command_line(arguments)
     return given
+
+
+CHOICES = {
+    "passes": tuple(
+        dict.fromkeys(x for kind in measuring.KINDS.values() for x in kind.passes if x)
+    ),
+    "dtypes": measuring.DTYPES,
+    "algorithms": peers_matconv.FORMS,
+    "peers": tuple(dict.fromkeys(x for kind in measuring.KINDS.values() for x in kind.peers)),
+    "rows": targets.ROWS,
+}
+
+
+def _check(given, error):
+    """Refuse what a command cannot measure."""
+    choices = {**CHOICES, "names": (*shapes.SETS, *shapes.LAYERS, *nets.NETS, *startup.NAMES)}
+    if given.command in COMMANDS:
+        kind = measuring.KINDS[COMMANDS[given.command].what]
+        choices |= {"names": kind.names, "passes": kind.passes, "peers": kind.peers}
+    for option, known in choices.items():
+        for value in getattr(given, option) or ():
+            if value not in known:
+                name = option if option == "names" else f"--{option}"
+                error(f"argument {name}: {value!r} is none of {', '.join(map(str, known))}")
+    if given.json is not None and not given.json.resolve().parent.is_dir():
+        error(f"argument --json: there is no folder {given.json.parent}")
 
 
 def command_line(arguments):
@@ -126,51 +141,6 @@ def command_line(arguments):
     return shlex.join(["python", "bench/run.py", *words])
 
 
-def _add_measuring(parser, command):
-    kind = measuring.KINDS[command.what]
-    parser.add_argument("names", nargs="*", type=one_of(kind.names), help=", ".join(kind.names))
-    if command.what == "startup":
-        _add_startup(parser)
-    else:
-        _many(parser, "--passes", kind.passes, command.passes)
-        _many(parser, "--dtypes", measuring.DTYPES, command.dtypes)
-        _many(parser, "--algorithms", peers_matconv.FORMS, ("auto",))
-        if kind.peers:
-            _many(parser, "--peers", kind.peers, command.peers)
-        parser.add_argument("--images", nargs="+", type=positive, default=command.images)
-    _add_common(parser, command.threads)
-
-
-def _add_common(parser, threads):
-    if threads != (None,):
-        parser.add_argument("--threads", nargs="+", type=positive, default=threads)
-    parser.add_argument("--repeats", type=positive, help="samples of a side")
-    parser.add_argument("--quick", action="store_true", help="few short samples of few images")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write each record there")
-
-
-def _add_startup(parser):
-    parser.add_argument("--wheel", type=Path, metavar="PATH", help="the wheel whose size counts")
-    parser.add_argument("--build", action="store_true", help="build one, and time it")
-
-
-def _many(parser, option, choices, default, text=None):
-    parser.add_argument(
-        option, nargs="+", type=one_of(choices), default=default, help=text or ", ".join(choices)
-    )
-
-
-def one_of(choices):
-    """A type for argparse: one of some words."""
-
-    def word(text):
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
-        return text
-
-    return word
-
-
 def positive(text):
     """An integer from 1 on, for argparse."""
     value = int(text)
@@ -182,52 +152,51 @@ def positive(text):
 def jobs_of(given):
     """The jobs of a command that measures."""
     if given.command == "targets":
-        names = given.names and {*given.names, *shapes.select(given.names)}
+        names = {*given.names, *shapes.select(given.names)} or None
         if given.quick and names is None:
             names = {*shapes.SETS["quick"], "lenet", "simplenn-4", *startup.NAMES}
-        chosen = [target for target in targets.TARGETS if target.row in given.rows]
-        return [job for x in chosen for job in x.jobs(given.threads, given.quick, names)]
+        chosen = [
+            target for target in targets.TARGETS if target.row in (given.rows or targets.ROWS)
+        ]
+        return [job for x in chosen for job in x.jobs(given.threads or (1, 2), given.quick, names)]
     command = COMMANDS[given.command]
-    given.names = given.names or command.names
     options = ("names", "passes", "dtypes", "threads", "algorithms", "peers", "images")
-    usual = {**command._asdict(), "algorithms": (None,)}
-    values = (getattr(given, option, usual.get(option)) for option in options)
+    values = (getattr(given, option) or getattr(command, option) for option in options)
     return measuring.plan(command.what, *values, given.quick)
-
-
-def effort(given):
-    """The `measuring.Effort` of a command line."""
-    many, budget = (9, 3.0) if given.command == "targets" else (15, 10.0)
-    cost = (3, 0.002, 0.2) if given.quick else (many, 0.02, budget)
-    more = {key: getattr(given, key) for key in ("wheel", "build") if hasattr(given, key)}
-    return measuring.Effort(given.repeats or cost[0], *cost[1:], given.quick, **more)
 
 
 def measure(given):
     """Measure, print, write; returns the process's exit status."""
+    many, budget = (9, 3.0) if given.command == "targets" else (15, 10.0)
+    cost = (3, 0.002, 0.2) if given.quick else (many, 0.02, budget)
+    repeats = given.repeats or cost[0]
+    how = measuring.Effort(repeats, *cost[1:], given.quick, given.wheel, given.build)
     jobs = jobs_of(given)
     if not jobs:
         raise ValueError("nothing to measure: no peer has these passes")
     peers.absent({job["peer"] for job in jobs})  # imports them, so that their BLAS are seen
     about = {"command": given.line, "machine": machine.describe()}
-    print("\n".join(machine.lines(about["machine"])), flush=True)
+    say(machine.lines(about["machine"]))
     book = journal.Journal(about, given.json)
-    measuring.run(jobs, effort(given), book)
-    print("\n".join(shown(book.document, given)))
+    measuring.run(jobs, how, book)
+    say(shown(book.document, given))
     return 1 if book.refused else 0
+
+
+def say(lines):
+    """Print lines; a reader such as ``head`` may have had enough."""
+    with suppress(BrokenPipeError):
+        print("\n".join(lines), flush=True)
 
 
 def shown(document, given):
     """The lines of a document's tables and, for goals, their verdicts."""
-    markdown = getattr(given, "markdown", False)
-    lines = table.tables(document["records"], markdown)
+    lines, goals = table.tables(document["records"], given.markdown), []
     if given.command in ("targets", "show"):
-        rows, threads = getattr(given, "rows", targets.ROWS), getattr(given, "threads", (1, 2))
-        found = targets.verdicts(document, rows, threads)
-        if given.command == "show":
-            found = [one for one in found if one["values"]]
-        goals = targets.report(found, markdown) if found else []
-        lines = [*goals, *lines] if markdown else [*lines, *goals]
+        found = targets.verdicts(document, given.rows or targets.ROWS, given.threads or (1, 2))
+        found = [one for one in found if one["values"] or given.command == "targets"]
+        goals = targets.report(found, given.markdown) if found else []
+    lines = [*goals, *lines] if given.markdown else [*lines, *goals]
     if any(record["quick"] for record in document["records"]):
         lines.append("quick: too few samples and images to judge by")
     return lines
@@ -236,7 +205,9 @@ def shown(document, given):
 def read(paths):
     """Results files as one document, the machine that of the first."""
     documents = []
-    for path in paths:
+    if not paths:
+        raise ValueError("no results file was given")
+    for path in map(Path, paths):
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -251,12 +222,12 @@ def read(paths):
 
 def show(given):
     """Print the tables of results files, with where they come from."""
-    document = read(given.results)
+    document = read(given.names)
     lines = machine.lines(document["machine"])
     lines += ["command   " + document["command"]]
     if given.markdown:
         lines = ["```text", *lines, "```"]
-    print("\n".join([*lines, *shown(document, given)]))
+    say([*lines, *shown(document, given)])
     return 0
 
 
@@ -267,7 +238,8 @@ def main(arguments=None):
         if given.command == "show":
             return show(given)
         if given.command == "plot":
-            plot.draw(read(given.results), given.picture, given.threads)
+            *results, picture = given.names or [""]
+            plot.draw(read(results), Path(picture), *(given.threads or (1,))[:1])
             return 0
         return measure(given)
     except (ValueError, RuntimeError, peers.Missing) as error:

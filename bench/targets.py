@@ -134,11 +134,16 @@ class Target:
         return self.statistic(found)
 
 
-def _of(what, names, dtype, which, peer, algorithm="auto", **more):
+def _goal(
+    row, measure, what, names, dtype, which, peer, statistic=ratios, algorithm="auto", **more
+):
+    """A `Target`: `images` and `threads` go into its selection, other keywords are bounds."""
     keys = ("what", "name", "dtype", "pass", "peer", "algorithm")
     values = (what, names, dtype, which, peer, algorithm)
     tuples = (x if isinstance(x, tuple) else (x,) for x in values)
-    return {**dict(zip(keys, tuples, strict=True)), **more}
+    select = dict(zip(keys, tuples, strict=True))
+    select |= {key: more.pop(key) for key in ("images", "threads") if key in more}
+    return Target(row, measure, select, statistic, **more)
 
 
 F64, F32 = measuring.DTYPES
@@ -149,98 +154,84 @@ UNIT_STRIDE = tuple(
     if layer.stride == 1 and layer.kernel in ((3, 3), (5, 5))
 )
 TRAINED = ("lenet", "simplenn-4", "simplenn-7", "vgg11", "alexnet")
-FROZEN = {"names": ("lenet", "alexnet"), "images": (1, 8, 64), "threads": (1,)}
+FROZEN, BATCHES = ("lenet", "alexnet"), (1, 8, 64)
+_S1 = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
+_S2 = "auto against dgemm, f64, 3x3 and 5x5, forward"
 _S3, _S5 = "f64 against PyTorch f64", "f32 against PyTorch f32"
-_1, _2 = (
-    _of("scaling", "lenet", F64, "gradient", None, images=images, threads=(n,))
-    for n, images in ((1, (100, 1_000, 10_000, 100_000)), (2, (1_000, 10_000, 100_000)))
-)
-_TIME, _MEMORY = (
-    "exponent of a gradient's time against images",
-    "its memory, last over next to last",
-)
+_STEP, _S6 = "training step", "memory of a gradient, share of PyTorch's, f64"
+_S7, _S9 = "threads against one, f64", "against ONNX Runtime f32"
+
+
+def _s8():
+    """One goal for the time and one for the memory, of each number of threads."""
+    every = (100, 1_000, 10_000, 100_000)
+    about = ("scaling", "lenet", F64, "gradient", None)
+    time, memory = (
+        "exponent of a gradient's time against images",
+        "its memory, last over one before",
+    )
+    for n, images in ((1, every), (2, every[1:])):
+        more = {"images": images, "threads": (n,)}
+        yield _goal("S8", time, *about, exponent, minimum=0.97, maximum=1.03, **more)
+        yield _goal("S8", memory, *about, growth, maximum=1.1, **more)
+
+
+def _s10(words, name, scale, bound):
+    about = ("startup", name, None, None, None, medians(scale), None)
+    return _goal("S10", words, *about, maximum=bound, threads=(None,))
+
+
+def _s12(which, images, bound):
+    words, more = f"us beside the kernels, LeNet, {which} of {images}", {"images": (images,)}
+    about = ("latency", "lenet", F64, which, "kernels", beside)
+    return _goal("S12", words, *about, maximum=bound, threads=(1,), **more)
+
 
 TARGETS = (
-    Target(
-        *("S1", "im2col against dgemm, f64, forward"),
-        _of("layer", ALL, F64, "forward", "gemm", "im2col"),
-        gm={"avx512": 1.0, "avx2": 0.95},
-        minimum=0.8,
-    ),
-    Target(
-        *("S2", "auto against dgemm, f64, 3x3 and 5x5, forward"),
-        _of("layer", UNIT_STRIDE, F64, "forward", "gemm"),
-        gm=2.5,
-    ),
-    Target("S3", f"{_S3}, forward", _of("layer", ALL, F64, "forward", "torch"), gm=4, minimum=1),
-    Target("S3", f"{_S3}, both", _of("layer", ALL, F64, "both", "torch"), gm=4, minimum=1),
-    Target(
-        *("S4", "f64 against PyTorch f32, training step"),
-        _of("net", TRAINED, F64, "step", "torch-f32"),
+    _goal("S1", "im2col against dgemm, f64, forward", "layer", ALL, F64, "forward", "gemm", **_S1),
+    _goal("S2", _S2, "layer", UNIT_STRIDE, F64, "forward", "gemm", gm=2.5),
+    _goal("S3", f"{_S3}, forward", "layer", ALL, F64, "forward", "torch", gm=4, minimum=1),
+    _goal("S3", f"{_S3}, both", "layer", ALL, F64, "both", "torch", gm=4, minimum=1),
+    _goal(
+        *("S4", f"f64 against PyTorch f32, {_STEP}", "net", TRAINED, F64, "step", "torch-f32"),
         gm=1.15,
         minimum=1,
     ),
-    Target(
-        "S5", f"{_S5}, forward", _of("layer", ALL, F32, "forward", "torch"), gm=1.6, minimum=0.9
-    ),
-    Target("S5", f"{_S5}, both", _of("layer", ALL, F32, "both", "torch"), gm=2, minimum=0.9),
-    Target("S5b", f"{_S5}, training step", _of("net", TRAINED, F32, "step", "torch"), gm=1.8),
-    Target(
-        *("S6", "memory of a gradient, share of PyTorch's, f64"),
-        _of("memory", ("lenet", "vgg11"), F64, "gradient", "torch", images=(1024,)),
-        shares,
+    _goal("S5", f"{_S5}, forward", "layer", ALL, F32, "forward", "torch", gm=1.6, minimum=0.9),
+    _goal("S5", f"{_S5}, both", "layer", ALL, F32, "both", "torch", gm=2, minimum=0.9),
+    _goal("S5b", f"{_S5}, {_STEP}", "net", TRAINED, F32, "step", "torch", gm=1.8),
+    _goal(
+        *("S6", _S6, "memory", ("lenet", "vgg11"), F64, "gradient", "torch", shares),
+        images=(1024,),
         maximum=0.5,
     ),
-    Target(
-        *("S6", "the same, 256 images"),
-        _of("memory", ("vgg11", "alexnet"), F64, "gradient", "torch", images=(256,)),
-        shares,
+    _goal(
+        *("S6", "the same, 256 images", "memory", ("vgg11", "alexnet"), F64, "gradient", "torch"),
+        statistic=shares,
+        images=(256,),
     ),
-    *(
-        Target("S7", f"threads against one, f64, {words}", _of("net", *select, "1-thread"), gm=1.85)
-        for words, select in (
-            ("layers, forward", (ALL, F64, "forward")),
-            ("layers, gradient", (ALL, F64, "gradient")),
-            ("training step", (TRAINED, F64, "step")),
-        )
-    ),
-    Target("S8", _TIME, _1, exponent, minimum=0.97, maximum=1.03),
-    Target("S8", _TIME, _2, exponent, minimum=0.97, maximum=1.03),
-    Target("S8", _MEMORY, _1, growth, maximum=1.1),
-    Target("S8", _MEMORY, _2, growth, maximum=1.1),
-    Target(
-        *("S9", "frozen f32 against ONNX Runtime f32"),
-        _of("net", dtype=F32, which="predict", peer="onnxruntime", **FROZEN),
+    _goal("S7", f"{_S7}, layers, forward", "net", ALL, F64, "forward", "1-thread", gm=1.85),
+    _goal("S7", f"{_S7}, layers, gradient", "net", ALL, F64, "gradient", "1-thread", gm=1.85),
+    _goal("S7", f"{_S7}, {_STEP}", "net", TRAINED, F64, "step", "1-thread", gm=1.85),
+    *_s8(),
+    _goal(
+        *("S9", f"frozen f32 {_S9}", "net", FROZEN, F32, "predict", "onnxruntime"),
+        images=BATCHES,
+        threads=(1,),
         gm=1.2,
         minimum=0.8,
     ),
-    Target(
-        *("S9b", "frozen f64 against ONNX Runtime f32"),
-        _of("net", dtype=F64, which="predict", peer="onnxruntime", **FROZEN),
+    _goal(
+        *("S9b", f"frozen f64 {_S9}", "net", FROZEN, F64, "predict", "onnxruntime"),
+        images=BATCHES,
+        threads=(1,),
         gm=0.7,
     ),
-    *(
-        Target(
-            *("S10", words),
-            _of("startup", name, None, None, None, None, threads=(None,)),
-            medians(scale),
-            maximum=bound,
-        )
-        for words, name, scale, bound in (
-            ("import, ms beyond numpy and scipy.linalg", "import", 1e3, 30),
-            ("wheel, MB", "wheel", 1e-6, 3),
-            ("build from source, s", "build", 1, 120),
-        )
-    ),
-    *(
-        Target(
-            *("S12", f"us beside the kernels, LeNet, {which} of {images}"),
-            _of("latency", "lenet", F64, which, "kernels", images=(images,), threads=(1,)),
-            beside,
-            maximum=bound,
-        )
-        for which, images, bound in (("forward", 1, 20), ("gradient", 64, 100))
-    ),
+    _s10("import, ms beyond numpy and scipy.linalg", "import", 1e3, 30),
+    _s10("wheel, MB", "wheel", 1e-6, 3),
+    _s10("build from source, s", "build", 1, 120),
+    _s12("forward", 1, 20),
+    _s12("gradient", 64, 100),
 )
 
 ROWS = tuple(dict.fromkeys(target.row for target in TARGETS))

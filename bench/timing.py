@@ -72,17 +72,7 @@ def rest(longest=0.3, step=0.005):
             return
 
 
-def _once(action, context):
-    """Seconds of one call, after a call that does what only the first one has to do."""
-    with context():
-        rest()
-        action()
-        start = time.perf_counter()
-        action()
-        return max(time.perf_counter() - start, 1e-9)
-
-
-def _sample(action, context, calls, warm):
+def _sample(action, context, calls, warm=True):
     """Seconds per call of one sample, inside `context` after a rest and an untimed call.
 
     The untimed call wakes this side's own threads and fills the caches with its operands.
@@ -94,20 +84,14 @@ def _sample(action, context, calls, warm):
         start = time.perf_counter()
         for _ in range(calls):
             action()
-        return (time.perf_counter() - start) / calls
+        return max((time.perf_counter() - start) / calls, 1e-9)
 
 
 def n_samples(once, calls, warm, repeats, budget, minimum=3):
     """Number of samples of each side that fit into the budget: from `minimum` to `repeats`.
 
-    Examples
-    --------
-    >>> n_samples([0.1, 0.2], [2, 1], [True, True], repeats=9, budget=10)
-    9
     >>> n_samples([0.1, 0.2], [2, 1], [True, True], repeats=9, budget=3.6)
     5
-    >>> n_samples([5.0, 5.0], [1, 1], [False, False], repeats=9, budget=3.6)
-    3
     """
     one = sum((n + w) * t for n, w, t in zip(calls, warm, once, strict=True))
     return min(repeats, max(minimum, int(min(repeats, budget / one))))
@@ -142,7 +126,7 @@ def pair(a, b, repeats=15, seconds=0.02, budget=math.inf, minimum=3):
     >>> pair(side, side, repeats=3, seconds=1e-4)["ratio"]["n"]
     3
     """
-    once = [_once(*side) for side in (a, b)]
+    once = [_sample(*side, calls=1) for side in (a, b)]
     calls = [max(1, math.ceil(seconds / t)) for t in once]
     warm = [t < 0.5 for t in once]  # a longer call hardly notices how it began
     samples = ([], [])

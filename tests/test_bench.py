@@ -386,6 +386,7 @@ def test_run_skips_a_missing_peer_by_name(tiny, monkeypatch, tmp_path, capsys):
         (["layers", "vgg-63"], "argument names: 'vgg-63' is none of core, "),
         (["--repeats", "0"], "argument --repeats: must be at least 1, got 0"),
         (["--threads", "x"], "argument --threads: invalid"),
+        (["nets", "--passes", "both"], "argument --passes: 'both' is none of forward, gradient, "),
         (["--json", "no/such/folder.json"], "argument --json: there is no folder no/such"),
     ],
 )
