@@ -78,7 +78,6 @@ def layer(case, dtype, threads, form="auto", reuse=False):
         passes={"forward": forward, "backward": backward, "both": both},
         results=results,
         context=lambda: threadpoolctl.threadpool_limits(1, user_api="blas"),
-        form=form,
         slack=1 if form == "im2col" else WINOGRAD,
     )
 
@@ -157,4 +156,4 @@ def net(case, dtype, threads, form="auto"):
         return {"f": f, "norm": np.linalg.norm(slope.astype(np.float64))}
 
     passes = {"forward": forward, "gradient": gradient, "step": step, "predict": predict}
-    return Side(f"matconv {form}", np.dtype(dtype), passes, results, form=form)
+    return Side(f"matconv {form}", np.dtype(dtype), passes, results)
