@@ -1,68 +1,71 @@
-"""Time of one image, and the part of it that is Python.
+"""The time of a call that is not spent in kernels: Python before, between and after them.
 
-The time of the program on no images is Python, and so is the time that a call of `Network.forward`
-adds to the program.
+Its "peer" is the compiled program called with memory that is there.  The program itself is entered
+through Python, and that is measured by a call with no images: so `beside` is the call, less the
+program, plus the program with no images.
 """
 
+import contextlib
 import timeit
 
-import nets
+import cases
 import numpy as np
-import shapes
-from table import aligned, digits
+import peers_matconv
+import timing
 
-DTYPES = ("float64", "float32")
-
-
-def measure(dtype, repeats=15):
-    """Return medians in seconds: the call, its program, the program's Python, all Python."""
-    net = shapes.NETS["lenet"]
-    network = nets.for_matconv(net, dtype)
-    theta = network.pack([(W.astype(dtype), b.astype(dtype)) for W, b in nets.parameters(net)])
-    Z, _ = nets.data(net, 1, np.dtype(dtype))
-    program = network.program()
-    prepared, block = (
-        np.empty(size, np.uint8) for size in (program.prepared_bytes, program.inference_bytes)
-    )
-    outputs = (np.empty((1, network.n_outputs), dtype),)
-
-    def layers():
-        program.prepare(theta, prepared, False)
-        program.predict(theta, prepared, Z, outputs, block)
-
-    calls = {
-        "call": lambda: network.forward(theta, Z, n_threads=1),
-        "layers": layers,
-        "python": lambda: program.predict(theta, prepared, Z[:0], outputs, block),
-    }
-    samples = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            samples[name].append(min(timeit.repeat(call, number=100, repeat=3)) / 100)
-    found = {name: float(np.median(times)) for name, times in samples.items()}
-    return {"dtype": dtype, **found, "overhead": beyond_kernels(**found)}
+PASSES = ("forward", "gradient")
+PEER = "kernels"
 
 
-def beyond_kernels(call, layers, python):
-    """Return the seconds of a call outside of its kernels.
+def program_calls(network, theta, Z, y, which):
+    """The compiled program's work of a pass over Z, the same over no images, and its result.
 
-    Examples
-    --------
-    >>> round(beyond_kernels(call=140.0, layers=100.0, python=15.0))
-    55
+    The only function of the benchmark that uses what is not public.
     """
-    return call - layers + python
+    from matconv.kernels.program import LOSSES
+
+    program = network.program()
+    sizes = (program.prepared_bytes, program.training_bytes)
+    prepared, block = (np.empty(size, np.uint8) for size in sizes)
+    outputs = np.empty((len(Z), *network.output_shape), network.dtype)
+    slopes = []
+    shards = list(network.shards(len(Z)))
+
+    def forward(part):
+        program.predict(theta, prepared, Z[part], (outputs[part],), block)
+
+    def gradient(part):
+        slopes.append(np.empty_like(theta))
+        code, part = LOSSES["softmax"], (Z[part], y[part])
+        program.loss(code, theta, prepared, *part, len(Z), block, slopes[-1])
+
+    one = {"forward": forward, "gradient": gradient}[which]
+
+    def work():
+        slopes.clear()
+        program.prepare(theta, prepared, which == "gradient")
+        for part in shards:
+            one(part)
+
+    def entry():
+        for _ in shards:
+            one(slice(0, 0))
+
+    return work, entry, lambda: outputs if which == "forward" else sum(slopes)
 
 
-def run(given, say):
-    """Return records of LeNet on one image in both dtypes, and the lines of a report."""
-    records = [measure(dtype) for dtype in given.dtypes]
-    head = ("lenet, 1 image", "call us", "kernels us", "Python us")
-    rows = [
-        (
-            x["dtype"],
-            *(digits(1e6 * t) for t in (x["call"], x["call"] - x["overhead"], x["overhead"])),
-        )
-        for x in records
-    ]
-    return {"latency": records}, ["", *aligned([head, *rows])]
+def measure(job, how):
+    """Numbers of a record: seconds of the public call and of its kernels, and `beside`."""
+    which, dtype = job["pass"], np.dtype(job["dtype"])
+    case = cases.NetCase(job["name"], job["images"])
+    side = peers_matconv.net(case, dtype, job["threads"], job["algorithm"])
+    difference = case.check(side, which)
+    network, theta = peers_matconv.network(case.net, case.values, dtype, job["algorithm"])
+    Z, y = case.data[0].astype(dtype), case.data[1]
+    work, entry, _ = program_calls(network, theta, Z, y, which)
+    call = (side.passes[which], contextlib.nullcontext)
+    found = timing.pair(call, (work, contextlib.nullcontext), **how.timing)
+    entering = min(timeit.repeat(entry, number=100, repeat=how.repeats)) / 100
+    beside = found["excess"]["median"] + entering
+    found |= {"difference": [difference, 0.0], "entry": entering, "beside": beside}
+    return {"sizes": case.sizes, "unit": "s", **found}

@@ -1,128 +1,197 @@
-"""Measurements for the table of targets, and its verdicts."""
+"""Jobs and records: what is to be measured, and what was.
 
+A job is a dictionary of `KEYS`: one pass of one layer or network against one peer.  A record is a
+job with the numbers that were measured:
+
+    sizes        as the tables show them
+    unit         "s" per call, or "bytes"
+    mine, other  minimum, quartiles, median and number of samples of matconv and of the peer
+    ratio        the same of other / mine, pair by pair: above 1 matconv is better
+    excess       the same of mine - other
+    difference   of both sides from the truth: share of the rounding bound (layers), else relative
+    form         the peer's memory format, where it can choose
+    flops        of a call, computed directly
+    quick        whether it was measured with few samples of few images
+
+A measurement without a peer has only `mine`; some kinds add entries of their own.  `KINDS` says how
+each kind of job is measured.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import frozen
-import layers
+import cases
+import latency
 import memory
-import scaling
+import nets
+import peers
+import peers_matconv
 import shapes
 import startup
-import targets
-import wholenets
+import timing
 
-#: 9 samples a side, fewer for calls of some tenths of a second: half an hour in all.
-FULL = {"repeats": 9, "seconds": 0.02, "budget": 3.0}
-
-#: Networks and images whose gradient's memory is measured; PyTorch takes all images at once.
-MEMORY = (("lenet", 10_000), ("vgg11", 256))
+KEYS = ("what", "name", "images", "dtype", "threads", "algorithm", "peer", "pass")
+DTYPES = ("float64", "float32")
 
 
-def add_command(parser):
-    """Add the options of ``run.py targets``."""
-    parser.add_argument("--rows", nargs="+", default=list(targets.ROWS), choices=targets.ROWS)
-    parser.add_argument("--layers", nargs="+", help="judge these only (all; quick: some)")
-    parser.add_argument("--wheel", type=Path, metavar="PATH", help="the wheel whose size counts")
-    parser.add_argument("--build-wheel", action="store_true", help="build one with pip wheel")
+@dataclass(frozen=True)
+class Effort:
+    """What a measurement may cost: the arguments of `timing.pair`, and the options of "startup"."""
+
+    repeats: int = 15
+    seconds: float = 0.02
+    budget: float = 10.0
+    quick: bool = False
+    wheel: Path | None = None
+    build: bool = False
+
+    @property
+    def timing(self):
+        """The arguments of `timing.pair`."""
+        return {"repeats": self.repeats, "seconds": self.seconds, "budget": self.budget}
 
 
-def run(given, say):
-    """Return the document of all measurements and verdicts, and the lines of a report."""
-    how = layers.QUICK if given.quick else dict(FULL)
-    how = {**how, "repeats": given.repeats or how["repeats"]}
-    wanted = [target for target in targets.TARGETS if target.row in given.rows]
-    names = given.layers or (["quick"] if given.quick else ["all"])
-    chosen = shapes.select(names)
-    if given.quick:
-        chosen = [layer.with_batch(max(1, layer.batch // 8)) for layer in chosen]
-    peers = {target.select.get("peer", "") for target in wanted}
-    missing = layers.absent(peers | ({"onnxruntime"} if "S9" in given.rows else set()))
-    if "S10" in given.rows and given.wheel is None and not given.build_wheel:
-        missing["wheel"] = "neither --wheel nor --build-wheel was given"
-    records = []
-    plan = [target for target in wanted if target.select.get("peer") not in missing]
-    for layer in chosen:
-        records += _layer(layer, [x for x in plan if layer.name in x.names], given, how, say)
-    for name in targets.CIFAR_AND_OTHERS:
-        part = [target for target in plan if name in target.names]
-        records += _net(name, part, given, how, say)
-    document = {"records": records, "means": layers.means(records), "skipped": missing}
-    document |= _others(given, how, say)
-    document["targets"] = targets.verdicts(document, given.rows, given.threads)
-    lines = [*layers.report(records), *targets.report(document["targets"])]
-    if given.quick:
-        lines.append("quick: too few samples, layers and images to judge by")
-    return document, lines
+# Jobs of one case follow one another.  One set of peers at a time: a new client of JAX makes the
+# sides of the old one useless.
 
 
-def _passes(part):
-    """Return {(dtype, algorithm, peer): passes} of targets."""
-    found = {}
-    for target in part:
-        key = tuple(target.select[name] for name in ("dtype", "algorithm", "peer"))
-        found.setdefault(key, []).append(target.select["pass"])
-    return found
+@functools.lru_cache(maxsize=1)
+def _case(what, name, images):
+    return {"layer": cases.LayerCase, "net": cases.NetCase}[what](name, images)
 
 
-def _layer(layer, part, given, how, say):
-    """Return the records of a layer for targets."""
-    records = []
-    against = {key: passes for key, passes in _passes(part).items() if key[2] != "1 thread"}
-    if against:
-        bench = layers.Bench(layer, how, say)
-        for threads in given.threads:
-            for (dtype, algorithm, peer), passes in against.items():
-                records += bench.records(dtype, threads, algorithm, peer, passes)
-    if len(against) < len(_passes(part)):
-        records += _speedup(wholenets.LayerBench(layer, how, say), part, given)
-    return records
+@functools.lru_cache(maxsize=1)
+def _mine(case, dtype, threads, algorithm, reuse):
+    options = {"reuse": True} if reuse else {}
+    return getattr(peers_matconv, case.kind)(case, dtype, threads, algorithm, **options)
 
 
-def _net(name, part, given, how, say):
-    """Return the records of a network for targets."""
-    if not part:
-        return []
-    bench, records = wholenets.Bench(name, how, 8 if given.quick else None, say), []
-    for (dtype, algorithm, peer), passes in _passes(part).items():
-        if peer != "1 thread":
-            for threads in given.threads:
-                records += bench.records(dtype, threads, algorithm, peer, passes)
+@functools.lru_cache(maxsize=1)
+def _others(case, peer, dtype, threads, algorithm):
+    return peers.sides(case, peer, dtype, threads, algorithm)
+
+
+def measure_pair(job, how):
+    """Check both sides of a job, then time them in turns, the peer in its faster form."""
+    case, which = _case(job["what"], job["name"], job["images"]), job["pass"]
+    key = (job["dtype"], job["threads"], job["algorithm"])
+    mine = _mine(case, *key, job["peer"] == "gemm")
+    others = _others(case, job["peer"], *key)
+    differences = [case.check(side, which) for side in (mine, *others)]
+    other = _faster(others, which, how)
+    sides = [(side.passes[which], side.context) for side in (mine, other)]
+    return {
+        "sizes": case.sizes,
+        "unit": "s",
+        **timing.pair(*sides, **how.timing),
+        "difference": [differences[0], differences[1 + others.index(other)]],
+        "form": other.form,
+        "flops": case.flops(which),
+    }
+
+
+def _faster(sides, which, how):
+    """Of one or two sides the one with the smaller median of a few samples, taken in turns."""
+    if len(sides) == 1:
+        return sides[0]
+    a, b = ((side.passes[which], side.context) for side in sides)
+    found = timing.pair(a, b, 3, how.seconds, how.budget / 4, minimum=1)
+    return sides[0] if found["mine"]["median"] <= found["other"]["median"] else sides[1]
+
+
+class Kind(NamedTuple):
+    """How a kind of job is measured; the choices of names, passes and peers.
+
+    `usual` gives the number of images of a name, `quick` a small one for a usual one.
+    """
+
+    measure: Callable
+    names: tuple
+    passes: tuple
+    peers: tuple = ()
+    usual: Callable = lambda name: nets.network(name).batch
+    quick: Callable = lambda images: images and min(images, 8)
+
+
+_OWN, _NETS = ("im2col", "winograd", "1-thread"), tuple(nets.NETS)
+
+KINDS = {
+    "layer": Kind(
+        *(measure_pair, (*shapes.SETS, *shapes.LAYERS), tuple(shapes.PASSES)),
+        ("gemm", "torch", "torch-f32", *_OWN),
+        lambda name: shapes.LAYERS[name].batch,
+        lambda images: max(1, images // 8),
+    ),
+    "net": Kind(
+        *(measure_pair, (*_NETS, *shapes.LAYERS), peers_matconv.PASSES["net"]),
+        ("torch", "torch-f32", "jax", "onnxruntime", *_OWN),
+    ),
+    "memory": Kind(memory.gradient, _NETS, ("gradient",), memory.PEERS),
+    "scaling": Kind(
+        *(memory.scaling, _NETS, ("gradient",)), quick=lambda images: max(1, images // 50)
+    ),
+    "latency": Kind(
+        *(latency.measure, _NETS, latency.PASSES, (latency.PEER,)), quick=lambda images: images
+    ),
+    "startup": Kind(startup.measure, startup.NAMES, (None,), usual=lambda name: None),
+}
+
+
+def plan(what, names, passes, dtypes, threads, algorithms, against, images=None, quick=False):
+    """The jobs of all combinations that make sense.
+
+    Examples
+    --------
+    >>> jobs = plan("layer", ["cifar"], ["both"], ["float64"], [1, 2], ["auto"], ["1-thread"])
+    >>> [(job["name"], job["threads"]) for job in jobs]
+    [('cifar-32', 2), ('cifar-64', 2)]
+    """
+    kind, jobs = KINDS[what], []
+    for name in shapes.select(names) if what == "layer" else names:
+        for n in images or (kind.usual(name),):
+            n = kind.quick(n) if quick else n
+            for values in itertools.product(dtypes, threads, algorithms, against, passes):
+                jobs.append(dict(zip(KEYS, (what, name, n, *values), strict=True)))
+    return [job for job in jobs if _sensible(job)]
+
+
+def _sensible(job):
+    what, peer, which = job["what"], job["peer"], job["pass"]
+    if peer and peer in (f"{job['threads']}-thread", job["algorithm"]):
+        return False  # itself
+    if which == "predict" and job["threads"] > 1:
+        return False  # a frozen network computes on the calling thread
+    return what not in ("layer", "net") or peers.supports(peer, what, which)
+
+
+def together(jobs):
+    """Each job once, those of one case one after another."""
+    unique = {tuple(job.values()): job for job in jobs}.values()
+    first = {}
+    for job in unique:
+        first.setdefault((job["what"], job["name"], job["images"]), len(first))
+    return sorted(unique, key=lambda job: first[job["what"], job["name"], job["images"]])
+
+
+def run(jobs, how, journal):
+    """Measure the jobs, each written down as soon as it is known.
+
+    A peer that is not installed is skipped by name; a side whose results are wrong is refused, and
+    the others go on.
+    """
+    journal.skipped |= peers.absent({job["peer"] for job in jobs})
+    jobs = [job for job in together(jobs) if job["peer"] not in journal.skipped]
+    journal.begin(len(jobs))
+    for job in jobs:
+        try:
+            record = {**job, **KINDS[job["what"]].measure(job, how), "quick": how.quick}
+        except ArithmeticError as error:
+            journal.refuse(job, str(error))
+        except peers.Missing as missing:
+            journal.skip(job, str(missing))
         else:
-            records += _speedup(bench, part, given)
-    return records
-
-
-def _speedup(bench, part, given):
-    """Return the records of several threads against one thread."""
-    found = []
-    for (dtype, _, peer), passes in _passes(part).items():
-        if peer == "1 thread":
-            for threads in given.threads:
-                found += bench.speedup(dtype, threads, passes) if threads > 1 else []
-    return found
-
-
-def _others(given, how, say):
-    """Return measurements that are not ratios of times: memory, growth, start-up."""
-    found = {}
-    if "S6" in given.rows:
-        found["gradient"] = []
-        for threads in given.threads:
-            for net, images in MEMORY:
-                images = 16 if given.quick else images
-                one = memory.measure(net, "float64", threads, images, ("matconv", "torch"))
-                about = {"net": net, "images": images, "dtype": "float64", "threads": threads}
-                found["gradient"].append({**about, "sides": one})
-                say(f"memory of a gradient: {net}, {layers.count(threads)}")
-    if "S8" in given.rows:
-        images = scaling.QUICK if given.quick else scaling.IMAGES
-        found["scaling"] = [
-            one for threads in given.threads for one in scaling.measure(threads, images, say)
-        ]
-    if "S9" in given.rows and not layers.absent(["onnxruntime"]):
-        found["frozen"] = frozen.measure(how, say=say)
-    if "S10" in given.rows:
-        found["startup"] = {"import_seconds": startup.import_seconds(3 if given.quick else 15)}
-        if given.wheel is not None or given.build_wheel:
-            found["startup"]["wheel_bytes"] = startup.wheel_bytes(given.wheel)
-    return found
+            journal.add(record)

@@ -1,266 +1,104 @@
-"""The sides of a comparison: the same convolution in several libraries.
+"""The libraries that matconv is compared with, by name, and what a side of a comparison is.
 
-A side has its operands in its best layout, made before the measurement, and
+A peer is a row of `PEERS` and a module with
 
-    name            in tables
-    run(which)      a function without arguments for the pass "forward", "backward" or "both"
-    context()       context manager that sets its number of threads
-    results()       the results of a run for `truth.Truth.check`, float64 in the layout of the notes
-    form            the memory format of its images, if there is a choice
-    slack           factor of the bound of plain sums for its results
+    require()                           imports the library, or raises `Missing`
+    PASSES                              {"layer": passes, "net": passes} that it has
+    FORMS                               memory formats of images (or algorithms) that it can choose
+    layer(case, dtype, threads, form)   the `Side` of a convolution layer, cases.LayerCase
+    net(case, dtype, threads, form)     the `Side` of a network, cases.NetCase
 
-All sides allocate their results, as in normal use, with one exception: `Gemm` writes into existing
-arrays, because it is not a convolution but a limit; so does matconv if it is measured against that
-limit (`reuse`).
+Of several forms the one that is faster here is measured.  All sides allocate what they return, as
+they do for their users, with one exception: `gemm` writes into arrays made once, because it is not
+a convolution but the limit of one; so does matconv where it is compared with that limit.
 """
 
-import contextlib
-import functools
-import itertools
+import importlib
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-import threadpoolctl
-import truth
-from scipy.linalg import blas
-
-import matconv
-from matconv.engines import ThreadEngine
-
-#: What conv2d and Network take as ``algorithm``; "auto" is their default.
-ALGORITHMS = ("auto", "im2col", "winograd")
 
 
 class Missing(Exception):
-    """A peer is not installed; the text names what is missing."""
+    """A peer is not installed; the text names the package."""
 
 
-def operands(layer, seed=0):
-    """Return Z, W, b, dS of a layer in float64, exact in float32, so that both dtypes agree."""
-    draw = functools.partial(np.random.default_rng(seed).standard_normal, dtype=np.float32)
-    return {
-        "Z": draw(layer.image_shape).astype(np.float64),
-        "W": draw(layer.weight_shape).astype(np.float64),
-        "b": draw(layer.filters).astype(np.float64),
-        "dS": draw(layer.output_shape).astype(np.float64),
-    }
+class Peer(NamedTuple):
+    """One peer: its module, its name for readers, and what it does not take from the job."""
+
+    module: str
+    label: str
+    dtype: str | None = None
+    forms: tuple | None = None
+    threads: int | None = None
 
 
+PEERS = {
+    "gemm": Peer("peers_gemm", "BLAS"),
+    "torch": Peer("peers_torch", "PyTorch"),
+    "torch-f32": Peer("peers_torch", "PyTorch f32", dtype="float32"),
+    "jax": Peer("peers_jax", "JAX"),
+    "onnxruntime": Peer("peers_onnx", "ONNX Runtime f32", dtype="float32"),
+    "im2col": Peer("peers_matconv", "matconv im2col", forms=("im2col",)),
+    "winograd": Peer("peers_matconv", "matconv winograd", forms=("winograd",)),
+    "1-thread": Peer("peers_matconv", "against 1 thread", threads=1),
+}
+
+
+@dataclass
 class Side:
-    """Base class of the sides: passes by name."""
+    """One library at one task, its operands made in the layout that it prefers.
 
-    slack, form = 1, None
-
-    def __init__(self, name, layer, dtype, threads):
-        self.name, self.layer, self.threads = name, layer, threads
-        self.dtype = np.dtype(dtype)
-
-    def run(self, which):
-        """Return the function of a pass; it returns the results in the side's layout."""
-        return getattr(self, which)
-
-    def both(self):
-        """Compute the forward pass, then all three gradients."""
-        return self.forward(), self.backward()
-
-
-class Matconv(Side):
-    """matconv: a piece of the batch for each thread; sums over the batch are added in order.
-
-    Winograd's algorithm adds neighbours before it multiplies: the rounding errors depend on the
-    largest element of a tile rather than on each element's own sum. They are allowed `WINOGRAD`
-    bounds.
+    `passes` has a function without arguments for each pass; `results` gives, for the name of a
+    pass, its results in the notes' layout; `context` is a context manager that sets the number of
+    threads and sets it back; `slack` is a factor of the rounding bound of plain sums.
     """
 
-    WINOGRAD = 64
-
-    def __init__(self, layer, data, dtype, threads, reuse=False, algorithm="auto"):
-        super().__init__("matconv", layer, dtype, threads)
-        self.options = {**layer.options, "algorithm": algorithm}
-        self.slack = 1 if algorithm == "im2col" else self.WINOGRAD
-        self.Z, self.W, self.b, self.dS = (data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
-        edges = np.linspace(0, layer.batch, min(threads, layer.batch) + 1).astype(int)
-        self.pieces = [slice(*edge) for edge in itertools.pairwise(edges)]
-        self.engine = ThreadEngine(threads)
-        self.out = np.empty(layer.output_shape, dtype) if reuse else None
-
-    def context(self):
-        """BLAS on one thread: matconv uses threads of its own."""
-        return threadpoolctl.threadpool_limits(1, user_api="blas")
-
-    def forward(self):
-        """S, the pieces written into one array."""
-        S = self.out if self.out is not None else np.empty(self.layer.output_shape, self.dtype)
-
-        def work(piece):
-            matconv.conv2d(self.Z[piece], self.W, self.b, out=S[piece], **self.options)
-
-        self.engine.run(work, self.pieces, lambda _: None)
-        return S
-
-    def backward(self):
-        """Return [dZ of each piece], dW, db; the next layer takes the pieces as they are."""
-
-        def work(piece):
-            return matconv.conv2d_backward(self.dS[piece], self.Z[piece], self.W, **self.options)
-
-        done = []
-        self.engine.run(work, self.pieces, done.append)
-        _, dW, db = done[0]
-        for _, more_dW, more_db in done[1:]:
-            dW += more_dW
-            db += more_db
-        return [dZ for dZ, _, _ in done], dW, db
-
-    def results(self):
-        with self.context():
-            S, (dZ, dW, db) = self.both()
-        named = {"S": S, "dZ": np.concatenate(dZ), "dW": dW, "db": db}
-        return {key: value.astype(np.float64) for key, value in named.items()}
+    name: str
+    dtype: np.dtype
+    passes: dict[str, Callable[[], Any]]
+    results: Callable[[str], dict[str, Any]]
+    context: Callable[[], Any] = nullcontext
+    form: str | None = None
+    slack: float = 1
 
 
-class Gemm(Side):
-    """The matrix products alone, with phi given and its adjoint left out: a limit of im2col."""
-
-    def __init__(self, layer, data, dtype, threads):
-        super().__init__("gemm", layer, dtype, threads)
-        # SciPy's BLAS, which matconv's kernels call too; NumPy has another one.
-        self.gemm = blas.dgemm if self.dtype == np.float64 else blas.sgemm
-        # BLAS is column-major: what is C-contiguous here is its transpose there, without a copy.
-        self.phi = [np.ascontiguousarray(x, dtype).T for x in truth.phi(data["Z"], layer)]
-        self.W = [np.ascontiguousarray(x, dtype).T for x in truth.by_group(data["W"], layer)]
-        self.dS = [np.ascontiguousarray(x, dtype).T for x in truth.by_group(data["dS"], layer)]
-        each = layer.filters // layer.groups
-        self.S = self._outputs(each, layer.n_positions)
-        self.dW = self._outputs(each, layer.n_inner)
-        self.dphi = self._outputs(layer.n_inner, layer.n_positions)
-
-    def _outputs(self, rows, columns):
-        return [np.zeros((rows, columns), self.dtype, order="F") for _ in range(self.layer.groups)]
-
-    @contextlib.contextmanager
-    def context(self):
-        """BLAS at this side's number of threads."""
-        with _pools().limit(limits=self.threads, user_api="blas"):
-            yield
-
-    def forward(self):
-        """S (d_out, n) = W (d_out, K) phi (K, n), group by group."""
-        for W, phi, S in zip(self.W, self.phi, self.S, strict=True):
-            self.gemm(1.0, W, phi, c=S, overwrite_c=1)
-        return self.S
-
-    def backward(self):
-        """dW (d_out, K) = dS (d_out, n) phi' (n, K) and dphi (K, n) = W' (K, d_out) dS (d_out, n)."""
-        for W, phi, dS, dW, dphi in zip(self.W, self.phi, self.dS, self.dW, self.dphi, strict=True):
-            self.gemm(1.0, dS, phi, trans_b=1, c=dW, overwrite_c=1)
-            self.gemm(1.0, W, dS, trans_a=1, c=dphi, overwrite_c=1)
-        return self.dphi, self.dW
-
-    def results(self):
-        with self.context():
-            self.both()
-        S, dW = (
-            np.concatenate([part.T for part in parts], axis=1).astype(np.float64)
-            for parts in (self.S, self.dW)
-        )
-        dphi = [part.T.astype(np.float64) for part in self.dphi]
-        return {
-            "W phi": S.reshape(self.layer.output_shape),  # without a bias
-            "dZ": truth.phi_adjoint(dphi, self.layer),
-            "dW": dW.reshape(self.layer.weight_shape),
-        }
+def module(peer):
+    """The module of a peer."""
+    return importlib.import_module(PEERS[peer].module)
 
 
-class Torch(Side):
-    """PyTorch's convolution and its backward pass, without autograd."""
-
-    def __init__(self, layer, data, dtype, threads, form="nchw"):
-        torch = require_torch()
-        super().__init__(f"torch {np.dtype(dtype).name}", layer, dtype, threads)
-        self.form, memory_format = form, torch_format(form)
-
-        def tensor(array, axes):
-            # a copy with torch's alignment that shares no memory with the other sides
-            view = torch.from_numpy(np.ascontiguousarray(array.transpose(axes), dtype))
-            return view.clone().contiguous(memory_format=memory_format)
-
-        self.Z, self.dS = tensor(data["Z"], (0, 3, 1, 2)), tensor(data["dS"], (0, 3, 1, 2))
-        self.W = tensor(data["W"], (3, 0, 1, 2))
-        self.b = torch.from_numpy(data["b"].astype(dtype))
-        self.convolve = torch.nn.functional.conv2d
-        self.derive = torch.ops.aten.convolution_backward
-
-    def context(self):
-        """PyTorch at this side's number of threads."""
-        return torch_threads(self.threads)
-
-    def forward(self):
-        """S."""
-        layer = self.layer
-        return self.convolve(
-            self.Z, self.W, self.b, layer.stride, layer.pad, layer.dilation, layer.groups
-        )
-
-    def backward(self):
-        """dZ, dW, db."""
-        layer = self.layer
-        pairs = [[n, n] for n in (layer.stride, layer.pad, layer.dilation)]
-        return self.derive(
-            self.dS,
-            self.Z,
-            self.W,
-            [layer.filters],
-            *pairs,
-            False,
-            [0, 0],
-            layer.groups,
-            [True] * 3,
-        )
-
-    def results(self):
-        with self.context():
-            S, (dZ, dW, db) = self.both()
-        named = {
-            "S": S.permute(0, 2, 3, 1),
-            "dZ": dZ.permute(0, 2, 3, 1),
-            "dW": dW.permute(1, 2, 3, 0),
-            "db": db,
-        }
-        return {key: value.double().contiguous().numpy() for key, value in named.items()}
+def supports(peer, kind, which):
+    """Whether a peer has a pass of a "layer" or a "net"."""
+    return which in module(peer).PASSES.get(kind, ())
 
 
-@functools.cache
-def _pools():
-    """Return the loaded thread pools; the search takes milliseconds and is done once."""
-    return threadpoolctl.ThreadpoolController()
+def absent(names):
+    """{peer: reason} of those of `PEERS` that cannot be measured here."""
+    reasons = {}
+    for name in names & PEERS.keys():
+        try:
+            module(name).require()
+        except Missing as missing:
+            reasons[name] = str(missing)
+    return reasons
 
 
-#: PyTorch's memory formats: channels slowest, channels fastest.
-TORCH_FORMS = ("nchw", "nhwc")
+def sides(case, peer, dtype, threads, algorithm):
+    """The sides of a peer for a case of `cases`, one for each form."""
+    chosen, library = PEERS[peer], module(peer)
+    make = getattr(library, case.kind)
+    own = chosen.module == "peers_matconv"
+    forms = chosen.forms or ((algorithm,) if own else library.FORMS)
+    return [make(case, chosen.dtype or dtype, chosen.threads or threads, form) for form in forms]
 
 
-def torch_format(form):
-    """Return the ``memory_format`` of one of `TORCH_FORMS`."""
-    torch = require_torch()
-    return {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}[form]
-
-
-@contextlib.contextmanager
-def torch_threads(threads):
-    """Set PyTorch's number of threads in the ``with`` block."""
-    torch = require_torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+def imported(name, package):
+    """The module `name`; raises `Missing`, naming the package, where it is not installed."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def require_torch():
-    """Return the module torch or raise `Missing`."""
-    try:
-        import torch
+        return importlib.import_module(name)
     except ImportError:
-        raise Missing("PyTorch is not installed") from None
-    return torch
+        raise Missing(f"{package} is not installed") from None

@@ -1,39 +1,37 @@
-"""JAX as a peer: a compiled layer in one of two memory formats, and its number of threads.
+"""JAX as a peer: each pass one compiled function, in two memory formats.
 
-The size of XLA's thread pool is read from the environment variable NPROC when its client is made,
-and cannot be changed.  A side with another number of threads than the last one gets a new client
-(`client`); compiled functions and arrays belong to their client.  Some operations run on one thread
-whatever the size of the pool is; JAX is measured as it is.
+XLA keeps a pool of threads whose size it reads once, when its client is made, from the environment
+variable NPROC; nothing changes it later.  So a side with another number of threads than the last
+one gets a new client, and what was compiled or stored for the old one cannot be used any more.
+Not every operation uses the pool: JAX's users get the same, so it is measured as it is.
 """
 
-import contextlib
 import os
 
+import nets
 import numpy as np
-import peers
+from peers import Side, imported
+from peers_matconv import RATE
 
-#: Memory formats of images: channels fastest, channels slowest.
+PASSES = {"net": ("forward", "gradient", "step")}
+
+#: Channels fastest, channels slowest.
 FORMS = ("nhwc", "nchw")
 
-#: The axes of (l, b, a, d) in this order.
-AXES = {"nhwc": (0, 1, 2, 3), "nchw": (0, 3, 1, 2)}
-
+_AXES = {"nhwc": (0, 1, 2, 3), "nchw": (0, 3, 1, 2)}
 _threads_of_client = None
 
 
 def require():
-    """Return the module jax, on the CPU and with float64, or raise `peers.Missing`."""
+    """The module jax, on the CPU and with float64."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    try:
-        import jax
-    except ImportError:
-        raise peers.Missing("JAX is not installed") from None
+    jax = imported("jax", "JAX")
     jax.config.update("jax_enable_x64", True)
     return jax
 
 
 def client(threads):
-    """Give JAX a pool of this many threads; return the module jax."""
+    """The module jax, with a client whose pool has this many threads."""
     global _threads_of_client
     jax = require()
     if _threads_of_client != threads:
@@ -46,68 +44,100 @@ def client(threads):
         try:
             jax.devices()  # makes the client
         finally:
-            if before is None:
-                del os.environ["NPROC"]
-            else:
+            del os.environ["NPROC"]
+            if before is not None:
                 os.environ["NPROC"] = before
         _threads_of_client = threads
     return jax
 
 
-class Jax(peers.Side):
-    """``lax.conv_general_dilated`` and its transposes, each pass one compiled function."""
+def _put(array, dtype, axes=None):
+    array = array if axes is None else array.transpose(axes)
+    return require().device_put(np.ascontiguousarray(array, dtype))
 
-    def __init__(self, layer, data, dtype, threads, form="nhwc"):
-        jax = client(threads)
-        super().__init__(f"jax {np.dtype(dtype).name}", layer, dtype, threads)
-        self.form, form = form, form.upper()
-        self.axes = AXES[self.form]
-        self.Z, self.dS = (self._put(data[key].transpose(self.axes)) for key in ("Z", "dS"))
-        self.W, self.b = self._put(data["W"]), self._put(data["b"])
 
-        def forward(Z, W, b):
-            pad = (layer.pad, layer.pad)
-            S = jax.lax.conv_general_dilated(
-                *(Z, W, (layer.stride,) * 2, (pad, pad)),
-                rhs_dilation=(layer.dilation,) * 2,
-                dimension_numbers=(form, "IHWO", form),
-                feature_group_count=layer.groups,
-            )
-            return S + (b if self.form == "nhwc" else b[:, None, None])
+def _conv(form, step, Z, W, b):
+    """W is (d, h_b, h_a, f) whatever the form of the images."""
+    stride, pad, dilation = (step.options[name] for name in ("stride", "pad", "dilation"))
+    S = require().lax.conv_general_dilated(
+        *(Z, W, (stride, stride), ((pad, pad), (pad, pad))),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=(form.upper(), "IHWO", form.upper()),
+        feature_group_count=step.options["groups"],
+    )
+    return S + (b if form == "nhwc" else b[:, None, None])
 
-        def backward(Z, W, b, dS):
-            return jax.vjp(forward, Z, W, b)[1](dS)
 
-        def both(Z, W, b, dS):
-            S, derive = jax.vjp(forward, Z, W, b)
-            return S, derive(dS)
+def _pool(form, step, Z):
+    jax = require()
+    side, stride = step.options["side"], (step.options["stride"],) * 2
+    window, strides = (
+        (1, *pair, 1) if form == "nhwc" else (1, 1, *pair) for pair in (side, stride)
+    )
+    return jax.lax.reduce_window(Z, -np.inf, jax.lax.max, window, strides, "VALID")
 
-        self.wait = jax.block_until_ready
-        self.compiled = [jax.jit(f) for f in (forward, backward, both)]
 
-    def _put(self, array):
-        return require().device_put(np.ascontiguousarray(array, self.dtype))
+def _dense(form, step, Z, W, b):
+    return Z.reshape(len(Z), -1) @ W + b
 
-    def context(self):
-        """Nothing to set: the pool has had its size since it was made."""
-        return contextlib.nullcontext()
 
-    def forward(self):
-        """S."""
-        return self.wait(self.compiled[0](self.Z, self.W, self.b))
+_KINDS = {"conv": _conv, "pool": _pool, "dense": _dense}
 
-    def backward(self):
-        """dZ, dW, db."""
-        return self.wait(self.compiled[1](self.Z, self.W, self.b, self.dS))
 
-    def both(self):
-        """S and the gradients in one function, so that the compiler sees them together."""
-        return self.wait(self.compiled[2](self.Z, self.W, self.b, self.dS))
+def net(case, dtype, threads, form):
+    """Each pass one compiled function; a step gives its old parameters' memory back."""
+    jax, steps = client(threads), nets.steps(case.net)
+    Z, y = _put(case.data[0], dtype, _AXES[form]), jax.device_put(case.data[1])
+    values = []
+    for step, value in zip(steps, case.values, strict=True):
+        arrays = () if value is None else value
+        if form == "nchw" and step.kind == "dense":
+            arrays = nets.channels_first(step, value[0]).T, value[1]
+        values.append(tuple(_put(array, dtype) for array in arrays))
 
-    def results(self):
-        S, (dZ, dW, db) = self.both()
-        named = {"S": S, "dZ": dZ, "dW": dW, "db": db}
-        named = {key: np.asarray(value, np.float64) for key, value in named.items()}
-        for key in ("S", "dZ"):
-            named[key] = named[key].transpose(np.argsort(self.axes))
-        return named
+    def outputs(values, Z):
+        for step, arrays in zip(steps, values, strict=True):
+            Z = _KINDS[step.kind](form, step, Z, *arrays)
+            if step.options["relu"]:
+                Z = jax.numpy.maximum(Z, 0)
+        return Z
+
+    def loss(values, Z, y):
+        z = outputs(values, Z)
+        if case.net.loss == "squared":  # labels are zeros
+            return (z**2).sum() / len(z)
+        chosen = jax.numpy.take_along_axis(z, y[:, None], axis=1)[:, 0]
+        return (jax.nn.logsumexp(z, axis=1) - chosen).mean()
+
+    def update(values, Z, y):
+        f, slopes = jax.value_and_grad(loss)(values, Z, y)
+        return f, jax.tree.map(lambda p, g: p - RATE * g, values, slopes)
+
+    wait = jax.block_until_ready
+    compiled = (
+        jax.jit(outputs),
+        jax.jit(jax.value_and_grad(loss)),
+        jax.jit(update, donate_argnums=0),
+    )
+
+    def forward():
+        return wait(compiled[0](values, Z))
+
+    def gradient():
+        return wait(compiled[1](values, Z, y))
+
+    def step():
+        nonlocal values
+        f, values = wait(compiled[2](values, Z, y))
+        return f
+
+    def results(which):
+        if which == "forward":
+            z = np.asarray(forward())
+            return {"outputs": z.transpose(np.argsort(_AXES[form])) if z.ndim == 4 else z}
+        f, slopes = gradient()
+        squares = (float((np.asarray(g, np.float64) ** 2).sum()) for g in jax.tree.leaves(slopes))
+        return {"f": float(f), "norm": sum(squares) ** 0.5}
+
+    dtype, passes = np.dtype(dtype), {"forward": forward, "gradient": gradient, "step": step}
+    return Side(f"jax {dtype.name}", dtype, passes, results, form=form)

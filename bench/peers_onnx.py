@@ -1,68 +1,86 @@
-"""ONNX Runtime as a peer: forward only, float32 only, with a pool of its own for each session."""
-
-import contextlib
+"""ONNX Runtime as a peer: forward, float32, with a thread pool of its own for each session."""
 
 import nets
 import numpy as np
-import peers
+from peers import Side, imported
+
+PASSES = {"net": ("forward", "predict")}
+FORMS = ("nchw",)
 
 
 def require():
-    """Return the module onnxruntime; raise `peers.Missing` without it or without onnx."""
-    try:
-        import onnx  # noqa: F401 - builds the models
-        import onnxruntime
-    except ImportError as missing:
-        raise peers.Missing(f"{missing.name} is not installed") from None
-    return onnxruntime
+    """The module onnxruntime; onnx, which builds the models, is needed as well."""
+    imported("onnx", "onnx")
+    return imported("onnxruntime", "ONNX Runtime")
 
 
-def session(model, threads):
-    """Return a session of a model (bytes) with this many threads."""
+def model(net, values):
+    """An ONNX model (bytes) of a network: input "Z", output "z"."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, constants, name = [], [], "Z"
+
+    def node(operator, inputs, output, **attributes):
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    steps = nets.steps(net)
+    for k, (step, value) in enumerate(zip(steps, values, strict=True)):
+        if step.kind == "dense" and len(step.before) == 3:
+            name = node("Flatten", [name], f"flat{k}")
+        inputs = [name]
+        if value is not None:
+            arrays = (("W", nets.channels_first(step, value[0])), ("b", value[1]))
+            for letter, array in arrays:
+                inputs.append(f"{letter}{k}")
+                constants.append(numpy_helper.from_array(array.astype(np.float32), inputs[-1]))
+        operator, attributes = _KINDS[step.kind](step.options)
+        name = node(operator, inputs, f"S{k}", **attributes)
+        if step.options["relu"]:
+            name = node("Relu", [name], f"Z{k}")
+    node("Identity", [name], "z")
+    ends = []
+    for name, shape in (("Z", net.input_shape), ("z", steps[-1].after)):
+        first = (shape[2], *shape[:2]) if len(shape) == 3 else shape
+        ends.append([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["l", *first])])
+    graph = helper.make_graph(nodes, "net", *ends, constants)
+    # a format old enough for any ONNX Runtime
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return made.SerializeToString()
+
+
+def _sides(options):
+    return {"kernel_shape": list(options["side"]), "strides": [options["stride"]] * 2}
+
+
+def _conv(options):
+    more = {"group": options["groups"], "dilations": [options["dilation"]] * 2}
+    return "Conv", {**_sides(options), "pads": [options["pad"]] * 4, **more}
+
+
+_KINDS = {
+    "conv": _conv,
+    "pool": lambda options: ("MaxPool", _sides(options)),
+    "dense": lambda options: ("Gemm", {"transB": 1}),
+}
+
+
+def net(case, dtype, threads, form):
+    """A session whose operators use this many threads."""
     onnxruntime = require()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def model_of(layer, data):
-    """Return the ONNX model (bytes) of a convolution with its filters and bias."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    W = np.ascontiguousarray(data["W"].transpose(3, 0, 1, 2), np.float32)
-    node = helper.make_node(
-        *("Conv", ["Z", "W", "b"], ["S"]),
-        group=layer.groups,
-        pads=[layer.pad] * 4,
-        strides=[layer.stride] * 2,
-        dilations=[layer.dilation] * 2,
-        kernel_shape=list(layer.kernel),
+    session = onnxruntime.InferenceSession(
+        model(case.net, case.values), options, providers=["CPUExecutionProvider"]
     )
-    l, b, a, d = layer.image_shape
-    ends = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
-        for name, shape in (("Z", (l, d, b, a)), ("S", (l, layer.filters, *layer.out_size)))
-    ]
-    constants = [numpy_helper.from_array(W, "W")]
-    constants += [numpy_helper.from_array(data["b"].astype(np.float32), "b")]
-    return nets.onnx_bytes(helper.make_graph([node], "layer", *ends, constants))
+    Z = np.ascontiguousarray(case.data[0].transpose(0, 3, 1, 2), np.float32)
 
+    def forward():
+        return session.run(None, {"Z": Z})[0]
 
-class Onnx(peers.Side):
-    """One Conv node."""
+    def results(which):
+        z = forward()
+        return {"outputs": z.transpose(0, 2, 3, 1) if z.ndim == 4 else z}
 
-    def __init__(self, layer, data, threads):
-        super().__init__("onnxruntime", layer, "float32", threads)
-        self.Z = np.ascontiguousarray(data["Z"].transpose(0, 3, 1, 2), np.float32)
-        self.session = session(model_of(layer, data), threads)
-
-    def context(self):
-        """Nothing to set: the session has had its threads since it was made."""
-        return contextlib.nullcontext()
-
-    def forward(self):
-        """S."""
-        return self.session.run(None, {"Z": self.Z})[0]
-
-    def results(self):
-        return {"S": self.forward().transpose(0, 2, 3, 1).astype(np.float64)}
+    passes = {"forward": forward, "predict": forward}
+    return Side("onnxruntime", np.dtype(np.float32), passes, results, form=form)

@@ -1,168 +1,147 @@
-"""A picture of results: speed of the forward pass of layers, of PyTorch and of the limit.
+"""A picture of results: how many times faster than PyTorch layers and networks are.
 
-    python bench/run.py --layers all --passes forward --threads 1 --dtypes float64 float32 \\
-        --algorithms auto im2col --peers gemm torch --plot speed.png
-    python bench/run.py plot results.json speed.png
+    python bench/run.py targets --rows S3 S4 S5 S5b --threads 1 --json results.json
+    python bench/run.py plot results.json speed.svg
 
 Needs matplotlib (the extra "plot").
 """
 
+import math
 import textwrap
-from pathlib import Path
 
-import compare
-import layers
-import machine
-import numpy as np
+import nets
 import peers
 import shapes
+import table
 
-#: Bars from left to right: what a record calls it, label, colour.
-BARS = (
-    (("matconv", "auto"), "matconv", "#1f5fa8"),
-    (("matconv", "im2col"), "matconv, im2col only", "#8fb8e0"),
-    (("other", "torch"), "PyTorch, same precision", "#e08a3c"),
+#: Series from top to bottom: (dtype, peer), label, colour.
+SERIES = (
+    (("float64", "torch"), "double precision, against PyTorch's double", "#1f5fa8"),
+    (("float32", "torch"), "single, against single", "#7fb2e5"),
+    (("float64", "torch-f32"), "double, against PyTorch's single", "#e08a3c"),
 )
-LIMIT = (("other", "gemm"), "BLAS alone on the same matrices", "#222222")
 
-
-def add_command(parser):
-    """Add the arguments of ``run.py plot``."""
-    parser.add_argument("results", type=Path, nargs="+", help="JSON files of bench/run.py")
-    parser.add_argument("picture", type=Path, help="PNG, SVG or PDF, by its ending")
-
-
-def main(given):
-    """Draw the records of files in one picture; return the exit status."""
-    documents = [compare.read(path) for path in given.results]
-    joined = {**documents[0], "records": [x for one in documents for x in one["records"]]}
-    draw(joined, given.picture)
-    return 0
+#: Panels from left to right: the kind of record, its pass, title.
+PANELS = (
+    ("layer", "both", "Layers, forward and backward"),
+    ("net", "step", "Networks, a step of training"),
+)
 
 
 def require():
-    """Return matplotlib.pyplot without a window, or raise `peers.Missing`."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise peers.Missing("matplotlib is not installed") from None
+    """matplotlib.pyplot without a window; raises `peers.Missing` where it is not installed."""
+    matplotlib = peers.imported("matplotlib", "matplotlib")
     matplotlib.use("Agg")
-    import matplotlib.pyplot
+    # letters as shapes, so that the picture is the same everywhere; equal input, equal file
+    matplotlib.rcParams.update({"svg.fonttype": "path", "svg.hashsalt": "matconv"})
+    return peers.imported("matplotlib.pyplot", "matplotlib")
 
-    return matplotlib.pyplot
 
-
-def speeds(records, dtype, threads):
-    """Return {(who, which): {layer: useful GFLOP/s}} of forward passes.
-
-    ("matconv", algorithm) and ("other", peer); of several measurements the fastest median.
-    """
+def panel_values(records, what, which, threads):
+    """{(dtype, peer): {name: (median, lower, upper)}} of the ratios of one panel."""
     found = {}
-    for one in records:
-        chosen = (one["kind"], one["pass"], one["dtype"], one["threads"])
-        if chosen != ("layer", "forward", dtype, threads) or one["peer"] == "1 thread":
-            continue
-        for side, name in (("matconv", one["algorithm"]), ("other", one["peer"])):
-            speed = one["flops"] / one[side]["median"] / 1e9
-            series = found.setdefault((side, name), {})
-            series[one["name"]] = max(speed, series.get(one["name"], 0.0))
+    for record in records:
+        key = (record["what"], record["pass"], record["threads"], record["algorithm"])
+        series = (record["dtype"], record["peer"])
+        if key == (what, which, threads, "auto") and series in [s for s, *_ in SERIES]:
+            ratio = record["ratio"]
+            numbers = (ratio["median"], ratio["lower"], ratio["upper"])
+            found.setdefault(series, {})[record["name"]] = numbers
     return found
 
 
-def draw(document, path):
-    """Write the picture: a panel for each dtype, forward passes, the fewest threads measured.
+def draw(document, path, threads=1):
+    """Write the picture of the records with this number of threads.
 
     Raises
     ------
     ValueError
-        If there are no forward passes of layers in the document.
+        There is nothing to draw.
     """
-    forward = [
-        one for one in document["records"] if (one["kind"], one["pass"]) == ("layer", "forward")
-    ]
-    if not forward:
-        raise ValueError("nothing to draw: no forward passes of layers among the results")
-    threads = min(one["threads"] for one in forward)
-    panels = [
-        (dtype, speeds(forward, dtype, threads))
-        for dtype in ("float64", "float32")
-        if any((one["dtype"], one["threads"]) == (dtype, threads) for one in forward)
-    ]
-    order = [
-        name for name in shapes.LAYERS if any(name in s for _, p in panels for s in p.values())
-    ]
-    order += sorted({one["name"] for one in forward} - set(order))
+    panels = []
+    for what, which, title in PANELS:
+        values = panel_values(document["records"], what, which, threads)
+        if values:
+            panels.append((title, values, _order(values)))
+    if not panels:
+        wanted = " or ".join(f"{what}s, {which}" for what, which, _ in PANELS)
+        raise ValueError(
+            f"nothing to draw: no records of {wanted}, with {table.count(threads)}, against PyTorch"
+        )
     plt = require()
-    width = max(6.5, 1.6 + 0.46 * len(order))
-    height = 1.6 + 2.5 * len(panels)
-    figure, axes = plt.subplots(len(panels), 1, figsize=(width, height), sharex=True, squeeze=False)
-    for axis, (dtype, found) in zip(axes[:, 0], panels, strict=True):
-        _panel(axis, dtype, found, order)
-    axes[-1, 0].set_xticks(
-        range(len(order)), map(_tick, order), rotation=40, ha="right", rotation_mode="anchor"
+    bars = max(len(names) * (len(values) + 0.8) for _, values, names in panels)
+    height = 1.6 + bars * 0.105
+    figure, axes = plt.subplots(
+        *(1, len(panels)), figsize=(5 * len(panels), height), squeeze=False, layout="constrained"
     )
-    title = f"Convolution layers, forward pass, {layers.count(threads)}: higher is faster"
-    figure.suptitle(title, fontsize=12, fontweight="bold", y=1 - 0.1 / height).set_in_layout(False)
-    handles = {
-        label: handle
-        for axis in axes[:, 0]
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 1 - 0.28 / height)}
-    figure.legend(handles.values(), handles, ncols=4, frameon=False, fontsize=9, **where)
-    caption = textwrap.fill(_caption(document), int(width * 18))
-    figure.text(0.012, 0.012, caption, fontsize=7.5, color="#555555", va="bottom")
-    figure.tight_layout(rect=(0, (0.2 + 0.13 * caption.count("\n")) / height, 1, 1 - 0.55 / height))
-    figure.savefig(path, dpi=150)
+    for axis, (title, values, names) in zip(axes[0], panels, strict=True):
+        _panel(axis, title, values, names, bars)
+    _ticks(axes[0], [values for _, values, _ in panels])
+    used = {label: axis for axis in axes[0] for label in axis.get_legend_handles_labels()[1]}
+    labels = [label for _, label, _ in SERIES if label in used]
+    handles = []
+    for label in labels:
+        found, names = used[label].get_legend_handles_labels()
+        handles.append(found[names.index(label)])
+    figure.legend(
+        *(handles, labels), loc="outside upper center", ncols=3, frameon=False, fontsize=9
+    )
+    about = document["machine"]
+    versions = [
+        f"{x} {about['versions'][x]}" for x in ("matconv", "torch") if x in about["versions"]
+    ]
+    words = [about["processor"], *about["blas"][:1], *versions, about["date"][:10]]
+    quick = "Quick run: too few samples to judge by. " if document["records"][0]["quick"] else ""
+    caption = (
+        f"{quick}{table.count(threads)}; median and quartiles of interleaved pairs. "
+        f"{', '.join(words)}."
+    )
+    wrapped = textwrap.fill(caption, 75 * len(panels))
+    figure.supxlabel(wrapped, fontsize=7.5, color="#555555", x=0.01, ha="left")
+    figure.savefig(path, dpi=150, facecolor="white", metadata=_undated(path))
     plt.close(figure)
 
 
-def _tick(name):
-    """Return a layer's name with the size and stride of its filters."""
-    layer = shapes.LAYERS.get(name)
-    if layer is None:
-        return name
-    stride = f"/{layer.stride}" if layer.stride > 1 else ""
-    return f"{name} ({layer.kernel[0]}\N{MULTIPLICATION SIGN}{layer.kernel[1]}{stride})"
+def _undated(path):
+    return {"Date": None} if path.suffix == ".svg" else None
 
 
-def _panel(axis, dtype, found, order):
-    """Draw the bars of a dtype and the marks of the limit."""
-    bars = [bar for bar in BARS if bar[0] in found]
-    width = 0.82 / max(1, len(bars))
-    for k, (key, label, colour) in enumerate(bars):
-        heights = [found[key].get(name, np.nan) for name in order]
-        offset = (k - (len(bars) - 1) / 2) * width
-        axis.bar(np.arange(len(order)) + offset, heights, width, color=colour, label=label)
-    key, label, colour = LIMIT
-    if key in found:
-        heights = [found[key].get(name, np.nan) for name in order]
-        axis.hlines(
-            heights,
-            np.arange(len(order)) - 0.43,
-            np.arange(len(order)) + 0.43,
-            color=colour,
-            linewidth=1.6,
-            label=label,
-        )
-    words = {"float64": "double precision", "float32": "single precision"}
-    axis.set_title(words[dtype], fontsize=10, loc="left")
-    axis.set_ylabel("useful GFLOP/s", fontsize=9)
-    axis.set_xlim(-0.6, len(order) - 0.4)
-    axis.grid(axis="y", color="#dddddd", linewidth=0.7)
+def _order(values):
+    """The names of a panel, layers and networks as they are listed."""
+    names = {name for series in values.values() for name in series}
+    listed = [name for name in (*shapes.LAYERS, *nets.NETS) if name in names]
+    return listed + sorted(names - set(listed))
+
+
+def _panel(axis, title, values, names, bars):
+    """Horizontal bars from 1, on a logarithmic axis; as thick as if there were `bars` of them."""
+    series = [one for one in SERIES if one[0] in values]
+    thick = 0.82 / len(series)
+    for k, (key, label, colour) in enumerate(series):
+        here = [name for name in names if name in values[key]]
+        rows = [names.index(name) + (k - (len(series) - 1) / 2) * thick for name in here]
+        middle, lower, upper = zip(*(values[key][name] for name in here), strict=True)
+        axis.barh(rows, [m - 1 for m in middle], thick, left=1, color=colour, label=label)
+        axis.hlines(rows, lower, upper, color="#333333", linewidth=0.8)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_ylim(bars / (len(series) + 0.8) - 0.4, -0.6)
+    axis.set_xlabel("PyTorch's time / matconv's", fontsize=8)
+    axis.axvline(1, color="#222222", linewidth=1.2)
+    axis.grid(axis="x", color="#dddddd", linewidth=0.7)
     axis.set_axisbelow(True)
-    for side in ("top", "right"):
+    axis.set_title(title, fontsize=10, loc="left", fontweight="bold")
+    axis.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
 
 
-def _caption(document):
-    """Return the caption: definition of GFLOP/s, machine, versions, date."""
-    about = document["machine"]
-    blas = next(iter(machine.blas(about)), "unknown BLAS")
-    versions = [f"{k} {v}" for k, v in about["versions"].items() if k != "threadpoolctl"]
-    return (
-        "Useful: additions and multiplications of the direct convolution, over the time taken. "
-        "In brackets: filter / stride. "
-        f"{about['processor']}; {blas}; {', '.join(versions)}; "
-        f"{about['date'][:10]}."
-    )
+def _ticks(axes, panels):
+    """The same logarithmic axis for all panels, with powers of 2."""
+    every = [n for panel in panels for one in panel.values() for v in one.values() for n in v]
+    low, high = min(0.9, *every), max(1.1, *every)
+    powers = range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.set_xticks([2.0**k for k in powers], [f"{2.0**k:g}x" for k in powers])
+        axis.set_xticks([], minor=True)
+        axis.set_xlim(low / 1.1, high * 1.1)

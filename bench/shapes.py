@@ -1,29 +1,28 @@
-"""The convolution layers and the networks that are measured.
+"""The convolution layers that are measured, by name.
 
-A set is a tuple of names of layers; a layer of two sets is measured once.  Sizes are those of the
-published networks.  Batches are chosen so that a pass takes milliseconds to tens of milliseconds on
-one core.
+A layer is one row; a set is a tuple of names, so that a shape which two networks share is measured
+once.  Sizes are those of the published networks; batches are chosen so that a pass takes some
+milliseconds to some tens of milliseconds on one core.
 
     l images, d channels of (b, a) pixels -> f filters of h_b x h_a x (d / groups)
 """
 
-from dataclasses import dataclass
+import dataclasses
 
 #: Floating-point work of a pass in units of one forward pass: the backward pass is two products
 #: of the same size, one for the gradient of the images and one for that of the filters.
 PASSES = {"forward": 1, "backward": 2, "both": 3}
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Layer:
-    """The sizes of a convolution.
+    """One convolution: its sizes.
 
     Parameters
     ----------
     name : str
-        In tables and of ``--layers``.
     batch, channels, filters : int
-        Images l, input channels d, output channels.
+        Images l, input channels d, output channels f.
     size, kernel : (int, int)
         (height, width) of an image and of a filter.
     stride, pad, dilation, groups : int
@@ -74,41 +73,31 @@ class Layer:
 
     @property
     def weight_shape(self):
-        """(d / groups, h_b, h_a, d_out), the shape of W."""
+        """(d / groups, h_b, h_a, f), the shape of W."""
         return (self.channels // self.groups, *self.kernel, self.filters)
 
     @property
     def output_shape(self):
-        """(l, b_out, a_out, d_out), the shape of S."""
+        """(l, b_out, a_out, f), the shape of S."""
         return (self.batch, *self.out_size, self.filters)
 
     def flops(self, which):
-        """Multiplications and additions of a pass of `PASSES`, done directly."""
+        """Multiplications and additions of a pass of `PASSES`, computed directly."""
         return 2 * self.n_positions * self.n_inner * self.filters * PASSES[which]
 
     def with_batch(self, batch):
-        """The same layer on another number of images."""
-        return Layer(**{**vars(self), "batch": batch})
+        """The same layer with another number of images."""
+        return dataclasses.replace(self, batch=batch)
 
     @property
     def options(self):
         """The keyword arguments of ``matconv.conv2d`` that describe the geometry."""
-        return {
-            "stride": self.stride,
-            "pad": self.pad,
-            "dilation": self.dilation,
-            "groups": self.groups,
-        }
+        return {name: getattr(self, name) for name in ("stride", "pad", "dilation", "groups")}
 
     def __str__(self):
         text = f"{self.batch}, {self.channels}, {self.size[0]}, {self.filters}, {self.kernel[0]}"
-        for letter, value, usual in (
-            ("s", self.stride, 1),
-            ("p", self.pad, 0),
-            ("g", self.groups, 1),
-        ):
-            text += f", {letter}{value}" if value != usual else ""
-        return text
+        changed = (("s", self.stride, 1), ("p", self.pad, 0), ("g", self.groups, 1))
+        return text + "".join(f", {letter}{n}" for letter, n, usual in changed if n != usual)
 
 
 def _square(name, batch, channels, size, filters, kernel, **options):
@@ -142,116 +131,20 @@ LAYERS = {layer.name: layer for layer in _ALL}
 #: Names that belong together.  ResNet-50's 3x3 layers of stride 1 have the shapes called vgg here.
 SETS = {
     "core": ("vgg-64", "vgg-128", "vgg-256", "vgg-512", "cifar-32"),
-    "lenet": ("lenet-1", "lenet-2"),
     "cifar": ("cifar-32", "cifar-64"),
-    "alexnet": ("alexnet-1", "alexnet-2", "alexnet-3", "alexnet-4", "alexnet-5"),
-    "resnet": (
-        "resnet-stem",
-        "resnet-1x1-wide",
-        "resnet-1x1-narrow",
-        "vgg-128",
-        "vgg-256",
-        "resnet-1x1-s2",
-        "resnet-3x3-s2",
-    ),
+    "alexnet": tuple(name for name in LAYERS if name.startswith("alexnet")),
+    "resnet": (*(name for name in LAYERS if name.startswith("resnet")), "vgg-128", "vgg-256"),
     "quick": ("vgg-512", "cifar-32", "lenet-2", "resnet-1x1-s2"),
     "all": tuple(LAYERS),
 }
 
 
 def select(names):
-    """Return the layers of names of layers and sets, in order, each layer once.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name; the message lists the known ones.
+    """The names of layers that `names` of layers and sets mean, each once, in their order.
 
     Examples
     --------
-    >>> [layer.name for layer in select(["lenet", "lenet-2"])]
-    ['lenet-1', 'lenet-2']
+    >>> select(["cifar", "cifar-64", "vgg-64"])
+    ('cifar-32', 'cifar-64', 'vgg-64')
     """
-    chosen = {}
-    for name in names:
-        if name not in SETS and name not in LAYERS:
-            known = ", ".join([*SETS, *LAYERS])
-            raise ValueError(f"unknown layer or set {name!r}; there are: {known}")
-        for one in SETS.get(name, (name,)):
-            chosen[one] = LAYERS[one]
-    return list(chosen.values())
-
-
-def _conv(channels, kernel, **options):
-    return ("conv", {"channels": channels, "kernel": kernel, **options})
-
-
-def _pool(window, **options):
-    return ("pool", {"window": window, **options})
-
-
-def _dense(*units):
-    return tuple(("dense", {"units": n}) for n in units)
-
-
-_HALF = _pool(2)
-
-#: Networks as (kind, options) pairs, enough to build them in any library, with a usual batch.
-#: Convolutions and all dense layers but the last are followed by a ReLU; pools take the maximum.
-#:
-#: simplenn-4 and -7 are the networks for CIFAR-10 of C.-J. Lin's simpleNN, counting layers with
-#: weights; the smaller one is that of Wang, Tan and Lin, "Newton methods for convolutional neural
-#: networks", who count its three convolutions.  vgg11 is VGG's configuration A on small images,
-#: one dense layer left.  alexnet has its groups and overlapping pools, but neither local response
-#: normalisation nor dropout.
-NETS = {
-    "lenet": {
-        "input_shape": (28, 28, 1),
-        "batch": 128,
-        "layers": (_conv(20, 5), _HALF, _conv(50, 5), _HALF, *_dense(500, 10)),
-    },
-    "simplenn-4": {
-        "input_shape": (32, 32, 3),
-        "batch": 128,
-        "layers": (
-            *(_conv(32, 5, pad=2), _HALF),
-            *(_conv(64, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _HALF),
-            *_dense(10),
-        ),
-    },
-    "simplenn-7": {
-        "input_shape": (32, 32, 3),
-        "batch": 128,
-        "layers": (
-            *(_conv(32, 5, pad=2), _conv(32, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _conv(64, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _conv(128, 3, pad=1), _HALF),
-            *_dense(10),
-        ),
-    },
-    "vgg11": {
-        "input_shape": (32, 32, 3),
-        "batch": 128,
-        "layers": (
-            *(_conv(64, 3, pad=1), _HALF),
-            *(_conv(128, 3, pad=1), _HALF),
-            *(_conv(256, 3, pad=1), _conv(256, 3, pad=1), _HALF),
-            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF),
-            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF),
-            *_dense(10),
-        ),
-    },
-    "alexnet": {
-        "input_shape": (227, 227, 3),
-        "batch": 16,
-        "layers": (
-            *(_conv(96, 11, stride=4), _pool(3, stride=2)),
-            *(_conv(256, 5, pad=2, groups=2), _pool(3, stride=2)),
-            _conv(384, 3, pad=1),
-            _conv(384, 3, pad=1, groups=2),
-            *(_conv(256, 3, pad=1, groups=2), _pool(3, stride=2)),
-            *_dense(4096, 4096, 1000),
-        ),
-    },
-}
+    return tuple(dict.fromkeys(one for name in names for one in SETS.get(name, (name,))))

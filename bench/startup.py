@@ -1,45 +1,70 @@
-"""Time of ``import matconv`` and size of the wheel."""
+"""What it costs to begin: the time of ``import matconv``, the wheel's size, the time of a build."""
 
-import statistics
+import functools
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import timing
+from peers import Missing
+
+NAMES = ("import", "wheel", "build")
 BARE = "import numpy, scipy.linalg"
-OURS = BARE + ", matconv"
+TOP = Path(__file__).resolve().parents[1]
 
 
 def _process(code):
-    """Return the seconds of a fresh interpreter that runs code."""
+    """Seconds of a fresh interpreter that runs the code; it imports nothing from this folder."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
     return time.perf_counter() - start
 
 
-def import_seconds(repeats=15):
-    """Return the median difference between processes, in turns, with and without matconv."""
-    for code in (BARE, OURS):
+def import_seconds(repeats):
+    """Differences in seconds of processes, in turns, that import matconv and that do not."""
+    ours = BARE + ", matconv"
+    for code in (BARE, ours):
         _process(code)  # files into the system's cache
     differences = []
     for _ in range(repeats):
         bare = _process(BARE)
-        differences.append(_process(OURS) - bare)
-    return statistics.median(differences)
+        differences.append(_process(ours) - bare)
+    return differences
 
 
-def wheel_bytes(path=None):
-    """Return the size of a wheel, of a given file or built from this tree."""
-    if path is not None:
-        if path.suffix != ".whl" or not path.is_file():
-            raise ValueError(f"not a wheel: {path}")
-        return path.stat().st_size
-    top = Path(__file__).resolve().parents[1]
+@functools.cache
+def built():
+    """Bytes of a wheel of this tree, and the seconds of building it from source in a copy."""
     with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "source")
+        left_out = shutil.ignore_patterns(".*", "build", "*.so", "*.pyd", "*.c", "__pycache__")
+        shutil.copytree(TOP, copy, ignore=left_out)
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-        done = subprocess.run([*command, "--wheel-dir", folder, str(top)], check=False)
+        command += ["--no-build-isolation", "--wheel-dir", folder, str(copy)]
+        start = time.perf_counter()
+        done = subprocess.run(command, check=False)
+        seconds = time.perf_counter() - start
         if done.returncode:
             raise RuntimeError(f"pip wheel ended with status {done.returncode}")
         (wheel,) = Path(folder).glob("*.whl")
-        return wheel.stat().st_size
+        return wheel.stat().st_size, seconds
+
+
+def measure(job, how):
+    """Numbers of a record without a peer: seconds, or bytes."""
+    name = job["name"]
+    if name == "import":
+        samples = import_seconds(how.repeats)
+    elif name == "wheel" and how.wheel is not None:
+        if how.wheel.suffix != ".whl" or not how.wheel.is_file():
+            raise ValueError(f"not a wheel: {how.wheel}")
+        samples = [how.wheel.stat().st_size]
+    elif how.build:
+        samples = [built()[NAMES.index(name) - 1]]
+    else:
+        raise Missing("needs --build" if name == "build" else "needs --wheel or --build")
+    unit = "bytes" if name == "wheel" else "s"
+    return {"sizes": "", "unit": unit, "mine": timing.spread(samples)}

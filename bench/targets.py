@@ -1,280 +1,283 @@
-"""The table of targets, and whether results meet them.
+"""The goals: which records each looks at, of what statistic, within what bounds.
 
-A target has bounds for numbers with names (ratios of layers or networks, a part, an exponent): for
-their geometric mean, minimum or maximum.  `verdicts` needs a results file only; `measuring` makes
-one.
+The verdicts need nothing but a document of records, so any results file can be judged again.  The
+jobs of a goal are what has to be measured for it.
 """
 
 import collections
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import scaling
+import machine
+import measuring
+import numpy as np
 import shapes
 import timing
-from table import digits
+from table import aligned, digits
 
-CIFAR_AND_OTHERS = ("lenet", "simplenn-4", "simplenn-7", "vgg11")
+# Statistics: {label: number} of some (label, record).
+
+
+def ratios(found):
+    """The median ratios; of several peers at the same job that of the fastest."""
+    values = {}
+    for label, record in found:
+        ratio = record["ratio"]["median"]
+        values[label] = min(ratio, values.get(label, ratio))
+    return values
+
+
+def shares(found):
+    """What matconv takes as a share of what the peer takes."""
+    return {label: 1 / record["ratio"]["median"] for label, record in found}
+
+
+def medians(scale):
+    """matconv's medians in another unit."""
+    return lambda found: {label: scale * record["mine"]["median"] for label, record in found}
+
+
+def beside(found):
+    """Microseconds that are not spent in kernels."""
+    return {label: 1e6 * record["beside"] for label, record in found}
+
+
+def exponent(found):
+    """The slope of log seconds against log images, by least squares."""
+    points = [(record["images"], record["mine"]["median"]) for _, record in found]
+    if len(points) < 2:
+        return {}
+    return {found[0][1]["name"]: float(np.polyfit(*np.log(points).T, 1)[0])}
+
+
+def growth(found):
+    """Peak memory with the most images over that with the next fewer ones."""
+    points = sorted((record["images"], record["bytes"]) for _, record in found)
+    return {found[0][1]["name"]: points[-1][1] / points[-2][1]} if len(points) > 1 else {}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A line of the table.
+    """One row of the table.
 
     Parameters
     ----------
     row, measure : str
-        S1 to S10, and a text about what is measured.
+        S1 to S12, and what is measured.
     select : dict
-        Values that a record must have; empty if the numbers are not ratios of records.
-    names : tuple of str
-        The layers or networks.
-    gm, least, most : float or None
-        Bounds: geometric mean at least, every number at least, every number at most.
-    source : str
-        For numbers that are not records: the key of `SOURCES`.
+        For keys of a record the values that count, in tuples; the jobs are all combinations.
+        Without "threads" each number of threads that is asked for has a line of its own.
+    statistic : callable
+    gm, minimum, maximum : float or dict
+        Bounds: geometric mean at least (by ISA, where that matters), each at least, each at most.
+        Without bounds it is only reported.
 
     Examples
     --------
-    >>> Target("S1", "", gm=0.95, least=0.8).text
+    >>> Target("S1", "", {}, gm={"avx2": 0.95, "avx512": 1.0}, minimum=0.8).bounds("avx2")
     'gm >= 0.95, each >= 0.8'
     """
 
     row: str
     measure: str
-    select: dict = field(default_factory=dict)
-    names: tuple = ()
-    gm: float | None = None
-    least: float | None = None
-    most: float | None = None
-    source: str = ""
+    select: dict
+    statistic: Callable = ratios
+    gm: float | dict | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
-    @property
-    def text(self):
+    def bounds(self, isa):
         """The bounds as text."""
-        if self.least is not None and self.most is not None:
-            return f"{self.least:g} to {self.most:g}"
-        bounds = (("gm >=", self.gm), ("each >=", self.least), ("<=", self.most))
-        return ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}"
+        named = (("gm >=", self._gm(isa)), ("each >=", self.minimum), ("<=", self.maximum))
+        return ", ".join(f"{word} {bound:g}" for word, bound in named if bound is not None)
 
-    @property
-    def threads_matter(self):
-        """Whether there is a line for each number of threads."""
-        return self.source in ("", "memory", "exponent", "growth")
+    def _gm(self, isa):
+        return self.gm[isa] if isinstance(self.gm, dict) else self.gm
 
-    def met(self, values):
-        """Whether the numbers {name: number} are within all bounds; None without numbers."""
-        if not values or not self.text:
+    def met(self, values, isa):
+        """Whether {label: number} keeps all bounds; None without numbers or bounds."""
+        if not values or not self.bounds(isa):
             return None
-        numbers = list(values.values())
+        gm, numbers = self._gm(isa), list(values.values())
         return (
-            (self.gm is None or timing.geometric_mean(numbers) >= self.gm)
-            and (self.least is None or min(numbers) >= self.least)
-            and (self.most is None or max(numbers) <= self.most)
+            (gm is None or timing.geometric_mean(numbers) >= gm)
+            and (self.minimum is None or min(numbers) >= self.minimum)
+            and (self.maximum is None or max(numbers) <= self.maximum)
         )
 
+    def threads(self, asked):
+        """The numbers of threads that have a line."""
+        if self.select["peer"] == ("1-thread",):
+            asked = [n for n in asked if n > 1]
+        return [n for n in self.select.get("threads", asked) if n in (None, *asked)]
 
-def _records(kind, dtype, which, algorithm, peer):
-    keys = ("kind", "dtype", "pass", "algorithm", "peer")
-    return dict(zip(keys, (kind, dtype, which, algorithm, peer), strict=True))
+    def jobs(self, asked, quick=False, names=None):
+        """What has to be measured with these numbers of threads, of these names only."""
+        chosen = [x for x in self.select["name"] if names is None or x in names]
+        more = (self.threads(asked), self.select["algorithm"], self.select["peer"])
+        given = (self.select["what"][0], chosen, self.select["pass"], self.select["dtype"], *more)
+        return measuring.plan(*given, self.select.get("images"), quick)
+
+    def values(self, records, threads):
+        """The statistic of what it looks at, for one number of threads."""
+        found, several = [], len(self.select.get("images", ())) > 1
+        for record in records:
+            select = {**self.select, "threads": (threads,)}
+            if record["quick"] and "images" in select:
+                quick = measuring.KINDS[select["what"][0]].quick
+                select["images"] = [quick(n) for n in select["images"]]
+            if all(record[key] in values for key, values in select.items()):
+                images = f", {record['images']} images" if several else ""
+                found.append((record["name"] + images, record))
+        return self.statistic(found)
 
 
-_LAYERS = shapes.SETS["all"]
-_UNIT_STRIDE = tuple(
-    layer.name
-    for layer in shapes.LAYERS.values()
+def _goal(
+    row, measure, what, names, dtype, which, peer, statistic=ratios, algorithm="auto", **more
+):
+    """A `Target`: `images` and `threads` go into its selection, other keywords are bounds."""
+    keys = ("what", "name", "dtype", "pass", "peer", "algorithm")
+    values = (what, names, dtype, which, peer, algorithm)
+    tuples = (x if isinstance(x, tuple) else (x,) for x in values)
+    select = dict(zip(keys, tuples, strict=True))
+    select |= {key: more.pop(key) for key in ("images", "threads") if key in more}
+    return Target(row, measure, select, statistic, **more)
+
+
+F64, F32 = measuring.DTYPES
+ALL = tuple(shapes.LAYERS)
+UNIT_STRIDE = tuple(
+    name
+    for name, layer in shapes.LAYERS.items()
     if layer.stride == 1 and layer.kernel in ((3, 3), (5, 5))
 )
+TRAINED = ("lenet", "simplenn-4", "simplenn-7", "vgg11", "alexnet")
+FROZEN, BATCHES = ("lenet", "alexnet"), (1, 8, 64)
+_S1 = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
+_S2 = "auto against dgemm, f64, 3x3 and 5x5, forward"
+_S3, _S5 = "f64 against PyTorch f64", "f32 against PyTorch f32"
+_STEP, _S6 = "training step", "memory of a gradient, share of PyTorch's, f64"
+_S7, _S9 = "threads against one, f64", "against ONNX Runtime f32"
 
 
-def _layers(row, words, dtype, which, algorithm, peer, names=_LAYERS, **bounds):
-    title = {"both": "forward+backward"}.get(which, which)
-    measure = f"{words}, {title}"
-    return Target(row, measure, _records("layer", dtype, which, algorithm, peer), names, **bounds)
+def _s8():
+    """One goal for the time and one for the memory, of each number of threads."""
+    every = (100, 1_000, 10_000, 100_000)
+    about = ("scaling", "lenet", F64, "gradient", None)
+    time, memory = (
+        "exponent of a gradient's time against images",
+        "its memory, last over one before",
+    )
+    for n, images in ((1, every), (2, every[1:])):
+        more = {"images": images, "threads": (n,)}
+        yield _goal("S8", time, *about, exponent, minimum=0.97, maximum=1.03, **more)
+        yield _goal("S8", memory, *about, growth, maximum=1.1, **more)
 
 
-def _nets(row, words, which, peer, **bounds):
-    select = _records("net", "float64", which, "auto", peer)
-    return Target(row, words, select, CIFAR_AND_OTHERS, **bounds)
+def _s10(words, name, scale, bound):
+    about = ("startup", name, None, None, None, medians(scale), None)
+    return _goal("S10", words, *about, maximum=bound, threads=(None,))
 
 
-_S3, _S5 = "auto f64 against PyTorch f64", "auto f32 against PyTorch f32"
-_S7 = "threads against one, f64, layers"
+def _s12(which, images, bound):
+    words, more = f"us beside the kernels, LeNet, {which} of {images}", {"images": (images,)}
+    about = ("latency", "lenet", F64, which, "kernels", beside)
+    return _goal("S12", words, *about, maximum=bound, threads=(1,), **more)
+
 
 TARGETS = (
-    _layers(
-        "S1",
-        "im2col against dgemm, f64",
-        "float64",
-        "forward",
-        "im2col",
-        "gemm",
-        gm=0.95,
-        least=0.8,
+    _goal("S1", "im2col against dgemm, f64, forward", "layer", ALL, F64, "forward", "gemm", **_S1),
+    _goal("S2", _S2, "layer", UNIT_STRIDE, F64, "forward", "gemm", gm=2.5),
+    _goal("S3", f"{_S3}, forward", "layer", ALL, F64, "forward", "torch", gm=4, minimum=1),
+    _goal("S3", f"{_S3}, both", "layer", ALL, F64, "both", "torch", gm=4, minimum=1),
+    _goal(
+        *("S4", f"f64 against PyTorch f32, {_STEP}", "net", TRAINED, F64, "step", "torch-f32"),
+        gm=1.15,
+        minimum=1,
     ),
-    _layers(
-        "S2",
-        "auto against dgemm, f64, 3x3 and 5x5",
-        "float64",
-        "forward",
-        "auto",
-        "gemm",
-        _UNIT_STRIDE,
-        gm=2.5,
+    _goal("S5", f"{_S5}, forward", "layer", ALL, F32, "forward", "torch", gm=1.6, minimum=0.9),
+    _goal("S5", f"{_S5}, both", "layer", ALL, F32, "both", "torch", gm=2, minimum=0.9),
+    _goal("S5b", f"{_S5}, {_STEP}", "net", TRAINED, F32, "step", "torch", gm=1.8),
+    _goal(
+        *("S6", _S6, "memory", ("lenet", "vgg11"), F64, "gradient", "torch", shares),
+        images=(1024,),
+        maximum=0.5,
     ),
-    _layers("S3", _S3, "float64", "forward", "auto", "torch", gm=4, least=1.2),
-    _layers("S3", _S3, "float64", "both", "auto", "torch", gm=4, least=1.2),
-    _nets("S4", "auto f64 against PyTorch f32, training step", "step", "torch-f32", least=1),
-    _layers("S5", _S5, "float32", "forward", "auto", "torch", gm=1.6, least=0.9),
-    _layers("S5", _S5, "float32", "both", "auto", "torch", gm=1.6, least=0.9),
-    Target("S6", "peak memory of a gradient, share of PyTorch's, f64", most=0.5, source="memory"),
-    _layers("S7", _S7, "float64", "forward", "auto", "1 thread", gm=1.85),
-    _layers("S7", _S7, "float64", "gradient", "auto", "1 thread", gm=1.85),
-    _nets("S7", "threads against one, f64, training step", "step", "1 thread", gm=1.85),
-    Target(
-        "S8",
-        "exponent of time against images, LeNet's gradient",
-        least=0.97,
-        most=1.03,
-        source="exponent",
+    _goal(
+        *("S6", "the same, 256 images", "memory", ("vgg11", "alexnet"), F64, "gradient", "torch"),
+        statistic=shares,
+        images=(256,),
     ),
-    Target("S8", "its peak memory, most images over a tenth of them", most=1.1, source="growth"),
-    Target("S9", "frozen LeNet f32 against ONNX Runtime f32", least=1, source="frozen float32"),
-    Target("S9", "frozen LeNet f64 against ONNX Runtime f32", source="frozen float64"),
-    Target("S10", "import matconv, ms beyond numpy and scipy.linalg", most=50, source="import"),
-    Target("S10", "wheel, MB", most=2, source="wheel"),
+    _goal("S7", f"{_S7}, layers, forward", "net", ALL, F64, "forward", "1-thread", gm=1.85),
+    _goal("S7", f"{_S7}, layers, gradient", "net", ALL, F64, "gradient", "1-thread", gm=1.85),
+    _goal("S7", f"{_S7}, {_STEP}", "net", TRAINED, F64, "step", "1-thread", gm=1.85),
+    *_s8(),
+    _goal(
+        *("S9", f"frozen f32 {_S9}", "net", FROZEN, F32, "predict", "onnxruntime"),
+        images=BATCHES,
+        threads=(1,),
+        gm=1.2,
+        minimum=0.8,
+    ),
+    _goal(
+        *("S9b", f"frozen f64 {_S9}", "net", FROZEN, F64, "predict", "onnxruntime"),
+        images=BATCHES,
+        threads=(1,),
+        gm=0.7,
+    ),
+    _s10("import, ms beyond numpy and scipy.linalg", "import", 1e3, 30),
+    _s10("wheel, MB", "wheel", 1e-6, 3),
+    _s10("build from source, s", "build", 1, 120),
+    _s12("forward", 1, 20),
+    _s12("gradient", 64, 100),
 )
 
 ROWS = tuple(dict.fromkeys(target.row for target in TARGETS))
 
 
-def _memory(document, threads):
-    found = {}
-    for one in document.get("gradient", ()):
-        size = {side["who"]: side.get("bytes") for side in one["sides"]}
-        if one["threads"] == threads and size.get("matconv") and size.get("torch"):
-            found[f"{one['net']}, {one['images']} images"] = size["matconv"] / size["torch"]
-    return found
-
-
-def _scaling(document, threads):
-    return [one for one in document.get("scaling", ()) if one["threads"] == threads]
-
-
-def _exponent(document, threads):
-    found = _scaling(document, threads)
-    return {"lenet": scaling.exponent(found)} if len(found) > 1 else {}
-
-
-def _growth(document, threads):
-    found = _scaling(document, threads)
-    return {"lenet": scaling.growth(found)} if len(found) > 1 else {}
-
-
-def _startup(key, scale, name):
-    def value(document, threads):
-        found = document.get("startup", {}).get(key)
-        return {} if found is None else {name: scale * found}
-
-    return value
-
-
-def _frozen(dtype):
-    def ratios(document, threads):
-        return {
-            f"{one['images']} images": one["ratio"]["median"]
-            for one in document.get("frozen", ())
-            if one["dtype"] == dtype
-        }
-
-    return ratios
-
-
-#: Numbers that are not ratios of records: functions of a document and a number of threads.
-SOURCES = {
-    "memory": _memory,
-    "exponent": _exponent,
-    "growth": _growth,
-    "import": _startup("import_seconds", 1e3, "fresh processes"),
-    "wheel": _startup("wheel_bytes", 1e-6, "one file"),
-    "frozen float32": _frozen("float32"),
-    "frozen float64": _frozen("float64"),
-}
-
-
-def values(target, document, threads):
-    """Return {name: number} of a target, for a number of threads."""
-    if target.source:
-        return SOURCES[target.source](document, threads)
-    return {
-        one["name"]: one["ratio"]["median"]
-        for one in document.get("records", ())
-        if one["threads"] == threads
-        and one["name"] in target.names
-        and all(one[key] == value for key, value in target.select.items())
-    }
-
-
-def measured(target, found):
-    """Return a text with the numbers of a target.
+def measured(values, end=min):
+    """The numbers of a target as text.
 
     Examples
     --------
-    >>> measured(Target("S1", "", gm=1.0), {"a": 0.5, "b": 2.0})
-    'gm 1.00, least 0.500 (a), 2 of them'
-    >>> measured(Target("S6", "", most=0.5), {"lenet": 0.25})
+    >>> measured({"a": 0.5, "b": 2.0})
+    'gm 1.00, min 0.500 (a), 2 of them'
+    >>> measured({"lenet": 0.25})
     '0.250 (lenet)'
     """
-    if not found:
+    if not values:
         return "not measured"
-    if len(found) == 1:
-        ((name, only),) = found.items()
-        return f"{digits(only)} ({name})"
-    end, word = (max, "most") if target.gm is None and target.most is not None else (min, "least")
-    name = end(found, key=found.get)
-    mean = timing.geometric_mean(found.values())
-    return f"gm {digits(mean)}, {word} {digits(found[name])} ({name}), {len(found)} of them"
+    name = end(values, key=values.get)
+    if len(values) == 1:
+        return f"{digits(values[name])} ({name})"
+    mean = digits(timing.geometric_mean(values.values()))
+    word, n = end.__name__, len(values)
+    return f"gm {mean}, {word} {digits(values[name])} ({name}), {n} of them"
 
 
 def verdicts(document, rows=ROWS, threads=(1, 2)):
-    """Return {row, measure, target, threads (None: any), measured, met} for each line."""
-    lines = []
+    """A dictionary for each line: row, measure, threads, target, measured, values, met."""
+    lines, isa = [], machine.isa(document["machine"])
     for target in TARGETS:
-        if target.row not in rows:
-            continue
-        one_thread_is_the_peer = target.select.get("peer") == "1 thread"
-        for n in threads if target.threads_matter else [None]:
-            if one_thread_is_the_peer and n == 1:
-                continue
-            found = values(target, document, n)
-            lines.append(
-                {
-                    "row": target.row,
-                    "measure": target.measure,
-                    "threads": n,
-                    "target": target.text,
-                    "measured": measured(target, found),
-                    "values": found,
-                    "met": target.met(found),
-                }
-            )
+        for n in target.threads(threads) if target.row in rows else ():
+            values = target.values(document["records"], n)
+            text = measured(values, min if target.maximum is None else max)
+            keys = ("row", "measure", "threads", "target", "measured", "values", "met")
+            about = (target.row, target.measure, n, target.bounds(isa), text, values)
+            lines.append(dict(zip(keys, (*about, target.met(values, isa)), strict=True)))
     return lines
 
 
-def said(met):
-    """Return a verdict as text: met, NOT met, or "" if nothing was measured."""
-    return {True: "met", False: "NOT met", None: "-"}[met]
-
-
-def report(lines):
-    """Return the verdicts as lines of a table."""
-    head = ("", "measure", "threads", "target", "measured", "")
-    rows = [head]
+def report(lines, markdown=False):
+    """The verdicts as lines of a table, and how many there are of each."""
+    words = {True: "met", False: "NOT met", None: "-"}
+    rows = [("", "measure", "threads", "target", "measured", "")]
     for one in lines:
-        threads = "" if one["threads"] is None else str(one["threads"])
-        words = [one[key] for key in ("row", "measure")]
-        rows.append((*words, threads, one["target"], one["measured"], said(one["met"])))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = [[cell.ljust(n) for cell, n in zip(row, widths, strict=True)] for row in rows]
+        threads = "" if one["threads"] is None else one["threads"]
+        about = (one["row"], one["measure"], threads, one["target"], one["measured"])
+        rows.append((*about, words[one["met"]]))
     counts = collections.Counter(one["met"] for one in lines)
-    summary = f"{counts[True]} met, {counts[False]} not met, {counts[None]} not measured"
-    return ["", *("  ".join(row).rstrip() for row in padded), "", summary]
+    summary = f"{counts[True]} met, {counts[False]} not met, {counts[None]} not judged"
+    return ["", *aligned(rows, markdown), "", summary]

@@ -1,135 +1,122 @@
-"""Expected results, computed with the whole phi in numpy, and a bound of rounding errors.
+"""What the results must be: the convolution by numpy, and a bound of the rounding errors.
 
-Every side is compared with these results before it is timed.
+Every side is compared with this before it is timed.
 
 With K terms in an inner product and eps the spacing of floating-point numbers at 1, any order of
 summation, with or without fused multiply-add, gives
 
     |computed - exact| <= K / (1 - K eps / 2) eps / 2 |x|'|y|   <   (K + 2) eps |x|'|y|,
 
-so two computed values differ by less than 2 (K + 2) eps |x|'|y|: the bound used, with the larger
-eps of the two sides.  K counts the bias as well.
+so two computed values differ by less than 2 (K + 2) eps |x|'|y|: the bound used, with eps of the
+side's dtype.  K counts the bias as well.
 """
 
 import numpy as np
-
-
-def phi(Z, layer):
-    """Return phi of every group: a list of (l b_out a_out, d/groups h_b h_a) arrays."""
-    side = ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0))
-    padded = np.pad(Z, side)
-    reach = [(h - 1) * layer.dilation + 1 for h in layer.kernel]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
-    step, dilation = layer.stride, layer.dilation
-    # windows is (l, rows, columns, d, reach_b, reach_a): thin it out to strides and dilation.
-    windows = windows[:, ::step, ::step, :, ::dilation, ::dilation]
-    each = layer.channels // layer.groups
-    return [
-        windows[:, :, :, k * each : (k + 1) * each].reshape(layer.n_positions, layer.n_inner)
-        for k in range(layer.groups)
-    ]
-
-
-def phi_adjoint(dphi, layer):
-    """Return dZ from the gradient of phi (list by group): each element is added to its pixel."""
-    pad, step, (b_out, a_out) = layer.pad, layer.stride, layer.out_size
-    l, b, a, d = layer.image_shape
-    padded = np.zeros((l, b + 2 * pad, a + 2 * pad, d), dtype=dphi[0].dtype)
-    each = d // layer.groups
-    for k, block in enumerate(dphi):
-        block = block.reshape(l, b_out, a_out, each, *layer.kernel)
-        into = padded[..., k * each : (k + 1) * each]
-        for q in range(layer.kernel[0]):
-            rows = slice(q * layer.dilation, q * layer.dilation + (b_out - 1) * step + 1, step)
-            for p in range(layer.kernel[1]):
-                first = p * layer.dilation
-                columns = slice(first, first + (a_out - 1) * step + 1, step)
-                into[:, rows, columns] += block[..., q, p]
-    return padded[:, pad : pad + b, pad : pad + a]
-
-
-def by_group(X, layer):
-    """Return an array with the filters last as a list of (-1, filters / groups) by group."""
-    each = layer.filters // layer.groups
-    flat = X.reshape(-1, layer.filters)
-    return [flat[:, k * each : (k + 1) * each] for k in range(layer.groups)]
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 def convolution(layer, Z, W, b, dS):
-    """Return {name: array}: W phi, S = phi W + b, dZ from dphi = dS W', dW = phi' dS, db.
+    """{name: array} of S, dZ, dW and db, in the notes' layout.
 
-    For absolute values as arguments these are the sums |x|'|y| of the bound.
+    With absolute values as arguments it gives the sums |x|'|y| of the bound.
     """
-    columns, weights, slopes = phi(Z, layer), by_group(W, layer), by_group(dS, layer)
-    product = np.concatenate([c @ w for c, w in zip(columns, weights, strict=True)], axis=1)
-    dW = np.concatenate([c.T @ s for c, s in zip(columns, slopes, strict=True)], axis=1)
-    dphi = [s @ w.T for s, w in zip(slopes, weights, strict=True)]
-    return {
-        "W phi": product.reshape(layer.output_shape),
-        "S": (product + b).reshape(layer.output_shape),
-        "dZ": phi_adjoint(dphi, layer),
-        "dW": dW.reshape(layer.weight_shape),
-        "db": dS.reshape(-1, layer.filters).sum(axis=0),
-    }
+    pad, step, dilation = layer.pad, layer.stride, layer.dilation
+    padded = np.pad(Z, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    dpadded = np.zeros_like(padded)
+    reach = [(h - 1) * dilation + 1 for h in layer.kernel]
+    # (l, b_out, a_out, d, h_b, h_a), of the images and of their gradient
+    windows, slots = (
+        sliding_window_view(x, reach, (1, 2), writeable=x is dpadded)[
+            :, ::step, ::step, :, ::dilation, ::dilation
+        ]
+        for x in (padded, dpadded)
+    )
+    S, dW = np.empty(layer.output_shape), np.empty(layer.weight_shape)
+    for ins, outs in groups(layer):
+        z = windows[:, :, :, ins]
+        S[..., outs] = np.tensordot(z, W[..., outs], 3)
+        dW[..., outs] = np.tensordot(z, dS[..., outs], ((0, 1, 2), (0, 1, 2)))
+        dz = np.tensordot(dS[..., outs], W[..., outs], (3, 3))
+        for q, p in np.ndindex(layer.kernel):  # windows overlap, those of one tap do not
+            slots[:, :, :, ins, q, p] += dz[..., q, p]
+    dZ = dpadded[:, pad : pad + layer.size[0], pad : pad + layer.size[1]]
+    return {"S": S + b, "dZ": dZ, "dW": dW, "db": dS.sum(axis=(0, 1, 2))}
 
 
-def lengths(layer):
-    """Return {name: K}, the longest inner product of an element of each result."""
-    taps = layer.kernel[0] * layer.kernel[1] * layer.filters // layer.groups
-    return {
-        "W phi": layer.n_inner,
-        "S": layer.n_inner + 1,
-        "dZ": taps,
-        "dW": layer.n_positions,
-        "db": layer.n_positions,
-    }
+def groups(layer):
+    """The slices of channels and of filters of each group."""
+    d, f = layer.channels // layer.groups, layer.filters // layer.groups
+    return [(slice(k * d, (k + 1) * d), slice(k * f, (k + 1) * f)) for k in range(layer.groups)]
 
 
 class Truth:
-    """The results of a layer for given operands, and the bounds of their errors.
-
-    Parameters
-    ----------
-    layer : shapes.Layer
-    operands : dict
-        Z, W, b and dS in float64.
-    """
+    """The values of one layer on operands Z, W, b, dS, and how far a side may be from them."""
 
     def __init__(self, layer, operands):
         self.values = convolution(layer, **operands)
         self.sizes = convolution(layer, **{k: np.abs(x) for k, x in operands.items()})
-        self.lengths = lengths(layer)
+        taps, n = layer.kernel[0] * layer.kernel[1], layer.n_positions
+        self.lengths = {
+            "S": layer.n_inner + 1,
+            "dZ": taps * layer.filters // layer.groups,
+            "dW": n,
+            "db": n,
+        }
 
     def check(self, results, eps, who, slack=1):
-        """Return the largest part of a bound that `results` need; above 1 raise ArithmeticError.
+        """The largest share of the bound that `results`, some of S, dZ, dW and db, use.
 
-        Parameters
-        ----------
-        results : dict
-            Some of W phi, S, dZ, dW and db, in the notes' layout.
-        eps : float
-            Machine epsilon of the side's arithmetic, at least that of float64.
-        who : str
-            Named in the message.
-        slack : float
-            Factor of the bound, for algorithms that do not sum the terms themselves.
+        `eps` is the machine epsilon of the side's dtype; `slack` a factor of the bound, for
+        algorithms that do not sum the terms as they are.
+
+        Raises
+        ------
+        ArithmeticError
+            A result has another shape or leaves the bound; `who` is named in the message.
         """
-        worst = 0.0
+        largest = 0.0
         for name, result in results.items():
-            if result.shape != self.values[name].shape:
+            expected = self.values[name]
+            if result.shape != expected.shape:
                 raise ArithmeticError(
-                    f"{who}: {name} has shape {result.shape}, expected {self.values[name].shape}"
+                    f"{who}: {name} has shape {result.shape}, expected {expected.shape}"
                 )
             bound = slack * 2 * (self.lengths[name] + 2) * eps * self.sizes[name]
-            error = np.abs(result - self.values[name])
-            # Not `error > bound`: a NaN must fail, and 0 <= 0 must pass.
+            error = np.abs(result - expected)
+            # not `error > bound`: a NaN must fail, and 0 <= 0 must pass
             wrong = ~(error <= bound)
             if wrong.any():
                 where = tuple(int(i) for i in np.argwhere(wrong)[0])
                 raise ArithmeticError(
                     f"{who}: {name} leaves the rounding bound at {int(wrong.sum())} of "
-                    f"{wrong.size} elements, first at {where}: {result[where]!r} for "
-                    f"{self.values[name][where]!r}"
+                    f"{wrong.size} elements, first at {where}: {result[where]!r}, expected "
+                    f"{expected[where]!r}"
                 )
-            worst = max(worst, float(np.max(error / np.maximum(bound, np.finfo(float).tiny))))
-        return worst
+            largest = max(largest, float(np.max(error / np.maximum(bound, np.finfo(float).tiny))))
+        return largest
+
+
+def agree(expected, results, share, who):
+    """The largest difference of `results` from `expected`, relative to the largest element.
+
+    Raises
+    ------
+    ArithmeticError
+        It is more than `share`.
+
+    Examples
+    --------
+    >>> agree({"f": 2.0, "norm": 2.0}, {"f": 2.5}, 0.3, "torch, lenet")
+    0.25
+    """
+    largest = 0.0
+    for key, value in results.items():
+        error = np.max(np.abs(np.subtract(value, expected[key], dtype=np.float64)))
+        difference = float(error / np.max(np.abs(expected[key])))
+        if not difference <= share:
+            raise ArithmeticError(
+                f"{who}: {key} differs by {difference:.3g} of its largest element: "
+                "not the same function"
+            )
+        largest = max(largest, difference)
+    return largest

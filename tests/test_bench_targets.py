@@ -1,8 +1,6 @@
-"""The table of targets says met where results meet it, and not met where they do not."""
+"""What is made of records: verdicts, tables, a picture."""
 
-import doctest
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -10,65 +8,63 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
-import layers
 import machine
 import measuring
+import plot
 import run
-import scaling
 import shapes
-import startup
+import table
 import targets
+import timing
+
+SLOW, FAST = "openblas 0.3 (Haswell) of scipy", "openblas 0.3 (SkylakeX) of scipy"
 
 
 def record(name, ratio, **changes):
-    """A measurement of a layer with this ratio: auto against PyTorch, float64, forward."""
-    spread = {"least": ratio, "lower": ratio, "median": ratio, "upper": ratio, "n": 1}
-    return {
-        "kind": "layer",
-        "name": name,
-        "sizes": "1",
-        "pass": "forward",
-        "dtype": "float64",
-        "threads": 1,
-        "algorithm": "auto",
-        "peer": "torch",
-        "form": None,
-        "flops": 10**9,
-        "matconv": spread,
-        "other": spread,
-        "ratio": spread,
-        **changes,
+    """A measurement with this ratio: a layer, auto against PyTorch, float64, forward, 1 thread."""
+    values = ("layer", name, 8, "float64", 1, "auto", "torch", "forward")
+    job = {**dict(zip(measuring.KEYS, values, strict=True)), "quick": False}
+    numbers = {
+        "sizes": "8, 1",
+        "unit": "s",
+        "form": "nchw",
+        **timing.compared([0.5], [0.5 * ratio]),
     }
+    return {**job, **numbers, **changes}
 
 
-def verdict(records, row, threads=1, which="forward"):
-    """The line of a row for one number of threads; of a pass where there are several."""
-    lines = targets.verdicts({"records": records}, [row], [threads])
-    return next(one for one in lines if which in one["measure"])
+def document(records, blas=SLOW):
+    about = {"date": "2026-11-22T10:00:00+00:00", "processor": "Abacus", "cores": 2, "load": 0.0}
+    versions = {"matconv": "0.1", "torch": "2.13"}
+    about |= {"system": "Linux", "blas": [blas], "switches": {}, "versions": versions}
+    return {"machine": about, "command": "python bench/run.py", "records": records}
+
+
+def verdicts(records, row, threads=(1,), blas=SLOW):
+    return targets.verdicts(document(records, blas), [row], threads)
 
 
 # ---- verdicts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("ratios", "met"),
+    ("found", "blas", "met"),
     [
-        ((0.95, 0.95), True),
-        ((0.94, 0.95), False),  # the geometric mean is below 0.95
-        ((0.8, 1.2), True),
-        ((0.79, 2.0), False),  # one is below 0.8
-        ((), None),
+        ((0.95, 0.95), SLOW, True),
+        ((0.94, 0.95), SLOW, False),  # the geometric mean is below 0.95
+        ((0.95, 0.95), FAST, False),  # and must be 1 with kernels for AVX-512
+        ((0.8, 1.25), FAST, True),
+        ((0.79, 2.0), SLOW, False),  # one is below 0.8
+        ((), SLOW, None),
     ],
 )
-def test_im2col_against_the_plain_products(ratios, met):
+def test_verdict_geometric_mean_and_each(found, blas, met):
     names = ("vgg-64", "resnet-stem")
-    records = [
-        record(name, ratio, algorithm="im2col", peer="gemm")
-        for name, ratio in zip(names, ratios, strict=False)
-    ]
-    found = verdict(records, "S1")
-    assert found["met"] is met
-    assert found["target"] == "gm >= 0.95, each >= 0.8"
+    about = {"algorithm": "im2col", "peer": "gemm"}
+    records = [record(name, ratio, **about) for name, ratio in zip(names, found)]
+    (line,) = verdicts(records, "S1", blas=blas)
+    assert line["met"] is met
+    assert line["target"] == f"gm >= {1 if blas == FAST else 0.95}, each >= 0.8"
 
 
 @pytest.mark.parametrize(
@@ -79,177 +75,194 @@ def test_im2col_against_the_plain_products(ratios, met):
         {"pass": "both"},
         {"algorithm": "im2col"},
         {"peer": "torch-f32"},
-        {"kind": "net"},
+        {"what": "net"},
     ],
     ids=str,
 )
-def test_target_ignores_other_records(changes):
+def test_verdict_counts_only_what_is_selected(changes):
     records = [record("vgg-64", 5.0), record("mine", 0.1), record("vgg-128", 0.1, **changes)]
-    found = verdict(records, "S3")
-    assert found["values"] == {"vgg-64": 5.0}
-    assert found["met"] is True
+    forward, _ = verdicts(records, "S3")
+    assert (forward["values"], forward["met"]) == ({"vgg-64": 5.0}, True)
 
 
-def test_only_3x3_and_5x5_of_stride_1_count_against_the_products_for_auto():
+def test_verdict_unit_stride_3x3_and_5x5():
     records = [record(name, 2.5, peer="gemm") for name in shapes.LAYERS]
-    assert sorted(verdict(records, "S2")["values"]) == sorted(
-        name
-        for name in shapes.LAYERS
-        if name not in ("alexnet-1", "resnet-stem", "resnet-3x3-s2") and "1x1" not in name
-    )
+    (line,) = verdicts(records, "S2")
+    others = ("alexnet-1", "resnet-stem", "resnet-3x3-s2")
+    assert set(line["values"]) == {x for x in shapes.LAYERS if x not in others and "1x1" not in x}
 
 
-def test_each_training_step_must_be_as_fast():
-    about = {"kind": "net", "pass": "step", "peer": "torch-f32"}
-    nets = targets.CIFAR_AND_OTHERS
-    slow = [record(name, 1.0, **about) for name in nets]
-    assert verdict(slow, "S4", which="")["met"] is True
-    slow[-1] = record(nets[-1], 0.99, **about)
-    found = verdict(slow, "S4", which="")
-    assert found["met"] is False
-    assert found["measured"] == f"gm 0.997, least 0.990 ({nets[-1]}), 4 of them"
+def test_verdict_training_steps_text():
+    about = {"what": "net", "pass": "step", "peer": "torch-f32"}
+    records = [record(name, 1.25, **about) for name in targets.TRAINED]
+    assert verdicts(records, "S4")[0]["met"] is True
+    records[-1] = record("alexnet", 0.99, **about)
+    (line,) = verdicts(records, "S4")
+    assert line["met"] is False
+    assert line["measured"] == "gm 1.19, min 0.990 (alexnet), 5 of them"
 
 
-def test_threads_against_one_have_no_line_for_one():
-    records = [record("vgg-64", 1.9, peer="1 thread", threads=2)]
-    lines = targets.verdicts({"records": records}, ["S7"], [1, 2])
-    assert [(one["threads"], one["met"]) for one in lines] == [(2, True), (2, None), (2, None)]
+def test_verdict_threads_against_one_has_no_line_for_one():
+    one = record("vgg-64", 1.9, what="net", peer="1-thread", threads=2)
+    lines = verdicts([one], "S7", (1, 2))
+    assert [(x["threads"], x["met"]) for x in lines] == [(2, True), (2, None), (2, None)]
 
 
-@pytest.mark.parametrize(("mine", "met"), [(50, True), (51, False)])
-def test_memory_target_is_relative_to_pytorch(mine, met):
-    sides = [{"who": "matconv", "bytes": mine}, {"who": "torch", "bytes": 100}]
-    about = {"net": "lenet", "images": 10, "threads": 1}
-    (found,) = targets.verdicts({"gradient": [{**about, "sides": sides}]}, ["S6"], [1])
-    assert (found["met"], found["values"]) == (met, {"lenet, 10 images": mine / 100})
-    sides[1] = {"who": "torch", "missing": "No module named 'torch'"}
-    (found,) = targets.verdicts({"gradient": [{**about, "sides": sides}]}, ["S6"], [1])
-    assert found["met"] is None
+@pytest.mark.parametrize(("ratio", "met"), [(2.0, True), (1.99, False)])
+def test_verdict_memory_is_a_share(ratio, met):
+    about = {"what": "memory", "pass": "gradient", "images": 1024}
+    bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
+    assert (bounded["values"], bounded["met"]) == ({"vgg11": 1 / ratio}, met)
+    assert (reported["values"], reported["met"]) == ({}, None)
+    about["images"] = 256
+    bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
+    assert (bounded["values"], reported["values"]) == ({}, {"vgg11": 1 / ratio})
+    assert reported["met"] is None  # no bound
 
 
 @pytest.mark.parametrize(
     ("power", "met"), [(1.0, True), (1.029, True), (1.031, False), (0.9, False)]
 )
-def test_scaling_targets_bound_exponent_and_growth(power, met):
-    found = [
-        {"images": n, "threads": 1, "seconds": 2e-5 * n**power, "bytes": 100}
-        for n in scaling.IMAGES
+def test_verdict_exponent_and_growth(power, met):
+    about = {"what": "scaling", "pass": "gradient", "peer": None}
+    records = [
+        record("lenet", 1, **about, images=n, bytes=100, mine=timing.spread([2e-5 * n**power]))
+        for n in (100, 1_000, 10_000, 100_000)
     ]
-    exponent, growth = targets.verdicts({"scaling": found}, ["S8"], [1])
-    assert exponent["values"] == {"lenet": pytest.approx(power, abs=1e-12)}
-    assert (exponent["met"], growth["met"]) == (met, True)
-    found[-1]["bytes"] = 111
-    assert targets.verdicts({"scaling": found}, ["S8"], [1])[1]["met"] is False
+    time, memory = verdicts(records, "S8")
+    assert time["values"] == {"lenet": pytest.approx(power, abs=1e-12)}
+    assert (time["met"], memory["met"]) == (met, True)
+    records[-1]["bytes"] = 111
+    assert verdicts(records, "S8")[1]["met"] is False
 
 
-def test_exponent_is_the_least_squares_slope():
+def test_exponent_is_the_slope_of_least_squares():
     # log2 seconds 0, 0, 3 at log2 images 0, 1, 2: the line through them has slope 3/2
-    found = [{"images": n, "seconds": s} for n, s in ((1, 1), (2, 1), (4, 8))]
-    assert scaling.exponent(found) == pytest.approx(1.5, rel=1e-12)
+    points = ((1, 1), (2, 1), (4, 8))
+    found = [("", {"name": "a", "images": n, "mine": {"median": s}}) for n, s in points]
+    assert targets.exponent(found) == {"a": pytest.approx(1.5, rel=1e-12)}
 
 
-def test_startup_targets_and_unmeasured_rows():
-    document = {"startup": {"import_seconds": 0.0501, "wheel_bytes": 2_000_000}}
-    lines = targets.verdicts(document, ["S9", "S10"], [1, 2])
-    assert [(one["row"], one["threads"], one["met"]) for one in lines] == [
-        ("S9", None, None),
-        ("S9", None, None),
-        ("S10", None, False),
-        ("S10", None, True),
+def test_ratios_take_the_fastest_peer():
+    found = [("a", record("a", 3.0)), ("a", record("a", 2.0, peer="jax")), ("b", record("b", 1.0))]
+    assert targets.ratios(found) == {"a": 2.0, "b": 1.0}
+
+
+def test_verdict_frozen_by_images_and_quick_ones():
+    about = {"what": "net", "pass": "predict", "dtype": "float32", "peer": "onnxruntime"}
+    records = [record("lenet", r, **about, images=n) for n, r in ((1, 1.5), (8, 0.79), (9, 0.1))]
+    (line,) = verdicts(records, "S9")
+    assert line["values"] == {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79}
+    assert line["met"] is False
+    # a quick run takes 8 images for 64
+    (line,) = verdicts([record("lenet", 2.0, **about, images=8, quick=True)], "S9")
+    assert line["values"] == {"lenet, 8 images": 2.0}
+
+
+def test_verdict_startup_and_latency():
+    nothing = dict.fromkeys(("images", "dtype", "threads", "algorithm", "peer", "pass"))
+    startup = [
+        record(name, 1, **{**nothing, "what": "startup"}, mine=timing.spread([value]))
+        for name, value in (("import", 0.031), ("wheel", 2e6))
     ]
-    text = "\n".join(targets.report(lines))
-    assert "frozen LeNet f32 against ONNX Runtime f32" in text
-    assert text.endswith("1 met, 1 not met, 2 not measured")
+    lines = verdicts(startup, "S10", (1, 2))
+    assert [(one["threads"], one["met"]) for one in lines] == [
+        (None, False), (None, True), (None, None),
+    ]  # fmt: skip
+    text = targets.report(lines)
+    assert text[-1] == "1 met, 1 not met, 1 not judged"
+    assert any("import, ms beyond" in line and line.endswith("NOT met") for line in text)
+    late = record("lenet", 1, what="latency", images=1, peer="kernels", beside=2e-5)
+    assert [one["met"] for one in verdicts([late], "S12")] == [True, None]
 
 
-def test_rows_are_those_of_the_table():
-    assert targets.ROWS == tuple(f"S{k}" for k in range(1, 11))
+def test_every_goal_has_jobs_and_finds_its_records():
+    assert targets.ROWS == (
+        *("S1", "S2", "S3", "S4", "S5", "S5b", "S6", "S7", "S8", "S9", "S9b", "S10", "S12"),
+    )
+    for target in targets.TARGETS:
+        jobs = target.jobs((1, 2))
+        assert jobs
+        extra = {"beside": 1.0, "bytes": 1, "quick": False, **timing.compared([1.0], [1.0])}
+        for threads in target.threads((1, 2)):
+            assert target.values([{**job, **extra} for job in jobs], threads)
 
 
-# ---- measuring ----------------------------------------------------------------------------------
+# ---- tables and pictures ------------------------------------------------------------------------
 
 
-def test_every_target_of_layers_and_nets_is_measured(monkeypatch):
-    asked = []
-
-    class Fake:
-        def __init__(self, what, *_):
-            self.name = getattr(what, "name", what)
-
-        def records(self, *key):
-            asked.append((self.name, *key))
-            return []
-
-        def speedup(self, dtype, threads, passes):
-            asked.append((self.name, dtype, threads, "auto", "1 thread", passes))
-            return []
-
-    monkeypatch.setattr(layers, "Bench", Fake)
-    monkeypatch.setattr(measuring.wholenets, "Bench", Fake)
-    monkeypatch.setattr(measuring.wholenets, "LayerBench", Fake)
-    monkeypatch.setattr(layers, "absent", lambda wanted: {})
-    given = run.parse(["targets", "--rows", "S1", "S3", "S4", "S7", "--threads", "2"])
-    given.layers = ["vgg-64"]
-    measuring.run(given, lambda text: None)
-    steps = [("S4", "torch-f32"), ("S7", "1 thread")]
-    assert asked == [
-        ("vgg-64", "float64", 2, "im2col", "gemm", ["forward"]),
-        ("vgg-64", "float64", 2, "auto", "torch", ["forward", "both"]),
-        ("vgg-64", "float64", 2, "auto", "1 thread", ["forward", "gradient"]),
-        *(
-            (name, "float64", 2, "auto", peer, ["step"])
-            for name in targets.CIFAR_AND_OTHERS
-            for _, peer in steps
-        ),
+@pytest.fixture
+def results(tmp_path):
+    """A results file of two layers and a network."""
+    step = {"what": "net", "peer": "torch-f32", "pass": "step"}
+    both = {"pass": "both"}
+    records = [
+        *(record("vgg-64", 2.0, **both), record("vgg-128", 4.5, **both)),
+        *(record("vgg-64", 1.5, threads=2, **both), record("lenet", 0.5, **step)),
     ]
-
-
-def test_frozen_networks_have_a_bound_in_single_precision_only():
-    found = [
-        {"images": images, "dtype": dtype, "ratio": {"median": ratio}}
-        for dtype, ratios in (("float32", (1.5, 0.99)), ("float64", (0.7, 0.8)))
-        for images, ratio in zip((1, 8), ratios)
-    ]
-    single, double = targets.verdicts({"frozen": found}, ["S9"], [1, 2])
-    assert single["values"] == {"1 images": 1.5, "8 images": 0.99} and single["met"] is False
-    assert double["measured"].startswith("gm 0.748, least 0.700 (1 images)")
-    assert (double["target"], double["met"]) == ("", None)
-    found[1]["ratio"]["median"] = 1.0
-    assert targets.verdicts({"frozen": found}, ["S9"], [1])[0]["met"] is True
-
-
-def test_targets_is_a_command(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "absent", lambda wanted: dict.fromkeys(wanted, "not installed"))
-    monkeypatch.setattr(startup, "_process", lambda code: 0.25 if code == startup.OURS else 0.2)
-    wheel = tmp_path / "matconv-0-py3-none-any.whl"
-    wheel.write_bytes(bytes(1_500_000))
     path = tmp_path / "found.json"
-    arguments = ["targets", "--rows", "S9", "S10", "--quick", "--wheel", str(wheel)]
-    assert run.main([*arguments, "--json", str(path)]) == 0
+    path.write_text(json.dumps(document(records)), encoding="utf-8")
+    return path
+
+
+def test_show_markdown_has_machine_command_goals_and_ratios(results, capsys):
+    assert run.main(["show", str(results), "--markdown"]) == 0
     out = capsys.readouterr().out
-    assert "1.50 (one file)" in out and "2 met, 0 not met, 2 not measured" in out
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert math.isclose(found["startup"]["import_seconds"], 0.05)
-    assert found["command"].endswith("--wheel matconv-0-py3-none-any.whl --json found.json")
-    assert str(tmp_path) not in path.read_text(encoding="utf-8")
+    for part in ("Abacus", SLOW, "torch 2.13", "command   python bench/run.py\n"):
+        assert part in out
+    assert "|  | sizes | matconv, 1 thread | PyTorch, 1 thread | matconv, 2 threads |" in out
+    assert "| vgg-64 | 8, 1 | 500 ms | 2.00 (2.00-2.00) | 500 ms | 1.50 (1.50-1.50) |" in out
+    assert "| vgg-128 | 8, 1 | 500 ms | 4.50 (4.50-4.50) |  |  |" in out
+    assert "| geometric mean |  |  | 3.00 |  | 1.50 |" in out
+    assert "| S4 | f64 against PyTorch f32, training step | 1 |" in out
+    assert "S10" not in out  # nothing measured
 
 
-def test_wheel_bytes_of_another_file_refused(capsys, tmp_path):
-    archive = tmp_path / "matconv.zip"
-    archive.write_bytes(b"x")
-    for path in (archive, tmp_path / "missing.whl"):
-        with pytest.raises(ValueError, match="^not a wheel: "):
-            startup.wheel_bytes(path)
-    assert run.main(["targets", "--rows", "S10", "--quick", "--wheel", str(archive)]) == 1
-    assert f"bench/run.py: not a wheel: {archive}" in capsys.readouterr().err
+def test_line_of_a_record():
+    assert table.line(record("vgg-64", 2.0)) == (
+        "vgg-64 (8, 1) forward float64 1 thread auto: 500 ms; PyTorch nchw 1.00 s, "
+        "ratio 2.00 (2.00-2.00)"
+    )
 
 
-def test_scaling_in_fresh_processes():
-    found = scaling.measure(1, [20, 40])
-    assert [one["images"] for one in found] == [20, 40]
-    assert all(one["seconds"] > 0 and one["bytes"] > 0 for one in found)
+@pytest.mark.parametrize("content", ["not JSON {", "[1]", '{"records": []}', None])
+def test_results_file_that_is_none(content, tmp_path, capsys):
+    path = tmp_path / "bad.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert run.main(["show", str(path)]) == 1
+    reasons = {None: "No such file or directory", "not JSON {": "not JSON"}
+    reason = reasons.get(content, "not a results file of bench/run.py")
+    assert capsys.readouterr().err == f"bench/run.py: {path}: {reason}\n"
 
 
-@pytest.mark.parametrize("module", [machine, scaling, startup, targets, measuring])
-def test_examples_of_the_documentation(module):
-    assert doctest.testmod(module).failed == 0
+def test_machine_lines_tell_blas_and_switches(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    found = machine.describe()
+    heads = [line.split()[0] for line in machine.lines(found)]
+    assert heads == ["machine", "BLAS", "versions", "switches", "date"]
+    assert "OPENBLAS_CORETYPE Haswell" in machine.lines(found)[3]
+    assert found["blas"][0].endswith("of scipy") or "scipy" not in " ".join(found["blas"])
+
+
+def test_panel_values_of_one_number_of_threads():
+    records = [
+        record("a", 2.0), record("b", 3.0, threads=2), record("c", 4.0, algorithm="im2col"),
+        record("d", 5.0, peer="gemm"), record("e", 6.0, **{"pass": "both"}),
+        record("a", 7.0, dtype="float32"),
+    ]  # fmt: skip
+    assert plot.panel_values(records, "layer", "forward", 1) == {
+        ("float64", "torch"): {"a": (2.0, 2.0, 2.0)},
+        ("float32", "torch"): {"a": (7.0, 7.0, 7.0)},
+    }
+
+
+def test_plot_without_records_and_without_matplotlib(results, tmp_path, capsys, monkeypatch):
+    picture = str(tmp_path / "speed.svg")
+    assert run.main(["plot", str(results), picture, "--threads", "3"]) == 1
+    assert "nothing to draw: no records of layers, both or nets, step, with 3 threads" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run.main(["plot", str(results), picture]) == 1
+    assert "matplotlib is not installed" in capsys.readouterr().err
