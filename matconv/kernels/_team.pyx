@@ -2,10 +2,10 @@
 
 A call that has helpers has a board, in memory of its own that the last who knows of it frees: the
 caller or a helper. The caller publishes a job there by one store of `state`, epoch << 32 | pieces
-that nobody has taken. Whoever decrements it, by compare-and-swap, has a piece. A piece that is taken
-keeps the job alive until it is counted as done, so that what the board says of the job may be read
-after the swap and not before; and a helper that comes late finds nothing to take and is not waited
-for.
+that nobody has taken. Whoever decrements it, by compare-and-swap, has a piece. A piece that is
+taken keeps the job alive until it is counted as done, so that what the board says of the job may be
+read after the swap and not before; and a helper that comes late finds nothing to take and is not
+waited for.
 
 Each helper has a place for its next seat, at a board. An idle helper sleeps; in an open call it
 spins for a moment first. Sleeping threads wait for a lock of CPython's thread API, which is taken
@@ -17,7 +17,7 @@ A helper has a thread state of Python for its whole life, and the GIL only where
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
-    PyThread_get_thread_ident, PyThread_release_lock, PyThread_type_lock,
+    PyThread_get_thread_ident, PyThread_type_lock,
 )
 from cpython.ref cimport PyObject
 from libc.string cimport memset
