@@ -68,12 +68,14 @@ def forks(rounds):
     """Forks while teams compute; each child computes with a team of its own."""
     expected, stopped = expected_sums(START, 3), threading.Event()
 
-    def compute(products):
+    def compute(products, duration):
         while not stopped.is_set():
-            sums, _ = pieces.sums(START, 3, 2, products=products)
+            sums, _ = pieces.sums(START, 3, 2, products=products, duration=duration)
             assert np.array_equal(sums, expected)
 
-    threads = [threading.Thread(target=compute, args=(kind,)) for kind in (True, True, False)]
+    # long jobs, so that forks come between their pieces, and short ones
+    kinds = (True, 2e-4), (True, 0), (False, 0)
+    threads = [threading.Thread(target=compute, args=kind) for kind in kinds]
     for thread in threads:
         thread.start()
     try:
