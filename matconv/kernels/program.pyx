@@ -210,6 +210,10 @@ cdef class Program:
         """Bytes of what `prepare` makes."""
         return self.graph.prepared_size * self.graph.item_size
 
+    def extra_bytes(self, int n_threads):
+        """Bytes of memory that a shared call needs for the threads beside the calling one."""
+        return 0
+
     def prepare(self, cnp.ndarray theta, cnp.ndarray prepared, bint backward):
         """Bring the parameters into the form that the passes want, into ``prepared``.
 
@@ -227,7 +231,7 @@ cdef class Program:
 
     def predict(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, tuple outputs,
-        cnp.ndarray block,
+        cnp.ndarray block, *, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the outputs for images, as many at once as were planned.
 
@@ -238,6 +242,13 @@ cdef class Program:
         outputs : tuple of ndarray
             One for each output: written.
         block : ndarray of uint8, of inference_bytes
+        n_threads : int
+            Threads, this one included, that share the steps that are cut into pieces.
+        shared : bool
+            Whether a step with pieces runs piece by piece, on any number of threads, also one.
+            The outputs then have the same bits for any n_threads.
+        extra : ndarray of uint8, of extra_bytes(n_threads)
+            Memory of the other threads; not needed for one thread.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), done = 0, count, k
         cdef Py_ssize_t most = self.graph.inference.images
@@ -265,7 +276,8 @@ cdef class Program:
             end_products()
 
     def forward(
-        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block, *,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute and keep all values; return the target, in the block's memory.
 
@@ -274,6 +286,8 @@ cdef class Program:
         theta, prepared, Z
             As for `predict`; at most as many images as were planned.
         block : ndarray of uint8, of training_bytes
+        n_threads, shared, extra
+            As for `predict`.
 
         Returns
         -------
@@ -297,7 +311,8 @@ cdef class Program:
 
     def backward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz,
-        cnp.ndarray block, cnp.ndarray dtheta,
+        cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, int n_threads=1,
+        bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the gradient for theta from the one for the target, after `forward`.
 
@@ -308,7 +323,10 @@ cdef class Program:
         dz : ndarray, shape (l, elements of the target)
             Contiguous, of the network's dtype.
         dtheta : ndarray, shape (n,)
-            Written.
+            Written, or with ``add`` added to.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), nbytes = cnp.PyArray_NBYTES(dz)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
@@ -321,13 +339,14 @@ cdef class Program:
         with nogil:
             memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
             program_backward(
-                self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
+                self.graph, theta_, prepared_, l, Z_, block_, add, dtheta_
             )
             end_products()
 
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
-        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None,
+        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *, bint add=False,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute a compiled loss of some images, summed, in one call without the GIL.
 
@@ -341,7 +360,11 @@ cdef class Program:
         divisor : float
             Of the gradient.
         dtheta : ndarray, shape (n,), optional
-            Where the gradient goes, divided; not computed when left out.
+            Where the gradient goes, divided, or with ``add`` is added; not computed when left
+            out.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
 
         Returns
         -------
@@ -382,7 +405,7 @@ cdef class Program:
                 )
             if dtheta_ != NULL:
                 program_backward(
-                    self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
+                    self.graph, theta_, prepared_, l, Z_, block_, add, dtheta_
                 )
             end_products()
         return value
