@@ -20,12 +20,12 @@ from matconv.kernels.geometry import WindowGeometry
 STATUSES = (
     "OK", "SIZE", "KERNEL", "GROUPS", "OVERFLOW", "BLAS_INT", "STRUCT", "NULL", "SCRATCH",
     "ALGORITHM", "PADDING", "INDEX", "DTYPE", "FORMAT", "VERSION", "MEMORY", "UNREADABLE",
-    "ACTIVATION",
+    "ACTIVATION", "INTERRUPTED",
 )  # fmt: skip
 (
     OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT, STRUCT, NULL, SCRATCH, ALGORITHM, PADDING, INDEX,
-    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION,
-) = range(18)  # fmt: skip
+    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION, INTERRUPTED,
+) = range(19)  # fmt: skip
 ALGORITHMS = ("auto", "im2col", "winograd")
 DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}

@@ -160,11 +160,11 @@ def changed(*replacements):
 def test_what_is_added_at_the_end_passes():
     last = "float **outputs, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
-    status = "MATCONV_ACTIVATION = 17"
+    status = "MATCONV_INTERRUPTED = 18"
     activation = "double alpha, beta; "
     new = changed(
         (last, last.replace("} matconv_api", more + "} matconv_api")),
-        (status, status + ",\n    MATCONV_BUSY = 18"),
+        (status, status + ",\n    MATCONV_BUSY = 19"),
         (activation, activation + "const void *slopes;"),
         ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 2, MATCONV_FFT = 3"),
     )

@@ -30,7 +30,8 @@ enum {
     MATCONV_VERSION = 14,     /* an exported network of another version of the format */
     MATCONV_MEMORY = 15,      /* out of memory */
     MATCONV_UNREADABLE = 16,  /* the file cannot be read */
-    MATCONV_ACTIVATION = 17   /* unknown activation, or invalid numbers for it */
+    MATCONV_ACTIVATION = 17,  /* unknown activation, or invalid numbers for it */
+    MATCONV_INTERRUPTED = 18  /* stopped before the end; what was to be written is unspecified */
 };
 
 /* Algorithms ------------------------------------------------------------------------------------ */

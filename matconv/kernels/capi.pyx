@@ -19,8 +19,8 @@ from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
 from .im2col cimport col2im_add, im2col_fill, phi_overflows
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from .status cimport (
-    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER,
-    OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, INTERRUPTED, KERNEL, MEMORY,
+    NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
 )
 from .types cimport real
 
@@ -65,6 +65,8 @@ cdef const char *status_string(int status) noexcept nogil:
         return b"the file cannot be read"
     if status == ACTIVATION:
         return b"unknown activation, or invalid numbers for it"
+    if status == INTERRUPTED:
+        return b"stopped before the end"
     return b"unknown status"
 
 
