@@ -38,8 +38,10 @@ VARIANTS = {
 # no loops over numbers in these, or imported before the choice
 BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
-    *("buffers", "geometry", "guard", "pool", "predictor", "program", "workers"),
-    *("_arrange", "_description", "_merge", "_opening", "_passes", "_plan"),
+    *("geometry", "guard", "pool", "predictor", "program", "workers"),
+    *("_arrange", "_description", "_merge", "_opening", "_passes", "_plan", "_prediction"),
+    *("_session", "_team"),
+    "buffers",
 }
 
 # Products and sums are not contracted to one operation in these: every loop and variant gives the

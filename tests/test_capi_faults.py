@@ -32,6 +32,7 @@ WORDS = {
     capi.MEMORY: "out of memory",
     capi.UNREADABLE: "the file cannot be read",
     capi.ACTIVATION: "unknown activation, or invalid numbers for it",
+    capi.INTERRUPTED: "stopped before the end",
 }
 
 # No two sizes alike, a padding on one side only, so that nothing fits by accident.

@@ -1,26 +1,29 @@
 """What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
 
 ``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises, allocates or needs the GIL.
+them, before anything is written. Nothing here raises, or allocates or needs the GIL except what uses the
+thread pool.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from ._activation cimport Activation, activation_status
+from ._prediction cimport (
+    frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
+)
 from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
 from .frozen cimport (
-    frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_predict, frozen_shape,
-    frozen_workspace,
+    frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
 from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
 from .im2col cimport col2im_add, im2col_fill, phi_overflows
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from .status cimport (
-    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER,
-    OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, INTERRUPTED, KERNEL, MEMORY,
+    NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
 )
 from .types cimport real
 
@@ -65,6 +68,8 @@ cdef const char *status_string(int status) noexcept nogil:
         return b"the file cannot be read"
     if status == ACTIVATION:
         return b"unknown activation, or invalid numbers for it"
+    if status == INTERRUPTED:
+        return b"stopped before the end"
     return b"unknown status"
 
 
@@ -394,6 +399,9 @@ table.network_get_shape = frozen_shape
 table.network_workspace_size = frozen_workspace
 table.network_predict_f64 = frozen_predict[double]
 table.network_predict_f32 = frozen_predict[float]
+table.network_workspace_size_threads = frozen_workspace_threads
+table.network_predict_threads_f64 = frozen_predict_threads[double]
+table.network_predict_threads_f32 = frozen_predict_threads[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)
