@@ -12,8 +12,9 @@ all; those that it does not need itself are loaded at first use:
     layout        where every parameter sits in theta
     descriptions  layers as text, and as JSON-able data
     losses        squared, softmax: value and gradient
-    sharding      how many images are evaluated at once
+    sharding      the rule of shards and leaves, and the order of sums
     buffers       memory that calls take turns with
+    evaluation    shards on threads, with memory for them
     files         opening what somebody else wrote, writing whole files
     network       Network: theta in, outputs out
     objective     Objective: f(theta) and its gradient over all images
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         descriptions,
         encoding,
         engines,
+        evaluation,
         files,
         graph,
         io,
@@ -109,6 +111,7 @@ _SUBMODULES = (
     "descriptions",
     "encoding",
     "engines",
+    "evaluation",
     "files",
     "graph",
     "io",

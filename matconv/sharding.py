@@ -29,13 +29,16 @@ is divided by l before it is added, values are not: f = (sum of xi) / l + theta'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
-__all__ = ["Leaf", "PartialSum", "Sharding", "Tree", "combine", "cut_evenly"]
+__all__ = [
+    "Leaf", "Node", "PartialSum", "Sharding", "Tree", "combine", "cut_evenly", "max_waiting",
+    "root_of",
+]  # fmt: skip
 
 # A shard has to be worth what each one costs whatever its size: Python, one addition of its
 # gradient. So four shards have at least this many multiply-adds each, also per parameter of the
@@ -66,6 +69,19 @@ def cut_evenly(l: int, count: int) -> list[slice]:
     [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
     """
     return [slice(k * l // count, (k + 1) * l // count) for k in range(count)]
+
+
+def root_of(leaves: int) -> Node:
+    """Return the node that has all leaves."""
+    return (leaves - 1).bit_length(), 0
+
+
+def max_waiting(leaves: int) -> int:
+    """Return the maximum number of nodes that wait for their siblings while no leaf is under way.
+
+    Leaves are taken in order: these are the nodes that 0, ..., k - 1 consist of, for any k.
+    """
+    return (leaves - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -238,7 +254,8 @@ class Tree(Generic[T]):
         return {**self.sums, **dict(self._waiting.values())}
 
 
-class PartialSum(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class PartialSum:
     """The sums over the images of one node of the tree.
 
     Attributes
@@ -309,4 +326,6 @@ def combine(sums: Iterable[PartialSum], leaves: int) -> list[PartialSum]:
     for one in given:
         tree.put((one.level, one.index), one)
     found = tree.remaining()
-    return [found[node]._replace(level=node[0], index=node[1]) for node in sorted(found, key=tree.span)]
+    return [
+        replace(found[node], level=node[0], index=node[1]) for node in sorted(found, key=tree.span)
+    ]

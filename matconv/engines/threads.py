@@ -53,7 +53,7 @@ class ThreadEngine:
         self,
         evaluate: Callable[[Item], Result],
         items: Iterable[Item],
-        consume: Callable[[Result], object],
+        consume: Callable[[Result], object] = lambda done: None,
         most: int | None = None,
     ) -> None:
         """``consume(evaluate(item))`` for each item: evaluated on any thread, consumed in order.
@@ -71,15 +71,3 @@ class ThreadEngine:
         """
         items = list(items)
         run(evaluate, items, consume, len(items) if most is None else most, self.n_threads)
-
-
-def shards(l: int, count: int) -> list[slice]:
-    """0, ..., l - 1 cut into ``count`` near-equal slices.
-
-    Examples
-    --------
-    >>> from matconv.engines.threads import shards
-    >>> shards(10, 3)
-    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
-    """
-    return [slice(k * l // count, (k + 1) * l // count) for k in range(count)]

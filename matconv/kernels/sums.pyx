@@ -1,4 +1,4 @@
-"""Sums of gradients, and the regularisation: one pass over memory, in a fixed order.
+"""Sums of gradients and the regularisation: one pass over memory, in a fixed order.
 
 `matconv.objective` has checked what is given here.
 """
@@ -8,7 +8,23 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
+from ._team cimport Watch, raise_interrupted, watch_current, watch_stopped
 from .types cimport real
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <windows.h>
+    #define sleep_briefly() Sleep(1)
+    #else
+    #include <time.h>
+    static void sleep_briefly(void) {
+        const struct timespec pause = {0, 200000};
+        nanosleep(&pause, NULL);
+    }
+    #endif
+    """
+    void sleep_briefly() noexcept nogil
 
 cnp.import_array()
 
@@ -180,3 +196,20 @@ def regularise(
                 n, &terms, <const float *> theta_, <const float *> right_, <float *> left_
             )
     return squares
+
+
+def pause():
+    """Let other threads run for 0.2 ms.
+
+    Raises
+    ------
+    BaseException
+        What has stopped the call in whose evaluation this is.
+    """
+    cdef bint is_caller, stopped
+    cdef Watch *watch = watch_current(&is_caller)
+    with nogil:
+        sleep_briefly()
+        stopped = watch_stopped(watch, is_caller)
+    if stopped:
+        raise_interrupted()
