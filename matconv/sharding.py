@@ -312,19 +312,22 @@ def combine(sums: Iterable[PartialSum], leaves: int) -> list[PartialSum]:
     [PartialSum(level=3, index=0, value=10.0, gradient=None)]
     """
     tree: Tree[PartialSum] = Tree(leaves, _added)
-    given = sorted(sums, key=lambda one: tree.span((one.level, one.index)))
+    given = {}
+    for one in sums:
+        node = one.level, one.index
+        if one.level < 0 or one.index < 0 or one.index << one.level >= leaves:
+            raise ValueError(f"combine: a tree of {leaves} leaves has no node {node}")
+        if node in given:
+            raise ValueError(f"combine: leaf {tree.span(node)[0]} is part of two of the sums")
+        given[node] = one
     end = 0
-    for one in given:
-        first, last = tree.span((one.level, one.index))
-        if one.level < 0 or one.index < 0 or first >= last:
-            raise ValueError(
-                f"combine: a tree of {leaves} leaves has no node ({one.level}, {one.index})"
-            )
+    for node in sorted(given, key=tree.span):
+        first, last = tree.span(node)
         if first < end:
             raise ValueError(f"combine: leaf {first} is part of two of the sums")
         end = last
-    for one in given:
-        tree.put((one.level, one.index), one)
+    for node, one in given.items():
+        tree.put(node, one)
     found = tree.remaining()
     return [
         replace(found[node], level=node[0], index=node[1]) for node in sorted(found, key=tree.span)
