@@ -15,7 +15,10 @@ pytestmark = pytest.mark.catalogue(60)
 
 WORDS = {
     capi.OK: "success",
-    capi.SIZE: "a size is less than 1, or a number of images or a padding is negative",
+    capi.SIZE: (
+        "a size is less than 1, a number of images or a padding is negative, or there are not 1 to "
+        "1024 threads"
+    ),
     capi.KERNEL: "the (dilated) kernel is larger than the padded input",
     capi.GROUPS: "groups does not divide the channels or the filters",
     capi.OVERFLOW: "a size or a product of sizes overflows",

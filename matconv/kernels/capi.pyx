@@ -35,7 +35,10 @@ cdef const char *status_string(int status) noexcept nogil:
     if status == OK:
         return b"success"
     if status == SIZE:
-        return b"a size is less than 1, or a number of images or a padding is negative"
+        return (
+            b"a size is less than 1, a number of images or a padding is negative, or there are "
+            b"not 1 to 1024 threads"
+        )
     if status == KERNEL:
         return b"the (dilated) kernel is larger than the padded input"
     if status == GROUPS:
