@@ -39,7 +39,7 @@ VARIANTS = {
 BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
     *("geometry", "guard", "pool", "predictor", "program", "workers"),
-    *("_arrange", "_description", "_merge", "_opening", "_passes", "_plan"),
+    *("_arrange", "_description", "_merge", "_opening", "_passes", "_plan", "_single"),
 }
 
 # what a compiler must understand beside the flags; other processors' compilers do not
