@@ -18,7 +18,6 @@ cdef struct Watch:
     int (*poll)(void *) noexcept nogil  # NULL: nothing to look for; nonzero: stop. Called by the
     void *poll_argument                 # calling thread only, without the GIL
     long long polled            # nanoseconds: the time of the last poll, the caller's
-    long process                # that the call began in
     Watch *outer                # of the call in one of whose pieces this call is made, or NULL
 
 # A piece of work. participant: which of the threads that share the pieces has this one, from 0, the
@@ -73,3 +72,23 @@ cdef int team_size(const Team *team) noexcept nogil
 
 # Give the helpers back. With the GIL, after an error too: an error that is set stays set.
 cdef void team_close(Team *team) noexcept
+
+# For `workers.run` --------------------------------------------------------------------------------
+
+# Where code of Python runs: as which participant of a call. `watch_current` finds it in the context
+# of the code. watch is NULL where the call has ended.
+cdef class Place:
+    cdef object call            # keeps the watch
+    cdef Watch *watch
+    cdef unsigned long thread   # that has the piece
+    cdef bint is_caller
+
+# The context, with the place in it.
+cdef object context_at(Place place, object context)
+
+# That of the calling thread, or None.
+cdef Place current_place()
+
+# For tests: count the checks of calling threads from now on; that number reports a signal. 0: none
+# does; -1: do not count. Returns how many have been counted.
+cdef int choose_check(int number)
