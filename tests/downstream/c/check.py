@@ -103,6 +103,14 @@ def check_pool(network, images, expected):
         else:
             raise AssertionError(f"{threads} threads")
         assert np.isnan(out).all()
+    while True:  # as many images as it takes until it is asked whether to stop
+        try:
+            asked = network.predict_by_pool(images, np.empty((len(images), 10)), 2, True, True)
+        except ValueError as error:
+            assert str(error) == "stopped before the end"
+            break
+        assert asked == 0
+        images = np.concatenate([images, images])
     print("pool:", done, "predictions with the same bits, by 1 to 8 threads")
 
 
