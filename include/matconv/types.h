@@ -14,7 +14,7 @@ extern "C" {
 
 enum {
     MATCONV_OK = 0,           /* success */
-    MATCONV_SIZE = 1,         /* a size is less than 1, a padding or images less than 0 */
+    MATCONV_SIZE = 1,         /* a size < 1, a padding or images < 0, threads not 1 to 1024 */
     MATCONV_KERNEL = 2,       /* the (dilated) kernel is larger than the padded input */
     MATCONV_GROUPS = 3,       /* groups does not divide the channels or the filters */
     MATCONV_OVERFLOW = 4,     /* a size or a product of sizes overflows */

@@ -3,17 +3,15 @@
 from libc.string cimport memset
 
 from ._activation cimport ACTIVATION_NONE, Activation
-from ._operation cimport BACKWARD, FORWARD, Call, MAX_ARRAYS, Step, WHOLE
+from ._operation cimport (
+    BACKWARD, FORWARD, PIECE_ELEMENTS, WHOLE, Call, MAX_ARRAYS, Pass, Step, piece_count,
+    piece_length,
+)
 from ._program cimport Places, Program, Tables, tables_of, tables_size
-from ._team cimport team_run, watch_stopped
+from ._team cimport Piece, team_run, watch_stopped
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .status cimport INTERRUPTED, OK
 from .types cimport real
-
-cdef enum:
-    # an activation that the program applies, in pieces
-    PIECE_ELEMENTS = 1 << 15
-    MAX_PIECES = 64
 
 
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:
@@ -69,6 +67,20 @@ cdef void program_prepare(
             p.steps[k].operation.prepare(&p.steps[k], &call, True)
 
 
+# Pieces by the threads of a team, or by the calling thread alone, which looks at the watch too.
+cdef int run_pieces(
+    const Execution *how, Piece function, void *argument, Py_ssize_t pieces
+) noexcept nogil:
+    cdef Py_ssize_t k
+    if how.team != NULL:
+        return team_run(how.team, function, argument, pieces)
+    for k in range(pieces):
+        if k > 0 and watch_stopped(how.watch, how.is_caller):
+            return INTERRUPTED
+        function(argument, k, 0)
+    return OK
+
+
 # Activations --------------------------------------------------------------------------------------
 
 
@@ -82,7 +94,7 @@ cdef struct Elements:
     const Step *step
     void *Z
     void *dZ
-    Py_ssize_t count, pieces
+    Py_ssize_t count, length    # of all, and of each piece but perhaps the last
 
 
 cdef inline Elements activation_of(
@@ -91,10 +103,7 @@ cdef inline Elements activation_of(
     cdef Elements elements
     elements.step, elements.Z, elements.dZ = step, Z, dZ
     elements.count = l * step.values[step.output].size
-    # depends on the size of the value alone
-    elements.pieces = min(
-        max(elements.count // PIECE_ELEMENTS, <Py_ssize_t> 1), <Py_ssize_t> MAX_PIECES
-    )
+    elements.length = piece_length(elements.count, 1, PIECE_ELEMENTS)
     return elements
 
 
@@ -109,28 +118,24 @@ cdef void activate_real(
 
 cdef void activate_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
     cdef const Elements *own = <const Elements *> argument
-    cdef Py_ssize_t size = own.count // own.pieces, first = piece * size
-    cdef double *dZ = NULL
-    cdef float *dZ_single = NULL
-    if piece == own.pieces - 1:
-        size = own.count - first
+    cdef Py_ssize_t first = piece * own.length, size = min(own.length, own.count - first)
+    cdef Py_ssize_t at = first * (8 if own.step.is_double else 4)
+    cdef char *Z = <char *> own.Z + at
+    cdef char *dZ = NULL if own.dZ == NULL else <char *> own.dZ + at
     if own.step.is_double:
-        if own.dZ != NULL:
-            dZ = <double *> own.dZ + first
-        activate_real(&own.step.activation, size, <double *> own.Z + first, dZ)
+        activate_real(&own.step.activation, size, <double *> Z, <double *> dZ)
     else:
-        if own.dZ != NULL:
-            dZ_single = <float *> own.dZ + first
-        activate_real(&own.step.activation, size, <float *> own.Z + first, dZ_single)
+        activate_real(&own.step.activation, size, <float *> Z, <float *> dZ)
 
 
 cdef int activate(
     const Step *step, const Execution *how, Py_ssize_t l, void *Z, void *dZ
 ) noexcept nogil:
     cdef Elements elements = activation_of(step, l, Z, dZ)
+    cdef Py_ssize_t pieces = piece_count(elements.count, elements.length)
     if not how.shared:
-        elements.pieces = 1
-    return team_run(how.team, activate_piece, &elements, elements.pieces)
+        elements.length, pieces = elements.count, 1
+    return run_pieces(how, activate_piece, &elements, pieces)
 
 
 # Steps --------------------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ cdef int activate(
 cdef struct Phase:
     const Step *step
     const Call *call
-    void (*run)(const Step *step, Call *call) noexcept nogil
+    Pass run
     char *extra                 # scratch of participants 1, 2, ...
     Py_ssize_t scratch_size     # bytes of each
 
@@ -187,7 +192,7 @@ cdef int run_step(
             call.phase = 0
             pieces = step.operation.split(&own, direction, 0)
             while pieces > 0 and status == OK:
-                status = team_run(how.team, run_piece, &phase, pieces)
+                status = run_pieces(how, run_piece, &phase, pieces)
                 call.phase += 1
                 pieces = step.operation.split(&own, direction, call.phase)
             return status
@@ -204,7 +209,9 @@ cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noex
         step = step_for(&p.steps[k], l)
         if has_pieces(&step, FORWARD) or (backward and has_pieces(&step, BACKWARD)):
             return True
-        if activates(&step) and activation_of(&step, l, NULL, NULL).pieces > 1:
+        if activates(&step) and activation_of(&step, l, NULL, NULL).length < (
+            l * p.values[step.output].size
+        ):
             return True
     return False
 

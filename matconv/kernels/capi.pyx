@@ -35,7 +35,10 @@ cdef const char *status_string(int status) noexcept nogil:
     if status == OK:
         return b"success"
     if status == SIZE:
-        return b"a size is less than 1, or a number of images or a padding is negative"
+        return (
+            b"a size is less than 1, a number of images or a padding is negative, or there are "
+            b"not 1 to 1024 threads"
+        )
     if status == KERNEL:
         return b"the (dilated) kernel is larger than the padded input"
     if status == GROUPS:
@@ -288,7 +291,7 @@ cdef int api_max_pool(const Geometry *given, const real *Z, real *S, int *indice
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    max_pool(&g, Z, S, indices)
+    max_pool(&g, Z, S, indices, 0, g.l * g.b_out)
     return OK
 
 
@@ -306,7 +309,7 @@ cdef int api_max_pool_backward(
         if not 0 <= indices[k] < g.b * g.a:
             return INDEX
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    max_pool_backward(&g, dS, indices, dZ)
+    max_pool_backward(&g, dS, indices, dZ, 0, g.l * g.b_out)
     return OK
 
 
@@ -317,7 +320,7 @@ cdef int api_avg_pool(const Geometry *given, const real *Z, real *S) noexcept no
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    avg_pool(&g, Z, S)
+    avg_pool(&g, Z, S, 0, g.l * g.b_out)
     return OK
 
 
@@ -329,7 +332,7 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     if dS == NULL or dZ == NULL:
         return NULL_POINTER
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    avg_pool_backward(&g, dS, dZ)
+    avg_pool_backward(&g, dS, dZ, 0, g.l * g.b_out)
     return OK
 
 

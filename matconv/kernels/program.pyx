@@ -224,6 +224,18 @@ cdef class Program:
             raise OverflowError("Network: the sizes of the buffers overflow")
         return size
 
+    def has_pieces(self, Py_ssize_t l, bint backward):
+        """Whether a shared call of l images has something for several threads to do.
+
+        Parameters
+        ----------
+        l : int
+            At most as many as were planned.
+        backward : bool
+            Whether the call is one of `backward`, or of `loss` with a gradient.
+        """
+        return program_has_pieces(self.graph, l, backward)
+
     # A call of l images. A team only where it has something to do.
     cdef int begin(
         self, Session *session, Py_ssize_t l, bint backward, int n_threads, bint shared,

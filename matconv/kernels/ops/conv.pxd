@@ -8,7 +8,9 @@
 from libc.string cimport memset
 
 from .._activation cimport ACTIVATION_NONE
-from .._operation cimport Call, IMAGE, Operation, Sizes, Step, Value, input_of, set_image
+from .._operation cimport (
+    Call, IMAGE, Operation, Sizes, Step, Value, input_of, new_operation, set_image,
+)
 from ..algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from ..bias_relu cimport activation_backward_rows
 from ..conv_driver cimport (
@@ -245,18 +247,12 @@ cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogi
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Conv"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Conv", 1, 1, shape, forward, backward)
     table.n_words = 14
     table.own_size = sizeof(Filters)
     table.fused = True
-    table.shape = shape
     table.sizes = sizes
     table.prepare = prepare
-    table.forward = forward
-    table.backward = backward
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared

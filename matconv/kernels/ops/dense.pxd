@@ -4,9 +4,7 @@
     arrays   W (inputs, units), b (units,)
 """
 
-from libc.string cimport memset
-
-from .._operation cimport Operation, Step, Value, input_of, set_vector
+from .._operation cimport Operation, Step, Value, input_of, new_operation, set_vector
 from ..algorithms cimport IM2COL
 from ..geometry cimport geometry_default
 from ..status cimport OK, SIZE
@@ -30,18 +28,12 @@ cdef inline int dense_shape(Step *step, Value *output) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Dense"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Dense", 1, 1, dense_shape, forward, backward)
     table.n_words = 2
     table.own_size = sizeof(Filters)
     table.fused = True
-    table.shape = dense_shape
     table.sizes = sizes
     table.prepare = prepare
-    table.forward = forward
-    table.backward = backward
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared
