@@ -93,17 +93,20 @@ class Matconv(Side):
         def work(piece):
             matconv.conv2d(self.Z[piece], self.W, self.b, out=S[piece], **self.options)
 
-        self.engine.run(work, self.pieces, lambda _: None)
+        self.engine.run(work, self.pieces)
         return S
 
     def backward(self):
         """[dZ of each piece], dW, db: a piece is what the next layer's shard takes, so no joining."""
+        done = {}
 
         def work(piece):
-            return matconv.conv2d_backward(self.dS[piece], self.Z[piece], self.W, **self.options)
+            done[piece.start] = matconv.conv2d_backward(
+                self.dS[piece], self.Z[piece], self.W, **self.options
+            )
 
-        done = []
-        self.engine.run(work, self.pieces, done.append)
+        self.engine.run(work, self.pieces)
+        done = [done[piece.start] for piece in self.pieces]
         _, dW, db = done[0]
         for _, more_dW, more_db in done[1:]:
             dW += more_dW
