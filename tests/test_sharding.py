@@ -91,11 +91,17 @@ def test_network_shard_size_block_of_any_output_is_limited(outputs):
 
 
 @pytest.mark.parametrize(
-    "inputs, units, limit",
-    [(10, 4, 64), (1 << 12, (1 << 10) - 1, 64), (1 << 12, 1 << 10, 16), (1 << 13, 1 << 12, 8)],
+    "inputs, units, bias, limit",
+    [
+        (10, 4, True, 64),
+        (1 << 12, 1 << 10, False, 64),
+        (1 << 12, 1 << 10, True, 16),
+        (1 << 13, 1 << 12, False, 16),
+        (1 << 13, 1 << 12, True, 8),
+    ],
 )
-def test_leaves_number_is_limited_by_the_parameters(inputs, units, limit):
-    net = Network((1, 1, inputs), [Dense(units, bias=units % 2 == 0)])
+def test_leaves_number_is_limited_by_the_parameters(inputs, units, bias, limit):
+    net = Network((1, 1, inputs), [Dense(units, bias=bias)])
     for l in (1, net.shard_size, 100 * net.shard_size, 100_000 * net.shard_size + 1):
         shards, leaves = net.shards(l), net.leaves(l)
         assert len(leaves) == min(len(shards), limit)
@@ -212,15 +218,20 @@ def digest(sum):
     return sum.level, sum.index, sum.value, sum.gradient.tobytes()
 
 
+def narrow(dtype=np.float64):
+    """A network whose shards have few elements."""
+    return Network((1, 1, 3), [Dense(4, activation="relu"), Dense(2)], dtype)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_partial_sums_by_hand_are_f_and_its_gradient(dtype):
+@pytest.mark.parametrize("make, l, several", [(mixed, 3000, False), (narrow, 130 * 256, True)])
+def test_sums_by_hand_are_f_and_its_gradient(make, l, several, dtype):
     """Each leaf by passes of the program in plain Python, and the tree by its definition."""
-    net = mixed(dtype)
-    l = 3000
+    net = make(dtype)
     theta, (Z, y) = net.init(0), images(net, l)
     f = Objective(net, Z, y, "squared", n_threads=2)
     leaves = net.leaves(l)
-    assert len(leaves) not in (1, 2, 4, 8, 16, 32, 64)
+    assert len(leaves) > 1 and (max(map(len, leaves)) > 1) == several
     program = net.program()
     block = np.empty(program.training_bytes, np.uint8)
     prepared = np.empty(program.prepared_bytes, np.uint8)
