@@ -29,14 +29,16 @@ class Evaluation:
     Parameters
     ----------
     program : Program
-    block_bytes : int
-        Bytes of the block that a thread needs for a shard.
+    whole_bytes, shared_bytes : int
+        Bytes of the block that a thread needs for a shard of its own, and for one whose passes are
+        shared.
     """
 
-    def __init__(self, program: Program, block_bytes: int) -> None:
+    def __init__(self, program: Program, whole_bytes: int, shared_bytes: int) -> None:
         self.program = program
         self._prepared = Buffers(program.prepared_bytes)
-        self._blocks = Buffers(block_bytes)
+        self._blocks = Buffers(whole_bytes)
+        self._shared_blocks = Buffers(shared_bytes)
         # by number of threads: memory of those beside the calling one
         self._extra: dict[int, Buffers] = {}
 
@@ -84,7 +86,7 @@ class Evaluation:
         backward: bool,
     ) -> None:
         if n_threads == 1:
-            prepared, block = self._prepared.take(), self._blocks.take()
+            prepared, block = self._prepared.take(), self._shared_blocks.take()
             self.program.prepare(theta, prepared, backward)
             evaluate(item, prepared, block, shared=True)
         else:
@@ -95,14 +97,15 @@ class Evaluation:
                 if extras is None:
                     extras = Buffers(self.program.extra_bytes(n_threads))
                     self._extra[n_threads] = extras
-                prepared, block, extra = self._prepared.take(), self._blocks.take(), extras.take()
+                prepared, block = self._prepared.take(), self._shared_blocks.take()
+                extra = extras.take()
                 self.program.prepare(theta, prepared, backward)
                 evaluate(item, prepared, block, n_threads=n_threads, shared=True, extra=extra)
                 extras.give(extra)
             finally:
                 reservation.release()
         self._prepared.give(prepared)
-        self._blocks.give(block)
+        self._shared_blocks.give(block)
 
     def _run_each(
         self,

@@ -129,7 +129,9 @@ class Network:
         self.shard_size = self._sharding.shard_size
         program.plan(self.shard_size, self._outputs[0])
         self._program = program
-        self._evaluation = Evaluation(program, program.inference_bytes)
+        self._evaluation = Evaluation(
+            program, program.whole_inference_bytes, program.inference_bytes
+        )
 
     def _compile(self) -> Program:
         """The network's program, not planned yet."""
@@ -487,14 +489,14 @@ class Network:
 
 
 def _block_bytes(program: Program, images: int, outputs: Sequence[int]) -> float:
-    """Bytes of a block for gradients of any of the outputs; infinite where they overflow."""
+    """Bytes of a thread's block for gradients of any output; infinite where they overflow."""
     most = 0
     for target in outputs:
         try:
             program.plan(images, target)
         except OverflowError:
             return np.inf
-        most = max(most, program.training_bytes)
+        most = max(most, program.whole_training_bytes)
     return most
 
 

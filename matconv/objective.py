@@ -122,7 +122,9 @@ class Objective:
         self.n_outputs = prod(self._program.shape(self._program.target))
         # 0: a loss written in Python
         self._code = LOSSES.get(compiled_name(self.loss), 0)
-        self._evaluation = Evaluation(self._program, self._program.training_bytes)
+        self._evaluation = Evaluation(
+            self._program, self._program.whole_training_bytes, self._program.training_bytes
+        )
         self._gradients = Buffers(self.net.n * self.net.dtype.itemsize)
 
     def __getstate__(self) -> dict[str, Any]:

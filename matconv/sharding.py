@@ -3,7 +3,7 @@
 It depends on the network and the number of images l alone, never on the number of threads or on
 the machine's memory, so that sums are added in the same order, with the same bits, on any number of
 threads or processes. For a network with n parameters, w multiply-adds and e elements in all its
-values per image, and a training block of b(m) bytes for m images:
+values per image, where a thread that evaluates m images needs a block of b(m) bytes for training:
 
 1. **Images of a shard.** At most m of them, the largest power of two with m <= 256,
    m e <= max(2^21, 2 n) and b(m) <= 512 MiB; m = 1 where there is none. `Network.shard_size`.
@@ -127,7 +127,7 @@ class Sharding:
             Per image; elements of all values.
         parameters : int
         block_bytes : callable
-            Of a number of images: bytes of the block of memory that a shard of so many needs.
+            Of a number of images: bytes of the block of memory that a thread needs for so many.
         """
         size = min(max(MAX_ELEMENTS, 2 * parameters) // elements, MAX_IMAGES)
         size = 1 << max(size, 1).bit_length() - 1

@@ -85,7 +85,7 @@ def test_objective_idle_buffers_are_freed_with_it():
     part = f.subset([1, 2])
     f.value_and_gradient(net.init(0))
     del f
-    assert usage()[0] > net.program().training_bytes
+    assert usage()[0] > net.program().whole_training_bytes
     del part
     assert usage()[0] == 0
 
@@ -137,7 +137,7 @@ def test_passes_read_nothing_that_was_in_their_buffers():
     for fill in (0x00, 0xFF):
         f = Objective(net, Z, y, "softmax", 3.0, n_threads=1)
         own = f._evaluation
-        for buffers in (own._prepared, own._blocks, f._gradients):
+        for buffers in (own._prepared, own._blocks, own._shared_blocks, f._gradients):
             for _ in range(3):
                 buffers.give(block(buffers.nbytes, fill))
         value, gradient = f.value_and_gradient(theta)
@@ -170,7 +170,7 @@ def test_concurrent_callers_stay_within_the_limits(helpers, several):
     objectives = [Objective(net, Z, y, loss, 3.0, 4) for _ in range(8 if several else 1)]
     expected = Objective(net, Z, y, type("Own", (SoftmaxLoss,), {})(), 3.0, 1)
     value, gradient = expected.value_and_gradient(theta)
-    each = net.program().training_bytes + theta.nbytes
+    each = net.program().whole_training_bytes + theta.nbytes
     idle = 3 * each
     set_limits(idle=idle, reserved=helpers * each + each // 2)
     wrong, idles, start = [], [], threading.Barrier(8)
@@ -229,7 +229,7 @@ def test_error_in_a_shard_gives_all_memory_back(k, n_threads, error):
         with pytest.raises(error):
             f.value_and_gradient(theta)
         # at most vectors of leaves that were added before
-        assert usage()[0] == f._gradients.idle * theta.nbytes < net.program().training_bytes
+        assert usage()[0] == f._gradients.idle * theta.nbytes < net.program().whole_training_bytes
         assert usage()[1] == 0
     f.loss.k = -1
     value, gradient = f.value_and_gradient(theta)
@@ -293,7 +293,7 @@ def test_forward_buffers_are_used_again_and_freed_with_the_network():
     theta, Z = net.init(0), np.ones((1000, 1, 1, 4))
     net.forward(theta, Z, 2)
     before = usage()[0]
-    assert before >= net.program().inference_bytes
+    assert before >= net.program().whole_inference_bytes
     net.forward(theta, Z, 2)
     assert usage()[0] == before
     del net

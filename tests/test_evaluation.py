@@ -237,7 +237,7 @@ def test_gradient_is_computed_in_the_memory_of_the_last_one():
     finally:
         tracemalloc.stop()
     # the vector that the caller gets, and Python's own
-    assert peak < theta.nbytes + 2**15 < net.program().training_bytes / 2
+    assert peak < theta.nbytes + 2**15 < net.program().whole_training_bytes / 2
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

@@ -42,7 +42,7 @@ def test_random_graph_threads_do_not_change_bits(seed, dtype):
 
 def fill_idle(evaluation, fill):
     """Give the next call memory that holds `fill`."""
-    for buffers in (evaluation._blocks, evaluation._prepared):
+    for buffers in (evaluation._blocks, evaluation._shared_blocks, evaluation._prepared):
         buffers.give(block(buffers.nbytes, fill))
 
 

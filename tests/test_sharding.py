@@ -80,13 +80,13 @@ def test_network_shard_size_block_of_any_output_is_limited(outputs):
     ]
     net = Network((128, 128, 3), layers, outputs=outputs)
     assert net.n > 30 << 20
-    blocks = [net.program(name).training_bytes for name in outputs or [None]]
+    blocks = [net.program(name).whole_training_bytes for name in outputs or [None]]
     assert max(blocks) <= MAX_BLOCK_BYTES
     found = []
     for name in outputs or [None]:
         program = Network(net.input_shape, layers, outputs=outputs).program(name)
         program.plan(2 * net.shard_size, program.target)
-        found.append(program.training_bytes)
+        found.append(program.whole_training_bytes)
     assert max(found) > MAX_BLOCK_BYTES
 
 
@@ -233,7 +233,7 @@ def test_sums_by_hand_are_f_and_its_gradient(make, l, several, dtype):
     leaves = net.leaves(l)
     assert len(leaves) > 1 and (max(map(len, leaves)) > 1) == several
     program = net.program()
-    block = np.empty(program.training_bytes, np.uint8)
+    block = np.empty(program.whole_training_bytes, np.uint8)
     prepared = np.empty(program.prepared_bytes, np.uint8)
     program.prepare(theta, prepared, True)
     sums = []

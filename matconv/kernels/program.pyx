@@ -208,6 +208,16 @@ cdef class Program:
         return self.graph.inference.bytes
 
     @property
+    def whole_training_bytes(self):
+        """Bytes of a block for training whose passes are not shared: a beginning of the other."""
+        return self.graph.training.scratch + self.graph.training.scratch_size
+
+    @property
+    def whole_inference_bytes(self):
+        """Bytes of a block for inference whose passes are not shared."""
+        return self.graph.inference.scratch + self.graph.inference.scratch_size
+
+    @property
     def prepared_bytes(self):
         """Bytes of what `prepare` makes."""
         return self.graph.prepared_size * self.graph.item_size
