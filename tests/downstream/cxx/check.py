@@ -55,7 +55,9 @@ for source in ("single.matconv", data):
         pluscxx.predict(source, images, out, threads)
         truth.assert_close(out, expected)
         done += 1
-print("network:", done, "predictions of", len(images), "images by up to 16 std::threads, or the pool")
+print(
+    "network:", done, "predictions of", len(images), "images by up to 16 std::threads, or the pool"
+)
 
 net, theta, *_ = truth.network(np.float64)
 net.export(theta, "double.matconv")
