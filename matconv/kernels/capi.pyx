@@ -1,8 +1,7 @@
 """What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
 
 ``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises, or allocates or needs the GIL except what uses the
-thread pool.
+them, before anything is written. Nothing here raises; only what uses the thread pool takes the GIL.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
