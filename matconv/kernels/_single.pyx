@@ -49,6 +49,9 @@ cdef class SingleStep:
         Of its parameters.
     sizes : dict
         What the operation asks for.
+    poisons : bool
+        Whether the scratch is filled with NaN before each piece; may be set to False to measure
+        times.
     """
 
     cdef Step step
@@ -56,6 +59,7 @@ cdef class SingleStep:
     cdef object kept
     cdef readonly object dtype, shape, array_sizes, sizes, name
     cdef readonly Py_ssize_t images
+    cdef public bint poisons
 
     def __init__(self, str name, shapes, words, numbers, dtype, Py_ssize_t images,
                  activation=(0, 0, 0)):
@@ -65,6 +69,7 @@ cdef class SingleStep:
         cdef Value *output = &self.values[len(shapes)]
         cdef int k, status
         self.dtype, self.images, self.name = np.dtype(dtype), images, name
+        self.poisons = True
         memset(step, 0, sizeof(Step))
         words = np.array(words, np.intp)
         numbers = np.array(numbers, np.float64)
@@ -152,10 +157,12 @@ cdef class SingleStep:
             else:
                 for phase, pieces in enumerate(self.phases(direction)):
                     for piece in order(phase, pieces):
-                        scratch.poison()
+                        if self.poisons:
+                            scratch.poison()
                         call.phase, call.piece = phase, piece
                         self.one(call, direction)
-                        scratch.check()
+                        if self.poisons:
+                            scratch.check()
         finally:
             end_products()
         scratch.check()
