@@ -3,6 +3,7 @@
 import numpy as np
 
 from libc.string cimport memset
+from scipy.linalg.cython_blas cimport dgemm
 
 from matconv.kernels._native cimport add, exchange, load, now
 from matconv.kernels._team cimport (
@@ -24,6 +25,7 @@ cdef struct Job:
     int wrong                       # a participant with two pieces at once, or in another order
     int begun
     long long duration              # nanoseconds, of each piece
+    bint products                   # whether each piece makes some
     Watch *watch
     void *function
 
@@ -38,12 +40,24 @@ cdef void begin(Job *job, Py_ssize_t k, int participant) noexcept nogil:
         job.last[participant] = k
 
 
+cdef void make_products() noexcept nogil:
+    cdef double A[64]
+    cdef double C[64]
+    cdef double one = 1, zero = 0
+    cdef int n = 8, k
+    memset(A, 0, sizeof(A))
+    for k in range(20):
+        dgemm(b"N", b"N", &n, &n, &n, &one, &A[0], &n, &A[0], &n, &zero, &C[0], &n)
+
+
 # new[k] = old[k] + old[k + 1]: right only if all pieces of the job before are done
 cdef void sum_pairs(void *argument, Py_ssize_t k, int participant) noexcept nogil:
     cdef Job *job = <Job *> argument
     cdef long long until = now() + job.duration if job.duration else 0
     begin(job, k, participant)
     job.new[k] = job.old[k] + job.old[(k + 1) % job.n]
+    if job.products:
+        make_products()
     while until and now() < until:
         pass
     exchange(&job.inside[participant], False)
@@ -75,7 +89,7 @@ def sums(start, rounds, n_threads, *, products=False, with_gil=False, duration=0
     start : array of uint64
     rounds, n_threads : int
     products : bool
-        Whether the caller says that pieces are products.
+        Whether pieces make products, and the caller says so.
     with_gil : bool
         Whether the caller keeps the GIL.
     duration : float
@@ -99,6 +113,7 @@ def sums(start, rounds, n_threads, *, products=False, with_gil=False, duration=0
     job.n = n
     job.old, job.new = <unsigned long long *> a_, <unsigned long long *> b_
     job.duration = <long long> (1e9 * duration)
+    job.products = in_products
     watch_signals(&watch)
     team_open(&team, n_threads, &watch)
     size = team_size(&team)

@@ -57,16 +57,25 @@ def hammer(calls, callers=8, n_threads=2):
     print(f"{callers} callers with {n_threads} threads each, {calls} calls: 0 wrong")
 
 
+def two_threads_evaluate():
+    """Whether two items are under way at once."""
+    together, seen = threading.Barrier(2), []
+    workers.run(lambda k: seen.append(together.wait(20)), [0, 1], 2)
+    return len(seen) == 2
+
+
 def forks(rounds):
     """Forks while teams compute; each child computes with a team of its own."""
     expected, stopped = expected_sums(START, 3), threading.Event()
 
-    def compute(products):
+    def compute(products, duration):
         while not stopped.is_set():
-            sums, _ = pieces.sums(START, 3, 2, products=products)
+            sums, _ = pieces.sums(START, 3, 2, products=products, duration=duration)
             assert np.array_equal(sums, expected)
 
-    threads = [threading.Thread(target=compute, args=(kind,)) for kind in (True, True, False)]
+    # long jobs, so that forks come between their pieces, and short ones
+    kinds = (True, 2e-4), (True, 0), (False, 0)
+    threads = [threading.Thread(target=compute, args=kind) for kind in kinds]
     for thread in threads:
         thread.start()
     try:
@@ -77,9 +86,7 @@ def forks(rounds):
                 good = False
                 try:
                     sums, size = pieces.sums(START, 3, 2, products=True)
-                    together, seen = threading.Barrier(2), []
-                    workers.run(lambda k: seen.append(together.wait(20)), [0, 1], 2)
-                    good = np.array_equal(sums, expected) and size == 2 and len(seen) == 2
+                    good = np.array_equal(sums, expected) and size == 2 and two_threads_evaluate()
                 finally:
                     os._exit(0 if good else 1)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

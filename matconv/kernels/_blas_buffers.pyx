@@ -1,8 +1,8 @@
 """Buffers that OpenBLAS needs for its products: made while that can fail.
 
-A product takes the first buffer that no other one has, from a table of the process. Where that entry
-has no memory yet, OpenBLAS maps some, and tries for ever if there is none. So buffers are made
-before products begin, as many as may be in use at once: by taking that many without giving one
+A product takes the first buffer that no other one has, from a table of the process. Where that
+entry has no memory yet, OpenBLAS maps some, and tries for ever if there is none. So buffers are
+made before products begin, as many as may be in use at once: by taking that many without giving one
 back, each after a look whether so much memory can be mapped. With any other BLAS nothing is done.
 
 OpenBLAS ends the process where more buffers are taken than it has, so only some are made: beyond
@@ -31,10 +31,10 @@ cdef extern from *:
     #include <sys/mman.h>
     /* The functions of the BLAS that the module with this function is linked with. The size of a
      * buffer is fixed when OpenBLAS is built: 32 MiB in the wheels of SciPy, whose names have a
-     * prefix; elsewhere at most 256 MiB. One that is mapped does not tell it, since the kernel joins
-     * neighbours, and it would be too late: the first one may be the one that there is no memory
-     * for. The number of buffers is max(50, 2 MAX_THREADS) or more. While n are taken, others may have
-     * n - 1, and the threads of OpenBLAS some: n = 24, or 40 of at least 128. */
+     * prefix; elsewhere at most 256 MiB. One that is mapped does not tell it, since the kernel
+     * joins neighbours, and it would be too late: the first one may be the one that there is no
+     * memory for. The number of buffers is max(50, 2 MAX_THREADS) or more. While n are taken,
+     * others may have n - 1, and the threads of OpenBLAS some: n = 24, or 40 of at least 128. */
     static int matconv_find_buffers(void *function) {
         Dl_info info;
         void *library;
@@ -60,7 +60,8 @@ cdef extern from *:
     static int matconv_has_memory(void) {
         /* a little more than the buffer, for what another thread may take meanwhile */
         const size_t size = matconv_buffer_size + ((size_t) 1 << 20);
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        const int how = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
+        void *memory = mmap(NULL, size, how, kind, -1, 0);
         if (memory == MAP_FAILED)
             return 0;
         munmap(memory, size);
