@@ -40,8 +40,12 @@ BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
     *("geometry", "guard", "pool", "predictor", "program", "workers"),
     *("_arrange", "_blas_buffers", "_description", "_merge", "_opening", "_passes", "_plan"),
-    *("_helpers", "_team", "_watch"),
+    *("_helpers", "_prediction", "_session", "_single", "_team", "_watch", "buffers"),
 }
+
+# Products and sums are not contracted to one operation in these: every loop and variant gives the
+# same bits.
+UNCONTRACTED = {"sums"}
 
 # what a compiler must understand beside the flags; other processors' compilers do not
 PROBE = """\
@@ -122,6 +126,13 @@ def with_variants(extensions):
                 yield other
 
 
+def flags_of(path):
+    """The flags of one module."""
+    if path.stem in UNCONTRACTED and sys.platform != "win32":
+        return [*FLAGS, "-ffp-contract=off"]
+    return FLAGS
+
+
 # The loops of Winograd's transforms are written here, from exact rationals; see toom_cook.
 GENERATED = Path("build/cython")
 GENERATED.mkdir(parents=True, exist_ok=True)
@@ -136,7 +147,7 @@ extensions = [
         [str(path)],
         include_dirs=[np.get_include(), str(GENERATED), "include"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=FLAGS,
+        extra_compile_args=flags_of(path),
         depends=["setup.py", *map(str, Path("include").rglob("*.h"))],  # the flags, the structs
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))

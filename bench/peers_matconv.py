@@ -92,7 +92,7 @@ def _in_threads(threads):
         def evaluate(k):
             done[k] = function(items[k])
 
-        engine.run(evaluate, range(len(items)), lambda _: None)
+        engine.run(evaluate, range(len(items)))
         return done
 
     return apply

@@ -14,8 +14,9 @@ those that it does not need itself are loaded at first use.
     layout        the place of each parameter in theta
     descriptions  layers as text, and as JSON-able data
     losses        squared, softmax: value and gradient
-    sharding      number of images that are evaluated at once
-    buffers       memory that is used by one call after the other
+    sharding      the rule of shards and leaves, and the order of sums
+    buffers       memory that calls take turns with, bounded over the process
+    evaluation    evaluation of shards on threads, with memory for them
     files         opening untrusted files, writing files atomically
     network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         descriptions,
         encoding,
         engines,
+        evaluation,
         files,
         graph,
         io,
@@ -114,6 +116,7 @@ _SUBMODULES = (
     "descriptions",
     "encoding",
     "engines",
+    "evaluation",
     "files",
     "graph",
     "io",

@@ -1,41 +1,32 @@
-"""Buffers that calls take turns with: nothing of a shard's size is allocated twice."""
+"""Memory of workspaces, which calls take turns with, bounded over the whole process.
+
+What a call needs beside its arguments and results, it takes from here and gives back at its end:
+
+* Idle buffers stay for the next call of the same `Network` or `Objective`, 1 GiB of them in the
+  whole process. Beyond that, those are freed that were not used for the longest time; those of an
+  object are freed with it. A call that fails frees its buffers.
+* A calling thread always gets its own buffers. Threads that help it get some as long as all that
+  helpers hold stays within a budget: a quarter of the machine's memory, at least 1 GiB. Beyond
+  that a call is evaluated by fewer threads, with the same bits.
+
+`set_limits` changes both limits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 
-import numpy as np
+from .kernels.buffers import Buffers, Reservation, limits, set_limits, usage
 
-# bytes: where a buffer begins
-LINE = 64
+__all__ = ["Buffers", "Reservation", "limits", "set_limits", "usage"]
 
 
-class Buffers:
-    """Buffers of one size that nobody uses now.
+def _machine_bytes() -> int:
+    """Memory of the machine; 0 where that is not known."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
-    Parameters
-    ----------
-    nbytes : int
-    max_bytes : int, optional
-        Larger ones are not kept for the next call.
-    """
 
-    def __init__(self, nbytes: int, max_bytes: float = float("inf")) -> None:
-        self.nbytes = nbytes
-        self._kept = nbytes <= max_bytes
-        # list.append and list.pop are atomic
-        self._idle: list[np.ndarray] = []
-
-    @contextmanager
-    def borrow(self) -> Iterator[np.ndarray]:
-        """One of them; it is idle again after the ``with`` block, unless that raised."""
-        try:
-            buffer = self._idle.pop()
-        except IndexError:
-            whole = np.empty(self.nbytes + LINE, np.uint8)
-            start = -whole.ctypes.data % LINE
-            buffer = whole[start : start + self.nbytes]
-        yield buffer
-        if self._kept:
-            self._idle.append(buffer)
+set_limits(idle=1 << 30, reserved=max(1 << 30, _machine_bytes() // 4))

@@ -11,31 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import Buffers
 from .descriptions import check_keys, layer_entry, layer_from, layer_table, layer_text
 from .encoding import MAX_IMAGES, encode
 from .engines.threads import ThreadEngine
+from .evaluation import Evaluation
 from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .graph import build, shape_text
 from .kernels.algorithms import as_algorithm
-from .kernels.arrays import as_array, refuse_masked
+from .kernels.arrays import as_array, contiguous, is_ready, refuse_masked
 from .kernels.geometry import as_size, is_sequence
 from .kernels.predictor import Predictor
 from .kernels.program import Program
 from .layers import Layer
 from .layout import Layout
-from .sharding import Sharding
+from .sharding import Leaf, Sharding
 
 # what theta and images may consist of, the default first
 DTYPES = ("float64", "float32")
 
-# buffers of `forward` that are kept for its next call
-SPARE_BYTES = 1 << 27
-
 # attributes that are not pickled: what makes the network makes them too
-REBUILT = ("layout", "_nodes", "_outputs", "_multiply_adds", "_sharding", "_program", "_blocks",
-           "_prepared")  # fmt: skip
+REBUILT = ("layout", "_nodes", "_outputs", "_multiply_adds", "_sharding", "_program",
+           "_evaluation")  # fmt: skip
 
 
 class Network:
@@ -72,7 +69,7 @@ class Network:
     layout : Layout
         Where the parameters of each layer sit in theta.
     shard_size : int
-        Images that are evaluated at once, at most.
+        Maximum number of images that are evaluated at once; see `matconv.sharding`.
     output_shape : tuple
         Of z^{L+1,i}: (height, width, channels), or ``(units,)`` of a vector such as a Dense layer
         makes; with several ``outputs`` a tuple of these.
@@ -127,14 +124,17 @@ class Network:
         self.n_outputs: Any = sizes if several else sizes[0]
         self._multiply_adds = [program.multiply_adds(k) for k in steps]
         self._sharding = Sharding.of(
-            sum(self._multiply_adds), sum(prod(node.shape) for node in self._nodes), self.n
+            sum(self._multiply_adds),
+            sum(prod(node.shape) for node in self._nodes),
+            self.n,
+            lambda images: _block_bytes(program, images, self._outputs),
         )
-        self.shard_size = self._sharding.most
+        self.shard_size = self._sharding.shard_size
         program.plan(self.shard_size, self._outputs[0])
         self._program = program
-        # none that is large: nobody expects a network to hold on to the memory of a large batch
-        self._blocks = Buffers(program.inference_bytes, SPARE_BYTES)
-        self._prepared = Buffers(program.prepared_bytes, SPARE_BYTES)
+        self._evaluation = Evaluation(
+            program, program.whole_inference_bytes, program.inference_bytes
+        )
 
     def _compile(self) -> Program:
         """The network's program, not planned yet."""
@@ -202,8 +202,28 @@ class Network:
         return tuple(shapes[node.record.inputs[0]] for node in self._nodes)
 
     def shards(self, l: int) -> list[slice]:
-        """0, ..., l - 1 in near-equal slices: what is evaluated at once, for any threads."""
-        return self._sharding.cut(l)
+        """Return 0, ..., l - 1 in near-equal slices: the images that are evaluated at once.
+
+        They depend on the network and l alone; `matconv.sharding` has the rule.
+        """
+        return self._sharding.shards(l)
+
+    def leaves(self, l: int) -> list[Leaf]:
+        """Return the shards of l images in runs, each of which one thread evaluates.
+
+        Returns
+        -------
+        leaves : list of list of slice
+            Their sums are added as `matconv.sharding` says.
+
+        Examples
+        --------
+        >>> from matconv import Dense, Network
+        >>> net = Network((1, 1, 4), [Dense(2)])
+        >>> len(net.shards(20_000)), len(net.leaves(20_000)), net.leaves(20_000)[0]
+        (79, 64, [slice(0, 253, None)])
+        """
+        return self._sharding.leaves(l)
 
     def with_algorithm(self, algorithm: str | None) -> Network:
         """The same network, computed by another algorithm; see `conv2d`. None: this one.
@@ -266,12 +286,16 @@ class Network:
 
     def as_theta(self, theta: Any) -> np.ndarray:
         """theta checked: a contiguous native vector of n numbers; copied only if it is not one."""
+        if is_ready(theta, self.dtype, (self.n,)):
+            return theta
         array = as_array("Network", "theta", theta)
         self.layout.check(array)
         return np.require(array, self.dtype, ["C", "A"])
 
     def as_images(self, Z: Any, function: str = "Network") -> np.ndarray:
         """Z checked: (l, height, width, channels) in the network's dtype; of any layout."""
+        if is_ready(Z, self.dtype, (None, *self.input_shape)):
+            return Z
         array = as_array(function, "Z", Z)
         self.layout.check_dtype(f"{function}: Z", array)
         if array.ndim != 4 or array.shape[1:] != self.input_shape:
@@ -301,24 +325,21 @@ class Network:
         ------
         TypeError, ValueError
         """
-        engine = ThreadEngine(n_threads)
+        n_threads = ThreadEngine(n_threads).n_threads
         theta = self.as_theta(theta)
         images = self.as_images(Z)
         l = len(images)
         results = tuple(
-            np.empty((l, *self._nodes[value - 1].shape), self.dtype) for value in self._outputs
+            [np.empty((l, *self._nodes[value - 1].shape), self.dtype) for value in self._outputs]
         )
 
-        with self._prepared.borrow() as prepared:
-            self._program.prepare(theta, prepared, False)
+        def evaluate(part: slice, prepared: np.ndarray, block: np.ndarray, **sharing: Any) -> None:
+            outputs = tuple([result[part] for result in results])
+            shard = contiguous(images[part])
+            self._program.predict(theta, prepared, shard, outputs, block, **sharing)
 
-            def evaluate(part: slice) -> None:
-                shard = np.require(images[part], self.dtype, ["C", "A"])
-                with self._blocks.borrow() as block:
-                    outputs = tuple(result[part] for result in results)
-                    self._program.predict(theta, prepared, shard, outputs, block)
-
-            engine.run(evaluate, self.shards(l))
+        shards = self.shards(l)
+        self._evaluation.run(theta, shards, evaluate, n_threads, shared=len(shards) == 1)
         return results if self.outputs is not None and len(results) > 1 else results[0]
 
     def predict(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
@@ -352,8 +373,8 @@ class Network:
         Returns
         -------
         predictor : Predictor
-            A function of images: what `forward` computes, on the calling thread, in one call
-            without the GIL.
+            A function of images: what `forward` computes, in one call without the GIL, on as
+            many threads as it is told; one when it is not.
 
         Raises
         ------
@@ -469,6 +490,18 @@ class Network:
             return cls(description["input_shape"], layers, dtype, outputs=outputs)
         except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from error
+
+
+def _block_bytes(program: Program, images: int, outputs: Sequence[int]) -> float:
+    """Bytes of a thread's block for gradients of any output; infinite where they overflow."""
+    most = 0
+    for target in outputs:
+        try:
+            program.plan(images, target)
+        except OverflowError:
+            return np.inf
+        most = max(most, program.whole_training_bytes)
+    return most
 
 
 def _image_shape(shape: Any) -> tuple[int, int, int]:

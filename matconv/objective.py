@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from .buffers import Buffers
 from .engines.threads import ThreadEngine
-from .kernels.arrays import refuse_masked
+from .evaluation import Evaluation, Sum, sum_leaves
+from .kernels.arrays import contiguous, refuse_masked
+from .kernels.geometry import as_size
 from .kernels.guard import guarded
 from .kernels.program import LOSSES
+from .kernels.sums import add, regularise
 from .losses import (
     Loss,
     compiled_name,
@@ -22,6 +26,7 @@ from .losses import (
     read_only,
 )
 from .network import Network
+from .sharding import Node, PartialSum, combine, root_of
 
 
 class Objective:
@@ -29,9 +34,10 @@ class Objective:
 
         f(theta) = theta'theta / (2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i)
 
-    The images are cut into shards whose size never depends on the number of threads, and partial
-    sums are added in the order of the shards: f and its gradient have the same bits for any
-    number of threads. Memory beyond Z does not grow with l.
+    The images are cut into shards, and sums over them are added in an order that depends on the
+    network and l alone (`matconv.sharding`): f and its gradient have the same bits for any number
+    of threads, and of processes that share the work (`partial_sums`). Memory beyond Z does not grow
+    with l.
 
     An objective can be copied and pickled. ``copy.copy`` shares Z and Y; a pickle holds them, that
     of a subset only the images of the subset. Threads are not pickled: where ``n_threads`` was
@@ -111,18 +117,18 @@ class Objective:
         self.l = len(self.Z)
 
     def _set_program(self) -> None:
-        """The program, and what its calls take turns with."""
+        """The program, and the memory that its calls take turns with."""
         self._program = self.net.program(self.output)
         self.n_outputs = prod(self._program.shape(self._program.target))
         # 0: a loss written in Python
         self._code = LOSSES.get(compiled_name(self.loss), 0)
-        self._blocks = Buffers(self._program.training_bytes)
-        self._prepared = Buffers(self._program.prepared_bytes)
-        # gradients of shards that are summed; list.append and list.pop are atomic
-        self._gradients: list[np.ndarray] = []
+        self._evaluation = Evaluation(
+            self._program, self._program.whole_training_bytes, self._program.training_bytes
+        )
+        self._gradients = Buffers(self.net.n * self.net.dtype.itemsize)
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("engine", "_program", "_blocks", "_prepared", "_gradients")
+        left_out = ("engine", "_program", "_evaluation", "_gradients")
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
             state.update(Z=self.Z[self._indices], Y=self.Y[self._indices], _indices=None)
@@ -191,24 +197,9 @@ class Objective:
         ------
         TypeError, ValueError
         """
-        return guarded(self._value, self.net.as_theta(theta))
-
-    def _value(self, theta: np.ndarray) -> float:
-        total = _Sum()
-        with self._prepared.borrow() as prepared:
-            self._program.prepare(theta, prepared, False)
-
-            def evaluate(part: slice) -> float:
-                Z, y = self._shard(part)
-                with self._blocks.borrow() as block:
-                    if self._code:
-                        return self._program.loss(self._code, theta, prepared, Z, y, 1.0, block)
-                    z = self._program.forward(theta, prepared, Z, block)
-                    return loss_value(self.loss, z, y)
-
-            for value in self._in_order(evaluate):
-                total.add(value)
-        return total.value / self.l + self._penalty(theta)
+        theta = self.net.as_theta(theta)
+        ((value, _),) = self._sums(theta).values()
+        return self._mean(value, self._squares(theta))
 
     def gradient(self, theta: Any) -> np.ndarray:
         """The gradient of f at theta; parameters and errors as for `value`."""
@@ -230,95 +221,180 @@ class Objective:
         ------
         TypeError, ValueError
         """
-        return guarded(self._value_and_gradient, self.net.as_theta(theta))
+        theta = self.net.as_theta(theta)
+        squares = None
 
-    def _value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        total = _Sum()
-        sums: list[np.ndarray] = []  # of the gradients; the first one, once there is one
+        def add_root(left: np.ndarray, right: np.ndarray) -> None:
+            nonlocal squares
+            squares = regularise(theta, self.C, left, right)
 
-        def evaluate(part: slice) -> tuple[float, np.ndarray]:
-            Z, y = self._shard(part)
-            try:
-                dtheta = self._gradients.pop()
-            except IndexError:  # also where another thread was faster
-                dtheta = np.empty_like(theta)
-            with self._blocks.borrow() as block:
-                if self._code:
-                    value = self._program.loss(
-                        self._code, theta, prepared, Z, y, self.l, block, dtheta
-                    )
-                else:
-                    z = self._program.forward(theta, prepared, Z, block)
-                    value, dz = loss_gradient(self.loss, z, y, self.l)
-                    self._program.backward(theta, prepared, Z, dz, block, dtheta)
-            return value, dtheta
-
-        with self._prepared.borrow() as prepared:
-            self._program.prepare(theta, prepared, True)
-            for value, dtheta in self._in_order(evaluate):
-                total.add(value)
-                if not sums:
-                    sums.append(dtheta)
-                else:
-                    np.add(sums[0], dtheta, out=sums[0])
-                    self._gradients.append(dtheta)
-        (gradient,) = sums
-        if self.C != np.inf:
-            gradient += theta / self.C
-        return total.value / self.l + self._penalty(theta), gradient
+        sums = self._sums(theta, gradient=True, add_root=add if self.C == np.inf else add_root)
+        ((value, gradient),) = sums.values()
+        assert gradient is not None
+        if squares is None:
+            squares = self._squares(theta, gradient)
+        return self._mean(value, squares), gradient
 
     def outputs(self, theta: Any) -> np.ndarray:
         """z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
-        return guarded(self._outputs, self.net.as_theta(theta))
-
-    def _outputs(self, theta: np.ndarray) -> np.ndarray:
+        theta = self.net.as_theta(theta)
         result = np.empty((self.l, self.n_outputs), self.net.dtype)
-        with self._prepared.borrow() as prepared:
-            self._program.prepare(theta, prepared, False)
 
-            def evaluate(part: slice) -> None:
-                Z, _ = self._shard(part)
-                with self._blocks.borrow() as block:
-                    result[part] = self._program.forward(theta, prepared, Z, block)
+        def evaluate(part: slice, prepared: np.ndarray, block: np.ndarray, **sharing: Any) -> None:
+            Z = self._shard(part)[0]
+            result[part] = self._program.forward(theta, prepared, Z, block, **sharing)
 
-            self.engine.run(evaluate, self.net.shards(self.l))
+        shards = self.net.shards(self.l)
+        self._evaluation.run(
+            theta, shards, evaluate, self.engine.n_threads, shared=len(shards) == 1
+        )
         return result
 
-    def _in_order(self, evaluate: Any) -> list[Any]:
-        """What evaluating each shard returns, in the order of the shards."""
-        shards = self.net.shards(self.l)
-        results: list[Any] = [None] * len(shards)
+    # for several processes
 
-        def keep(k: int) -> None:
-            results[k] = evaluate(shards[k])
+    def partial_sums(
+        self, theta: Any, first: int, last: int, gradient: bool = True
+    ) -> list[PartialSum]:
+        """Return the sums over the images of some leaves, without the penalty.
 
-        self.engine.run(keep, range(len(shards)))
-        return results
+        Several processes can share the leaves of the images, ``net.leaves(l)``, evaluate a run
+        each, and `from_partial_sums` makes of their results what `value_and_gradient` returns, with
+        the same bits. `matconv.sharding` has the order of the sums.
 
-    def _penalty(self, theta: np.ndarray) -> float:
-        """theta'theta / (2C)."""
-        if self.C == np.inf:
-            return 0.0
-        wide = theta.astype(np.float64, copy=False)
-        return float(np.sum(wide * wide)) / (2 * self.C)
+        Parameters
+        ----------
+        theta : array, shape (n,)
+        first, last : int
+            The leaves first to last - 1.
+        gradient : bool
+            Whether the gradient is computed too.
+
+        Returns
+        -------
+        sums : list of PartialSum
+            Of the nodes that the run consists of, in the order of their images: one where the run
+            is aligned, that is, where it has all leaves of a node, otherwise several.
+
+        Raises
+        ------
+        TypeError, ValueError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(3)])
+        >>> Z, y = np.ones((1200, 1, 1, 2)), np.arange(1200) % 3
+        >>> f, theta = Objective(net, Z, y, "softmax", C=10), net.init(0)
+        >>> leaves = len(net.leaves(f.l))
+        >>> one, other = f.partial_sums(theta, 0, 3), f.partial_sums(theta, 3, leaves)
+        >>> leaves, [(x.level, x.index) for x in one + other]
+        (5, [(1, 0), (0, 2), (0, 3), (2, 1)])
+        >>> f.from_partial_sums(theta, one + other)[0] == f.value(theta)
+        True
+        """
+        theta = self.net.as_theta(theta)
+        leaves = len(self.net.leaves(self.l))
+        first, last = as_size("Objective", "first", first), as_size("Objective", "last", last)
+        if not 0 <= first < last <= leaves:
+            raise ValueError(
+                f"Objective: first and last must be leaves, 0 <= first < last <= {leaves}, "
+                f"got {first} and {last}"
+            )
+        sums = self._sums(theta, range(first, last), gradient=gradient)
+        return combine([PartialSum(*node, *sum) for node, sum in sums.items()], leaves)
+
+    def from_partial_sums(
+        self, theta: Any, sums: Iterable[PartialSum]
+    ) -> tuple[float, np.ndarray | None]:
+        """Return f(theta) and its gradient from the sums over all leaves.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+        sums : iterable of PartialSum
+            As `partial_sums` or `matconv.sharding.combine` return them, of all leaves, in any
+            order.
+
+        Returns
+        -------
+        f : float
+        gradient : ndarray, shape (n,), or None
+            None where the sums have none.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Also where a leaf is missing, or given twice.
+        """
+        theta = self.net.as_theta(theta)
+        leaves = len(self.net.leaves(self.l))
+        given = list(sums)
+        combined = combine(given, leaves)
+        if [(one.level, one.index) for one in combined] != [root_of(leaves)]:
+            raise ValueError(f"Objective: sums must be of all {leaves} leaves, some are missing")
+        value, gradient = combined[0].value, combined[0].gradient
+        if gradient is not None and len(given) == 1:
+            gradient = gradient.copy()
+        return self._mean(value, self._squares(theta, gradient)), gradient
+
+    # parts
+
+    def _sums(
+        self,
+        theta: np.ndarray,
+        run: range | None = None,
+        *,
+        gradient: bool = False,
+        add_root: Callable[[np.ndarray, np.ndarray], object] = add,
+    ) -> dict[Node, Sum]:
+        """The sums of xi, and its gradient, over a run of leaves; over all when left out."""
+        leaves = self.net.leaves(self.l)
+
+        def sum_shard(
+            part: slice,
+            prepared: np.ndarray,
+            block: np.ndarray,
+            dtheta: np.ndarray | None,
+            add: bool,
+            sharing: dict[str, Any],
+        ) -> float:
+            Z, y = self._shard(part)
+            if self._code:
+                return self._program.loss(
+                    self._code, theta, prepared, Z, y, self.l, block, dtheta, add=add, **sharing
+                )
+            z = self._program.forward(theta, prepared, Z, block, **sharing)
+            if dtheta is None:
+                return guarded(loss_value, self.loss, z, y)
+            value, dz = guarded(loss_gradient, self.loss, z, y, self.l)
+            self._program.backward(theta, prepared, Z, dz, block, dtheta, add=add, **sharing)
+            return value
+
+        return sum_leaves(
+            self._evaluation,
+            theta,
+            leaves,
+            range(len(leaves)) if run is None else run,
+            sum_shard,
+            self.engine.n_threads,
+            self._gradients if gradient else None,
+            add_root,
+        )
+
+    def _squares(self, theta: np.ndarray, gradient: np.ndarray | None = None) -> float:
+        """theta'theta, and theta / C is added to the gradient; 0 and nothing where C is infinite."""
+        return 0.0 if self.C == np.inf else regularise(theta, self.C, gradient)
+
+    def _mean(self, value: float, squares: float) -> float:
+        """f from the sum of xi and theta'theta."""
+        return value / self.l + squares / (2 * self.C)
 
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
         """Z and y of a shard: Z as the kernels read it, y read-only."""
         where = part if self._indices is None else self._indices[part]
         y = self.Y[where]
-        if self._code:
-            y = np.require(y, requirements=["C", "A"])
-        return np.require(self.Z[where], self.net.dtype, ["C", "A"]), read_only(y)
-
-
-class _Sum:
-    """A running sum."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def add(self, value: float) -> None:
-        self.value += value
+        return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y)
 
 
 def _regularisation(C: Any) -> float:

@@ -15,7 +15,6 @@ from test_guard import blas_threads, run_in_child
 from threadpoolctl import threadpool_limits
 
 from matconv.engines import ThreadEngine
-from matconv.engines.threads import shards
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 7])
@@ -390,16 +389,6 @@ def test_fork_inside_a_call_child_is_told_and_parent_goes_on():
         os._exit(0 if told else 1)
     assert message is None and sorted(results) == [0, 1]
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
-
-
-def test_shards_cover_everything_evenly():
-    for l in (0, 1, 5, 64, 65, 1000):
-        for count in {0 if l == 0 else 1, min(l, 3), l}:
-            cut = shards(l, count)
-            indices = [i for part in cut for i in range(part.start, part.stop)]
-            assert len(cut) == count and indices == list(range(l))
-            lengths = {part.stop - part.start for part in cut}
-            assert not lengths or max(lengths) - min(lengths) <= 1
 
 
 @pytest.mark.catalogue(42)

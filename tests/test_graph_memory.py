@@ -40,6 +40,12 @@ def test_random_graph_threads_do_not_change_bits(seed, dtype):
     assert all(one == found[0] for one in found[1:])
 
 
+def fill_idle(evaluation, fill):
+    """Give the next call memory that holds `fill`."""
+    for buffers in (evaluation._blocks, evaluation._shared_blocks, evaluation._prepared):
+        buffers.give(block(buffers.nbytes, fill))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(30))
 def test_random_graph_memory_before_a_pass_does_not_change_bits(seed, dtype):
@@ -47,17 +53,14 @@ def test_random_graph_memory_before_a_pass_does_not_change_bits(seed, dtype):
     theta, Z = random_theta(net, seed), random_images(net, seed, 5)
     found = []
     for fill in (0x00, 0xFF, 0xA5):
-        memory = (net._blocks, net._prepared)
-        for buffers in memory:
-            buffers._idle[:] = [block(buffers.nbytes, fill)]
+        fill_idle(net._evaluation, fill)
         z = net.forward(theta, Z, 1)
         z = z if isinstance(z, tuple) else (z,)
         here = [one.tobytes() for one in z]
         for output, one in zip(net.outputs, z):
             f = Objective(net, Z, np.ones((5, one[0].size)), n_threads=1, output=output)
-            for buffers in (f._blocks, f._prepared):
-                buffers._idle[:] = [block(buffers.nbytes, fill)]
-            f._gradients[:] = [block(net.n * net.dtype.itemsize, fill).view(dtype)]
+            fill_idle(f._evaluation, fill)
+            f._gradients.give(block(f._gradients.nbytes, fill))
             value, gradient = f.value_and_gradient(theta)
             here += [value, gradient.tobytes(), *passes(net, theta, Z, one, output, fill)]
         found.append([x.tobytes() if isinstance(x, np.ndarray) else x for x in here])

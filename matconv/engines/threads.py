@@ -69,15 +69,3 @@ class ThreadEngine:
             There is no memory for BLAS.
         """
         run(evaluate, list(items), self.n_threads)
-
-
-def shards(l: int, count: int) -> list[slice]:
-    """0, ..., l - 1 cut into ``count`` near-equal slices.
-
-    Examples
-    --------
-    >>> from matconv.engines.threads import shards
-    >>> shards(10, 3)
-    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
-    """
-    return [slice(k * l // count, (k + 1) * l // count) for k in range(count)]

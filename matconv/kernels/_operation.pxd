@@ -34,6 +34,8 @@ Contracts of the entries (all are called without the GIL, none allocates):
               both planned.
 """
 
+from libc.string cimport memset
+
 from ._activation cimport Activation
 
 cdef enum:
@@ -43,6 +45,10 @@ cdef enum:
     FORWARD = 0          # passes
     BACKWARD = 1
     WHOLE = -1           # phase: all of the pass, on one thread
+    # pieces of a phase at most, and the work of one at least: elements moved, or multiply-adds
+    MAX_PIECES = 64
+    PIECE_ELEMENTS = 1 << 15
+    PIECE_MULTIPLY_ADDS = 1 << 21
 
 
 # One image's part of a value: (height, width, channels), channels fastest. A vector is 1 x 1.
@@ -104,6 +110,10 @@ cdef struct Call:
     bint add_arrays
 
 
+ctypedef int (*Shape)(Step *step, Value *output) noexcept nogil
+ctypedef void (*Pass)(const Step *step, Call *call) noexcept nogil
+
+
 cdef struct Operation:
     const char *name
     int min_inputs, max_inputs
@@ -113,17 +123,31 @@ cdef struct Operation:
     bint fused
     bint has_numbers        # one for each input
     int prepared_arrays     # arrays, the first ones, that `forward` does not read: `prepare` does
-    int (*shape)(Step *step, Value *output) noexcept nogil
+    Shape shape
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil
     void (*prepare)(const Step *step, Call *call, bint backward) noexcept nogil
-    void (*forward)(const Step *step, Call *call) noexcept nogil
-    void (*backward)(const Step *step, Call *call) noexcept nogil
-    void (*tangent)(const Step *step, Call *call) noexcept nogil
-    void (*tangent_backward)(const Step *step, Call *call) noexcept nogil
+    Pass forward
+    Pass backward
+    Pass tangent
+    Pass tangent_backward
     Py_ssize_t (*split)(const Step *step, int direction, int phase) noexcept nogil
     int (*affine)(const Step *step, const void **arrays, void *gain, void *bias) noexcept nogil
     int (*absorb)(Step *step, const void *gain, const void *bias, void **arrays) noexcept nogil
     bint (*same_prepared)(const Step *one, const Step *other) noexcept nogil
+
+
+# A table with what every operation has; the other entries are NULL or 0.
+cdef inline Operation new_operation(
+    const char *name, int min_inputs, int max_inputs, Shape shape, Pass forward, Pass backward
+) noexcept:
+    cdef Operation table
+    memset(&table, 0, sizeof(Operation))
+    table.name = name
+    table.min_inputs, table.max_inputs = min_inputs, max_inputs
+    table.shape = shape
+    table.forward = forward
+    table.backward = backward
+    return table
 
 
 cdef inline const Value *input_of(const Step *step, int k) noexcept nogil:
@@ -147,3 +171,56 @@ cdef inline bint same_shape(const Value *one, const Value *other) noexcept nogil
         one.rank == other.rank and one.height == other.height and one.width == other.width
         and one.channels == other.channels
     )
+
+
+# Rows, elements, ... from `first` to `last` - 1.
+cdef struct Range:
+    Py_ssize_t first, last
+
+
+# Length of the pieces that n items are cut into, the last one may be shorter: at most MAX_PIECES
+# of them, each with work of `minimum` at least, where an item has `work`.
+cdef inline Py_ssize_t piece_length(Py_ssize_t n, double work, double minimum) noexcept nogil:
+    cdef double wanted = min(n * work / minimum, <double> MAX_PIECES)
+    cdef Py_ssize_t pieces = max(<Py_ssize_t> wanted, <Py_ssize_t> 1)
+    return max((n + pieces - 1) // pieces, <Py_ssize_t> 1)
+
+
+# Maximum number of pieces of n items or fewer, for sizes; piece_count is not monotone in n.
+cdef inline Py_ssize_t piece_bound(Py_ssize_t n, double work, double minimum) noexcept nogil:
+    return max(<Py_ssize_t> min(n * work / minimum, <double> MAX_PIECES), <Py_ssize_t> 1)
+
+
+# Number of pieces of that length; 1 of nothing.
+cdef inline Py_ssize_t piece_count(Py_ssize_t n, Py_ssize_t length) noexcept nogil:
+    return max((n + length - 1) // length, <Py_ssize_t> 1)
+
+
+# What a call does of n items: all, or its piece, which is empty where there are fewer pieces of
+# the call's images than of the step's.
+cdef inline Range range_of(const Call *call, Py_ssize_t n, Py_ssize_t length) noexcept nogil:
+    cdef Range part
+    part.first = 0
+    part.last = n
+    if call.phase != WHOLE:
+        part.first = min(n, call.piece * length)
+        part.last = min(n, part.first + length)
+    return part
+
+
+# Pieces of an elementwise operation are runs of elements of the output, for both passes.
+cdef inline Py_ssize_t elements_length(const Step *step) noexcept nogil:
+    cdef Py_ssize_t n = step.images * step.values[step.output].size
+    # whole cache lines
+    return (piece_length(n, step.n_inputs, PIECE_ELEMENTS) + 63) // 64 * 64
+
+
+cdef inline Py_ssize_t split_elements(
+    const Step *step, int direction, int phase
+) noexcept nogil:
+    cdef Py_ssize_t n = step.images * step.values[step.output].size
+    return piece_count(n, elements_length(step)) if phase == 0 else 0
+
+
+cdef inline Range elements_of(const Step *step, const Call *call) noexcept nogil:
+    return range_of(call, call.images * step.values[step.output].size, elements_length(step))

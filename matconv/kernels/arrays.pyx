@@ -42,6 +42,38 @@ def as_array(str function, str name, value):
     return array
 
 
+def is_ready(value, cnp.dtype dtype, tuple shape):
+    """Whether a value is an ndarray that kernels read as it is.
+
+    Parameters
+    ----------
+    value : object
+    dtype : dtype
+    shape : tuple
+        None instead of a size: any.
+    """
+    cdef cnp.ndarray array
+    cdef int axis
+    if type(value) is not cnp.ndarray:
+        return False
+    array = value
+    if cnp.PyArray_TYPE(array) != dtype.type_num or not is_plain(array):
+        return False
+    if cnp.PyArray_NDIM(array) != len(shape):
+        return False
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if shape[axis] is not None and cnp.PyArray_DIM(array, axis) != shape[axis]:
+            return False
+    return True
+
+
+def contiguous(cnp.ndarray array):
+    """Return an array of a kernel's dtype as one that kernels read: itself, or a copy."""
+    if is_plain(array):
+        return array
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+
+
 cdef cnp.ndarray as_input(str function, str name, object value, int ndim, cnp.ndarray like=None):
     cdef cnp.ndarray array
     cdef int kind

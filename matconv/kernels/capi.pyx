@@ -1,19 +1,23 @@
 """What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
 
 ``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises, allocates or needs the GIL.
+them, before anything is written. Nothing here raises; only what uses the thread pool takes the GIL.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from ._activation cimport Activation, activation_status
+from ._prediction cimport (
+    frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
+)
 from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
-from .conv_driver cimport conv_backward, conv_forward, conv_pieces, conv_scratch
+from .conv_driver cimport (
+    Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_tiles,
+)
 from .frozen cimport (
-    Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_predict,
-    frozen_shape, frozen_workspace,
+    Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
 from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
 from .guard cimport begin_products_from_c, end_products
@@ -33,7 +37,10 @@ cdef const char *status_string(int status) noexcept nogil:
     if status == OK:
         return b"success"
     if status == SIZE:
-        return b"a size is less than 1, or a number of images or a padding is negative"
+        return (
+            b"a size is less than 1, a number of images or a padding is negative, or there are "
+            b"not 1 to 1024 threads"
+        )
     if status == KERNEL:
         return b"the (dilated) kernel is larger than the padded input"
     if status == GROUPS:
@@ -170,18 +177,19 @@ cdef int api_bias_activation_backward(
     return OK
 
 
-# A client's geometry, and the tile that an algorithm takes for it.
+# The plan for a client's geometry, by the tiles that an algorithm takes for it.
 cdef int planned(
-    const Geometry *given, int algorithm, bint is_double, Geometry *g, Py_ssize_t *m_b,
-    Py_ssize_t *m_a,
+    const Geometry *given, int algorithm, bint is_double, Convolution *c
 ) noexcept nogil:
-    cdef int status = taken(given, g)
+    cdef Geometry g
+    cdef Py_ssize_t m_b = 0, m_a = 0
+    cdef int status = taken(given, &g)
     if status != OK:
         return status
     if not AUTO <= algorithm <= WINOGRAD:
         return ALGORITHM
-    choose_tile(g, is_double, algorithm, False, m_b, m_a)
-    return OK
+    choose_tile(&g, is_double, algorithm, False, &m_b, &m_a)
+    return conv_plan(&g, is_double, m_b, m_a, c)
 
 
 cdef int check_scratch(Py_ssize_t needed, const void *scratch, Py_ssize_t size) noexcept nogil:
@@ -194,17 +202,12 @@ cdef int sizes(
     const Geometry *given, int algorithm, bint is_double, Py_ssize_t *forward,
     Py_ssize_t *backward,
 ) noexcept nogil:
-    cdef Geometry g
-    cdef Py_ssize_t m_b = 0, m_a = 0, one = 0, other = 0
-    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
-    if status == OK:
-        status = conv_scratch(&g, is_double, m_b, m_a, False, &one)
-    if status == OK:
-        status = conv_scratch(&g, is_double, m_b, m_a, True, &other)
+    cdef Convolution c
+    cdef int status = planned(given, algorithm, is_double, &c)
     if status == OK and forward != NULL:
-        forward[0] = one
+        status = conv_scratch(&c, False, False, forward)
     if status == OK and backward != NULL:
-        backward[0] = other
+        status = conv_scratch(&c, True, False, backward)
     return status
 
 
@@ -224,26 +227,23 @@ cdef int api_conv_forward(
     const Geometry *given, int algorithm, const real *Z, const real *W, const real *b,
     const Activation *activation, real *S, real *scratch, Py_ssize_t scratch_size,
 ) noexcept nogil:
-    cdef Geometry g
-    cdef Py_ssize_t m_b = 0, m_a = 0, needed = 0
-    cdef bint is_double = real is double
-    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    cdef Convolution c
+    cdef Py_ssize_t needed = 0
+    cdef int status = planned(given, algorithm, real is double, &c)
     if status == OK:
-        status = activation_status(activation, is_double)
+        status = activation_status(activation, real is double)
     if status == OK:
-        status = conv_scratch(&g, is_double, m_b, m_a, False, &needed)
+        status = conv_scratch(&c, False, False, &needed)
     if status != OK:
         return status
-    if W == NULL or (g.l > 0 and (Z == NULL or S == NULL)):
+    if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
     if status == OK:
         status = begin_products_from_c()
     if status != OK:
         return status
-    conv_forward(
-        &g, m_b, m_a, Z, W, b, activation, S, 0, conv_pieces(&g, is_double, m_b, m_a), scratch
-    )
+    conv_forward(&c, Z, W, b, activation, S, 0, conv_tiles(&c), scratch, False)
     end_products()
     return OK
 
@@ -252,22 +252,21 @@ cdef int api_conv_backward(
     const Geometry *given, int algorithm, const real *dS, const real *Z, const real *W,
     real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
 ) noexcept nogil:
-    cdef Geometry g
-    cdef Py_ssize_t m_b = 0, m_a = 0, needed = 0
-    cdef bint is_double = real is double
-    cdef int status = planned(given, algorithm, is_double, &g, &m_b, &m_a)
+    cdef Convolution c
+    cdef Py_ssize_t needed = 0
+    cdef int status = planned(given, algorithm, real is double, &c)
     if status == OK:
-        status = conv_scratch(&g, is_double, m_b, m_a, True, &needed)
+        status = conv_scratch(&c, True, False, &needed)
     if status != OK:
         return status
-    if W == NULL or (g.l > 0 and (Z == NULL or dS == NULL)):
+    if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
     if status == OK:
         status = begin_products_from_c()
     if status != OK:
         return status
-    conv_backward(&g, m_b, m_a, dS, Z, W, dZ, dW, db, scratch)
+    conv_backward(&c, dS, Z, W, dZ, dW, db, scratch, False)
     end_products()
     return OK
 
@@ -292,7 +291,7 @@ cdef int api_max_pool(const Geometry *given, const real *Z, real *S, int *indice
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    max_pool(&g, Z, S, indices)
+    max_pool(&g, Z, S, indices, 0, g.l * g.b_out)
     return OK
 
 
@@ -310,7 +309,7 @@ cdef int api_max_pool_backward(
         if not 0 <= indices[k] < g.b * g.a:
             return INDEX
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    max_pool_backward(&g, dS, indices, dZ)
+    max_pool_backward(&g, dS, indices, dZ, 0, g.l * g.b_out)
     return OK
 
 
@@ -321,7 +320,7 @@ cdef int api_avg_pool(const Geometry *given, const real *Z, real *S) noexcept no
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    avg_pool(&g, Z, S)
+    avg_pool(&g, Z, S, 0, g.l * g.b_out)
     return OK
 
 
@@ -333,7 +332,7 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     if dS == NULL or dZ == NULL:
         return NULL_POINTER
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    avg_pool_backward(&g, dS, dZ)
+    avg_pool_backward(&g, dS, dZ, 0, g.l * g.b_out)
     return OK
 
 
@@ -414,6 +413,9 @@ table.network_get_shape = frozen_shape
 table.network_workspace_size = frozen_workspace
 table.network_predict_f64 = api_predict[double]
 table.network_predict_f32 = api_predict[float]
+table.network_workspace_size_threads = frozen_workspace_threads
+table.network_predict_threads_f64 = frozen_predict_threads[double]
+table.network_predict_threads_f32 = frozen_predict_threads[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

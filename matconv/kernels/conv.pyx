@@ -12,12 +12,11 @@ from ._activation cimport Activation, relu_if
 from .algorithms cimport IM2COL, WINOGRAD, choose_tile
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from .conv_driver cimport (
-    conv_backward_guarded, conv_forward_guarded, conv_pieces, conv_scratch,
+    Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_set_images, conv_tiles,
 )
 from .geometry cimport Geometry, WindowGeometry
 from .guard cimport begin_products, end_products
-from .status cimport OK
-from .winograd cimport Winograd, winograd_plan
+from .status cimport ALGORITHM, OK
 
 from .algorithms import NAMES, as_algorithm
 from .geometry import as_pair
@@ -65,66 +64,70 @@ cdef class ConvPlan:
 
     def __init__(self, WindowGeometry geometry, dtype, algorithm="auto", tile=None):
         cdef int wanted = as_algorithm(geometry.function, algorithm)
-        cdef Winograd w
+        cdef Py_ssize_t m_b = 0, m_a = 0
+        cdef bint is_double
+        cdef int status
         self.geometry = geometry
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float64, np.float32):
             raise TypeError(
                 f"{geometry.function}: dtype must be float64 or float32, got {self.dtype}"
             )
-        self.is_double = self.dtype == np.float64
-        choose_tile(&geometry.c, self.is_double, wanted, False, &self.m_b, &self.m_a)
-        if tile is not None:
-            self.m_b, self.m_a = as_pair(geometry.function, "tile", tile)
-            if not winograd_plan(&geometry.c, self.m_b, self.m_a, self.is_double, &w):
-                raise ValueError(
-                    f"{geometry.function}: no transforms for tiles of {self.m_b} x {self.m_a} "
-                    "outputs"
-                )
+        is_double = self.dtype == np.float64
+        if tile is None:
+            choose_tile(&geometry.c, is_double, wanted, False, &m_b, &m_a)
+        else:
+            m_b, m_a = as_pair(geometry.function, "tile", tile)
+        status = ALGORITHM
+        if tile is None or m_b > 0:
+            status = conv_plan(&geometry.c, is_double, m_b, m_a, &self.c)
+        if status == ALGORITHM:
+            raise ValueError(
+                f"{geometry.function}: no transforms for tiles of {m_b} x {m_a} outputs"
+            )
+        if status != OK:
+            raise OverflowError(f"{geometry.function}: the size of the scratch overflows")
 
     @property
     def algorithm(self):
         """The name of the algorithm."""
-        return NAMES[WINOGRAD if self.m_b else IM2COL]
+        return NAMES[WINOGRAD if self.c.by_winograd else IM2COL]
 
     @property
     def tile(self):
         """(height, width) of a tile's outputs, or None."""
-        return (self.m_b, self.m_a) if self.m_b else None
+        return (self.c.w.b.m, self.c.w.a.m) if self.c.by_winograd else None
 
     def scratch_size(self, bint backward):
-        """Numbers of scratch that a call with at most the geometry's images needs."""
-        return self.size_for(&self.geometry.c, backward, False)
+        """Elements of scratch that a call with at most the geometry's images needs."""
+        return self.size_for(&self.c, backward, False)
 
     def parts(self):
-        """Pieces that `forward` can be cut into: tiles of phi, or blocks of Winograd's tiles."""
-        return self.count(&self.geometry.c)
+        """Parts that `forward` can be cut into: tiles of phi, or blocks of Winograd's tiles."""
+        return conv_tiles(&self.c)
 
-    cdef Py_ssize_t size_for(self, const Geometry *g, bint backward, bint guarded) except -1:
-        cdef Py_ssize_t size = 0, im2col = 0
-        cdef int status = conv_scratch(g, self.is_double, self.m_b, self.m_a, backward, &size)
-        if status == OK and guarded:
-            status = conv_scratch(g, self.is_double, 0, 0, backward, &im2col)
-        if status != OK:
+    cdef Py_ssize_t size_for(self, const Convolution *part, bint backward, bint guarded) except -1:
+        cdef Py_ssize_t size = 0
+        if conv_scratch(part, backward, guarded, &size) != OK:
             raise OverflowError(f"{self.geometry.function}: the size of the scratch overflows")
-        return max(size, im2col)
-
-    cdef Py_ssize_t count(self, const Geometry *g) noexcept:
-        return conv_pieces(g, self.is_double, self.m_b, self.m_a)
+        return size
 
 
 cdef void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
-cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Geometry *g):
-    # Z as the kernels read it, and the geometry of its number of images
+cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Convolution *c):
+    # Z as the kernels read it, and the plan for its number of images
+    cdef Geometry g
     cdef str function = plan.geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
-    if (cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE) != plan.is_double:
+    if (cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE) != plan.c.is_double:
         raise TypeError(f"{function}: Z is {images.dtype} where {plan.dtype} was planned")
-    plan.geometry.for_images(cnp.PyArray_DIM(images, 0), g)
+    plan.geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
     check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    c[0] = plan.c
+    conv_set_images(c, g.l)
     return images
 
 
@@ -155,9 +158,10 @@ cdef object forward_by(
     ConvPlan plan, object Z, object W, object b, bint relu, object out, object scratch,
     Py_ssize_t part, Py_ssize_t parts, bint guarded,
 ):
-    cdef Geometry g
+    cdef Convolution c
+    cdef const Geometry *g = &c.g
     cdef str function = plan.geometry.function
-    cdef cnp.ndarray images = planned_images(plan, Z, &g)
+    cdef cnp.ndarray images = planned_images(plan, Z, &c)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray bias = None
     check_shape(function, "W", filters, (g.d_g, g.h_b, g.h_a, g.d_out))
@@ -171,11 +175,11 @@ cdef object forward_by(
         (("Z", Z), ("W", W), ("b", b)),
     )
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&g, False, guarded), images,
+        function, scratch, plan.size_for(&c, False, guarded), images,
         (("Z", images), ("W", filters), ("b", bias), ("out", S)),
     )
-    cdef Py_ssize_t pieces = plan.count(&g)
-    cdef Py_ssize_t first = pieces * part // parts, last = pieces * (part + 1) // parts
+    cdef Py_ssize_t tiles = conv_tiles(&c)
+    cdef Py_ssize_t first = tiles * part // parts, last = tiles * (part + 1) // parts
     cdef void *Z_ = data(images)
     cdef void *W_ = data(filters)
     cdef void *b_ = data(bias)
@@ -185,17 +189,15 @@ cdef object forward_by(
     cdef const Activation *activation = &sigma if relu else NULL
     begin_products()
     with nogil:
-        if plan.is_double:
-            conv_forward_guarded(
-                &g, plan.m_b, plan.m_a, <const double *> Z_, <const double *> W_,
-                <const double *> b_, activation, <double *> S_, first, last, <double *> work_,
-                guarded,
+        if c.is_double:
+            conv_forward(
+                &c, <const double *> Z_, <const double *> W_, <const double *> b_, activation,
+                <double *> S_, first, last, <double *> work_, guarded,
             )
         else:
-            conv_forward_guarded(
-                &g, plan.m_b, plan.m_a, <const float *> Z_, <const float *> W_,
-                <const float *> b_, activation, <float *> S_, first, last, <float *> work_,
-                guarded,
+            conv_forward(
+                &c, <const float *> Z_, <const float *> W_, <const float *> b_, activation,
+                <float *> S_, first, last, <float *> work_, guarded,
             )
         end_products()
     keep_scratch(scratch, work)
@@ -230,9 +232,10 @@ cdef object backward_by(
     ConvPlan plan, object dS, object Z, object W, bint need_dZ, bint need_dW, bint need_db,
     object out_dZ, object out_dW, object out_db, object scratch, bint guarded,
 ):
-    cdef Geometry g
+    cdef Convolution c
+    cdef const Geometry *g = &c.g
     cdef str function = plan.geometry.function
-    cdef cnp.ndarray images = planned_images(plan, Z, &g)
+    cdef cnp.ndarray images = planned_images(plan, Z, &c)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray gradient = as_input(function, "dS", dS, 4, images)
     cdef cnp.ndarray dZ = None
@@ -248,7 +251,7 @@ cdef object backward_by(
     if need_db:
         db = as_output(function, "db", out_db, (g.d_out,), images, inputs)
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&g, True, guarded), images,
+        function, scratch, plan.size_for(&c, True, guarded), images,
         (("dS", gradient), ("Z", images), ("W", filters), ("dZ", dZ), ("dW", dW), ("db", db)),
     )
     cdef void *dS_ = data(gradient)
@@ -260,17 +263,15 @@ cdef object backward_by(
     cdef void *work_ = data(work)
     begin_products()
     with nogil:
-        if plan.is_double:
-            conv_backward_guarded(
-                &g, plan.m_b, plan.m_a, <const double *> dS_, <const double *> Z_,
-                <const double *> W_, <double *> dZ_, <double *> dW_, <double *> db_,
-                <double *> work_, guarded,
+        if c.is_double:
+            conv_backward(
+                &c, <const double *> dS_, <const double *> Z_, <const double *> W_,
+                <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_, guarded,
             )
         else:
-            conv_backward_guarded(
-                &g, plan.m_b, plan.m_a, <const float *> dS_, <const float *> Z_,
-                <const float *> W_, <float *> dZ_, <float *> dW_, <float *> db_,
-                <float *> work_, guarded,
+            conv_backward(
+                &c, <const float *> dS_, <const float *> Z_, <const float *> W_, <float *> dZ_,
+                <float *> dW_, <float *> db_, <float *> work_, guarded,
             )
         end_products()
     keep_scratch(scratch, work)
@@ -360,7 +361,7 @@ def conv2d(
     # checked against what came: a converted copy overlaps nothing
     S = as_output("conv2d", "out", out, geometry.out_shape, images, (("Z", Z), ("W", W), ("b", b)))
     cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
-    cdef bint guarded = algorithm == "auto" and plan.m_b > 0
+    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
     return forward_by(plan, images, filters, b, relu, S, None, 0, 1, guarded)
 
 
@@ -413,7 +414,7 @@ def conv2d_backward(
         "conv2d_backward", images, filters, stride, pad, dilation, groups
     )
     cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
-    cdef bint guarded = algorithm == "auto" and plan.m_b > 0
+    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
     return backward_by(
         plan, dS, images, filters, need_dZ, need_dW, need_db, None, None, None, None, guarded
     )

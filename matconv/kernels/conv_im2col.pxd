@@ -5,7 +5,15 @@ from .geometry cimport Geometry
 from .types cimport real
 
 
-# Numbers of scratch that the drivers need (OUT: size). Returns a Status.
+# Whether phi(Z) is Z, and there is nothing to gather: a 1x1 filter on every pixel.
+cdef inline bint is_direct(const Geometry *g) noexcept nogil:
+    return (
+        g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
+        and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
+    )
+
+
+# Elements of scratch that the drivers need (OUT: size). Returns a Status.
 cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil
 
 # Tiles that the outputs of g.l images are cut into.
@@ -21,17 +29,17 @@ cdef void im2col_forward(
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# W_turned(K, d_out), what the backward pass multiplies with: K d_out numbers. IN: W. OUT: W_turned.
-# SCRATCH: K d_out numbers.
+# W_turned(K, d_out), what the backward pass multiplies with, of filters first to last - 1; with few
+# channels all of them at once, with first = 0. K d_out elements of all. IN: W. OUT: W_turned.
 cdef void im2col_prepare_backward(
-    const Geometry *g, const real *W, real *W_turned, real *scratch
+    const Geometry *g, const real *W, real *W_turned, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil
 
 # The gradients for Z, W and b from the one for S; each may be NULL: not computed. With add_images
 # the one for Z, with add_parameters those for W and b are added to what is there.
-# IN: dS (l, b_out, a_out, d_out), Z, W_turned (only for dZ). OUT: dZ, dW, db, shaped as Z, W, b.
-# SCRATCH: im2col_scratch(g, True). No aliasing.
+# IN: dS (l, b_out, a_out, d_out), Z, W_turned (only for dZ; its columns are row_W apart).
+# OUT: dZ, dW, db, shaped as Z, W, b. SCRATCH: im2col_scratch(g, True). No aliasing.
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W_turned, bint add_images,
-    real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
+    const Geometry *g, const real *dS, const real *Z, const real *W_turned, Py_ssize_t row_W,
+    bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil

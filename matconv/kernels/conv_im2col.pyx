@@ -34,14 +34,6 @@ cdef enum:
     NEAR = 4
 
 
-cdef inline bint is_direct(const Geometry *g) noexcept nogil:
-    # a 1x1 filter on every pixel: phi(Z) is Z, nothing to gather
-    return (
-        g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
-        and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
-    )
-
-
 cdef inline bint is_turned(const Geometry *g) noexcept nogil:
     return g.s_a <= NEAR // g.d and not is_direct(g)
 
@@ -122,20 +114,26 @@ cdef void im2col_forward(
 
 
 cdef void im2col_prepare_backward(
-    const Geometry *g, const real *W, real *W_turned, real *scratch
+    const Geometry *g, const real *W, real *W_turned, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
+    cdef Py_ssize_t hh = g.h_b * g.h_a, pixel
+    W += first
     if is_turned(g):
-        permute_filters(g, W, W_turned)
-    elif filters_in_tile_order(g):
-        transpose(g.K, g.d_out, W, g.d_out, W_turned)
-    else:
-        permute_filters(g, W, scratch)
-        transpose(g.K, g.d_out, scratch, g.d_out, W_turned)
+        if first == 0:
+            permute_filters(g, W, W_turned)
+        return
+    W_turned += first * g.K
+    if filters_in_tile_order(g):
+        transpose(g.K, last - first, W, g.d_out, W_turned, g.K)
+        return
+    for pixel in range(hh):
+        transpose(g.d_g, last - first, W + pixel * g.d_out, hh * g.d_out,
+                  W_turned + pixel * g.d_g, g.K)
 
 
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W_turned, bint add_images,
-    real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
+    const Geometry *g, const real *dS, const real *Z, const real *W_turned, Py_ssize_t row_W,
+    bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
@@ -157,7 +155,7 @@ cdef void im2col_backward(
         if db != NULL:
             add_rows(total, g.d_out, dS, db)
         if dZ != NULL:
-            taps_images(g, dS, W_turned, add_images, dZ)
+            taps_images(g, dS, W_turned, row_W, add_images, dZ)
         if dW != NULL:
             taps_filters(g, dS, Z, add_parameters, dW_tile)
             if not in_order:
@@ -196,7 +194,7 @@ cdef void im2col_backward(
             elif dZ != NULL:
                 dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
                 # dphi(K, n) = W'(K, d_out_g) dS(d_out_g, n)
-                product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * g.K, g.K,
+                product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * row_W, row_W,
                         dS_tile, g.d_out, direct and add_images, dphi, ld_phi)
                 if not direct:
                     # Z's gradient: vec(dZ) += P_phi' vec(dphi)

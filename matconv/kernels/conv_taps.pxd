@@ -18,9 +18,10 @@ cdef void taps_forward(
     Py_ssize_t last,
 ) noexcept nogil
 
-# dZ, or dZ += when add. IN: dS, W_turned (d_out, K), W' of the tile's order. OUT: dZ.
+# dZ, or dZ += when add. IN: dS, W_turned (d_out, K), W' of the tile's order, rows row_W apart.
+# OUT: dZ.
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *W_turned, bint add, real *dZ
+    const Geometry *g, const real *dS, const real *W_turned, Py_ssize_t row_W, bint add, real *dZ
 ) noexcept nogil
 
 # dW in the tile's order (K, d_out), or dW += when add. IN: dS, Z. OUT: dW_tile.

@@ -70,7 +70,7 @@ cdef void taps_forward(
 
 
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *W_turned, bint add, real *dZ
+    const Geometry *g, const real *dS, const real *W_turned, Py_ssize_t row_W, bint add, real *dZ
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t position, u, v, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
@@ -87,7 +87,7 @@ cdef void taps_images(
                     # dZ_pixel(d, l) += W_tap(d_out, d)' dS_position(d_out, l)
                     product(
                         c'N', g.d_g, g.l, g.d_out_g,
-                        W_turned + group * g.d_out_g * g.K + (u * g.h_a + v) * g.d_g, g.K,
+                        W_turned + group * g.d_out_g * row_W + (u * g.h_a + v) * g.d_g, row_W,
                         dS + position * g.d_out + group * g.d_out_g, step_S, True,
                         dZ + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
                         step_Z,

@@ -52,14 +52,15 @@ def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=
     cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
     cdef void *Z_ = cnp.PyArray_DATA(images)
     cdef void *out_ = cnp.PyArray_DATA(result)
+    cdef Py_ssize_t rows = g.l * g.b_out
     cdef int *where_ = NULL
     if where is not None:
         where_ = <int *> cnp.PyArray_DATA(where)
     with nogil:
         if is_double:
-            max_pool(&g, <const double *> Z_, <double *> out_, where_)
+            max_pool(&g, <const double *> Z_, <double *> out_, where_, 0, rows)
         else:
-            max_pool(&g, <const float *> Z_, <float *> out_, where_)
+            max_pool(&g, <const float *> Z_, <float *> out_, where_, 0, rows)
     return result, where
 
 
@@ -72,12 +73,13 @@ cdef void scatter(
     cdef void *dZ_ = cnp.PyArray_DATA(dZ)
     cdef const int *where_ = <const int *> cnp.PyArray_DATA(indices)
     cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    cdef Py_ssize_t rows = g.l * g.b_out
     with nogil:
         memset(dZ_, 0, size)
         if is_double:
-            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_)
+            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_, 0, rows)
         else:
-            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_)
+            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_, 0, rows)
 
 
 def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
@@ -115,11 +117,12 @@ def avg_pool_forward(WindowGeometry geometry, Z, out=None):
     cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
     cdef void *Z_ = cnp.PyArray_DATA(images)
     cdef void *out_ = cnp.PyArray_DATA(result)
+    cdef Py_ssize_t rows = g.l * g.b_out
     with nogil:
         if is_double:
-            avg_pool(&g, <const double *> Z_, <double *> out_)
+            avg_pool(&g, <const double *> Z_, <double *> out_, 0, rows)
         else:
-            avg_pool(&g, <const float *> Z_, <float *> out_)
+            avg_pool(&g, <const float *> Z_, <float *> out_, 0, rows)
     return result
 
 
@@ -137,12 +140,13 @@ def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
     cdef void *dOut_ = cnp.PyArray_DATA(gradient)
     cdef void *dZ_ = cnp.PyArray_DATA(dZ)
     cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    cdef Py_ssize_t rows = g.l * g.b_out
     with nogil:
         memset(dZ_, 0, size)
         if is_double:
-            avg_pool_backward(&g, <const double *> dOut_, <double *> dZ_)
+            avg_pool_backward(&g, <const double *> dOut_, <double *> dZ_, 0, rows)
         else:
-            avg_pool_backward(&g, <const float *> dOut_, <float *> dZ_)
+            avg_pool_backward(&g, <const float *> dOut_, <float *> dZ_, 0, rows)
     return dZ
 
 

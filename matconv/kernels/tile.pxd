@@ -216,13 +216,15 @@ cdef inline void unpermute_filters(
             W_tile += g.d_out
 
 
-# B(columns, rows) = A(rows, columns)', whose rows are row_A apart; in squares that stay in cache.
+# B(columns, rows) = A(rows, columns)', whose rows are row_A and row_B apart; in squares that stay in
+# cache.
 cdef inline void transpose(
-    Py_ssize_t rows, Py_ssize_t columns, const real *A, Py_ssize_t row_A, real *B
+    Py_ssize_t rows, Py_ssize_t columns, const real *A, Py_ssize_t row_A, real *B,
+    Py_ssize_t row_B,
 ) noexcept nogil:
     cdef Py_ssize_t i0, j0, i, j
     for i0 in range(0, rows, 16):
         for j0 in range(0, columns, 16):
             for j in range(j0, min(j0 + 16, columns)):
                 for i in range(i0, min(i0 + 16, rows)):
-                    B[j * rows + i] = A[i * row_A + j]
+                    B[j * row_B + i] = A[i * row_A + j]

@@ -26,7 +26,8 @@ cdef struct Winograd:
     Py_ssize_t block       # tiles at once, at most
     bint apart             # U is so large that the backward pass holds U' and dU in turns
     Py_ssize_t step_U, step_V, step_M   # from one position to the next, in U, V and M
-    Py_ssize_t size_U, size_W, size_V, size_M, size_work   # numbers
+    Py_ssize_t rows_Ut, step_Ut         # from one filter, one position to the next, in a given U'
+    Py_ssize_t size_U, size_W, size_V, size_M, size_work   # elements
 
 
 # Plan for tiles of m_b x m_a outputs. OUT: w. False when there are no such transforms for g, or a
@@ -35,13 +36,17 @@ cdef bint winograd_plan(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
 ) noexcept nogil
 
-# Numbers of scratch that the passes need.
+# What depends on the sizes of g, for the tiles that w has: for a part of what was planned.
+# INOUT: w.
+cdef void winograd_resize(const Geometry *g, Winograd *w) noexcept nogil
+
+# Elements of scratch that the passes need.
 cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil
 
 # Blocks that the tiles of g.l images are cut into.
 cdef Py_ssize_t winograd_blocks(const Geometry *g, const Winograd *w) noexcept nogil
 
-# U = G_b g G'_a, all of them: w.size_U numbers. IN: W. OUT: U. SCRATCH: 2 w.size_work numbers.
+# U = G_b g G'_a, all of them: w.size_U elements. IN: W. OUT: U. SCRATCH: 2 w.size_work elements.
 cdef void winograd_prepare(
     const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
 ) noexcept nogil
@@ -55,10 +60,27 @@ cdef void winograd_forward(
     real *scratch,
 ) noexcept nogil
 
-# U', all of them, for the backward pass: w.size_U numbers. IN: W. OUT: Ut.
-# SCRATCH: w.size_W + 2 w.size_work numbers.
+# U' of filters first to last - 1, for the backward pass: w.size_U elements of all d_out. IN: W.
+# OUT: Ut. SCRATCH: w.size_W + 2 w.size_work elements.
 cdef void winograd_prepare_backward(
-    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *scratch
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, Py_ssize_t first,
+    Py_ssize_t last, real *scratch,
+) noexcept nogil
+
+# The gradient for Z, or added to it with add_images, and dU, or added to it with `add`; each or NULL:
+# not computed. IN: dS, Z, Ut (only for dZ). OUT: dZ, dU, w.size_U elements.
+# SCRATCH: winograd_scratch(w, False). No aliasing.
+cdef void winograd_backward_sum(
+    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,
+    bint add_images, real *dZ, bint add, real *dU, real *scratch,
+) noexcept nogil
+
+# dW of channels first to last - 1, or added to it with `add`, from the sum of n > 0 dU, w.size_U
+# elements apart, in their order. INOUT: dU: these channels of the first are overwritten. OUT: dW.
+# SCRATCH: 2 w.size_work elements.
+cdef void winograd_add_sums(
+    const Geometry *g, const Winograd *w, real *dU, Py_ssize_t n, Py_ssize_t first,
+    Py_ssize_t last, bint add, real *dW, real *scratch,
 ) noexcept nogil
 
 # The gradients for Z, W and b, each or NULL: not computed. With add_images the one for Z, with

@@ -20,6 +20,7 @@ from libc.string cimport memset
 from ._activation cimport Activation
 from .blas cimport product
 from .geometry cimport Geometry, mul_overflows
+from .tile cimport add_run
 from .transforms cimport (
     FILTER, FILTER_ADJOINT, INPUT, INPUT_ADJOINT, INPUT_ADJOINT_ADD, OUTPUT, OUTPUT_ADJOINT, choose,
 )
@@ -42,13 +43,12 @@ cdef enum:
 
 
 cdef bint plan_direction(
-    Py_ssize_t m, Py_ssize_t h, Py_ssize_t s, Py_ssize_t outputs, bint is_double, Direction *way
+    Py_ssize_t m, Py_ssize_t h, Py_ssize_t s, bint is_double, Direction *way
 ) noexcept nogil:
     way.r = (h - 1) // s + 1
     way.m = m
     way.n = m + way.r - 1
     way.phases = s
-    way.tiles = (outputs + m - 1) // m
     way.input = choose(is_double, INPUT, way.n, m)
     way.input_adjoint = choose(is_double, INPUT_ADJOINT, way.n, m)
     way.input_adjoint_add = choose(is_double, INPUT_ADJOINT_ADD, way.n, m)
@@ -62,21 +62,30 @@ cdef bint plan_direction(
 cdef bint winograd_plan(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
 ) noexcept nogil:
-    cdef Py_ssize_t usual, count, total, numbers = 0
+    cdef Py_ssize_t elements = 0
     if g.dil_b != 1 or g.dil_a != 1:
         return False
-    if not plan_direction(m_b, g.h_b, g.s_b, g.b_out, is_double, &w.b):
+    if not plan_direction(m_b, g.h_b, g.s_b, is_double, &w.b):
         return False
-    if not plan_direction(m_a, g.h_a, g.s_a, g.a_out, is_double, &w.a):
+    if not plan_direction(m_a, g.h_a, g.s_a, is_double, &w.a):
         return False
     w.positions = w.b.n * w.a.n
     # r <= 5, so a stride is at most the filter's size and `inner` at most K
     w.inner = w.b.phases * w.a.phases * g.d_g
-    # no size below is over a few times this one, in bytes
-    if mul_overflows(w.inner + 2 * BLOCK_MOST, g.d_out + 2 * BLOCK_MOST, &numbers):
+    # no size of winograd_resize is over a few times this one, in bytes
+    if mul_overflows(w.inner + 2 * BLOCK_MOST, g.d_out + 2 * BLOCK_MOST, &elements):
         return False
-    if mul_overflows(numbers, 16 * w.positions * <Py_ssize_t> sizeof(double), &numbers):
+    if mul_overflows(elements, 16 * w.positions * <Py_ssize_t> sizeof(double), &elements):
         return False
+    winograd_resize(g, w)
+    return True
+
+
+cdef void winograd_resize(const Geometry *g, Winograd *w) noexcept nogil:
+    cdef Py_ssize_t usual, count, total
+    w.b.tiles = (g.b_out + w.b.m - 1) // w.b.m
+    w.a.tiles = (g.a_out + w.a.m - 1) // w.a.m
+    w.inner = w.b.phases * w.a.phases * g.d_g
     # near-equal blocks, of the geometry alone, so that the bits are too
     usual = w.inner * g.d_out_g // (w.inner + g.d_out_g)
     usual = min(max(usual, <Py_ssize_t> BLOCK_LEAST), <Py_ssize_t> BLOCK_MOST)
@@ -88,13 +97,14 @@ cdef bint winograd_plan(
     w.step_U = w.inner * g.d_out + SKEW
     w.step_V = total * w.inner + SKEW
     w.step_M = total * g.d_out_g + SKEW
+    w.rows_Ut = w.inner
+    w.step_Ut = w.step_U
     w.size_U = w.positions * w.step_U
     w.apart = w.size_U > APART_NUMBERS
     w.size_W = g.K * g.d_out
     w.size_V = w.positions * w.step_V
     w.size_M = w.positions * w.step_M
     w.size_work = w.b.n * w.a.n * max(w.a.phases * g.d_g, g.d_out)
-    return True
 
 
 cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogil:
@@ -145,11 +155,12 @@ cdef void winograd_forward(
         t0 += n
 
 
-# The blocks of the backward pass: dU, db and dZ, each or NULL. IN: dS, Z, Ut. OUT: dU.
-# INOUT: dZ and db, added to. SCRATCH: V, dM, work.
+# The blocks of the backward pass: dU, db and dZ, each or NULL. IN: dS, Z, Ut (rows_Ut and step_Ut
+# apart). OUT: dU, or added to it. INOUT: dZ and db, added to. SCRATCH: V, dM, work.
 cdef void backward_blocks(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,
-    real *dZ, real *dU, real *db, real *V, real *dM, real *work,
+    Py_ssize_t rows_Ut, Py_ssize_t step_Ut, real *dZ, bint add, real *dU, real *db, real *V,
+    real *dM, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * w.b.tiles * w.a.tiles
     cdef Py_ssize_t t0 = 0, n, t, k, group, f = g.d_out_g
@@ -167,11 +178,11 @@ cdef void backward_blocks(
                 for k in range(w.positions):
                     # dU_k(d_out_g, d') += dM_k(d_out_g, n) V_k(d', n)'
                     product(c'T', f, w.inner, n, dM + k * w.step_M, f, V + k * w.step_V, w.inner,
-                            t0 != 0, dU + k * w.step_U + group * f, g.d_out)
+                            add or t0 != 0, dU + k * w.step_U + group * f, g.d_out)
             if dZ != NULL:
                 for k in range(w.positions):
                     # dV_k(d', n) = U_k(d_out_g, d')' dM_k(d_out_g, n)
-                    product(c'N', w.inner, n, f, Ut + k * w.step_U + group * f * w.inner, w.inner,
+                    product(c'N', w.inner, n, f, Ut + k * step_Ut + group * f * rows_Ut, rows_Ut,
                             dM + k * w.step_M, f, False, V + k * w.step_V, w.inner)
                 for t in range(n):
                     input_tile_adjoint(
@@ -181,9 +192,10 @@ cdef void backward_blocks(
 
 
 cdef void winograd_prepare_backward(
-    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *scratch
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, Py_ssize_t first,
+    Py_ssize_t last, real *scratch,
 ) noexcept nogil:
-    filter_transform_turned(g, w, W, Ut, scratch + w.size_W, scratch)
+    filter_transform_turned(g, w, W, Ut, first, last, scratch + w.size_W, scratch)
 
 
 cdef void winograd_backward(
@@ -197,6 +209,7 @@ cdef void winograd_backward(
     cdef real *dM = V + w.size_V
     cdef real *work = dM + w.size_M
     cdef real *dU = NULL
+    cdef Py_ssize_t rows_Ut = w.rows_Ut, step_Ut = w.step_Ut
     cdef bint in_turns = w.apart and Ut == NULL
     if db != NULL and not add_parameters:
         memset(db, 0, g.d_out * sizeof(real))
@@ -210,15 +223,43 @@ cdef void winograd_backward(
             memset(dW, 0, g.K * g.d_out * sizeof(real))
         return
     if in_turns and (dW != NULL or dZ == NULL):
-        backward_blocks(g, w, dS, Z, first, <real *> NULL, dU, db, V, dM, work)
+        backward_blocks(g, w, dS, Z, first, 0, 0, <real *> NULL, False, dU, db, V, dM, work)
         if dW != NULL:
-            filter_transform_adjoint(g, w, dU, add_parameters, dW, work)
+            filter_transform_adjoint(g, w, dU, 0, g.d_g, add_parameters, dW, work)
         dU = NULL
         db = NULL
     if dZ != NULL and Ut == NULL:
-        filter_transform_turned(g, w, W, first, work, second)
+        filter_transform_turned(g, w, W, first, 0, g.d_out, work, second)
         Ut = first
+        rows_Ut, step_Ut = w.inner, w.step_U
     if dZ != NULL or dU != NULL or db != NULL:
-        backward_blocks(g, w, dS, Z, Ut, dZ, dU, db, V, dM, work)
+        backward_blocks(g, w, dS, Z, Ut, rows_Ut, step_Ut, dZ, False, dU, db, V, dM, work)
     if dU != NULL:
-        filter_transform_adjoint(g, w, dU, add_parameters, dW, work)
+        filter_transform_adjoint(g, w, dU, 0, g.d_g, add_parameters, dW, work)
+
+
+cdef void winograd_backward_sum(
+    const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,
+    bint add_images, real *dZ, bint add, real *dU, real *scratch,
+) noexcept nogil:
+    cdef real *dM = scratch + w.size_V
+    cdef real *work = dM + w.size_M
+    if dZ != NULL and not add_images:
+        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
+    if dZ != NULL or dU != NULL:
+        backward_blocks(
+            g, w, dS, Z, Ut, w.rows_Ut, w.step_Ut, dZ, add, dU, <real *> NULL, scratch, dM, work
+        )
+
+
+cdef void winograd_add_sums(
+    const Geometry *g, const Winograd *w, real *dU, Py_ssize_t n, Py_ssize_t first,
+    Py_ssize_t last, bint add, real *dW, real *scratch,
+) noexcept nogil:
+    cdef Py_ssize_t k, i, phase, at
+    for i in range(1, n):
+        for k in range(w.positions):
+            for phase in range(w.b.phases * w.a.phases):
+                at = k * w.step_U + (phase * g.d_g + first) * g.d_out
+                add_run(dU + at, dU + i * w.size_U + at, (last - first) * g.d_out)
+    filter_transform_adjoint(g, w, dU, first, last, add, dW, scratch)

@@ -40,17 +40,19 @@ cdef inline void filter_transform(
                 U += f
 
 
-# dW = G'_b dU G_a, or dW += when add: the adjoint of filter_transform.
-# IN: dU. OUT: dW. SCRATCH: work.
+# dW = G'_b dU G_a, or dW += when add, of channels first to last - 1: the adjoint of
+# filter_transform. IN: dU. OUT: dW. SCRATCH: work.
 cdef inline void filter_transform_adjoint(
-    const Geometry *g, const Winograd *w, const real *dU, bint add, real *dW, real *work
+    const Geometry *g, const Winograd *w, const real *dU, Py_ssize_t first, Py_ssize_t last,
+    bint add, real *dW, real *work,
 ) noexcept nogil:
     cdef Py_ssize_t f = g.d_out, j, u, v, i, k
     cdef real *half = work + w.size_work
     cdef real *tap
+    dU += first * f
     for u in range(w.b.phases):
         for v in range(w.a.phases):
-            for j in range(g.d_g):
+            for j in range(first, last):
                 for i in range(w.b.n):
                     apply(w.a.filter_adjoint, f, dU + i * w.a.n * w.step_U, w.step_U,
                           half + i * w.a.r * f, f)
@@ -65,24 +67,28 @@ cdef inline void filter_transform_adjoint(
                         else:
                             copy_run(tap, work + (i * w.a.r + k) * f, f)
                 dU += f
+            # to the channels of the next phase
+            dU += (g.d_g - (last - first)) * f
 
 
-# U'(positions, d_out, inner): the same numbers as U, each U_k transposed, so that the product
-# for dV is one of plain matrices, which dgemm does faster. IN: W. OUT: Ut.
-# SCRATCH: work, and K d_out numbers for W in the order (h_b, h_a, d_out, d_g).
+# U'(positions, d_out, inner) of filters first to last - 1: the same elements as U, each U_k
+# transposed, so that the product for dV is one of plain matrices, which dgemm does faster.
+# IN: W. OUT: Ut. SCRATCH: work, and K (last - first) elements for W in the order
+# (h_b, h_a, last - first, d_g).
 cdef inline void filter_transform_turned(
-    const Geometry *g, const Winograd *w, const real *W, real *Ut, real *work, real *turned
+    const Geometry *g, const Winograd *w, const real *W, real *Ut, Py_ssize_t first,
+    Py_ssize_t last, real *work, real *turned,
 ) noexcept nogil:
-    cdef Py_ssize_t f, u, v, i, pixel, hh = g.h_b * g.h_a, d_g = g.d_g
+    cdef Py_ssize_t f, u, v, i, pixel, hh = g.h_b * g.h_a, d_g = g.d_g, n = last - first
     cdef real *half = work + w.size_work
     for pixel in range(hh):
-        transpose(d_g, g.d_out, W + pixel * g.d_out, hh * g.d_out,
-                  turned + pixel * g.d_out * d_g)
-    for f in range(g.d_out):
+        transpose(d_g, n, W + pixel * g.d_out + first, hh * g.d_out, turned + pixel * n * d_g,
+                  d_g)
+    Ut += first * w.inner
+    for f in range(n):
         for u in range(w.b.phases):
             for v in range(w.a.phases):
-                gather_taps(g, w, u, v, turned + f * d_g, g.h_a * g.d_out * d_g, g.d_out * d_g,
-                            d_g, work)
+                gather_taps(g, w, u, v, turned + f * d_g, g.h_a * n * d_g, n * d_g, d_g, work)
                 apply(w.b.filter, w.a.r * d_g, work, w.a.r * d_g, half, w.a.r * d_g)
                 for i in range(w.b.n):
                     apply(w.a.filter, d_g, half + i * w.a.r * d_g, d_g,

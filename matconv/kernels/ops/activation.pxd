@@ -1,8 +1,8 @@
-"""Activation: sigma of each number; which one says the record of the step."""
+"""Activation: sigma of each element; which one says the record of the step."""
 
-from libc.string cimport memset
-
-from .._operation cimport Call, Operation, Step, Value, input_of
+from .._operation cimport (
+    Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, split_elements,
+)
 from ..bias_relu cimport activation_backward_rows, bias_activation_rows
 from ..status cimport OK
 from ..tile cimport add_run
@@ -15,25 +15,29 @@ cdef inline int same_as_input(Step *step, Value *output) noexcept nogil:
     return OK
 
 
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
+    cdef const real *Z = <const real *> call.inputs[0]
+    bias_activation_rows(
+        1, part.last - part.first, Z + part.first, <const real *> NULL, &step.activation,
+        Z_out + part.first,
+    )
+
+
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size
     if step.is_double:
-        bias_activation_rows(
-            1, n, <const double *> call.inputs[0], <const double *> NULL, &step.activation,
-            <double *> call.output,
-        )
+        forward_real(step, call, <double *> call.output)
     else:
-        bias_activation_rows(
-            1, n, <const float *> call.inputs[0], <const float *> NULL, &step.activation,
-            <float *> call.output,
-        )
+        forward_real(step, call, <float *> call.output)
 
 
-cdef inline void backward_real(
-    const Step *step, Call *call, real *dZ_out, const real *Z_out, real *dZ
-) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size
+cdef inline void backward_real(const Step *step, Call *call, real *dZ_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
+    cdef Py_ssize_t n = part.last - part.first
+    cdef const real *Z_out = <const real *> call.output + part.first
+    cdef real *dZ = <real *> call.d_inputs[0] + part.first
     cdef bint add = call.add_input[0]
+    dZ_out += part.first
     activation_backward_rows(
         1, n, dZ_out, Z_out, &step.activation, dZ_out if add else dZ, <real *> NULL
     )
@@ -45,24 +49,13 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
     if call.d_inputs[0] == NULL:
         return
     if step.is_double:
-        backward_real(
-            step, call, <double *> call.d_output, <const double *> call.output,
-            <double *> call.d_inputs[0],
-        )
+        backward_real(step, call, <double *> call.d_output)
     else:
-        backward_real(
-            step, call, <float *> call.d_output, <const float *> call.output,
-            <float *> call.d_inputs[0],
-        )
+        backward_real(step, call, <float *> call.d_output)
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Activation"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Activation", 1, 1, same_as_input, forward, backward)
     table.fused = True
-    table.shape = same_as_input
-    table.forward = forward
-    table.backward = backward
+    table.split = split_elements
     return table

@@ -3,9 +3,10 @@
     numbers  a factor for each input
 """
 
-from libc.string cimport memset
-
-from .._operation cimport Call, Operation, Step, Value, input_of, same_shape
+from .._operation cimport (
+    Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, same_shape,
+    split_elements,
+)
 from ..status cimport OK, SIZE
 from ..types cimport real
 
@@ -43,47 +44,43 @@ cdef inline void add_multiple(
             y[k] = c * x[k]
 
 
-cdef inline void forward(const Step *step, Call *call) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
     cdef int k
     for k in range(step.n_inputs):
-        if step.is_double:
+        add_multiple(
+            part.last - part.first, step.numbers[k],
+            <const real *> call.inputs[k] + part.first, k > 0, Z_out + part.first,
+        )
+
+
+cdef inline void forward(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        forward_real(step, call, <double *> call.output)
+    else:
+        forward_real(step, call, <float *> call.output)
+
+
+cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
+    cdef int k
+    for k in range(step.n_inputs):
+        if call.d_inputs[k] != NULL:
             add_multiple(
-                n, step.numbers[k], <const double *> call.inputs[k], k > 0,
-                <double *> call.output,
-            )
-        else:
-            add_multiple(
-                n, step.numbers[k], <const float *> call.inputs[k], k > 0, <float *> call.output
+                part.last - part.first, step.numbers[k], dZ_out + part.first,
+                call.add_input[k], <real *> call.d_inputs[k] + part.first,
             )
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size
-    cdef int k
-    for k in range(step.n_inputs):
-        if call.d_inputs[k] == NULL:
-            continue
-        if step.is_double:
-            add_multiple(
-                n, step.numbers[k], <const double *> call.d_output, call.add_input[k],
-                <double *> call.d_inputs[k],
-            )
-        else:
-            add_multiple(
-                n, step.numbers[k], <const float *> call.d_output, call.add_input[k],
-                <float *> call.d_inputs[k],
-            )
+    if step.is_double:
+        backward_real(step, call, <const double *> call.d_output)
+    else:
+        backward_real(step, call, <const float *> call.d_output)
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Add"
-    table.min_inputs = 2
-    table.max_inputs = MANY
+    cdef Operation table = new_operation(b"Add", 2, MANY, shape_of_all, forward, backward)
     table.has_numbers = True
-    table.shape = shape_of_all
-    table.forward = forward
-    table.backward = backward
+    table.split = split_elements
     return table

@@ -1,9 +1,9 @@
 """Concat: the channels of its inputs one after the other; of vectors their elements."""
 
-from libc.string cimport memset
-
-from .._operation cimport Call, Operation, Step, Value, input_of
-from ..geometry cimport mul_overflows
+from .._operation cimport (
+    Call, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of, new_operation, piece_count,
+    piece_length, range_of,
+)
 from ..status cimport OK, OVERFLOW, SIZE
 from ..tile cimport add_run, copy_run
 from ..types cimport real
@@ -31,16 +31,35 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
+# Pieces are runs of pixels.
+cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
+
+
+cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    if phase > 0:
+        return 0
+    return piece_count(step.images * out.height * out.width, pixels_length(step))
+
+
+cdef inline Range pixels_of(const Step *step, const Call *call) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    return range_of(call, call.images * out.height * out.width, pixels_length(step))
+
+
 # Each pixel's channels of one input: out of the row of all channels, or into it.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t pixels = call.images * out.height * out.width, t, d, at = 0
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t t, d, at = 0
     cdef const real *Z
     cdef int k
     for k in range(step.n_inputs):
         d = input_of(step, k).channels
         Z = <const real *> call.inputs[k]
-        for t in range(pixels):
+        for t in range(pixels.first, pixels.last):
             copy_run(Z_out + t * out.channels + at, Z + t * d, d)
         at += d
 
@@ -54,14 +73,15 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
 
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t pixels = call.images * out.height * out.width, t, d, at = 0
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t t, d, at = 0
     cdef real *dZ
     cdef int k
     for k in range(step.n_inputs):
         d = input_of(step, k).channels
         dZ = <real *> call.d_inputs[k]
         if dZ != NULL:
-            for t in range(pixels):
+            for t in range(pixels.first, pixels.last):
                 if call.add_input[k]:
                     add_run(dZ + t * d, dZ_out + t * out.channels + at, d)
                 else:
@@ -77,12 +97,6 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Concat"
-    table.min_inputs = 2
-    table.max_inputs = MANY
-    table.shape = shape
-    table.forward = forward
-    table.backward = backward
+    cdef Operation table = new_operation(b"Concat", 2, MANY, shape, forward, backward)
+    table.split = split
     return table

@@ -8,24 +8,27 @@
 from libc.string cimport memset
 
 from .._activation cimport ACTIVATION_NONE
-from .._operation cimport Call, IMAGE, Operation, Sizes, Step, Value, input_of, set_image
+from .._operation cimport (
+    BACKWARD, Call, IMAGE, Operation, Sizes, Step, Value, WHOLE, input_of, new_operation,
+    set_image,
+)
 from ..algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from ..bias_relu cimport activation_backward_rows
 from ..conv_driver cimport (
-    conv_backward_prepared, conv_forward_prepared, conv_pieces, conv_prepare,
-    conv_prepare_backward, conv_prepare_scratch, conv_prepared_backward_sizes,
-    conv_prepared_sizes, conv_scratch,
+    Convolution, conv_backward_prepared, conv_forward_prepared, conv_plan, conv_prepare,
+    conv_prepare_backward, conv_same_prepared, conv_set_images, conv_tiles,
 )
 from ..geometry cimport Geometry, geometry_default, geometry_init
-from ..status cimport ALGORITHM, KERNEL, OK, OVERFLOW, SIZE
+from ..status cimport ALGORITHM, OK, SIZE
 from ..tile cimport filters_in_tile_order
 from ..types cimport real
+from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cut_forward
+from .conv_pieces cimport backward_piece, forward_piece
 
 
 # What a step keeps in `own`.
 cdef struct Filters:
-    Geometry g              # of step.images images
-    Py_ssize_t m_b, m_a     # Winograd's tile; 0: im2col
+    Convolution c           # of the images of the plan
     bint has_bias
     bint as_it_is           # W has the tile's order already: the forward pass reads it in theta
     int algorithm
@@ -34,26 +37,24 @@ cdef struct Filters:
 # The geometry is there, of one image: what follows from it. Used by every step with filters.
 cdef inline int set_filters(Step *step, bint has_bias, int algorithm) noexcept nogil:
     cdef Filters *own = <Filters *> step.own
-    cdef int status = geometry_init(&own.g)
+    cdef Geometry *g = &own.c.g
+    cdef int status = geometry_init(g)
     if status != OK:
         return status
     own.has_bias = has_bias
     own.algorithm = algorithm
     step.n_arrays = 2 if has_bias else 1
-    step.array_size[0] = own.g.K * own.g.d_out
-    step.array_size[1] = own.g.d_out
-    step.fan_in = own.g.K
-    step.multiply_adds = (
-        <double> own.g.b_out * own.g.a_out * own.g.d_out * own.g.K
-    )
+    step.array_size[0] = g.K * g.d_out
+    step.array_size[1] = g.d_out
+    step.fan_in = g.K
+    step.multiply_adds = <double> g.b_out * g.a_out * g.d_out * g.K
     return OK
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:
-    cdef Filters *own = <Filters *> step.own
+    cdef Geometry *g = &(<Filters *> step.own).c.g
     cdef const Value *Z = input_of(step, 0)
     cdef const Py_ssize_t *word = step.words
-    cdef Geometry *g = &own.g
     cdef int status
     if Z.rank != IMAGE:
         return SIZE
@@ -76,126 +77,143 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
 
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     cdef Filters *own = <Filters *> step.own
-    cdef Geometry usual = own.g
-    cdef Py_ssize_t scratch = 0, unused = 0
+    cdef Geometry g = own.c.g, usual = own.c.g
+    cdef Py_ssize_t m_b = 0, m_a = 0, l
+    cdef Convolution c
+    cdef ForwardCut forward
+    cdef BackwardCut backward
     cdef int status
-    usual.l = step.usual
-    own.g.l = step.images
-    status = geometry_init(&own.g)
+    usual.l, g.l = step.usual, step.images
+    status = geometry_init(&g)
     if status == OK:
         status = geometry_init(&usual)
     if status != OK:
         return status
     choose_tile(
-        &usual, step.is_double, IM2COL if step.compact else own.algorithm, step.frozen, &own.m_b,
-        &own.m_a,
+        &usual, step.is_double, IM2COL if step.compact else own.algorithm, step.frozen, &m_b, &m_a
     )
-    status = conv_prepared_sizes(
-        &own.g, step.is_double, own.m_b, own.m_a, &sizes.prepared, &sizes.forward
-    )
-    sizes.preparing = conv_prepare_scratch(&own.g, step.is_double, own.m_b, own.m_a)
-    own.as_it_is = not step.frozen and not own.m_b and filters_in_tile_order(&own.g)
+    status = conv_plan(&g, step.is_double, m_b, m_a, &own.c)
+    if status != OK:
+        return status
+    sizes.prepared = own.c.prepared
+    sizes.preparing = own.c.preparing
+    own.as_it_is = not step.frozen and not m_b and filters_in_tile_order(&g)
     if own.as_it_is:
         sizes.prepared = 0
-    if step.frozen:
-        return status
-    if status == OK:
-        status = conv_scratch(
-            &own.g, step.is_double, own.m_b, own.m_a, True, &sizes.backward
-        )
-    conv_prepared_backward_sizes(
-        &own.g, step.is_double, own.m_b, own.m_a, &sizes.prepared_backward, &scratch
-    )
-    sizes.preparing = max(sizes.preparing, scratch)
-    return status
+    if not step.frozen:
+        sizes.prepared_backward = own.c.prepared_backward
+        sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
+    # a pass may be one of fewer images, whose cut is another
+    for l in range(1, step.images + 1):
+        c = convolution_of(step, l)
+        sizes.forward = max(sizes.forward, cut_forward(&c, &forward))
+        if not step.frozen:
+            sizes.backward = max(sizes.backward, cut_backward(&c, &backward))
+            sizes.shared_backward = max(sizes.shared_backward, backward.shared)
+    return OK
+
+
+# The convolution for l of the images of the plan.
+cdef inline Convolution convolution_of(const Step *step, Py_ssize_t l) noexcept nogil:
+    cdef Convolution c = (<const Filters *> step.own).c
+    conv_set_images(&c, l)
+    return c
+
+
+cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef ForwardCut forward
+    cdef BackwardCut backward
+    if direction == BACKWARD:
+        cut_backward(&c, &backward)
+        return backward_phase(&backward, phase)
+    cut_forward(&c, &forward)
+    return forward.pieces if phase == 0 else 0
 
 
 cdef inline void prepare_real(
-    const Filters *own, const real *W, real *prepared, real *scratch, bint backward
+    const Filters *own, Call *call, bint backward, real *scratch
 ) noexcept nogil:
-    cdef Geometry g = own.g
-    g.l = 1
+    cdef const real *W = <const real *> call.arrays[0]
     if backward:
-        conv_prepare_backward(&g, own.m_b, own.m_a, W, prepared, scratch)
+        conv_prepare_backward(
+            &own.c, W, <real *> call.prepared_backward, 0, own.c.g.d_out, scratch
+        )
     elif not own.as_it_is:
-        conv_prepare(&g, own.m_b, own.m_a, W, prepared, scratch)
+        conv_prepare(&own.c, W, <real *> call.prepared, scratch)
 
 
 cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept nogil:
-    cdef const Filters *own = <const Filters *> step.own
-    cdef void *prepared = call.prepared_backward if backward else call.prepared
     if step.is_double:
-        prepare_real(
-            own, <const double *> call.arrays[0], <double *> prepared, <double *> call.scratch,
-            backward,
-        )
+        prepare_real(<const Filters *> step.own, call, backward, <double *> call.scratch)
     else:
-        prepare_real(
-            own, <const float *> call.arrays[0], <float *> prepared, <float *> call.scratch,
-            backward,
+        prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
+
+
+cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
+    cdef const Filters *own = <const Filters *> step.own
+    cdef const real *b = NULL
+    cdef const real *filters = <const real *> call.prepared
+    cdef const real *Z = <const real *> call.inputs[0]
+    cdef real *scratch = <real *> call.scratch
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef ForwardCut cut
+    if own.has_bias:
+        b = <const real *> call.arrays[1]
+    if own.as_it_is:
+        filters = <const real *> call.arrays[0]
+    if call.phase == WHOLE:
+        conv_set_images(&c, call.images)
+        conv_forward_prepared(
+            &c, Z, filters, b, &step.activation, S, 0, conv_tiles(&c), scratch
         )
+        return
+    cut_forward(&c, &cut)
+    conv_set_images(&c, call.images)
+    forward_piece(&c, &cut, call.piece, Z, filters, b, &step.activation, S, scratch)
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
-    cdef const Filters *own = <const Filters *> step.own
-    cdef const void *b = call.arrays[1] if own.has_bias else NULL
-    cdef const void *filters = call.arrays[0] if own.as_it_is else call.prepared
-    cdef Geometry g = own.g
-    cdef Py_ssize_t pieces
-    g.l = call.images
-    pieces = conv_pieces(&g, step.is_double, own.m_b, own.m_a)
     if step.is_double:
-        conv_forward_prepared(
-            &g, own.m_b, own.m_a, <const double *> call.inputs[0], <const double *> filters,
-            <const double *> b, &step.activation, <double *> call.output, 0, pieces,
-            <double *> call.scratch,
-        )
+        forward_real(step, call, <double *> call.output)
     else:
-        conv_forward_prepared(
-            &g, own.m_b, own.m_a, <const float *> call.inputs[0], <const float *> filters,
-            <const float *> b, &step.activation, <float *> call.output, 0, pieces,
-            <float *> call.scratch,
-        )
+        forward_real(step, call, <float *> call.output)
 
 
-cdef inline void backward_real(
-    const Step *step, Call *call, real *dS, const real *Z, const real *S, real *dZ, real *dW,
-    real *db, real *scratch,
-) noexcept nogil:
+cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
-    cdef Geometry g = own.g
-    g.l = call.images
+    cdef const real *S = <const real *> call.output
+    cdef real *db = NULL
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef BackwardCut cut
+    if own.has_bias:
+        db = <real *> call.d_arrays[1]
+    if call.phase != WHOLE:
+        cut_backward(&c, &cut)
+        conv_set_images(&c, call.images)
+        backward_piece(&c, &cut, step, call, dS, db)
+        return
+    conv_set_images(&c, call.images)
     if step.activation.code != ACTIVATION_NONE:
         # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
         if db != NULL and not call.add_arrays:
-            memset(db, 0, g.d_out * sizeof(real))
+            memset(db, 0, c.g.d_out * sizeof(real))
         activation_backward_rows(
-            g.l * g.b_out * g.a_out, g.d_out, dS, S, &step.activation, dS, db
+            c.g.l * c.g.b_out * c.g.a_out, c.g.d_out, dS, S, &step.activation, dS, db
         )
         db = NULL
     conv_backward_prepared(
-        &g, own.m_b, own.m_a, dS, Z, <const real *> call.arrays[0],
-        <const real *> call.prepared_backward, call.add_input[0], dZ, call.add_arrays, dW, db,
-        scratch,
+        &c, dS, <const real *> call.inputs[0], <const real *> call.arrays[0],
+        <const real *> call.prepared_backward, call.add_input[0], <real *> call.d_inputs[0],
+        call.add_arrays, <real *> call.d_arrays[0], db, <real *> call.scratch,
     )
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
-    cdef const Filters *own = <const Filters *> step.own
-    cdef void *dW = call.d_arrays[0]
-    cdef void *db = call.d_arrays[1] if own.has_bias else NULL
     if step.is_double:
-        backward_real(
-            step, call, <double *> call.d_output, <const double *> call.inputs[0],
-            <const double *> call.output, <double *> call.d_inputs[0], <double *> dW,
-            <double *> db, <double *> call.scratch,
-        )
+        backward_real(step, call, <double *> call.d_output)
     else:
-        backward_real(
-            step, call, <float *> call.d_output, <const float *> call.inputs[0],
-            <const float *> call.output, <float *> call.d_inputs[0], <float *> dW,
-            <float *> db, <float *> call.scratch,
-        )
+        backward_real(step, call, <float *> call.d_output)
 
 
 # W(d_out, K) = diag(gain) W, b = gain b + bias
@@ -231,32 +249,18 @@ cdef inline int absorb(
     return OK
 
 
-# As far as `conv_prepare` looks: the tile, and the order of the filters' elements.
 cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogil:
-    cdef const Filters *p = <const Filters *> one.own
-    cdef const Filters *q = <const Filters *> other.own
-    if p.m_b != q.m_b or p.m_a != q.m_a or p.g.d_g != q.g.d_g or p.g.groups != q.g.groups:
-        return False
-    if p.m_b == 0:
-        return p.g.h_b * p.g.h_a == q.g.h_b * q.g.h_a
-    return (
-        p.g.h_b == q.g.h_b and p.g.h_a == q.g.h_a and p.g.s_b == q.g.s_b and p.g.s_a == q.g.s_a
-    )
+    return conv_same_prepared(&(<const Filters *> one.own).c, &(<const Filters *> other.own).c)
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Conv"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Conv", 1, 1, shape, forward, backward)
     table.n_words = 14
     table.own_size = sizeof(Filters)
     table.fused = True
-    table.shape = shape
     table.sizes = sizes
+    table.split = split
     table.prepare = prepare
-    table.forward = forward
-    table.backward = backward
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared

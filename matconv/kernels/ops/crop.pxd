@@ -5,7 +5,10 @@
 
 from libc.string cimport memset
 
-from .._operation cimport Call, IMAGE, Operation, Step, Value, input_of, set_image
+from .._operation cimport (
+    BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
+    new_operation, piece_count, piece_length, range_of, set_image,
+)
 from ..status cimport OK, SIZE
 from ..tile cimport add_run, copy_run
 from ..types cimport real
@@ -29,63 +32,71 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Number of the first element of a row of the output in the input.
-cdef inline Py_ssize_t row_at(
-    const Step *step, Py_ssize_t i, Py_ssize_t y
-) noexcept nogil:
+# Pieces are runs of rows: of the output in the forward pass, of the input in the backward pass.
+cdef inline const Value *rows_value(const Step *step, int direction) noexcept nogil:
+    return input_of(step, 0) if direction == BACKWARD else &step.values[step.output]
+
+
+cdef inline Py_ssize_t rows_length(const Step *step, int direction) noexcept nogil:
+    cdef const Value *value = rows_value(step, direction)
+    return piece_length(step.images * value.height, value.size / value.height, PIECE_ELEMENTS)
+
+
+cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
+    cdef Py_ssize_t rows = step.images * rows_value(step, direction).height
+    return piece_count(rows, rows_length(step, direction)) if phase == 0 else 0
+
+
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *Z = input_of(step, 0)
-    return ((i * Z.height + step.words[0] + y) * Z.width + step.words[2]) * Z.channels
-
-
-cdef inline void forward_real(
-    const Step *step, Call *call, const real *Z, real *Z_out
-) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t row = out.width * out.channels, i, y
-    for i in range(call.images):
-        for y in range(out.height):
-            copy_run(Z_out, Z + row_at(step, i, y), row)
-            Z_out += row
+    cdef Range rows = range_of(call, call.images * out.height, rows_length(step, FORWARD))
+    cdef Py_ssize_t row = out.width * out.channels, t, y
+    for t in range(rows.first, rows.last):
+        y = t // out.height * Z.height + step.words[0] + t % out.height
+        copy_run(
+            Z_out + t * row,
+            <const real *> call.inputs[0] + (y * Z.width + step.words[2]) * Z.channels, row,
+        )
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     if step.is_double:
-        forward_real(step, call, <const double *> call.inputs[0], <double *> call.output)
+        forward_real(step, call, <double *> call.output)
     else:
-        forward_real(step, call, <const float *> call.inputs[0], <float *> call.output)
+        forward_real(step, call, <float *> call.output)
 
 
-cdef inline void backward_real(
-    const Step *step, Call *call, const real *dZ_out, real *dZ
-) noexcept nogil:
+cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
+    cdef const Value *Z = input_of(step, 0)
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t row = out.width * out.channels, i, y
-    if not call.add_input[0]:
-        memset(dZ, 0, call.images * input_of(step, 0).size * sizeof(real))
-    for i in range(call.images):
-        for y in range(out.height):
-            add_run(dZ + row_at(step, i, y), dZ_out, row)
-            dZ_out += row
+    cdef Range rows = range_of(call, call.images * Z.height, rows_length(step, BACKWARD))
+    cdef Py_ssize_t row = Z.width * Z.channels, t, y
+    cdef real *dZ
+    for t in range(rows.first, rows.last):
+        dZ = <real *> call.d_inputs[0] + t * row
+        if not call.add_input[0]:
+            memset(dZ, 0, row * sizeof(real))
+        y = t % Z.height - step.words[0]
+        if 0 <= y < out.height:
+            add_run(
+                dZ + step.words[2] * Z.channels,
+                dZ_out + (t // Z.height * out.height + y) * out.width * out.channels,
+                out.width * out.channels,
+            )
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
     if call.d_inputs[0] == NULL:
         return
     if step.is_double:
-        backward_real(
-            step, call, <const double *> call.d_output, <double *> call.d_inputs[0]
-        )
+        backward_real(step, call, <const double *> call.d_output)
     else:
-        backward_real(step, call, <const float *> call.d_output, <float *> call.d_inputs[0])
+        backward_real(step, call, <const float *> call.d_output)
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Crop"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Crop", 1, 1, shape, forward, backward)
     table.n_words = 4
-    table.shape = shape
-    table.forward = forward
-    table.backward = backward
+    table.split = split
     return table

@@ -4,44 +4,37 @@
     arrays   W (inputs, units), b (units,)
 """
 
-from libc.string cimport memset
-
-from .._operation cimport Operation, Step, Value, input_of, set_vector
+from .._operation cimport Operation, Step, Value, input_of, new_operation, set_vector
 from ..algorithms cimport IM2COL
 from ..geometry cimport geometry_default
 from ..status cimport OK, SIZE
 from .conv cimport (
-    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes,
+    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
 )
 
 
 cdef inline int dense_shape(Step *step, Value *output) noexcept nogil:
     cdef Filters *own = <Filters *> step.own
     cdef int status
-    geometry_default(&own.g)
-    own.g.l = own.g.b = own.g.a = own.g.h_b = own.g.h_a = 1
-    own.g.d = input_of(step, 0).size
-    own.g.d_out = step.words[0]
+    geometry_default(&own.c.g)
+    own.c.g.l = own.c.g.b = own.c.g.a = own.c.g.h_b = own.c.g.h_a = 1
+    own.c.g.d = input_of(step, 0).size
+    own.c.g.d_out = step.words[0]
     if not 0 <= step.words[1] <= 1:
         return SIZE
     status = set_filters(step, step.words[1] == 1, IM2COL)
-    set_vector(output, own.g.d_out)
+    set_vector(output, own.c.g.d_out)
     return status
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Dense"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Dense", 1, 1, dense_shape, forward, backward)
     table.n_words = 2
     table.own_size = sizeof(Filters)
     table.fused = True
-    table.shape = dense_shape
     table.sizes = sizes
+    table.split = split
     table.prepare = prepare
-    table.forward = forward
-    table.backward = backward
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared

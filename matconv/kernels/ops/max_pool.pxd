@@ -1,13 +1,16 @@
-"""MaxPool: the maximum of each window, channel by channel; of equal numbers the first.
+"""MaxPool: the maximum of each window, channel by channel; of equal elements the first.
 
     words    window height, width, stride down, right, padding top, bottom, left, right
-    saved    for each number of the output the pixel that it came from, an int
+    saved    for each element of the output the pixel that it came from, an int
 """
 
 from libc.limits cimport INT_MAX
 from libc.string cimport memset
 
-from .._operation cimport Call, IMAGE, Operation, Sizes, Step, Value, input_of, set_image
+from .._operation cimport (
+    BACKWARD, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, input_of,
+    new_operation, piece_count, piece_length, range_of, set_image,
+)
 from ..geometry cimport Geometry, geometry_default, geometry_init
 from ..pool_loops cimport max_pool, max_pool_backward
 from ..status cimport OK, OVERFLOW, PADDING, SIZE
@@ -45,45 +48,93 @@ cdef inline int max_pool_sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
-cdef inline void forward(const Step *step, Call *call) noexcept nogil:
+# Output rows of a piece, of either pass. Rows r to r' - 1 of the output see input rows from
+# r s - top to (r' - 1) s - top + h - 1, and those of the piece after the next begin at
+# r" s - top. So pieces meet only their neighbours when (r" - r') s >= h - s.
+cdef inline Py_ssize_t rows_length(const Step *step) noexcept nogil:
+    cdef const Geometry *g = <const Geometry *> step.own
+    cdef Py_ssize_t length = piece_length(
+        step.images * g.b_out, <double> g.a_out * g.d * g.h_b * g.h_a, PIECE_ELEMENTS
+    )
+    return max(length, (g.h_b - 1) // g.s_b)
+
+
+cdef inline Range rows_of(const Step *step, const Call *call) noexcept nogil:
+    return range_of(
+        call, call.images * (<const Geometry *> step.own).b_out, rows_length(step)
+    )
+
+
+# Backward: zeros; then the pieces, with the even ones first and then the odd ones where windows
+# overlap.
+cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
+    cdef const Geometry *g = <const Geometry *> step.own
+    cdef Py_ssize_t pieces = piece_count(step.images * g.b_out, rows_length(step))
+    if phase == 0:
+        return pieces
+    if direction != BACKWARD or pieces == 1:
+        return 0
+    if g.h_b <= g.s_b:
+        return pieces if phase == 1 else 0
+    return (pieces + 2 - phase) // 2 if phase <= 2 else 0
+
+
+# Rows of the output whose gradients a call adds to dZ, which a call of phase 0 sets to zero.
+cdef inline Range gradient_rows(const Step *step, const Call *call, real *dZ) noexcept nogil:
+    cdef const Geometry *g = <const Geometry *> step.own
+    cdef Py_ssize_t n = call.images * input_of(step, 0).size
+    cdef Py_ssize_t pieces = split(step, BACKWARD, 0)
+    cdef Call part = call[0]
+    cdef Range rows
+    if call.phase <= 0 and not call.add_input[0]:
+        rows = range_of(call, n, (step.images * input_of(step, 0).size + pieces - 1) // pieces)
+        memset(dZ + rows.first, 0, (rows.last - rows.first) * sizeof(real))
+    if call.phase > 0 and g.h_b > g.s_b:
+        part.piece = 2 * call.piece + call.phase - 1
+    rows = rows_of(step, &part)
+    if call.phase == 0:
+        rows.last = rows.first
+    return rows
+
+
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
+    cdef Range rows = rows_of(step, call)
     g.l = call.images
+    max_pool(
+        &g, <const real *> call.inputs[0], Z_out, <int *> call.saved, rows.first, rows.last
+    )
+
+
+cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     if step.is_double:
-        max_pool(
-            &g, <const double *> call.inputs[0], <double *> call.output, <int *> call.saved
-        )
+        forward_real(step, call, <double *> call.output)
     else:
-        max_pool(&g, <const float *> call.inputs[0], <float *> call.output, <int *> call.saved)
+        forward_real(step, call, <float *> call.output)
 
 
-cdef inline void backward_real(
-    const Geometry *g, Call *call, const real *dZ_out, real *dZ
-) noexcept nogil:
-    if not call.add_input[0]:
-        memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    max_pool_backward(g, dZ_out, <const int *> call.saved, dZ)
+cdef inline void backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
+    cdef Geometry g = (<const Geometry *> step.own)[0]
+    cdef Range rows = gradient_rows(step, call, dZ)
+    g.l = call.images
+    max_pool_backward(
+        &g, <const real *> call.d_output, <const int *> call.saved, dZ, rows.first, rows.last
+    )
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
-    cdef Geometry g = (<const Geometry *> step.own)[0]
-    g.l = call.images
     if call.d_inputs[0] == NULL:
         return
     if step.is_double:
-        backward_real(&g, call, <const double *> call.d_output, <double *> call.d_inputs[0])
+        backward_real(step, call, <double *> call.d_inputs[0])
     else:
-        backward_real(&g, call, <const float *> call.d_output, <float *> call.d_inputs[0])
+        backward_real(step, call, <float *> call.d_inputs[0])
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"MaxPool"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"MaxPool", 1, 1, window_shape, forward, backward)
     table.n_words = 8
     table.own_size = sizeof(Geometry)
-    table.shape = window_shape
     table.sizes = max_pool_sizes
-    table.forward = forward
-    table.backward = backward
+    table.split = split
     return table

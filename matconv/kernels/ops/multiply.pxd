@@ -1,21 +1,22 @@
-"""Multiply: the product of its inputs, number by number."""
+"""Multiply: the product of its inputs, element by element."""
 
-from libc.string cimport memset
-
-from .._operation cimport Call, Operation, Step
+from .._operation cimport (
+    Call, Operation, Range, Step, elements_of, new_operation, split_elements,
+)
 from ..types cimport real
 from .add cimport MANY, shape_of_all
 
 
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size, k
+    cdef Range part = elements_of(step, call)
+    cdef Py_ssize_t k
     cdef const real *Z = <const real *> call.inputs[0]
     cdef int i
-    for k in range(n):
+    for k in range(part.first, part.last):
         Z_out[k] = Z[k]
     for i in range(1, step.n_inputs):
         Z = <const real *> call.inputs[i]
-        for k in range(n):
+        for k in range(part.first, part.last):
             Z_out[k] *= Z[k]
 
 
@@ -28,7 +29,8 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
 
 # dZ_i = dZ_out times all inputs but the i-th, so that a zero among them needs no division.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
-    cdef Py_ssize_t n = call.images * step.values[step.output].size, k
+    cdef Range part = elements_of(step, call)
+    cdef Py_ssize_t k
     cdef const real *Z
     cdef real *dZ
     cdef real product
@@ -37,7 +39,7 @@ cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out)
         dZ = <real *> call.d_inputs[i]
         if dZ == NULL:
             continue
-        for k in range(n):
+        for k in range(part.first, part.last):
             product = dZ_out[k]
             for j in range(step.n_inputs):
                 if j != i:
@@ -54,12 +56,6 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Multiply"
-    table.min_inputs = 2
-    table.max_inputs = MANY
-    table.shape = shape_of_all
-    table.forward = forward
-    table.backward = backward
+    cdef Operation table = new_operation(b"Multiply", 2, MANY, shape_of_all, forward, backward)
+    table.split = split_elements
     return table

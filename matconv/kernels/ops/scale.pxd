@@ -1,4 +1,4 @@
-"""Scale: gain x + bias, a number of each for every channel.
+"""Scale: gain x + bias, one gain and one bias for each channel.
 
     words    bias (0, 1)
     arrays   gain (d,), bias (d,)
@@ -6,8 +6,12 @@
 
 from libc.string cimport memcpy, memset
 
-from .._operation cimport Call, Operation, Step, Value, input_of
+from .._operation cimport (
+    BACKWARD, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, input_of,
+    new_operation, piece_bound, piece_count, piece_length, range_of,
+)
 from ..status cimport OK, SIZE
+from ..tile cimport add_run
 from ..types cimport real
 
 
@@ -21,49 +25,71 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-cdef inline void forward_real(
-    const Step *step, Call *call, const real *Z, real *Z_out
-) noexcept nogil:
+# Pieces are runs of pixels.
+cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t pixels = call.images * out.height * out.width, d = out.channels, _t, c
+    return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
+
+
+cdef inline Py_ssize_t pixel_pieces(const Step *step) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    return piece_count(step.images * out.height * out.width, pixels_length(step))
+
+
+# Backward: each piece its own sums dgain, dbias in `shared`; then these in their order.
+cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
+    cdef Py_ssize_t pieces = pixel_pieces(step)
+    if phase == 0:
+        return pieces
+    return 1 if direction == BACKWARD and phase == 1 and pieces > 1 else 0
+
+
+cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    cdef Py_ssize_t pieces = piece_bound(
+        step.images * out.height * out.width, out.channels, PIECE_ELEMENTS
+    )
+    if pieces > 1:
+        sizes.shared_backward = 2 * pieces * step.array_size[0]
+    return OK
+
+
+cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
+    cdef Py_ssize_t d = out.channels, t, c
+    cdef const real *Z = <const real *> call.inputs[0]
     cdef const real *gain = <const real *> call.arrays[0]
     cdef const real *bias = NULL
     if step.words[0]:
         bias = <const real *> call.arrays[1]
-    for _t in range(pixels):
+    for t in range(pixels.first, pixels.last):
         if bias == NULL:
             for c in range(d):
-                Z_out[c] = gain[c] * Z[c]
+                Z_out[t * d + c] = gain[c] * Z[t * d + c]
         else:
             for c in range(d):
-                Z_out[c] = gain[c] * Z[c] + bias[c]
-        Z += d
-        Z_out += d
+                Z_out[t * d + c] = gain[c] * Z[t * d + c] + bias[c]
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
     if step.is_double:
-        forward_real(step, call, <const double *> call.inputs[0], <double *> call.output)
+        forward_real(step, call, <double *> call.output)
     else:
-        forward_real(step, call, <const float *> call.inputs[0], <float *> call.output)
+        forward_real(step, call, <float *> call.output)
 
 
-cdef inline void backward_real(
-    const Step *step, Call *call, const real *Z, const real *dZ_out
+# dgain(d) += (dZ_out Z) 1, dbias(d) += dZ_out 1, each or NULL, of the pixels of a call; and dZ.
+cdef inline void add_pixels(
+    const Step *step, const Call *call, const real *dZ_out, real *dgain, real *dbias
 ) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Py_ssize_t pixels = call.images * out.height * out.width, d = out.channels, t, c
+    cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
+    cdef Py_ssize_t d = out.channels, t, c
     cdef const real *gain = <const real *> call.arrays[0]
+    cdef const real *Z = <const real *> call.inputs[0]
     cdef real *dZ = <real *> call.d_inputs[0]
-    cdef real *dgain = <real *> call.d_arrays[0]
-    cdef real *dbias = NULL
-    if step.words[0]:
-        dbias = <real *> call.d_arrays[1]
-    if dgain != NULL and not call.add_arrays:
-        memset(dgain, 0, d * sizeof(real))
-    if dbias != NULL and not call.add_arrays:
-        memset(dbias, 0, d * sizeof(real))
-    for t in range(pixels):
+    for t in range(pixels.first, pixels.last):
         if dgain != NULL:
             for c in range(d):
                 dgain[c] += dZ_out[t * d + c] * Z[t * d + c]
@@ -78,13 +104,40 @@ cdef inline void backward_real(
                 dZ[t * d + c] = gain[c] * dZ_out[t * d + c]
 
 
+cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
+    cdef Py_ssize_t d = step.array_size[0], k
+    cdef real *sums = <real *> call.shared
+    cdef real *dgain = <real *> call.d_arrays[0]
+    cdef real *dbias = NULL
+    if step.words[0]:
+        dbias = <real *> call.d_arrays[1]
+    if call.phase == 0:
+        sums += 2 * call.piece * d
+        memset(sums, 0, 2 * d * sizeof(real))
+        add_pixels(
+            step, call, dZ_out, sums if dgain != NULL else NULL,
+            sums + d if dbias != NULL else NULL,
+        )
+        return
+    if dgain != NULL and not call.add_arrays:
+        memset(dgain, 0, d * sizeof(real))
+    if dbias != NULL and not call.add_arrays:
+        memset(dbias, 0, d * sizeof(real))
+    if call.phase == WHOLE:
+        add_pixels(step, call, dZ_out, dgain, dbias)
+        return
+    for k in range(pixel_pieces(step)):
+        if dgain != NULL:
+            add_run(dgain, sums + 2 * k * d, d)
+        if dbias != NULL:
+            add_run(dbias, sums + (2 * k + 1) * d, d)
+
+
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
     if step.is_double:
-        backward_real(
-            step, call, <const double *> call.inputs[0], <const double *> call.d_output
-        )
+        backward_real(step, call, <const double *> call.d_output)
     else:
-        backward_real(step, call, <const float *> call.inputs[0], <const float *> call.d_output)
+        backward_real(step, call, <const float *> call.d_output)
 
 
 cdef inline void affine_real(const Step *step, const void **arrays, real *gain, void *bias) \
@@ -110,13 +163,9 @@ cdef inline int affine(
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table
-    memset(&table, 0, sizeof(Operation))
-    table.name = b"Scale"
-    table.min_inputs = table.max_inputs = 1
+    cdef Operation table = new_operation(b"Scale", 1, 1, shape, forward, backward)
     table.n_words = 1
-    table.shape = shape
-    table.forward = forward
-    table.backward = backward
+    table.sizes = sizes
     table.affine = affine
+    table.split = split
     return table

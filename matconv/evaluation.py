@@ -1,0 +1,263 @@
+"""Evaluation: one program's passes over the shards of a data set, with memory and threads.
+
+`Network` and `Objective` say what is done with a shard. Here memory for it is found, and threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .buffers import Buffers, Reservation
+from .engines.threads import ThreadEngine
+from .kernels.program import Program
+from .kernels.sums import add, pause
+from .sharding import Leaf, Node, Tree, max_waiting, root_of
+
+Item = TypeVar("Item")
+Sum = tuple[float, np.ndarray | None]
+
+
+class Evaluation:
+    """Calls of one program.
+
+    The calling thread always has memory of its own. Helpers take part as far as the process's
+    budget goes; results do not depend on their number.
+
+    Parameters
+    ----------
+    program : Program
+    whole_bytes, shared_bytes : int
+        Bytes of the block that a thread needs for a shard of its own, and for one whose passes are
+        shared.
+    """
+
+    def __init__(self, program: Program, whole_bytes: int, shared_bytes: int) -> None:
+        self.program = program
+        self._prepared = Buffers(program.prepared_bytes)
+        self._blocks = Buffers(whole_bytes)
+        self._shared_blocks = Buffers(shared_bytes)
+        # by number of threads: memory of those beside the calling one
+        self._extra: dict[int, Buffers] = {}
+
+    def run(
+        self,
+        theta: np.ndarray,
+        items: Sequence[Item],
+        evaluate: Callable[..., object],
+        n_threads: int,
+        *,
+        shared: bool,
+        backward: bool = False,
+        helper_bytes: int = 0,
+    ) -> None:
+        """Call ``evaluate(item, prepared, block, **sharing)`` for each item.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n,)
+        items : sequence
+        evaluate : callable
+            With the prepared parameters, a block of memory for the program's passes and their
+            keyword arguments.
+        n_threads : int
+            Maximum number of threads.
+        shared : bool
+            Whether there is one item whose passes the threads share; else each item is evaluated by
+            one of them.
+        backward : bool
+            Whether parameters are prepared for the backward pass too.
+        helper_bytes : int
+            What a thread beside the calling one needs beside its block.
+        """
+        if shared:
+            self._run_shared(theta, items[0], evaluate, n_threads, backward)
+        elif items:
+            self._run_each(theta, items, evaluate, n_threads, backward, helper_bytes)
+
+    def _run_shared(
+        self,
+        theta: np.ndarray,
+        item: Any,
+        evaluate: Callable[..., object],
+        n_threads: int,
+        backward: bool,
+    ) -> None:
+        if n_threads == 1:
+            prepared, block = self._prepared.take(), self._shared_blocks.take()
+            self.program.prepare(theta, prepared, backward)
+            evaluate(item, prepared, block, shared=True)
+        else:
+            reservation = Reservation(n_threads - 1, self.program.extra_bytes(2))
+            try:
+                n_threads = 1 + reservation.count
+                extras = self._extra.get(n_threads)
+                if extras is None:
+                    extras = Buffers(self.program.extra_bytes(n_threads))
+                    self._extra[n_threads] = extras
+                prepared, block = self._prepared.take(), self._shared_blocks.take()
+                extra = extras.take()
+                self.program.prepare(theta, prepared, backward)
+                evaluate(item, prepared, block, n_threads=n_threads, shared=True, extra=extra)
+                extras.give(extra)
+            finally:
+                reservation.release()
+        self._prepared.give(prepared)
+        self._shared_blocks.give(block)
+
+    def _run_each(
+        self,
+        theta: np.ndarray,
+        items: Sequence[Any],
+        evaluate: Callable[..., object],
+        n_threads: int,
+        backward: bool,
+        helper_bytes: int,
+    ) -> None:
+        helpers = min(n_threads, len(items)) - 1
+        reservation = Reservation(helpers, self._blocks.nbytes + helper_bytes)
+        try:
+            prepared = self._prepared.take()
+            blocks = [self._blocks.take()]
+            try:
+                for _ in range(reservation.count):
+                    blocks.append(self._blocks.take())
+            except MemoryError:
+                pass  # fewer helpers
+            self.program.prepare(theta, prepared, backward)
+
+            def run(item: Any) -> None:
+                # there are as many blocks as threads; pop and append are atomic
+                block = blocks.pop()
+                evaluate(item, prepared, block)
+                blocks.append(block)
+
+            ThreadEngine(len(blocks)).run(run, items)
+        finally:
+            reservation.release()
+        # after an error they are freed instead
+        self._prepared.give(prepared)
+        for block in blocks:
+            self._blocks.give(block)
+
+
+class Vectors:
+    """Gradients of one call, of which at most ``count`` are held at once.
+
+    Parameters
+    ----------
+    buffers : Buffers or None
+        Where their memory comes from and goes to, but for those that are returned. None: there are
+        no gradients.
+    theta : ndarray
+        What they are like.
+    count : int
+    """
+
+    def __init__(self, buffers: Buffers | None, theta: np.ndarray, count: int) -> None:
+        self._buffers = buffers
+        self._theta = theta
+        self._count = count
+        # list.pop and list.append are atomic
+        self._free = [None] * count
+
+    def wait(self) -> None:
+        """Count one more, once fewer than ``count`` are held."""
+        while self._buffers is not None:
+            try:
+                self._free.pop()
+            except IndexError:
+                pause()
+            else:
+                return
+
+    def take(self, *, returned: bool) -> np.ndarray | None:
+        """Return a vector, which `wait` has counted; one that the caller gets is new."""
+        if self._buffers is None:
+            return None
+        if returned:
+            return np.empty_like(self._theta)
+        return self._buffers.take().view(self._theta.dtype)
+
+    def give(self, vector: np.ndarray) -> None:
+        """Give a vector back that `take` returned."""
+        if self._buffers is not None:
+            self._buffers.give(vector.view(np.uint8), self._count)
+            self._free.append(None)
+
+
+def sum_leaves(
+    evaluation: Evaluation,
+    theta: np.ndarray,
+    leaves: list[Leaf],
+    run: range,
+    sum_shard: Callable[..., float],
+    n_threads: int,
+    gradients: Buffers | None = None,
+    add_root: Callable[[np.ndarray, np.ndarray], object] = add,
+) -> dict[Node, Sum]:
+    """Return sums over a run of leaves, in the order that `matconv.sharding` has.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    theta : ndarray, shape (n,)
+    leaves : list of Leaf
+        All leaves of the data set.
+    run : range
+        Those that are summed.
+    sum_shard : callable
+        ``sum_shard(part, prepared, block, gradient, add, sharing)`` returns the value of a shard;
+        its gradient is written into ``gradient``, or added if ``add``. ``sharing`` is keyword
+        arguments of the program's passes.
+    n_threads : int
+    gradients : Buffers, optional
+        Memory for vectors like theta. Gradients are not computed when left out.
+    add_root : callable
+        ``add_root(left, right)`` adds the two gradients that make the sum over all leaves, in
+        place.
+
+    Returns
+    -------
+    sums : dict
+        By node: value and gradient, which is None without ``gradients``.
+    """
+    root = root_of(len(leaves))
+
+    def add_pair(node: Node, left: Sum, right: Sum) -> Sum:
+        if left[1] is not None and right[1] is not None:
+            (add_root if node == root else add)(left[1], right[1])
+            vectors.give(right[1])
+        return left[0] + right[0], left[1]
+
+    tree = Tree(len(leaves), add_pair, run.start, run.stop)
+    nodes = tree.nodes()
+    # the caller gets the sum of a node in the memory of its first leaf's
+    returned = {tree.span(node)[0] for node in nodes}
+    count = min(n_threads, len(run)) + max_waiting(len(leaves)) + len(nodes) - 1
+    vectors = Vectors(gradients, theta, count)
+    # next() of an iterator over a range is atomic
+    order = iter(run)
+
+    def evaluate(_: int, prepared: np.ndarray, block: np.ndarray, **sharing: Any) -> None:
+        # before a leaf is taken: all leaves that are under way have a vector
+        vectors.wait()
+        leaf = next(order)
+        gradient = vectors.take(returned=leaf in returned)
+        value = 0.0
+        for k, part in enumerate(leaves[leaf]):
+            value += sum_shard(part, prepared, block, gradient, k > 0, sharing)
+        tree.put((0, leaf), (value, gradient))
+
+    evaluation.run(
+        theta,
+        run,
+        evaluate,
+        n_threads,
+        shared=len(leaves) == 1 and len(leaves[0]) == 1,
+        backward=gradients is not None,
+        helper_bytes=theta.nbytes,
+    )
+    return tree.sums

@@ -1,0 +1,272 @@
+"""One step of a program by itself, whole or piece by piece in any order: for tests.
+
+Scratch has exactly the size that the step asks for, is full of NaN before each piece, and is
+followed by elements that must stay as they are.
+"""
+
+from libc.string cimport memset
+
+import numpy as np
+
+cimport numpy as cnp
+
+from ._operation cimport (
+    BACKWARD, Call, FORWARD, MAX_ARRAYS, Operation, Step, VECTOR, Value, WHOLE, set_image,
+    set_vector,
+)
+from ._operations cimport find_operation
+from .guard cimport begin_products, end_products
+from .status cimport OK
+
+cnp.import_array()
+
+cdef enum:
+    MAX_INPUTS = 16
+    GUARD = 64              # elements behind a scratch
+
+
+cdef class SingleStep:
+    """A step, planned for at most so many images.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation.
+    shapes : list of (height, width, channels) or (units,)
+        Of its inputs.
+    words : list of int
+    numbers : list of float
+    dtype : float64 or float32
+    images : int
+    activation : (code, alpha, beta)
+
+    Attributes
+    ----------
+    dtype, images, name
+    shape : tuple
+        Of the output of one image.
+    array_sizes : list of int
+        Of its parameters.
+    sizes : dict
+        What the operation asks for.
+    poisons : bool
+        Whether the scratch is filled with NaN before each piece; may be set to False to measure
+        times.
+    """
+
+    cdef Step step
+    cdef Value values[MAX_INPUTS + 1]
+    cdef object kept
+    cdef readonly object dtype, shape, array_sizes, sizes, name
+    cdef readonly Py_ssize_t images
+    cdef public bint poisons
+
+    def __init__(self, str name, shapes, words, numbers, dtype, Py_ssize_t images,
+                 activation=(0, 0, 0)):
+        cdef bytes encoded = name.encode("ascii")
+        cdef const Operation *operation = find_operation(encoded, len(encoded))
+        cdef Step *step = &self.step
+        cdef Value *output = &self.values[len(shapes)]
+        cdef int k, status
+        self.dtype, self.images, self.name = np.dtype(dtype), images, name
+        self.poisons = True
+        memset(step, 0, sizeof(Step))
+        words = np.array(words, np.intp)
+        numbers = np.array(numbers, np.float64)
+        inputs = np.arange(len(shapes), dtype=np.intc)
+        own = np.zeros(operation.own_size + 1, np.uint8)
+        self.kept = (words, numbers, inputs, own)
+        for k, shape in enumerate(shapes):
+            if len(shape) == 1:
+                set_vector(&self.values[k], shape[0])
+            else:
+                set_image(&self.values[k], shape[0], shape[1], shape[2])
+            self.values[k].size = np.prod(shape)
+        step.operation = operation
+        step.n_inputs = <int> len(shapes)
+        step.inputs = <const int *> cnp.PyArray_DATA(<cnp.ndarray> inputs)
+        step.values = self.values
+        step.output = step.n_inputs
+        step.words = <const Py_ssize_t *> cnp.PyArray_DATA(<cnp.ndarray> words)
+        step.numbers = <const double *> cnp.PyArray_DATA(<cnp.ndarray> numbers)
+        step.own = cnp.PyArray_DATA(<cnp.ndarray> own)
+        step.activation.code, step.activation.alpha, step.activation.beta = activation
+        step.is_double = self.dtype == np.float64
+        status = operation.shape(step, output)
+        output.size = output.height * output.width * output.channels
+        if status == OK:
+            step.images = step.usual = images
+            if operation.sizes != NULL:
+                status = operation.sizes(step, &step.sizes)
+        if status != OK:
+            raise ValueError(f"SingleStep: status {status} of {name}")
+        self.shape = (output.height, output.width, output.channels)
+        if output.rank == VECTOR:
+            self.shape = (output.channels,)
+        self.array_sizes = [step.array_size[k] for k in range(step.n_arrays)]
+        self.sizes = step.sizes
+
+    def split(self, int direction, int phase):
+        """Number of pieces of a phase; None: the operation has no such entry."""
+        if self.step.operation.split == NULL:
+            return None
+        return self.step.operation.split(&self.step, direction, phase)
+
+    def phases(self, int direction):
+        """Numbers of pieces of each phase; [1] of a step that is not shared."""
+        found = []
+        if self.step.operation.split == NULL:
+            return [1]
+        while self.split(direction, len(found)):
+            found.append(self.split(direction, len(found)))
+        return found
+
+    def prepare(self, arrays, bint backward):
+        """Return what `prepare` makes of the parameters for a pass."""
+        cdef const void *arrays_[MAX_ARRAYS]
+        cdef Call call
+        name = "prepared_backward" if backward else "prepared"
+        prepared = Scratch(self.sizes[name], self.dtype)
+        scratch = Scratch(self.sizes["preparing"], self.dtype)
+        memset(&call, 0, sizeof(Call))
+        fill(arrays_, arrays)
+        call.arrays = arrays_
+        call.images = 1
+        call.prepared = call.prepared_backward = address(prepared.array)
+        call.scratch = address(scratch.array)
+        call.phase = WHOLE
+        if self.step.operation.prepare != NULL:
+            self.step.operation.prepare(&self.step, &call, backward)
+        prepared.check()
+        scratch.check()
+        return prepared.array
+
+    cdef run(self, Call *call, int direction, order):
+        cdef int phase = WHOLE
+        cdef Py_ssize_t piece
+        letter = "backward" if direction == BACKWARD else "forward"
+        shared = Scratch(self.sizes[f"shared_{letter}"], self.dtype)
+        scratch = Scratch(self.sizes[letter], self.dtype)
+        call.scratch = address(scratch.array)
+        call.shared = address(shared.array)
+        call.phase = phase
+        begin_products()
+        try:
+            if order is None or self.phases(direction) == [1]:
+                self.one(call, direction)
+            else:
+                for phase, pieces in enumerate(self.phases(direction)):
+                    for piece in order(phase, pieces):
+                        if self.poisons:
+                            scratch.poison()
+                        call.phase, call.piece = phase, piece
+                        self.one(call, direction)
+                        if self.poisons:
+                            scratch.check()
+        finally:
+            end_products()
+        scratch.check()
+        shared.check()
+
+    cdef one(self, Call *call, int direction):
+        if direction == BACKWARD:
+            self.step.operation.backward(&self.step, call)
+        else:
+            self.step.operation.forward(&self.step, call)
+
+    def forward(self, inputs, arrays, prepared, saved, output, order=None):
+        """Compute the output into ``output``.
+
+        Parameters
+        ----------
+        inputs, arrays : list of ndarray
+        prepared : ndarray
+            Of `prepare`.
+        saved : ndarray of uint8 or None
+        output : ndarray
+            Written; its first dimension is the number of images.
+        order : callable, optional
+            The pieces of a phase in the order in which they run, from the phase and their number;
+            the pass runs whole when left out.
+        """
+        cdef const void *inputs_[MAX_INPUTS]
+        cdef const void *arrays_[MAX_ARRAYS]
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        fill(inputs_, inputs)
+        fill(arrays_, arrays)
+        call.images = output.shape[0]
+        call.inputs, call.arrays = inputs_, arrays_
+        call.prepared = address(prepared)
+        call.saved = address(saved)
+        call.output = address(output)
+        self.run(&call, FORWARD, order)
+
+    def backward(self, inputs, arrays, prepared, saved, output, d_output, d_inputs, add_input,
+                 d_arrays, bint add_arrays, order=None):
+        """Compute the gradients into ``d_inputs`` and ``d_arrays``; None: not computed.
+
+        Parameters
+        ----------
+        inputs, arrays, saved, output, order
+            As for `forward`.
+        prepared : ndarray or None
+            Of `prepare` for the backward pass.
+        d_output : ndarray
+            Overwritten.
+        d_inputs, d_arrays : list of ndarray or None
+        add_input : list of bool
+        add_arrays : bool
+        """
+        cdef const void *inputs_[MAX_INPUTS]
+        cdef const void *arrays_[MAX_ARRAYS]
+        cdef const void *d_inputs_[MAX_INPUTS]
+        cdef const void *d_arrays_[MAX_ARRAYS]
+        cdef char add_input_[MAX_INPUTS]
+        cdef Call call
+        cdef int k
+        memset(&call, 0, sizeof(Call))
+        fill(inputs_, inputs)
+        fill(arrays_, arrays)
+        fill(d_inputs_, d_inputs)
+        fill(d_arrays_, d_arrays)
+        for k in range(self.step.n_inputs):
+            add_input_[k] = add_input[k]
+        call.images = output.shape[0]
+        call.inputs, call.arrays = inputs_, arrays_
+        call.prepared_backward = address(prepared)
+        call.saved = address(saved)
+        call.output = address(output)
+        call.d_output = address(d_output)
+        call.d_inputs, call.d_arrays = <void **> d_inputs_, <void **> d_arrays_
+        call.add_input, call.add_arrays = add_input_, add_arrays
+        self.run(&call, BACKWARD, order)
+
+
+class Scratch:
+    """An array full of NaN, and elements behind it that must not change."""
+
+    def __init__(self, size, dtype):
+        self.all = np.full(size + GUARD, np.nan, dtype)
+        self.array = self.all[:size]
+        self.all[size:] = 7
+
+    def poison(self):
+        """Fill the array with NaN."""
+        self.array[...] = np.nan
+
+    def check(self):
+        """Raise for a write behind the array."""
+        if (self.all[self.array.size:] != 7).any():
+            raise AssertionError("SingleStep: an element behind the scratch was written")
+
+
+cdef void *address(object array) except? NULL:
+    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray?> array)
+
+
+cdef int fill(const void **pointers, object arrays) except -1:
+    cdef int k
+    for k in range(len(arrays)):
+        pointers[k] = address(arrays[k])
+    return 0

@@ -1,0 +1,215 @@
+"""Sums of gradients and the regularisation: one pass over memory, in a fixed order.
+
+`matconv.objective` has checked what is given here.
+"""
+
+from libc.float cimport DBL_MAX, DBL_MIN
+from libc.string cimport memset
+
+cimport numpy as cnp
+
+from ._team cimport Watch, raise_interrupted, watch_current, watch_stopped
+from .types cimport real
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <windows.h>
+    #define sleep_briefly() Sleep(1)
+    #else
+    #include <time.h>
+    static void sleep_briefly(void) {
+        const struct timespec pause = {0, 200000};
+        nanosleep(&pause, NULL);
+    }
+    #endif
+    """
+    void sleep_briefly() noexcept nogil
+
+cnp.import_array()
+
+cdef enum:
+    LANES = 8       # sums that one loop keeps, so that it can be a SIMD loop
+    BLOCK = 1024    # elements of one loop; a multiple of LANES
+
+
+# What is computed: theta'theta, and with it left += theta / C, or left += right + theta / C.
+ctypedef enum Task:
+    SQUARES
+    ALONE
+    PAIR
+
+
+cdef struct Terms:
+    Task task
+    double C
+    double scale    # 1 / C
+    bint divide     # by C, because scale is infinite or subnormal
+
+
+cdef inline real scaled(real theta, const Terms *terms) noexcept nogil:
+    return <real> (theta / terms.C) if terms.divide else <real> (theta * terms.scale)
+
+
+# The LANES elements from `at`: all are read before any is written, so that this is SIMD code.
+cdef inline void add_lanes(
+    Task task, Py_ssize_t at, double scale, const real *theta, const real *right, real *left,
+    double *lane,
+) noexcept nogil:
+    cdef real x[LANES]
+    cdef real sum[LANES]
+    cdef int j
+    for j in range(LANES):
+        x[j] = theta[at + j]
+        if task == PAIR:
+            sum[j] = left[at + j] + right[at + j]
+        elif task == ALONE:
+            sum[j] = left[at + j]
+    for j in range(LANES):
+        lane[j] += <double> x[j] * x[j]
+    if task != SQUARES:
+        for j in range(LANES):
+            left[at + j] = sum[j] + <real> (x[j] * scale)
+
+
+cdef inline void add_all_lanes(
+    Task task, Py_ssize_t groups, double scale, const real *theta, const real *right, real *left,
+    double *lane,
+) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(groups):
+        add_lanes(task, k * LANES, scale, theta, right, left, lane)
+
+
+# The task for at most BLOCK elements; returns sum_k theta_k^2.
+cdef double add_block(
+    Py_ssize_t n, const Terms *terms, const real *theta, const real *right, real *left
+) noexcept nogil:
+    cdef double lane[LANES]
+    cdef double total = 0
+    cdef Py_ssize_t k, groups = 0 if terms.divide else n // LANES
+    memset(lane, 0, sizeof(lane))
+    if terms.task == SQUARES:
+        add_all_lanes(SQUARES, groups, terms.scale, theta, right, left, lane)
+    elif terms.task == ALONE:
+        add_all_lanes(ALONE, groups, terms.scale, theta, right, left, lane)
+    else:
+        add_all_lanes(PAIR, groups, terms.scale, theta, right, left, lane)
+    for k in range(groups * LANES, n):
+        lane[k % LANES] += <double> theta[k] * theta[k]
+        if terms.task == PAIR:
+            left[k] += right[k]
+        if terms.task != SQUARES:
+            left[k] += scaled(theta[k], terms)
+    for k in range(LANES):
+        total += lane[k]
+    return total
+
+
+# The task for n elements: two parts, each of two parts and so on, so that the rounding error of the
+# sum grows with log n.
+cdef double add_blocks(
+    Py_ssize_t n, const Terms *terms, const real *theta, const real *right, real *left
+) noexcept nogil:
+    cdef Py_ssize_t half = (n // BLOCK + 1) // 2 * BLOCK
+    if n <= BLOCK:
+        return add_block(n, terms, theta, right, left)
+    return (
+        add_blocks(half, terms, theta, right, left)
+        + add_blocks(
+            n - half, terms, theta + half,
+            right + half if terms.task == PAIR else right,
+            left + half if terms.task != SQUARES else left,
+        )
+    )
+
+
+cdef void add_real(Py_ssize_t n, const real *right, real *left) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        left[k] += right[k]
+
+
+def add(cnp.ndarray left, cnp.ndarray right):
+    """left += right, without the GIL.
+
+    Parameters
+    ----------
+    left, right : ndarray, shape (n,)
+        Contiguous, of one dtype.
+    """
+    cdef Py_ssize_t n = cnp.PyArray_DIM(left, 0)
+    cdef bint is_double = cnp.PyArray_TYPE(left) == cnp.NPY_DOUBLE
+    cdef void *left_ = cnp.PyArray_DATA(left)
+    cdef const void *right_ = cnp.PyArray_DATA(right)
+    with nogil:
+        if is_double:
+            add_real(n, <const double *> right_, <double *> left_)
+        else:
+            add_real(n, <const float *> right_, <float *> left_)
+
+
+def regularise(
+    cnp.ndarray theta, double C, cnp.ndarray left=None, cnp.ndarray right=None
+):
+    """left += right, left += theta / C, and theta'theta, in one pass without the GIL.
+
+    theta / C is theta (1/C), computed in double precision and rounded to the dtype; where 1/C is
+    infinite or subnormal, it is the quotient.
+
+    Parameters
+    ----------
+    theta : ndarray, shape (n,)
+    C : float
+    left, right : ndarray, shape (n,), optional
+        Contiguous, of theta's dtype. Nothing is added without ``left``.
+
+    Returns
+    -------
+    squares : float
+        theta'theta, in double precision: the same bits whatever is added.
+    """
+    cdef Py_ssize_t n = cnp.PyArray_DIM(theta, 0)
+    cdef bint is_double = cnp.PyArray_TYPE(theta) == cnp.NPY_DOUBLE
+    cdef double squares
+    cdef Terms terms
+    cdef const void *theta_ = cnp.PyArray_DATA(theta)
+    cdef void *left_ = NULL
+    cdef const void *right_ = NULL
+    terms.task = SQUARES
+    terms.C = C
+    terms.scale = 1 / C
+    terms.divide = not DBL_MIN <= terms.scale <= DBL_MAX
+    if left is not None:
+        left_ = cnp.PyArray_DATA(left)
+        terms.task = ALONE
+        if right is not None:
+            right_ = cnp.PyArray_DATA(right)
+            terms.task = PAIR
+    with nogil:
+        if is_double:
+            squares = add_blocks(
+                n, &terms, <const double *> theta_, <const double *> right_, <double *> left_
+            )
+        else:
+            squares = add_blocks(
+                n, &terms, <const float *> theta_, <const float *> right_, <float *> left_
+            )
+    return squares
+
+
+def pause():
+    """Let other threads run for 0.2 ms.
+
+    Raises
+    ------
+    BaseException
+        What has stopped the call in whose evaluation this is.
+    """
+    cdef bint is_caller, stopped
+    cdef Watch *watch = watch_current(&is_caller)
+    with nogil:
+        sleep_briefly()
+        stopped = watch_stopped(watch, is_caller)
+    if stopped:
+        raise_interrupted()
