@@ -1,7 +1,7 @@
-"""matconv's two algorithms against each other, next to the one that auto takes.
+"""matconv's two algorithms against each other, and the one that "auto" chooses.
 
-So the fixed table behind ``algorithm="auto"`` can be justified again, on any machine.  What auto
-takes is seen from bits: each of its results equals that of one of the two.
+The results show on any machine whether the rule of ``algorithm="auto"`` is right.  Its choice is
+found from bits: each of its results equals that of one of the two algorithms.
 """
 
 import layers
@@ -12,12 +12,12 @@ import timing
 import truth
 from table import aligned, digits
 
-#: The results of a pass, in the order in which `taken` names their algorithms.
+#: Results of a pass, in the order of the names that `taken` returns.
 RESULTS = {"forward": ("S",), "backward": ("dZ", "dW"), "both": ("S", "dZ", "dW")}
 
 
 def taken(auto, im2col, winograd, names):
-    """Which of two algorithms gave auto's bits: a name, or one for each result.
+    """Return the algorithm with the bits of "auto": a name, or one for each result.
 
     Examples
     --------
@@ -42,7 +42,9 @@ def taken(auto, im2col, winograd, names):
 
 
 def faster(ratio):
-    """The winner of a ratio winograd / im2col of times; "tie" where the quartiles hold 1.
+    """Return the faster algorithm by the ratio winograd / im2col of times.
+
+    "tie" if 1 is between the quartiles.
 
     Examples
     --------
@@ -57,9 +59,9 @@ def faster(ratio):
 
 
 def measure(layer, dtype, threads, passes, how):
-    """Records of one layer: matconv's two algorithms, seconds and the ratio winograd / im2col.
+    """Return the records of a layer: seconds of both algorithms, and the ratio winograd / im2col.
 
-    Where there are no transforms they are the same.
+    Without transforms for the layer, both are im2col.
     """
     data = peers.operands(layer)
     sides = {
@@ -90,7 +92,7 @@ def measure(layer, dtype, threads, passes, how):
 
 
 def run(given, say):
-    """All records of the layers asked for, and the lines that show them."""
+    """Return all records of the chosen layers, and the lines of a report."""
     how = layers.effort(given.quick, given.repeats)
     records = []
     for layer in shapes.select(given.layers):
@@ -102,7 +104,7 @@ def run(given, say):
 
 
 def report(records):
-    """Lines of the table."""
+    """Return the lines of the table."""
     head = ("layer", "l, d, b, f, h", "pass", "dtype", "threads", "im2col ms", "winograd ms")
     rows = [(*head, "ratio", "quartiles", "faster", "auto takes")]
     for one in records:

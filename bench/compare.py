@@ -1,12 +1,12 @@
-"""Watch for regressions: what became slower between two results files of ``bench/run.py``.
+"""Find regressions between two results files of ``bench/run.py``.
 
     python bench/compare.py old.json new.json
 
 For every measurement that is in both files: "time" is matconv's old time over its new one, "peer"
-the same for the peer, and "against peer" is the new ratio over the old one.  A machine that is
-busier or slower today slows both sides down, so "against peer" is what is judged: below 1 means
-that matconv lost against a peer that did the same work in turns with it.  The exit status is 1 if
-any measurement lost more than the threshold, 2 if a file cannot be read, else 0.
+the same for the peer, and "against peer" is the new ratio over the old one.  A slower or busier
+machine slows both sides down, so "against peer" decides: below 1 means that matconv became slower
+relative to a peer that was measured in turns with it.  The exit status is 1 if a measurement became
+slower by more than the threshold, 2 if a file cannot be read, else 0.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from table import aligned
 
 
 def read(path):
-    """A results file with records.
+    """Read a results file with records.
 
     Raises
     ------
     ValueError
-        If it is none; the message names the file and says why.
+        If it is not a results file; the message names the file and the reason.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def read(path):
 
 
 def changes(old, new):
-    """A dictionary for each measurement in both documents, the worst first.
+    """Return a dictionary for each measurement in both documents, the slowest first.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def changes(old, new):
 
 
 def other_versions(old, new):
-    """Lines that say which machine or version is another one."""
+    """Return lines about differences of machine and versions."""
     lines = []
     before, after = (document.get("machine", {}) for document in (old, new))
     for name in ("processor", "cores", "system"):
@@ -82,7 +82,7 @@ def other_versions(old, new):
 
 
 def report(found, threshold):
-    """Lines of the table and of its summary."""
+    """Return the lines of the table and of its summary."""
     rows = [("measurement", "time", "peer", "against peer", "")]
     for one in found:
         mark = "SLOWER" if one["against"] < 1 - threshold else ""
@@ -94,7 +94,7 @@ def report(found, threshold):
 
 
 def main(arguments=None):
-    """Read, compare, print; returns the process's exit status."""
+    """Read, compare and print; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="bench/compare.py",
         description=__doc__,

@@ -1,10 +1,10 @@
-"""Epochs of LeNet on real images, matconv beside PyTorch, in turns; and what was learnt.
+"""Epochs of LeNet on real images, matconv and PyTorch in turns: time and accuracy.
 
     python bench/run.py epoch --data DIR           DIR with the four IDX files of (Fashion-)MNIST
 
 Each side starts from the same theta, takes batches of 64 in an order of its own, and descends with
-momentum 0.9 and a learning rate of 0.02.  Every number of matconv's epoch is as its users have it: gathering
-the batch, f and gradient, the update, the epoch's means.
+momentum 0.9 and a learning rate of 0.02.  matconv's time is that of `minimize`: gathering the
+batch, f and gradient, the update, the means of the epoch.
 """
 
 import time
@@ -22,7 +22,7 @@ BATCH, RATE, MOMENTUM = 64, 0.02, 0.9
 
 
 def images(folder):
-    """Z_train, y_train, Z_test, y_test: float64 in [0, 1] and labels, from the four IDX files."""
+    """Return Z_train, y_train, Z_test, y_test of the four IDX files: float64 in [0, 1], labels."""
     found = []
     for part in ("train", "t10k"):
         paths = []
@@ -50,7 +50,7 @@ class Matconv:
         )
 
     def epoch(self, k):
-        """One epoch; momentum starts anew with each."""
+        """Run an epoch; the velocity begins with 0."""
         options = {"batch_size": BATCH, "learning_rate": RATE, "momentum": MOMENTUM, "seed": k}
         self.theta = matconv.minimize(
             self.f, self.theta, method="sgd", max_iterations=1, **options
@@ -64,7 +64,7 @@ class Matconv:
 
 
 class Torch:
-    """PyTorch as its tutorials write it, in one memory format."""
+    """PyTorch as in its tutorials, in one memory format."""
 
     def __init__(self, values, data, dtype, threads, form):
         import torch
@@ -102,7 +102,7 @@ class Torch:
 
 
 def measure(folder, threads, epochs, say=lambda text: None):
-    """Records: a side's name, the seconds of each epoch, its accuracy after the last."""
+    """Return records: name of a side, seconds of each epoch, accuracy after the last one."""
     data = images(folder)
     values = nets.parameters(shapes.NETS["lenet"])
     sides = [Matconv(values, data, dtype, threads) for dtype in ("float64", "float32")]
@@ -132,7 +132,7 @@ def measure(folder, threads, epochs, say=lambda text: None):
 
 
 def run(given, say):
-    """Records for each number of threads, and the lines that show them."""
+    """Return records for each number of threads, and the lines of a report."""
     records = [
         one for threads in given.threads for one in measure(given.data, threads, given.epochs, say)
     ]

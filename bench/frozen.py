@@ -13,14 +13,14 @@ from table import aligned, digits
 
 IMAGES = (1, 8, 64, 512)
 
-#: Outputs agree to this share of the largest.
+#: Outputs differ by at most this part of the largest one.
 AGREEMENT = 1e-4
 
 
 def sides(images, dtype):
-    """What computes the outputs of that many images: matconv, and ONNX Runtime in float32.
+    """Return functions for the outputs of images: of matconv, and of ONNX Runtime in float32.
 
-    Either is called as its users call it; matconv writes into arrays that are there.
+    Both are called in their usual way; matconv writes into existing arrays.
     """
     net = shapes.NETS["lenet"]
     values = nets.parameters(net)
@@ -48,7 +48,7 @@ def sides(images, dtype):
 
 
 def measure(how, dtypes=("float32", "float64"), say=lambda text: None):
-    """A record for each dtype and number of images: seconds, and ONNX Runtime's over ours."""
+    """Return a record for each dtype and number of images: seconds, ratio to matconv."""
     peers_onnx.require()
     records = []
     for dtype in dtypes:
@@ -62,7 +62,7 @@ def measure(how, dtypes=("float32", "float64"), say=lambda text: None):
 
 
 def lines(records):
-    """The records as a table of text."""
+    """Return the lines of a table of the records."""
     head = ("frozen lenet", "images", "us", "onnxruntime f32", "ratio", "quartiles")
     rows = [head]
     for one in records:
@@ -75,7 +75,7 @@ def lines(records):
 
 
 def run(given, say):
-    """All records, and the lines that show them; without ONNX Runtime only its name."""
+    """Return all records, and the lines of a report; without ONNX Runtime only its name."""
     try:
         records = measure(layers.effort(given.quick, given.repeats), given.dtypes, say)
     except peers.Missing as missing:

@@ -1,7 +1,7 @@
-"""What one image costs, and how much of that is Python.
+"""Time of one image, and the part of it that is Python.
 
-The program on no images at all costs only its Python; what a call of `Network.forward` adds to the
-program is Python as well.
+The time of the program on no images is Python, and so is the time that a call of `Network.forward`
+adds to the program.
 """
 
 import timeit
@@ -15,7 +15,7 @@ DTYPES = ("float64", "float32")
 
 
 def measure(dtype, repeats=15):
-    """Medians in seconds: the call, its program, the program's Python; and all Python of it."""
+    """Return medians in seconds: the call, its program, the program's Python, all Python."""
     net = shapes.NETS["lenet"]
     network = nets.for_matconv(net, dtype)
     theta = network.pack([(W.astype(dtype), b.astype(dtype)) for W, b in nets.parameters(net)])
@@ -44,7 +44,7 @@ def measure(dtype, repeats=15):
 
 
 def beyond_kernels(call, layers, python):
-    """Seconds of the call that are not its kernels'.
+    """Return the seconds of a call outside of its kernels.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def beyond_kernels(call, layers, python):
 
 
 def run(given, say):
-    """LeNet on one image, in both dtypes: records, and the lines that show them."""
+    """Return records of LeNet on one image in both dtypes, and the lines of a report."""
     records = [measure(dtype) for dtype in given.dtypes]
     head = ("lenet, 1 image", "call us", "kernels us", "Python us")
     rows = [

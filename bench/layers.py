@@ -1,7 +1,7 @@
 """Measure the convolution layers: matconv's passes against each peer's, checked and interleaved.
 
-A record is one measurement, the same for layers and for whole networks (`kind`): medians and
-quartiles in seconds of both sides, and the peer's time over matconv's pair by pair.
+A record is a measurement of a layer or of a whole network (`kind`): medians and quartiles in
+seconds of both sides, and of the peer's time over matconv's in each pair of samples.
 """
 
 import itertools
@@ -19,14 +19,14 @@ from table import aligned, digits
 #: the name says so, in float32 whatever the row's.
 PEERS = ("gemm", "torch", "torch-f32", "jax", "onnxruntime")
 
-#: What a record says of itself: what was measured, of what, against whom.
+#: Keys of a record that identify a measurement.
 KEYS = ("kind", "name", "sizes", "pass", "dtype", "threads", "algorithm", "peer")
 
-#: What a timing is worth: samples, seconds of one, seconds of all samples of both sides.
+#: Arguments of `timing.pair`: samples, seconds of a sample, seconds of all samples.
 FULL = {"repeats": 15, "seconds": 0.02, "budget": 10.0}
 QUICK = {"repeats": 3, "seconds": 0.002, "budget": 0.2}
 
-#: What says that a peer is missing.
+#: Exceptions of a peer that is missing.
 REQUIRED = {
     "torch": peers.require_torch,
     "torch-f32": peers.require_torch,
@@ -36,7 +36,7 @@ REQUIRED = {
 
 
 def effort(quick=False, repeats=None):
-    """The arguments of `timing.pair` for a run, `repeats` replaced where given."""
+    """Return the arguments of `timing.pair`, with `repeats` replaced if given."""
     chosen = dict(QUICK if quick else FULL)
     if repeats is not None:
         chosen["repeats"] = repeats
@@ -44,7 +44,7 @@ def effort(quick=False, repeats=None):
 
 
 def absent(wanted):
-    """{peer: reason} of the peers that cannot be measured here."""
+    """Return {peer: reason} of the peers that cannot be measured here."""
     reasons = {}
     for peer in wanted:
         try:
@@ -55,7 +55,7 @@ def absent(wanted):
 
 
 def sides(peer, layer, data, dtype, threads):
-    """The sides that stand for a peer: two memory formats of PyTorch and JAX, else one."""
+    """Return the sides of a peer: two memory formats of PyTorch and JAX, else one."""
     if peer == "gemm":
         return [peers.Gemm(layer, data, dtype, threads)]
     if peer == "onnxruntime":
@@ -67,7 +67,7 @@ def sides(peer, layer, data, dtype, threads):
 
 
 def passes_of(peer, wanted):
-    """Those of the passes that a peer has."""
+    """Return the passes that a peer has."""
     return [which for which in wanted if which == "forward" or peer != "onnxruntime"]
 
 
@@ -78,7 +78,7 @@ def check(expected, one):
 
 
 def faster(candidates, which, how):
-    """Of one or two sides the one whose median of a few samples, taken in turns, is least."""
+    """Return the side with the smallest median of a few samples, taken in turns."""
     if len(candidates) == 1:
         return candidates[0]
     first, second = candidates
@@ -88,14 +88,14 @@ def faster(candidates, which, how):
 
 
 def measure(mine, others, which, how):
-    """The fastest of the others, and the timing.Pairing of both sides in one pass."""
+    """Return the fastest of the others, and its `timing.Pairing` with matconv in a pass."""
     other = faster(others, which, how)
     a, b = ((one.run(which), one.context) for one in (mine, other))
     return other, timing.pair(a, b, **how)
 
 
 def record(about, flops, other, found):
-    """One measurement as a JSON-able dictionary; seconds per call, flops per call."""
+    """Return a measurement as JSON-able data, with seconds and flops of a call."""
     return {
         **about,
         "form": other.form,
@@ -107,7 +107,7 @@ def record(about, flops, other, found):
 
 
 class Bench:
-    """One layer with its operands and its truth: what is needed to measure it again and again."""
+    """A layer with its operands and expected results, to be measured several times."""
 
     def __init__(self, layer, how, say=lambda text: None):
         self.layer, self.how, self.say = layer, how, say
@@ -116,7 +116,7 @@ class Bench:
         self.sides = {}
 
     def matconv(self, dtype, threads, algorithm, reuse):
-        """matconv's side and the share of the rounding bound that it uses; made and checked once."""
+        """Return matconv's side, checked, and the part of the rounding bound that it uses."""
         key = (dtype, threads, algorithm, reuse)
         if key not in self.sides:
             mine = peers.Matconv(self.layer, self.data, dtype, threads, reuse, algorithm)
@@ -126,7 +126,7 @@ class Bench:
     def records(self, dtype, threads, algorithm, peer, passes):
         """Measure matconv against a peer in each of the passes that the peer has.
 
-        Against the plain products matconv writes into an array made once, as they do.
+        Against the plain products matconv writes into an existing array, as they do.
         """
         key = (dtype, threads, algorithm, peer)
         mine, used = self.matconv(dtype, threads, algorithm, peer == "gemm")
@@ -146,7 +146,7 @@ class Bench:
 
 
 def sections(records):
-    """The records grouped as tables are: {(kind, pass, dtype, threads, algorithm, peer): records}."""
+    """Return the records of each table by (kind, pass, dtype, threads, algorithm, peer)."""
     grouped = {}
     for one in records:
         keys = ("kind", "pass", "dtype", "threads", "algorithm", "peer")
@@ -161,14 +161,14 @@ def sections(records):
 
 
 def label(one):
-    """A record in one line."""
+    """Return a line that names a record."""
     words = ("name", "pass", "dtype", "algorithm", "peer")
     name, which, dtype, algorithm, peer = (one[key] for key in words)
     return f"{name} {which}, {dtype}, {count(one['threads'])}, {algorithm} against {peer}"
 
 
 def count(threads):
-    """The number of threads in words.
+    """Return a text with the number of threads.
 
     >>> count(1), count(2)
     ('1 thread', '2 threads')
@@ -177,7 +177,7 @@ def count(threads):
 
 
 def means(records):
-    """Geometric mean and least of the median ratios of each section."""
+    """Return the geometric mean and the minimum of the median ratios of each section."""
     keys = ("kind", "pass", "dtype", "threads", "algorithm", "peer")
     return [
         {
@@ -191,7 +191,7 @@ def means(records):
 
 
 def row(one):
-    """A record as cells of the table."""
+    """Return a record as cells of the table."""
     mine, other, ratio = (one[k] for k in ("matconv", "other", "ratio"))
     return (
         *(one["name"], one["sizes"]),
@@ -205,7 +205,7 @@ def row(one):
 
 
 def report(records):
-    """Lines of the tables, one table a section."""
+    """Return the lines of the tables, one for each section."""
     lines = []
     for key, group in sections(records).items():
         kind, which, dtype, threads, algorithm, peer = key
@@ -222,7 +222,7 @@ def report(records):
 
 
 def run(given, say):
-    """All records of the layers asked for, and the lines that show them."""
+    """Return all records of the chosen layers, and the lines of a report."""
     chosen = shapes.select(given.layers)
     missing = absent(given.peers)
     how = effort(given.quick, given.repeats)

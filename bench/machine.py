@@ -1,4 +1,4 @@
-"""On what a measurement was made: processor, BLAS and the kernel it chose, versions, load."""
+"""The machine of a measurement: processor, BLAS and its kernel, versions, load."""
 
 import datetime
 import importlib.metadata
@@ -11,7 +11,7 @@ _PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch", "jax", "onnx
 
 
 def processor():
-    """The processor's name as the system tells it."""
+    """Return the name of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -23,7 +23,7 @@ def processor():
 
 
 def versions():
-    """{package: version} of what is installed here, Python included."""
+    """Return {package: version} of the installed packages and of Python."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -34,9 +34,9 @@ def versions():
 
 
 def libraries():
-    """The thread pools that are loaded now: BLAS with its kernel, OpenMP.
+    """Return the loaded thread pools: BLAS with its kernel, OpenMP.
 
-    Call it after the peers were imported: only what is loaded is seen.
+    To be called after the peers have been imported.
     """
     keys = ("user_api", "internal_api", "version", "architecture", "threading_layer")
     return [
@@ -51,12 +51,12 @@ def libraries():
 
 
 def load():
-    """Runnable processes, averaged over the last minute, or None where that is unknown."""
+    """Return the load average of the last minute, or None if it is not known."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def describe():
-    """All of it as one JSON-able dictionary.
+    """Return everything as JSON-able data.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def describe():
 
 
 def blas(description):
-    """Each BLAS with its version and kernel, SciPy's first: that is the one that matconv calls.
+    """Return each BLAS with its version and kernel; first SciPy's, which matconv calls.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def blas(description):
 
 
 def lines(description):
-    """The description as a few lines of text."""
+    """Return the description as lines of text."""
     text = [
         f"machine   {description['processor']}, {description['cores']} cores, {description['system']}",
         f"BLAS      {'; '.join(blas(description)) or 'unknown'}",

@@ -1,4 +1,4 @@
-"""Measure what the table of targets needs, row by row, and judge it."""
+"""Measurements for the table of targets, and its verdicts."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import startup
 import targets
 import wholenets
 
-#: 9 samples a side, and less for calls of some tenths of a second: all of it in half an hour.
+#: 9 samples a side, fewer for calls of some tenths of a second: half an hour in all.
 FULL = {"repeats": 9, "seconds": 0.02, "budget": 3.0}
 
 #: Networks and images whose gradient's memory is measured; PyTorch takes all images at once.
@@ -19,7 +19,7 @@ MEMORY = (("lenet", 10_000), ("vgg11", 256))
 
 
 def add_command(parser):
-    """Options of ``run.py targets`` beyond the usual ones."""
+    """Add the options of ``run.py targets``."""
     parser.add_argument("--rows", nargs="+", default=list(targets.ROWS), choices=targets.ROWS)
     parser.add_argument("--layers", nargs="+", help="judge these only (all; quick: some)")
     parser.add_argument("--wheel", type=Path, metavar="PATH", help="the wheel whose size counts")
@@ -27,7 +27,7 @@ def add_command(parser):
 
 
 def run(given, say):
-    """The document of all measurements and verdicts, and the lines that show them."""
+    """Return the document of all measurements and verdicts, and the lines of a report."""
     how = layers.QUICK if given.quick else dict(FULL)
     how = {**how, "repeats": given.repeats or how["repeats"]}
     wanted = [target for target in targets.TARGETS if target.row in given.rows]
@@ -56,7 +56,7 @@ def run(given, say):
 
 
 def _passes(part):
-    """{(dtype, algorithm, peer): passes} of some targets."""
+    """Return {(dtype, algorithm, peer): passes} of targets."""
     found = {}
     for target in part:
         key = tuple(target.select[name] for name in ("dtype", "algorithm", "peer"))
@@ -65,7 +65,7 @@ def _passes(part):
 
 
 def _layer(layer, part, given, how, say):
-    """Records of one layer for some targets."""
+    """Return the records of a layer for targets."""
     records = []
     against = {key: passes for key, passes in _passes(part).items() if key[2] != "1 thread"}
     if against:
@@ -79,7 +79,7 @@ def _layer(layer, part, given, how, say):
 
 
 def _net(name, part, given, how, say):
-    """Records of one network for some targets."""
+    """Return the records of a network for targets."""
     if not part:
         return []
     bench, records = wholenets.Bench(name, how, 8 if given.quick else None, say), []
@@ -93,7 +93,7 @@ def _net(name, part, given, how, say):
 
 
 def _speedup(bench, part, given):
-    """Records of threads against one thread, for every number but one."""
+    """Return the records of several threads against one thread."""
     found = []
     for (dtype, _, peer), passes in _passes(part).items():
         if peer == "1 thread":
@@ -103,7 +103,7 @@ def _speedup(bench, part, given):
 
 
 def _others(given, how, say):
-    """What is not a ratio of times: memory, growth, the cost to begin."""
+    """Return measurements that are not ratios of times: memory, growth, start-up."""
     found = {}
     if "S6" in given.rows:
         found["gradient"] = []

@@ -2,12 +2,12 @@
 
     python bench/run.py gradient
 
-Each process imports its library, makes the images, the labels and the parameters, notes how much
-memory is resident, then computes f and its gradient once.  What is reported is the highest
-resident memory from there on, less what was resident before: activations, scratch, the gradient
-and whatever the library sets up at its first call.  PyTorch is measured as one writes it: the loss
-of all images at once, then ``backward()``; and, since its users know that this takes memory, also
-accumulating the gradient over 256 images at a time.
+Each process imports its library, makes the images, the labels and the parameters, reads its
+resident memory, then computes f and its gradient once.  The result is the peak of the resident
+memory minus the memory before: activations, scratch, the gradient and what the library allocates
+at its first call.  PyTorch is measured in two ways: with the loss of all images at once and
+``backward()``, and, because this takes much memory, with the gradient accumulated over 256 images
+at a time.
 """
 
 import argparse
@@ -23,15 +23,15 @@ import nets
 import numpy as np
 import shapes
 
-#: Who can be measured, in the order of the table; the first is what the others are compared with.
+#: What can be measured, in the order of the table; the others are compared with the first.
 WHO = ("matconv", "torch", "torch-256")
 
-#: f and |gradient| of two sides agree to this share; sums of 10,000 terms in different orders.
+#: Relative difference of f and |gradient| of two sides, sums of 10,000 terms in other orders.
 AGREEMENT = {"float64": 1e-10, "float32": 1e-3}
 
 
 def _status(field):
-    """A line of /proc/self/status in bytes, or None without that file."""
+    """Return a value of /proc/self/status in bytes, or None without that file."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
             for line in lines:
@@ -43,10 +43,10 @@ def _status(field):
 
 
 def peak():
-    """The highest resident memory of this process so far, in bytes.
+    """Return the peak of this process's resident memory in bytes.
 
-    getrusage's ru_maxrss starts, on Linux, from what the parent process held when it started this
-    one; the kernel's VmHWM counts this process alone and is preferred where it exists.
+    On Linux the ru_maxrss of getrusage begins with the memory of the parent process at the fork.
+    VmHWM of the kernel is that of this process alone and is used if it exists.
     """
     own = _status("VmHWM")
     if own is not None:
@@ -56,13 +56,13 @@ def peak():
 
 
 def resident():
-    """Resident memory of this process now, in bytes; its peak where that is all that is known."""
+    """Return this process's resident memory in bytes; the peak if it is not known."""
     now = _status("VmRSS")
     return peak() if now is None else now
 
 
 def matconv_gradient(net, Z, y, dtype, threads):
-    """A function that gives f and |gradient|, everything it needs made before."""
+    """Return a function that computes f and |gradient|, with all its operands made."""
     import matconv
 
     network = nets.for_matconv(net, dtype)
@@ -103,7 +103,7 @@ def _torch(net, Z, y, dtype, threads, at_once=None):
 
 
 def child(who, net, dtype, threads, images):
-    """Measure here and now; meant for a process that has done nothing else."""
+    """Measure in this process, which should be a fresh one."""
     Z, y = nets.data(net, images, dtype)
     if who == "matconv":
         work = matconv_gradient(net, Z, y, dtype, threads)
@@ -126,7 +126,7 @@ def child(who, net, dtype, threads, images):
 
 
 def measure(net="lenet", dtype="float64", threads=2, images=10_000, who=WHO):
-    """One fresh process for each of `who`; a list of what `child` gives, in order.
+    """Return the results of `child` in a fresh process for each of `who`, in order.
 
     A library that cannot be imported gives ``{"who": name, "missing": text}``.
 
@@ -135,7 +135,7 @@ def measure(net="lenet", dtype="float64", threads=2, images=10_000, who=WHO):
     ArithmeticError
         If f or the gradient's norm differ between the libraries.
     RuntimeError
-        If a process fails for another reason; its last words are in the message.
+        If a process fails for another reason; the message has the end of its output.
     """
     found = []
     for name in who:
@@ -154,7 +154,7 @@ def measure(net="lenet", dtype="float64", threads=2, images=10_000, who=WHO):
 
 
 def compare(found, share):
-    """Raise ArithmeticError unless all f and all norms agree to `share` of the first one's."""
+    """Raise ArithmeticError unless all f and norms differ by at most `share` of the first."""
     for one in found[1:]:
         for key in ("f", "norm"):
             if not abs(one[key] - found[0][key]) <= share * abs(found[0][key]):
@@ -165,7 +165,7 @@ def compare(found, share):
 
 
 def rows(found):
-    """Rows of the table: who, MiB, matconv's memory as a share of it, seconds of that one call."""
+    """Return the rows of the table: name, MiB, matconv's part of it, seconds of the call."""
     mine = {one["who"]: one.get("bytes", math.nan) for one in found}.get("matconv", math.nan)
     table = [("", "peak MiB", "matconv's share", "seconds")]
     for one in found:
@@ -176,7 +176,7 @@ def rows(found):
 
 
 def main(arguments=None):
-    """The fresh process: print one JSON object."""
+    """Measure in the fresh process; print a JSON object."""
     parser = argparse.ArgumentParser(description="Peak memory of one gradient, in this process.")
     parser.add_argument("who", choices=WHO)
     parser.add_argument("--net", default="lenet", choices=sorted(shapes.NETS))

@@ -1,8 +1,8 @@
 """The networks of `shapes.NETS` in matconv, PyTorch, JAX and ONNX, with the same parameters.
 
-PyTorch and ONNX keep images as (l, d, b, a) and flatten them in this order; the notes flatten with
-the channel fastest.  So a dense layer that follows images needs its weights' rows reordered
-(`channels_first`), and then all of them are the same function.
+PyTorch and ONNX have images (l, d, b, a) and flatten them in this order; the notes flatten with the
+channel fastest.  For a dense layer after images the rows of the weights are reordered
+(`channels_first`), so that all networks are the same function.
 """
 
 import math
@@ -27,12 +27,12 @@ def shapes_of(net):
 
 
 def stride(kind, options):
-    """Of a pool its window unless told, of anything else 1."""
+    """Return the stride: of a pool by default its window, else 1."""
     return options.get("stride", options["window"] if kind == "pool" else 1)
 
 
 def weight_shapes(net):
-    """The shape of each layer's W in the notes' layout, None for pools.
+    """Return the shape of each layer's W in the layout of the notes, None for pools.
 
     Convolution: (d / groups, h, h, d_out).  Dense: (m, units).
     """
@@ -47,7 +47,7 @@ def weight_shapes(net):
 
 
 def parameters(net, seed=0):
-    """[(W, b)] of the layers that have them, float64, in the notes' layout; He's scale."""
+    """Return [(W, b)] of the layers, float64 in the layout of the notes, with He's scale."""
     rng = np.random.default_rng(seed)
     found = []
     for shape in weight_shapes(net):
@@ -59,7 +59,7 @@ def parameters(net, seed=0):
 
 
 def channels_first(net, values):
-    """[(W, b)] as libraries with images (l, d, b, a) want them, C-contiguous.
+    """Return [(W, b)] for libraries with images (l, d, b, a), C-contiguous.
 
     Convolution: W (d_out, d / groups, h, h).  Dense: W (units, m) with m counted as (d, b, a).
     """
@@ -79,7 +79,7 @@ def channels_first(net, values):
 
 
 def data(net, images, dtype, seed=1):
-    """Z (images, b, a, d) uniform in [0, 1) and labels; made in place, so without temporaries."""
+    """Return Z (images, b, a, d), uniform in [0, 1), and labels; without temporary arrays."""
     rng = np.random.default_rng(seed)
     Z = np.empty((images, *net["input_shape"]), dtype)
     rng.random(out=Z, dtype=Z.dtype)
@@ -87,7 +87,7 @@ def data(net, images, dtype, seed=1):
 
 
 def for_matconv(net, dtype, **options):
-    """`matconv.Network` of a description of `shapes.NETS`; ``options`` go to Network."""
+    """Return a `matconv.Network` of `shapes.NETS`; ``options`` are those of Network."""
     import matconv
 
     layers = []
@@ -103,7 +103,7 @@ def for_matconv(net, dtype, **options):
 
 
 def for_torch(net, values, dtype):
-    """`torch.nn.Sequential` of the same network with the parameters `values`."""
+    """Return a `torch.nn.Sequential` of the same network with the parameters `values`."""
     import torch
 
     values, modules, image = iter(channels_first(net, values)), [], True
@@ -134,7 +134,7 @@ def for_torch(net, values, dtype):
 
 
 def for_jax(net, values, dtype, form):
-    """(parameters, function of parameters and images) in JAX; ``form`` is "nhwc" or "nchw"."""
+    """Return (parameters, function of parameters and images) in JAX, "nhwc" or "nchw"."""
     import jax.numpy as jnp
     from jax import lax
 
@@ -175,7 +175,7 @@ def for_jax(net, values, dtype, form):
 
 
 def for_onnx(net, values):
-    """An ONNX model (bytes) of the same network in float32: input "Z", output "z"."""
+    """Return an ONNX model (bytes) of the same network in float32: input "Z", output "z"."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, constants, name = [], [], "Z"
@@ -216,7 +216,7 @@ def for_onnx(net, values):
 
 
 def onnx_bytes(graph):
-    """A graph as a model of an old enough format that any ONNX Runtime reads it."""
+    """Return a graph as a model in a format that any ONNX Runtime reads."""
     from onnx import helper
 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -1,17 +1,17 @@
-"""The sides of a comparison, each doing the same convolution with its own library.
+"""The sides of a comparison: the same convolution in several libraries.
 
-A side holds its operands in the layout it likes best, made before anything is timed, and has
+A side has its operands in its best layout, made before the measurement, and
 
-    name            as shown
-    run(which)      a function without arguments that does the pass "forward", "backward" or "both"
-    context()       context manager that gives it its number of threads and takes it back
-    results()       what `truth.Truth.check` knows of one run, as float64 in the notes' layout
-    form            the memory format of its images, where it has a choice
-    slack           how many times the bound of plain sums its results may use
+    name            in tables
+    run(which)      a function without arguments for the pass "forward", "backward" or "both"
+    context()       context manager that sets its number of threads
+    results()       the results of a run for `truth.Truth.check`, float64 in the layout of the notes
+    form            the memory format of its images, if there is a choice
+    slack           factor of the bound of plain sums for its results
 
-All sides allocate what they return, as they would for their users, with one exception: `Gemm`
-writes into arrays made once, because it is not a convolution but the limit of one; so does matconv
-where it is measured against that limit (`reuse`).
+All sides allocate their results, as in normal use, with one exception: `Gemm` writes into existing
+arrays, because it is not a convolution but a limit; so does matconv if it is measured against that
+limit (`reuse`).
 """
 
 import contextlib
@@ -31,11 +31,11 @@ ALGORITHMS = ("auto", "im2col", "winograd")
 
 
 class Missing(Exception):
-    """A peer that is not installed here; the text names what is missing."""
+    """A peer is not installed; the text names what is missing."""
 
 
 def operands(layer, seed=0):
-    """Z, W, b, dS of a layer as float64 whose values are float32 numbers, so both dtypes agree."""
+    """Return Z, W, b, dS of a layer in float64, exact in float32, so that both dtypes agree."""
     draw = functools.partial(np.random.default_rng(seed).standard_normal, dtype=np.float32)
     return {
         "Z": draw(layer.image_shape).astype(np.float64),
@@ -46,7 +46,7 @@ def operands(layer, seed=0):
 
 
 class Side:
-    """What the sides have in common: passes by name."""
+    """Base class of the sides: passes by name."""
 
     slack, form = 1, None
 
@@ -55,19 +55,20 @@ class Side:
         self.dtype = np.dtype(dtype)
 
     def run(self, which):
-        """The function that does one pass; its value is the pass's results, in the side's layout."""
+        """Return the function of a pass; it returns the results in the side's layout."""
         return getattr(self, which)
 
     def both(self):
-        """A whole step of one layer: forward, then all three gradients."""
+        """Compute the forward pass, then all three gradients."""
         return self.forward(), self.backward()
 
 
 class Matconv(Side):
-    """matconv: the batch in one piece per thread, sums over the batch added in their order.
+    """matconv: a piece of the batch for each thread; sums over the batch are added in order.
 
-    Winograd's algorithm mixes neighbours before it multiplies: its rounding errors follow the
-    largest of a tile rather than each element's own sum, and are allowed `WINOGRAD` bounds.
+    Winograd's algorithm adds neighbours before it multiplies: the rounding errors depend on the
+    largest element of a tile rather than on each element's own sum. They are allowed `WINOGRAD`
+    bounds.
     """
 
     WINOGRAD = 64
@@ -97,7 +98,7 @@ class Matconv(Side):
         return S
 
     def backward(self):
-        """[dZ of each piece], dW, db: a piece is what the next layer's shard takes, so no joining."""
+        """Return [dZ of each piece], dW, db; the next layer takes the pieces as they are."""
 
         def work(piece):
             return matconv.conv2d_backward(self.dS[piece], self.Z[piece], self.W, **self.options)
@@ -118,11 +119,11 @@ class Matconv(Side):
 
 
 class Gemm(Side):
-    """Not a convolution but its limit: the products alone, phi given whole and its adjoint left out."""
+    """The matrix products alone, with phi given and its adjoint left out: a limit of im2col."""
 
     def __init__(self, layer, data, dtype, threads):
         super().__init__("gemm", layer, dtype, threads)
-        # SciPy's, as it is the BLAS that matconv's kernels call as well; NumPy brings its own.
+        # SciPy's BLAS, which matconv's kernels call too; NumPy has another one.
         self.gemm = blas.dgemm if self.dtype == np.float64 else blas.sgemm
         # BLAS is column-major: what is C-contiguous here is its transpose there, without a copy.
         self.phi = [np.ascontiguousarray(x, dtype).T for x in truth.phi(data["Z"], layer)]
@@ -164,14 +165,14 @@ class Gemm(Side):
         )
         dphi = [part.T.astype(np.float64) for part in self.dphi]
         return {
-            "W phi": S.reshape(self.layer.output_shape),  # the products know no bias
+            "W phi": S.reshape(self.layer.output_shape),  # without a bias
             "dZ": truth.phi_adjoint(dphi, self.layer),
             "dW": dW.reshape(self.layer.weight_shape),
         }
 
 
 class Torch(Side):
-    """PyTorch's own convolution and its own backward pass, without autograd's bookkeeping."""
+    """PyTorch's convolution and its backward pass, without autograd."""
 
     def __init__(self, layer, data, dtype, threads, form="nchw"):
         torch = require_torch()
@@ -179,7 +180,7 @@ class Torch(Side):
         self.form, memory_format = form, torch_format(form)
 
         def tensor(array, axes):
-            # Its copy has torch's own alignment, and shares nothing with the other sides.
+            # a copy with torch's alignment that shares no memory with the other sides
             view = torch.from_numpy(np.ascontiguousarray(array.transpose(axes), dtype))
             return view.clone().contiguous(memory_format=memory_format)
 
@@ -230,7 +231,7 @@ class Torch(Side):
 
 @functools.cache
 def _pools():
-    """The thread pools loaded by now, looked up once: the search takes milliseconds."""
+    """Return the loaded thread pools; the search takes milliseconds and is done once."""
     return threadpoolctl.ThreadpoolController()
 
 
@@ -239,14 +240,14 @@ TORCH_FORMS = ("nchw", "nhwc")
 
 
 def torch_format(form):
-    """The ``memory_format`` of one of `TORCH_FORMS`."""
+    """Return the ``memory_format`` of one of `TORCH_FORMS`."""
     torch = require_torch()
     return {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}[form]
 
 
 @contextlib.contextmanager
 def torch_threads(threads):
-    """PyTorch at this number of threads inside the ``with`` block."""
+    """Set PyTorch's number of threads in the ``with`` block."""
     torch = require_torch()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -257,7 +258,7 @@ def torch_threads(threads):
 
 
 def require_torch():
-    """The module torch; raises `Missing` where there is none."""
+    """Return the module torch or raise `Missing`."""
     try:
         import torch
     except ImportError:

@@ -1,10 +1,9 @@
-"""JAX as a peer: one layer, compiled, in one of two memory formats; and how many threads it gets.
+"""JAX as a peer: a compiled layer in one of two memory formats, and its number of threads.
 
-XLA keeps a pool of threads whose size it reads once, when its client is made, from the environment
-variable NPROC; nothing changes it later.  So a side with another number of threads than the last
-one gets a new client (`client`), and what was compiled or stored for the old one stays with that.
-Not every operation uses the pool: some run on one thread however many there are.  That is what
-JAX's users get as well, so it is measured as it is.
+The size of XLA's thread pool is read from the environment variable NPROC when its client is made,
+and cannot be changed.  A side with another number of threads than the last one gets a new client
+(`client`); compiled functions and arrays belong to their client.  Some operations run on one thread
+whatever the size of the pool is; JAX is measured as it is.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ _threads_of_client = None
 
 
 def require():
-    """The module jax, told to stay on the CPU and to keep float64; raises `peers.Missing`."""
+    """Return the module jax, on the CPU and with float64, or raise `peers.Missing`."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         import jax
@@ -34,7 +33,7 @@ def require():
 
 
 def client(threads):
-    """Let what JAX does from here on use a pool of this many threads; gives the module jax."""
+    """Give JAX a pool of this many threads; return the module jax."""
     global _threads_of_client
     jax = require()
     if _threads_of_client != threads:

@@ -8,7 +8,7 @@ import peers
 
 
 def require():
-    """The module onnxruntime; raises `peers.Missing` without it or without onnx."""
+    """Return the module onnxruntime; raise `peers.Missing` without it or without onnx."""
     try:
         import onnx  # noqa: F401 - builds the models
         import onnxruntime
@@ -18,7 +18,7 @@ def require():
 
 
 def session(model, threads):
-    """A session of a model (bytes) whose operators use this many threads."""
+    """Return a session of a model (bytes) with this many threads."""
     onnxruntime = require()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -26,7 +26,7 @@ def session(model, threads):
 
 
 def model_of(layer, data):
-    """The ONNX model (bytes) of one convolution with its filters and bias."""
+    """Return the ONNX model (bytes) of a convolution with its filters and bias."""
     from onnx import TensorProto, helper, numpy_helper
 
     W = np.ascontiguousarray(data["W"].transpose(3, 0, 1, 2), np.float32)

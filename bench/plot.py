@@ -1,4 +1,4 @@
-"""A picture of results: how fast each layer's forward pass is, beside PyTorch and the limit.
+"""A picture of results: speed of the forward pass of layers, of PyTorch and of the limit.
 
     python bench/run.py --layers all --passes forward --threads 1 --dtypes float64 float32 \\
         --algorithms auto im2col --peers gemm torch --plot speed.png
@@ -27,13 +27,13 @@ LIMIT = (("other", "gemm"), "BLAS alone on the same matrices", "#222222")
 
 
 def add_command(parser):
-    """Arguments of ``run.py plot``."""
+    """Add the arguments of ``run.py plot``."""
     parser.add_argument("results", type=Path, nargs="+", help="JSON files of bench/run.py")
     parser.add_argument("picture", type=Path, help="PNG, SVG or PDF, by its ending")
 
 
 def main(given):
-    """Draw what some files hold together; returns the exit status."""
+    """Draw the records of files in one picture; return the exit status."""
     documents = [compare.read(path) for path in given.results]
     joined = {**documents[0], "records": [x for one in documents for x in one["records"]]}
     draw(joined, given.picture)
@@ -41,7 +41,7 @@ def main(given):
 
 
 def require():
-    """matplotlib.pyplot without a window; raises `peers.Missing` where there is none."""
+    """Return matplotlib.pyplot without a window, or raise `peers.Missing`."""
     try:
         import matplotlib
     except ImportError:
@@ -53,10 +53,9 @@ def require():
 
 
 def speeds(records, dtype, threads):
-    """{(who, which): {layer: useful GFLOP/s}} of forward passes.
+    """Return {(who, which): {layer: useful GFLOP/s}} of forward passes.
 
-    "matconv" by algorithm, "other" by peer; where something was measured more than once, its
-    fastest median.
+    ("matconv", algorithm) and ("other", peer); of several measurements the fastest median.
     """
     found = {}
     for one in records:
@@ -119,7 +118,7 @@ def draw(document, path):
 
 
 def _tick(name):
-    """A layer's name with its filter's size and stride: what decides which algorithm fits."""
+    """Return a layer's name with the size and stride of its filters."""
     layer = shapes.LAYERS.get(name)
     if layer is None:
         return name
@@ -128,7 +127,7 @@ def _tick(name):
 
 
 def _panel(axis, dtype, found, order):
-    """Bars of one dtype and the limit's marks."""
+    """Draw the bars of a dtype and the marks of the limit."""
     bars = [bar for bar in BARS if bar[0] in found]
     width = 0.82 / max(1, len(bars))
     for k, (key, label, colour) in enumerate(bars):
@@ -157,7 +156,7 @@ def _panel(axis, dtype, found, order):
 
 
 def _caption(document):
-    """What GFLOP/s are useful, and the machine, versions and date."""
+    """Return the caption: definition of GFLOP/s, machine, versions, date."""
     about = document["machine"]
     blas = next(iter(machine.blas(about)), "unknown BLAS")
     versions = [f"{k} {v}" for k, v in about["versions"].items() if k != "threadpoolctl"]

@@ -1,7 +1,7 @@
-"""The numbers of a results file as Markdown, for bench/README.md, with where they come from.
+"""The numbers of a results file and their origin as Markdown for the README.
 
 python bench/run.py readme results.json
-python bench/run.py readme results.json --write bench/README.md
+python bench/run.py readme results.json --write README.md
 """
 
 import textwrap
@@ -29,7 +29,7 @@ _TITLES = {"both": "forward + backward", "step": "training step"}
 
 
 def add_command(parser):
-    """Arguments of ``run.py readme``."""
+    """Add the arguments of ``run.py readme``."""
     parser.add_argument("results", type=Path, help="a JSON file of bench/run.py")
     parser.add_argument("--write", type=Path, metavar="README", help=f"between {BEGIN} and {END}")
     known = [*shapes.PASSES, "gradient", "step"]
@@ -37,7 +37,7 @@ def add_command(parser):
 
 
 def main(given):
-    """Print the tables, or write them where the markers are; returns the exit status."""
+    """Print the tables or write them between the markers; return the exit status."""
     text = markdown(compare.read(given.results), given.passes)
     if given.write is None:
         print(text)
@@ -51,7 +51,9 @@ def main(given):
 
 
 def replaced(before, text, name):
-    """`before` with what is between the markers replaced; ValueError unless each is there once.
+    """Return `before` with the text between the markers replaced.
+
+    Raises ValueError unless each marker is there once.
 
     Examples
     --------
@@ -66,7 +68,7 @@ def replaced(before, text, name):
 
 
 def markdown(document, passes=None):
-    """All of it: where the numbers come from, the targets, and a table for each kind of record."""
+    """Return the origin of the numbers, the targets, and a table for each kind of record."""
     parts = [origin(document)]
     if document.get("targets"):
         parts.append(target_table(document["targets"]))
@@ -75,7 +77,7 @@ def markdown(document, passes=None):
 
 
 def origin(document):
-    """When, on what, with what, and what a ratio is; and the command."""
+    """Return date, machine, versions, the definition of a ratio, and the command."""
     about = document["machine"]
     versions = [f"{NAMES.get(k, k).removesuffix(' f32')} {v}" for k, v in about["versions"].items()]
     text = (
@@ -87,13 +89,13 @@ def origin(document):
 
 
 def table(head, rows):
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def target_table(lines):
-    """The verdicts; numbers of threads that give the same line are not merged."""
+    """Return the table of verdicts."""
     rows = []
     for one in lines:
         threads = "" if one["threads"] is None else one["threads"]
@@ -103,7 +105,7 @@ def target_table(lines):
 
 
 def tables(records):
-    """A table for each kind, pass, dtype and algorithm: a line a layer, a column a peer."""
+    """Return a table for each kind, pass, dtype and algorithm, with a column for each peer."""
     grouped = {}
     for key, group in layers.sections(records).items():
         kind, which, dtype, threads, algorithm, peer = key

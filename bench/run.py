@@ -1,4 +1,4 @@
-"""Measure matconv against what else could do the work, on this machine.
+"""Measure matconv and other libraries on this machine.
 
     python bench/run.py                                    the core layers, 1 and 2 threads
     python bench/run.py --layers alexnet vgg-64 --passes forward --dtypes float32
@@ -13,15 +13,15 @@
     python bench/run.py readme results.json                its numbers as tables for bench/README.md
     python bench/compare.py old.json new.json              what became slower
 
-Layers: forward is S = W phi(Z) + b; backward is dZ, dW and db from dS; both is the one after the
-other, as in a step of training.  Nets: forward, gradient, and step, a gradient with an SGD update.
-Peers: "gemm" is the matrix products alone with phi given whole, so the limit of what im2col can
-reach; "torch" and "jax" compute in the dtype of the row, "torch-f32" and "onnxruntime" (forward
-only) in float32 whatever the row's; of two memory formats the one that is faster here.
+Layers: forward is S = W phi(Z) + b; backward is dZ, dW and db from dS; both is one after the other,
+as in a step of training.  Nets: forward, gradient, and step, a gradient with an SGD update.
+Peers: "gemm" is the matrix products alone with phi given, a limit of im2col; "torch" and "jax"
+compute in the dtype of the row, "torch-f32" and "onnxruntime" (forward only) always in float32; of
+two memory formats the faster one.
 Every result is compared with numpy's (layers) or matconv's (nets) before it is timed.  A ratio is
 the peer's time over matconv's, so more than 1 means that matconv is faster: the median over pairs
 of samples, its quartiles, and under "best" the ratio of the two shortest times, which other
-processes disturb least.
+processes affect least.
 """
 
 import argparse
@@ -50,7 +50,7 @@ DTYPES = ["float64", "float32"]
 
 
 def parse(arguments=None):
-    """The command line; without a command it is "layers"."""
+    """Parse the command line; without a command it is "layers"."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments.insert(0, "layers")
@@ -78,7 +78,7 @@ def parse(arguments=None):
 
 
 def _command_line(arguments):
-    """The command as others would give it: of files only their names.
+    """Return the command line, with the names of files without their folders.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def _command_line(arguments):
 
 
 def _command(commands, name, text, quick=False):
-    """A command that measures: with the options that all of those have."""
+    """Add a command that measures, with the options of all such commands."""
     parser = commands.add_parser(name, help=text)
     parser.add_argument("--threads", nargs="+", type=positive, default=[1, 2])
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write everything there")
@@ -156,7 +156,7 @@ def _add_epoch(commands):
 
 
 def positive(text):
-    """An integer from 1 on, for argparse."""
+    """Return an integer of at least 1, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
@@ -164,7 +164,7 @@ def positive(text):
 
 
 def run_gradient(given, say):
-    """Peak memory and time of one gradient in fresh processes, for each dtype and thread count."""
+    """Measure memory and time of a gradient in fresh processes, by dtype and threads."""
     found, lines = [], []
     for dtype in given.dtypes:
         for threads in given.threads:
@@ -191,7 +191,7 @@ MEASURES = {
 
 
 def main(arguments=None):
-    """Run, print, write; returns the process's exit status."""
+    """Measure, print and write; return the exit status."""
     given = parse(arguments)
     try:
         if given.what in MEASURES:

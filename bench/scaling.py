@@ -1,4 +1,4 @@
-"""How the cost of one gradient of LeNet grows with the number of images, in fresh processes."""
+"""Growth of time and memory of a gradient of LeNet with the number of images."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ QUICK = (50, 100, 200)
 
 
 def exponent(found):
-    """The slope of log seconds against log images, by least squares.
+    """Return the slope of log seconds over log images, by least squares.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def exponent(found):
 
 
 def growth(found):
-    """Peak memory with the most images over that with the next fewer ones.
+    """Return the ratio of the peak memory with the most images to that with the next fewer.
 
     Examples
     --------
@@ -42,9 +42,9 @@ def growth(found):
 
 
 def child(images, threads, least=1.0):
-    """Measure here and now: peak memory of the first gradient, median seconds of all but it.
+    """Measure the peak memory of the first gradient and the median seconds of further ones.
 
-    Calls are repeated until they took `least` seconds; one that takes longer is the only one.
+    Calls are repeated for `least` seconds; a longer one is not repeated.
     """
     net = shapes.NETS["lenet"]
     work = memory.matconv_gradient(net, *nets.data(net, images, np.float64), "float64", threads)
@@ -60,12 +60,12 @@ def child(images, threads, least=1.0):
 
 
 def measure(threads, images=IMAGES, say=lambda text: None):
-    """A list of what `child` gives, each from a fresh process.
+    """Return the results of `child`, each from a fresh process.
 
     Raises
     ------
     RuntimeError
-        If a process fails; its last words are in the message.
+        If a process fails; the message has the end of its output.
     """
     found = []
     for n in images:
@@ -80,7 +80,7 @@ def measure(threads, images=IMAGES, say=lambda text: None):
 
 
 def main():
-    """The fresh process: print one JSON object."""
+    """Measure in the fresh process; print a JSON object."""
     parser = argparse.ArgumentParser(description="Cost of one gradient, in this process.")
     parser.add_argument("images", type=int)
     parser.add_argument("threads", type=int)

@@ -1,8 +1,8 @@
-"""What is measured: convolution layers with a name, and whole networks.
+"""The convolution layers and the networks that are measured.
 
-A layer is one record; a set is a tuple of names, so that a shape which two networks share is
-measured once.  Sizes are those of the published networks, batches are chosen so that a pass takes
-some milliseconds to some tens of milliseconds on one core.
+A set is a tuple of names of layers; a layer of two sets is measured once.  Sizes are those of the
+published networks.  Batches are chosen so that a pass takes milliseconds to tens of milliseconds on
+one core.
 
     l images, d channels of (b, a) pixels -> f filters of h_b x h_a x (d / groups)
 """
@@ -16,12 +16,12 @@ PASSES = {"forward": 1, "backward": 2, "both": 3}
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution: its operands' sizes, nothing else.
+    """The sizes of a convolution.
 
     Parameters
     ----------
     name : str
-        As shown in tables and given to ``--layers``.
+        In tables and of ``--layers``.
     batch, channels, filters : int
         Images l, input channels d, output channels.
     size, kernel : (int, int)
@@ -160,12 +160,12 @@ SETS = {
 
 
 def select(names):
-    """The layers that `names` mean, each a layer's or a set's name, each layer once, in order.
+    """Return the layers of names of layers and sets, in order, each layer once.
 
     Raises
     ------
     ValueError
-        For a name that is neither; the message lists what there is.
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What it costs to begin: the time of ``import matconv``, the size of the wheel."""
+"""Time of ``import matconv`` and size of the wheel."""
 
 import statistics
 import subprocess
@@ -12,14 +12,14 @@ OURS = BARE + ", matconv"
 
 
 def _process(code):
-    """Seconds of a fresh interpreter that runs the code, which imports nothing from here."""
+    """Return the seconds of a fresh interpreter that runs code."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
     return time.perf_counter() - start
 
 
 def import_seconds(repeats=15):
-    """Median of the differences of processes, taken in turns, with and without matconv."""
+    """Return the median difference between processes, in turns, with and without matconv."""
     for code in (BARE, OURS):
         _process(code)  # files into the system's cache
     differences = []
@@ -30,7 +30,7 @@ def import_seconds(repeats=15):
 
 
 def wheel_bytes(path=None):
-    """The size of a wheel: of the given file, or of one built from this tree for the purpose."""
+    """Return the size of a wheel, of a given file or built from this tree."""
     if path is not None:
         if path.suffix != ".whl" or not path.is_file():
             raise ValueError(f"not a wheel: {path}")

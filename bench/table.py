@@ -1,10 +1,10 @@
-"""Aligned columns of text, and numbers in as many digits as they deserve."""
+"""Aligned columns of text, and numbers with significant digits."""
 
 import math
 
 
 def aligned(rows, indent="  "):
-    """Lines of a table: the first column to the left, the others to the right.
+    """Return the lines of a table: the first column to the left, the others to the right.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def aligned(rows, indent="  "):
 
 
 def digits(value, n=3):
-    """A number with at least n significant digits and no exponent.
+    """Return a number with at least n significant digits and without an exponent.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""The table of targets: what each row asks, and whether results meet it.
+"""The table of targets, and whether results meet them.
 
-A target looks at some numbers by name - ratios of layers, of networks, a share, an exponent - and
-bounds their geometric mean, the least or the greatest of them.  `verdicts` needs nothing but a
-results file, so that any file can be judged again.  `measuring` makes one.
+A target has bounds for numbers with names (ratios of layers or networks, a part, an exponent): for
+their geometric mean, minimum or maximum.  `verdicts` needs a results file only; `measuring` makes
+one.
 """
 
 import collections
@@ -18,16 +18,16 @@ CIFAR_AND_OTHERS = ("lenet", "simplenn-4", "simplenn-7", "vgg11")
 
 @dataclass(frozen=True)
 class Target:
-    """One line of the table.
+    """A line of the table.
 
     Parameters
     ----------
     row, measure : str
-        S1 to S10, and what is measured, in words.
+        S1 to S10, and a text about what is measured.
     select : dict
-        What a record must say to count; empty where the numbers are not ratios of records.
+        Values that a record must have; empty if the numbers are not ratios of records.
     names : tuple of str
-        The layers or networks that count.
+        The layers or networks.
     gm, least, most : float or None
         Bounds: geometric mean at least, every number at least, every number at most.
     source : str
@@ -50,7 +50,7 @@ class Target:
 
     @property
     def text(self):
-        """The bounds in words."""
+        """The bounds as text."""
         if self.least is not None and self.most is not None:
             return f"{self.least:g} to {self.most:g}"
         bounds = (("gm >=", self.gm), ("each >=", self.least), ("<=", self.most))
@@ -62,7 +62,7 @@ class Target:
         return self.source in ("", "memory", "exponent", "growth")
 
     def met(self, values):
-        """Whether the numbers {name: number} keep all bounds; None without numbers."""
+        """Whether the numbers {name: number} are within all bounds; None without numbers."""
         if not values or not self.text:
             return None
         numbers = list(values.values())
@@ -189,7 +189,7 @@ def _frozen(dtype):
     return ratios
 
 
-#: Numbers that are no ratios of records: functions of a document and a number of threads.
+#: Numbers that are not ratios of records: functions of a document and a number of threads.
 SOURCES = {
     "memory": _memory,
     "exponent": _exponent,
@@ -202,7 +202,7 @@ SOURCES = {
 
 
 def values(target, document, threads):
-    """{name: number} of what a target looks at, for one number of threads."""
+    """Return {name: number} of a target, for a number of threads."""
     if target.source:
         return SOURCES[target.source](document, threads)
     return {
@@ -215,7 +215,7 @@ def values(target, document, threads):
 
 
 def measured(target, found):
-    """The numbers of a target in words.
+    """Return a text with the numbers of a target.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def measured(target, found):
 
 
 def verdicts(document, rows=ROWS, threads=(1, 2)):
-    """A dictionary for each line: row, measure, target, threads (None: no matter), measured, met."""
+    """Return {row, measure, target, threads (None: any), measured, met} for each line."""
     lines = []
     for target in TARGETS:
         if target.row not in rows:
@@ -261,12 +261,12 @@ def verdicts(document, rows=ROWS, threads=(1, 2)):
 
 
 def said(met):
-    """A verdict in words: met, NOT met, or nothing where nothing was measured."""
+    """Return a verdict as text: met, NOT met, or "" if nothing was measured."""
     return {True: "met", False: "NOT met", None: "-"}[met]
 
 
 def report(lines):
-    """The verdicts as a table of text, everything to the left."""
+    """Return the verdicts as lines of a table."""
     head = ("", "measure", "threads", "target", "measured", "")
     rows = [head]
     for one in lines:

@@ -1,9 +1,9 @@
-"""Time two things fairly: interleaved, repeated, with medians and their spread.
+"""Time two sides in turns, with medians and quartiles.
 
-Clock speed, other processes and the state of the caches drift over seconds.  Two sides that are
-timed one after the other see different machines; two sides that take turns see the same one.  So
-samples are taken as A B A B ..., a ratio is formed inside each pair, and what is reported is the
-median of those ratios, with its quartiles.
+Clock speed, other processes and the state of the caches change over seconds, so two sides that are
+timed one after the other are timed under different conditions.  Therefore samples are taken in
+turns, A B A B ..., a ratio is formed in each pair, and the result is the median of those ratios,
+with its quartiles.
 """
 
 import math
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Order statistics of some samples.
+    """Order statistics of samples.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Spread:
 
     @classmethod
     def of(cls, samples):
-        """The spread of at least one number; quartiles interpolate between samples."""
+        """Return the spread of one or more numbers; quartiles interpolate between samples."""
         ordered = sorted(samples)
         if not ordered:
             raise ValueError("Spread.of: no samples")
@@ -44,9 +44,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Result of `pair`: seconds per call of both sides, and their ratio b / a pair by pair.
+    """Result of `pair`: seconds per call of both sides, and the ratios b / a of the pairs.
 
-    A ratio over 1 means that side a is the faster one.
+    A ratio above 1 means that side a is faster.
     """
 
     a: Spread
@@ -55,7 +55,7 @@ class Pairing:
 
 
 def _once(action):
-    """Seconds of a call, after one that warms up."""
+    """Return the seconds of a call, after another one that is not timed."""
     action()
     start = time.perf_counter()
     action()
@@ -63,9 +63,9 @@ def _once(action):
 
 
 def _fewer(repeats, calls, once, budget, least=3):
-    """As many repeats as fit into the budget: from `least` to `repeats`.
+    """Return how many repeats fit into the budget, from `least` to `repeats`.
 
-    A sample is `calls` calls and one before them that is not counted.
+    A sample is `calls` calls after one that is not timed.
 
     Examples
     --------
@@ -79,12 +79,11 @@ def _fewer(repeats, calls, once, budget, least=3):
 
 
 def rest(longest=0.3, step=0.005):
-    """Sleep until this process uses no processor any more, or for `longest` seconds.
+    """Sleep until this process does not use the processor, or for `longest` seconds.
 
-    The workers of a thread pool spin for a while when their work is done: OpenMP's for some
-    milliseconds, OpenBLAS's for a tenth of a second. Left alone they would take the cores away
-    from the side whose turn is next; told not to spin they would be slower than their users know
-    them. So each side waits until the other's have gone to sleep.
+    The threads of a pool spin for a while after their work: OpenMP's for some milliseconds,
+    OpenBLAS's for a tenth of a second. They would take time from the other side, and be slower than
+    usual if they did not spin. So each side waits until the threads of the other one sleep.
     """
     end = time.perf_counter() + longest
     while time.perf_counter() < end:
@@ -95,9 +94,9 @@ def rest(longest=0.3, step=0.005):
 
 
 def _sample(action, context, calls):
-    """Seconds per call of one sample, taken inside `context` after a rest and one untimed call.
+    """Return seconds per call of a sample, in `context`, after a rest and an untimed call.
 
-    The untimed call wakes this side's own threads and fills the caches with its operands.
+    The untimed call wakes the side's threads and fills the caches with its operands.
     """
     with context():
         rest()
@@ -114,17 +113,16 @@ def pair(a, b, repeats=15, seconds=0.02, budget=math.inf, least=3):
     Parameters
     ----------
     a, b : (callable, context)
-        What to call without arguments, and a function that returns a context manager to hold
-        meanwhile (thread counts); entering it is not timed.
+        A function without arguments, and a function that returns a context manager for its calls
+        (number of threads); entering it is not timed.
     repeats : int
         Samples of each side.
     seconds : float
-        About how long one sample lasts; short calls are repeated to fill it.
+        Approximate time of a sample; short calls are repeated.
     budget : float
-        About how many seconds all samples may take together: where calls are long there are
-        fewer repeats.
+        Approximate time of all samples: there are fewer repeats of long calls.
     least : int
-        But that many at least, unless `repeats` is less.
+        Minimum number of repeats, unless `repeats` is smaller.
 
     Returns
     -------
@@ -151,7 +149,7 @@ def pair(a, b, repeats=15, seconds=0.02, budget=math.inf, least=3):
 
 
 def paired(a, b):
-    """`Pairing` of samples that were taken in turns.
+    """Return the `Pairing` of samples that were taken in turns.
 
     Examples
     --------
@@ -163,7 +161,7 @@ def paired(a, b):
 
 
 def geometric_mean(values):
-    """The mean for ratios: its logarithm is the mean logarithm.
+    """Return the geometric mean.
 
     Examples
     --------

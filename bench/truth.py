@@ -1,6 +1,6 @@
-"""What the results must be: phi written out whole with numpy, and a bound on honest rounding.
+"""Expected results, computed with the whole phi in numpy, and a bound of rounding errors.
 
-A benchmark of wrong numbers is worthless, so every side is compared with this before it is timed.
+Every side is compared with these results before it is timed.
 
 With K terms in an inner product and eps the spacing of floating-point numbers at 1, any order of
 summation, with or without fused multiply-add, gives
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def phi(Z, layer):
-    """phi of every group: a list of (l b_out a_out, d/groups h_b h_a), rows of the notes' order."""
+    """Return phi of every group: a list of (l b_out a_out, d/groups h_b h_a) arrays."""
     side = ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0))
     padded = np.pad(Z, side)
     reach = [(h - 1) * layer.dilation + 1 for h in layer.kernel]
@@ -31,7 +31,7 @@ def phi(Z, layer):
 
 
 def phi_adjoint(dphi, layer):
-    """The images' gradient from that of phi (list by group): each entry back to its pixel, added."""
+    """Return dZ from the gradient of phi (list by group): each element is added to its pixel."""
     pad, step, (b_out, a_out) = layer.pad, layer.stride, layer.out_size
     l, b, a, d = layer.image_shape
     padded = np.zeros((l, b + 2 * pad, a + 2 * pad, d), dtype=dphi[0].dtype)
@@ -49,16 +49,16 @@ def phi_adjoint(dphi, layer):
 
 
 def by_group(X, layer):
-    """A matrix or tensor with the filters last, as a list of (-1, filters / groups) by group."""
+    """Return an array with the filters last as a list of (-1, filters / groups) by group."""
     each = layer.filters // layer.groups
     flat = X.reshape(-1, layer.filters)
     return [flat[:, k * each : (k + 1) * each] for k in range(layer.groups)]
 
 
 def convolution(layer, Z, W, b, dS):
-    """{name: array} of W phi, S, dZ, dW and db: S = phi W + b, dphi = dS W', dW = phi' dS.
+    """Return {name: array}: W phi, S = phi W + b, dZ from dphi = dS W', dW = phi' dS, db.
 
-    With absolute values as arguments it gives the sums |x|'|y| of the bound.
+    For absolute values as arguments these are the sums |x|'|y| of the bound.
     """
     columns, weights, slopes = phi(Z, layer), by_group(W, layer), by_group(dS, layer)
     product = np.concatenate([c @ w for c, w in zip(columns, weights, strict=True)], axis=1)
@@ -74,7 +74,7 @@ def convolution(layer, Z, W, b, dS):
 
 
 def lengths(layer):
-    """{name: K}, the longest inner product behind an element of each result."""
+    """Return {name: K}, the longest inner product of an element of each result."""
     taps = layer.kernel[0] * layer.kernel[1] * layer.filters // layer.groups
     return {
         "W phi": layer.n_inner,
@@ -86,7 +86,7 @@ def lengths(layer):
 
 
 class Truth:
-    """The values of one layer on given operands, and how far from them a side may be.
+    """The results of a layer for given operands, and the bounds of their errors.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Truth:
         self.lengths = lengths(layer)
 
     def check(self, results, eps, who, slack=1):
-        """Raise ArithmeticError where `results` leaves the bound; give the largest share of it used.
+        """Return the largest part of a bound that `results` need; above 1 raise ArithmeticError.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Truth:
         who : str
             Named in the message.
         slack : float
-            How many bounds to allow, for algorithms that do not sum the terms as they are.
+            Factor of the bound, for algorithms that do not sum the terms themselves.
         """
         worst = 0.0
         for name, result in results.items():

@@ -1,4 +1,4 @@
-"""Measure whole networks: matconv against other libraries, all of them the same function.
+"""Measure whole networks: the same function in matconv and in other libraries.
 
 Passes: "forward" gives the outputs of a batch; "gradient" gives f, the softmax cross-entropy of the
 batch, and its gradient; "step" is that and a plain SGD update of the parameters.  Before anything
@@ -28,7 +28,7 @@ RATE = 1e-6
 
 
 class Side:
-    """One library with one network, a batch and labels: passes by name, and what they give."""
+    """A library with a network, a batch and labels: passes by name."""
 
     form = None
 
@@ -36,11 +36,11 @@ class Side:
         self.name, self.dtype, self.threads = name, np.dtype(dtype), threads
 
     def run(self, which):
-        """The function that does one pass."""
+        """Return the function of a pass."""
         return getattr(self, which)
 
     def context(self):
-        """Nothing to set, unless the side says otherwise."""
+        """Return a context manager that sets nothing; sides may override it."""
         return contextlib.nullcontext()
 
 
@@ -79,7 +79,7 @@ class Matconv(Side):
 
 
 class Torch(Side):
-    """PyTorch as one writes it: zero_grad, forward, loss, backward, optimizer step."""
+    """PyTorch as usual: zero_grad, forward, loss, backward, optimizer step."""
 
     def __init__(self, net, values, data, dtype, threads, form):
         torch = peers.require_torch()
@@ -121,7 +121,7 @@ class Torch(Side):
 
 
 class Jax(Side):
-    """JAX: each pass one compiled function; a step gives its old parameters' memory back."""
+    """JAX: a compiled function for each pass; a step donates its old parameters."""
 
     def __init__(self, net, values, data, dtype, threads, form):
         jax = peers_jax.client(threads)
@@ -182,7 +182,7 @@ class Onnx(Side):
 
 
 def sides(peer, net, values, data, dtype, threads):
-    """The sides that stand for a peer: two memory formats of PyTorch and JAX, else one."""
+    """Return the sides of a peer: two memory formats of PyTorch and JAX, else one."""
     if peer == "onnxruntime":
         return [Onnx(net, values, data, threads)]
     if peer == "jax":
@@ -192,7 +192,7 @@ def sides(peer, net, values, data, dtype, threads):
 
 
 def agree(mine, other, share, who):
-    """Raise ArithmeticError unless what both sides gave differs by at most `share` of its size.
+    """Raise ArithmeticError unless the results of both sides agree to `share` of their size.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def agree(mine, other, share, who):
 
 
 def flops(net, images):
-    """Products and sums of convolutions and dense layers in a forward pass, done directly."""
+    """Return the multiplications and additions of a forward pass, done directly."""
     work = 0
     for (kind, _, _, after), W_shape in zip(
         nets.shapes_of(net), nets.weight_shapes(net), strict=True
@@ -221,7 +221,7 @@ def flops(net, images):
 
 
 class Bench:
-    """One network with parameters and a batch: measured as layers are."""
+    """A network with parameters and a batch, to be measured several times."""
 
     kind = "net"
 
@@ -255,7 +255,7 @@ class Bench:
         return self._measured(mine, others, key, layers.passes_of(peer, passes))
 
     def speedup(self, dtype, threads, passes):
-        """Measure matconv's threads against one of its own: ratios are how many times faster."""
+        """Measure several threads of matconv against one: ratios are speedups."""
         mine, other = (self.matconv(dtype, n) for n in (threads, 1))
         return self._measured(mine, [other], (dtype, threads, "auto", "1 thread"), passes)
 
@@ -273,7 +273,7 @@ class Bench:
 
 
 class LayerBench(Bench):
-    """One layer as a network of its own, with a ReLU and a squared loss: f and its gradient."""
+    """A layer with ReLU and squared loss as a network: f and its gradient."""
 
     kind = "layer"
 
@@ -291,7 +291,7 @@ class LayerBench(Bench):
 
 
 def run(given, say):
-    """All records of the networks asked for, and the lines that show them."""
+    """Return all records of the chosen networks, and the lines of a report."""
     missing = layers.absent(given.peers)
     how = layers.effort(given.quick, given.repeats)
     records = []

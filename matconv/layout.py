@@ -124,7 +124,7 @@ class Layout:
             raise ValueError(f"Network: theta must be a vector, got shape {theta.shape}")
         if len(theta) != self.n:
             raise ValueError(
-                f"Network: theta must have {self.n} numbers, one per parameter, got {len(theta)}"
+                f"Network: theta must have {self.n} elements, one for each parameter, got {len(theta)}"
             )
 
 

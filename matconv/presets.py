@@ -147,7 +147,7 @@ def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) 
         )
     shape = about.get("input_shape", input_shape)
     if shape is None:
-        raise format_error(path, "input_shape is needed in [network] where no images give it")
+        raise format_error(path, "input_shape is needed in [network] if there are no images")
     if not isinstance(shape, (list, tuple)):
         raise format_error(path, f"input_shape must be a list of three sizes, got {shape!r}")
     if input_shape is not None and list(shape) != list(input_shape):

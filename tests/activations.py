@@ -1,10 +1,10 @@
-"""Activations as numpy computes them, and the elements that tell them apart."""
+"""Activations and their gradients in NumPy, and elements at which they differ."""
 
 import numpy as np
 
 NONE, RELU, LEAKY_RELU, CLIP = range(4)
 
-# (code, alpha, beta); the numbers that a code does not use are NaN
+# (code, alpha, beta); NaN for a number that the code does not use
 ALL = (
     (NONE, np.nan, np.nan),
     (RELU, np.nan, np.nan),
@@ -18,12 +18,12 @@ ALL = (
 
 
 def in_dtype(alpha, beta, dtype):
-    """The two numbers in the dtype."""
+    """Return the two numbers in a dtype."""
     return np.dtype(dtype).type(alpha), np.dtype(dtype).type(beta)
 
 
 def activated(S, code, alpha, beta):
-    """sigma(S), bit for bit; a NaN stays a NaN."""
+    """Return sigma(S) with the same bits as the kernels; NaN remains NaN."""
     alpha, beta = in_dtype(alpha, beta, S.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
         if code == RELU:
@@ -37,7 +37,7 @@ def activated(S, code, alpha, beta):
 
 
 def gradient(dZ, Z, code, alpha, beta):
-    """sigma'(S) dZ, bit for bit, from Z = sigma(S); dZ where Z is NaN."""
+    """Return sigma'(S) dZ from Z = sigma(S), with the same bits as the kernels; dZ for NaN."""
     alpha, beta = in_dtype(alpha, beta, Z.dtype)
     zero = Z.dtype.type(0)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -51,7 +51,10 @@ def gradient(dZ, Z, code, alpha, beta):
 
 
 def edges(dtype, *more):
-    """Zeros, infinities, NaN, the smallest and largest numbers, and these with their neighbours."""
+    """Return zeros, infinities, NaN, the smallest and largest numbers, and ``more``.
+
+    Each of ``more`` is there with its two neighbours.
+    """
     limits = np.finfo(dtype)
     plain = [0, 1, limits.tiny, limits.smallest_subnormal, limits.max, np.inf]
     near = [x for x in np.array(more, dtype) if np.isfinite(x)]

@@ -1,4 +1,4 @@
-"""The bytes of .npy members and of zip archives, of any header and name, good or bad."""
+"""The bytes of .npy files and of zip archives, with any header and name."""
 
 import io
 import struct
@@ -7,7 +7,7 @@ import zipfile
 
 
 def npy(header, data=b"", version=1):
-    """An .npy file with a header of any text."""
+    """Return an .npy file with a text as its header."""
     text = header.encode("latin-1")
     size = struct.pack("<H" if version == 1 else "<I", len(text))
     return b"\x93NUMPY" + bytes([version, 0]) + size + text + data
@@ -18,7 +18,7 @@ def plain(shape, data=b"", descr="<f8"):
 
 
 def archive(*members, method=zipfile.ZIP_STORED):
-    """The bytes of a zip archive of (name, content) pairs, duplicates allowed."""
+    """Return the bytes of a zip archive of (name, content) pairs; names may repeat."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as target, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

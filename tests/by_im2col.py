@@ -1,4 +1,4 @@
-"""The two functions by the algorithm that is exact on integers and keeps a NaN in its place."""
+"""conv2d and conv2d_backward by im2col, which is exact on integers and does not spread NaN."""
 
 from functools import partial
 

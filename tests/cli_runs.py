@@ -1,4 +1,4 @@
-"""Small files for the command line, and the command line as its users start it."""
+"""Small files for the command line, and processes that run it."""
 
 import contextlib
 import gzip
@@ -28,29 +28,29 @@ units = 3
 
 
 def environment(**more):
-    """What a newcomer's shell hands down, and more."""
+    """Return the environment of a plain shell, with more variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
     kept.pop("PYTHONUNBUFFERED", None)
     return {**kept, "LANG": "C.UTF-8", "COLUMNS": "100", **more}
 
 
 def start(*arguments, cwd, **more):
-    """The command line as a process of its own, with no signal ignored."""
+    """Start the command line as a process in which no signal is ignored."""
     with child_signals(signal.SIG_DFL):
         return start_as_it_is(*arguments, cwd=cwd, **more)
 
 
 def start_as_it_is(*arguments, cwd, **more):
-    """The command line as a process of its own, in which the signals ignored here are ignored."""
+    """Start the command line as a process that inherits which signals are ignored."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **more}
     return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, **options)
 
 
 @contextlib.contextmanager
 def child_signals(handler):
-    """What the signals that end a training do in a process started within: ignored or not.
+    """Set the handlers of the signals that end a training, for processes started in the block.
 
-    A child inherits that a signal is ignored, as Ctrl-C is by what a shell runs in the background.
+    A child process inherits ignored signals, as Ctrl-C in a background job of a shell.
     """
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
@@ -61,14 +61,14 @@ def child_signals(handler):
 
 
 def run(*arguments, cwd, **more):
-    """(exit status, standard output, standard error) of the command line."""
+    """Run the command line; return (exit status, standard output, standard error)."""
     with start(*arguments, cwd=cwd, **more) as process:
         out, err = process.communicate(timeout=300)
     return process.returncode, out.decode(), err.decode()
 
 
 def images(l=60, shape=(4, 4, 1), classes=3, seed=0, dtype=np.uint8):
-    """Images whose class is where they are bright, and their labels."""
+    """Return images with a bright row for their class, and labels."""
     random = np.random.default_rng(seed)
     y = random.integers(0, classes, l)
     Z = random.integers(0, 60, (l, *shape))
@@ -86,7 +86,7 @@ def write_idx(path, array):
 
 
 def write_small(directory, l=60, name="small.npz", **more):
-    """small.npz and small.toml, the data and the network of most tests."""
+    """Write small.npz and small.toml, the data and the network of most tests."""
     Z, y = images(l, **more)
     np.savez(directory / name, Z=Z, y=y)
     (directory / "small.toml").write_text(TOML)
@@ -97,7 +97,7 @@ SMALL = ("train", "--data", "small.npz", "--network", "small.toml", "--iteration
 
 
 def complaint(capsys, *arguments, status):
-    """The one line on standard error of a command that fails and prints nothing else."""
+    """Run a command that fails; return its error, which must be its only output."""
     capsys.readouterr()
     assert main(arguments) == status
     out, err = capsys.readouterr()

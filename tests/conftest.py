@@ -1,7 +1,7 @@
-"""A folder to run commands in, archives to read; counts of bad input by its number in the catalogue.
+"""Fixtures, the option --algorithm, and a summary of the tests of bad input by catalogue number.
 
-``pytest --algorithm winograd`` runs everything by that algorithm instead of the automatic choice,
-except where a test names one: integers come out exact, and a NaN stays in place, by im2col only.
+``pytest --algorithm winograd`` uses this algorithm instead of the automatic choice, except in tests
+that name one: only im2col is exact on integers and does not spread NaN.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with small.npz, small.toml, and the model m.npz, in which the test runs."""
+    """Working directory with small.npz, small.toml and the model m.npz."""
     write_small(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def read_member(tmp_path):
-    """Read the array A of an .npz archive given as bytes."""
+    """Function that reads the array A of an .npz archive given as bytes."""
 
     def read(content, **options):
         path = tmp_path / "bad.npz"
@@ -82,7 +82,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def _ranges(numbers):
-    """1, 2, 3, 7 as "1-3, 7"."""
+    """Return "1-3, 7" for 1, 2, 3, 7."""
     runs = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Descriptions of networks of layers in a chain: what compiled code opens, with theta in it."""
+"""Descriptions of chains of layers, with theta, that compiled code opens."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def pair(value):
 
 
 def sides(pad, shape, kernel, stride, dilation):
-    """(top, bottom, left, right); "same" is ceil(n / stride) outputs, an odd zero goes last."""
+    """Return (top, bottom, left, right); "same" gives ceil(n / stride) outputs."""
     if pad != "same":
         rows, columns = pair(pad)
         return (*pair(rows), *pair(columns))
@@ -38,7 +38,7 @@ def size(n, before, after, h, s, e=1):
 
 
 def layer_record(layer, shape, value, algorithm):
-    """The record of a layer that reads this value, and the shape of its output."""
+    """Return the record of a layer that reads a value, and the shape of its output."""
     activation = ACTIVATIONS[getattr(layer, "activation", None)]
     if layer.kind == "Dense":
         return Record("Dense", [value], [layer.units, 1], activation=activation), (layer.units,)
@@ -58,7 +58,7 @@ def layer_record(layer, shape, value, algorithm):
 
 
 def records(net):
-    """The records of a network's layers."""
+    """Return the records of a network's layers."""
     found, shape = [], net.input_shape
     for k, layer in enumerate(net.layers):
         record, shape = layer_record(layer, shape, k, net.algorithm)
@@ -67,7 +67,7 @@ def records(net):
 
 
 def encoded(net, theta, images=1):
-    """The bytes of a network with these parameters."""
+    """Return the bytes of a network with parameters."""
     theta = np.asarray(theta, net.dtype)
     assert theta.shape == (net.n,)
     steps = records(net)
@@ -79,12 +79,12 @@ def freeze(net, theta, images=1):
 
 
 def graph(shape, steps, outputs, arrays, dtype="float64", images=1):
-    """The bytes of a graph of records with these parameters, in order."""
+    """Return the bytes of a graph of records with parameters, in order."""
     theta = np.concatenate([np.zeros(0), *(np.ravel(array) for array in arrays)]).astype(dtype)
     return encode(shape, steps, outputs, theta.size, np.dtype(dtype), images, theta)
 
 
 def conv(value, filters, kernel, *, pad=(0, 0, 0, 0), groups=1, bias=1, algorithm=0, **options):
-    """A record of a convolution with stride 1."""
+    """Return the record of a convolution with stride 1."""
     words = [filters, groups, *pair(kernel), 1, 1, *pad, 1, 1, bias, algorithm]
     return Record("Conv", [value], words, **options)

@@ -1,7 +1,7 @@
-"""Files of exported networks, written and understood by hand from the documented format.
+"""Files of exported networks, written and read from the documented format without the library.
 
-Nothing here asks the library what it thinks: a word is 8 bytes, little-endian; twelve words of
-header, the outputs, a record for each step, theta, zeros up to a word, the CRC-32 of all before it.
+A word has 8 bytes, little-endian. A file has twelve words of header, the outputs, a record for each
+step, theta, zeros up to a whole word, and the CRC-32 of everything before it.
 """
 
 import struct
@@ -27,37 +27,37 @@ SEVERAL = ("Add", "Multiply", "Concat")  # inputs: two or more; the others read 
 
 
 def words(*values):
-    """Integers from -2**63 to 2**64 - 1 as words."""
+    """Return integers from -2**63 to 2**64 - 1 as words."""
     return b"".join((value % 2**64).to_bytes(8, "little") for value in values)
 
 
 def bits(*numbers):
-    """float64 numbers as integers."""
+    """Return the bits of float64 numbers as integers."""
     return struct.unpack(f"<{len(numbers)}q", struct.pack(f"<{len(numbers)}d", *numbers))
 
 
 def signed(data):
-    """With the CRC-32 of all of it."""
+    """Return data with its CRC-32 appended."""
     return data + struct.pack("<Q", zlib.crc32(data))
 
 
 def resigned(data):
-    """With its last word made right."""
+    """Return data with its last word replaced by the right CRC-32."""
     return signed(bytes(data[:-8]))
 
 
 def with_word(data, k, value):
-    """With another number in word k, and a CRC that agrees."""
+    """Return data with another integer in word k, and the CRC-32 of that."""
     return resigned(data[: 8 * k] + words(value) + data[8 * k + 8 :])
 
 
 def word(data, k):
-    """Word k as a signed number."""
+    """Return word k as a signed integer."""
     return struct.unpack_from("<q", data, 8 * k)[0]
 
 
 def number(data, k):
-    """Word k as a float64."""
+    """Return word k as a float64."""
     return struct.unpack_from("<d", data, 8 * k)[0]
 
 
@@ -94,7 +94,7 @@ def pool(name, value, window, stride=None, pad=(0, 0, 0, 0), **options):
 def exported(
     shape, records, arrays, dtype="float64", images=1, version=VERSION, outputs=None, n=None
 ):
-    """The bytes of a file; its output is the last value."""
+    """Return the bytes of a file; by default its output is the last value."""
     outputs = [len(records)] if outputs is None else outputs
     theta = np.concatenate([np.zeros(0), *(np.ravel(array) for array in arrays)]).astype(dtype)
     numbers = theta.tobytes() + bytes(-theta.nbytes % 8)
@@ -111,7 +111,7 @@ def exported(
 
 
 class Step(NamedTuple):
-    """A record, read but not checked."""
+    """A record that was read but not checked."""
 
     at: int  # its first word
     name: str
@@ -123,13 +123,13 @@ class Step(NamedTuple):
 
 
 class Understood(NamedTuple):
-    """What a file says. Python's integers are exact, so nothing here wraps."""
+    """The content of a file. Python's integers do not overflow."""
 
     input_shape: tuple
     outputs: tuple  # shapes: (height, width, channels) or (units,)
     item_size: int
-    work: int  # multiply-adds and numbers moved for one image
-    shared: bool  # parameters that several steps use
+    work: int  # multiply-adds and elements moved for one image
+    shared: bool  # whether several steps use the same parameters
 
 
 class _Layer(NamedTuple):
@@ -139,7 +139,7 @@ class _Layer(NamedTuple):
 
 
 def step_at(data, at):
-    """The record that begins at a word; None: there is none."""
+    """Return the record that begins at a word, or None."""
     left = len(data) // 8 - 1 - at
     if left < RECORD or not RECORD <= word(data, at) <= left:
         return None
@@ -158,7 +158,7 @@ def step_at(data, at):
 
 
 def steps_of(data):
-    """The records, and the word behind them; None: they cannot be read."""
+    """Return the records and the position after them; None if they cannot be read."""
     at, steps = HEADER + word(data, 9), []
     for _ in range(word(data, 4)):
         step = step_at(data, at)
@@ -183,7 +183,7 @@ def header_is_right(data):
 
 
 def understood(data):
-    """What a file says; None: it must be refused."""
+    """Return the content of a file; None if it must be refused."""
     if not header_is_right(data):
         return None
     read = steps_of(data)
@@ -210,13 +210,13 @@ def understood(data):
 
 
 def values_of(shape, steps, item_size):
-    """The shapes of all values, the elements of theta, the work; None: something does not fit."""
+    """Return the shapes of all values, the length of theta, the work; None if wrong."""
     if prod(shape) > LARGEST:
         return None
     shapes, owned, n, work = [shape], [], 0, prod(shape)
     for k, step in enumerate(steps):
         layer = layer_of(step, shapes)
-        # a slope that is 0 or infinite in single precision tells no sign
+        # a slope that is 0 or infinite in single precision is refused
         if step.activation[0] == LEAKY and item_size == 4:
             with np.errstate(all="ignore"):
                 if not 0 < np.float32(step.activation[1]) < inf:
@@ -225,7 +225,7 @@ def values_of(shape, steps, item_size):
             return None
         if step.owner and (not layer.arrays or owned[step.owner - 1] != layer.arrays):
             return None
-        # of those that have parameters of their own
+        # arrays of steps with parameters of their own
         owned.append(layer.arrays if layer.arrays and not step.owner else None)
         n += 0 if step.owner else sum(layer.arrays)
         work += layer.work
@@ -234,7 +234,7 @@ def values_of(shape, steps, item_size):
 
 
 def layer_of(step, shapes):
-    """What a record says of a step that reads some of these values; None: nothing."""
+    """Return the layer of a record that reads some of the values; None if it is wrong."""
     code, a, b = step.activation
     zeros = a == 0 and b == 0
     known = (code in (NONE, RELU) and zeros) or (code == LEAKY and 0 < a < inf and b == 0)
@@ -282,7 +282,7 @@ def _scale(integers, shapes):
 
 
 def window_of(shape, channels, groups, h, s, pad, dilation):
-    """The outputs of a window and the length of its columns; None: it does not fit."""
+    """Return the outputs of a window and the length of its columns; None if it does not fit."""
     if min(channels, groups, *h, *s, *dilation) < 1 or min(*pad[0], *pad[1]) < 0:
         return None
     if shape[2] % groups or channels % groups:
@@ -351,13 +351,13 @@ KINDS = {
 
 
 def theta_of(data):
-    """The parameters of a good file."""
+    """Return the parameters of a valid file."""
     at = 8 * steps_of(data)[1]
     return np.frombuffer(data, f"<f{word(data, 3)}", word(data, 10), at)
 
 
 def parameters_of(data, dtype):
-    """The arrays of each step, its own or another one's."""
+    """Return the arrays of each step, its own or those of another one."""
     steps, _ = steps_of(data)
     shapes, _, _ = values_of(tuple(word(data, k) for k in (6, 7, 8)), steps, word(data, 3))
     theta, at, found = theta_of(data).astype(dtype), 0, []
@@ -383,7 +383,7 @@ def activated(activation, S):
 
 
 def step_output(step, arrays, Z):
-    """One step on the values that it reads."""
+    """Return the output of a step for the values that it reads."""
     first, integers = Z[0], step.words
     if step.name == "Add":
         return sum(first.dtype.type(c) * z for c, z in zip(step.numbers, Z))
@@ -417,7 +417,7 @@ def step_output(step, arrays, Z):
 
 
 def computed(data, Z, dtype=np.longdouble):
-    """The outputs of a good file for images, by plain loops."""
+    """Return the outputs of a valid file for images, by plain loops."""
     steps, _ = steps_of(data)
     values = [np.asarray(Z, dtype)]
     for step, arrays in zip(steps, parameters_of(data, dtype)):
@@ -426,8 +426,8 @@ def computed(data, Z, dtype=np.longdouble):
     return [values[word(data, HEADER + k)] for k in range(word(data, 9))]
 
 
-# A network of four layers, with integers as parameters: a conv of 2 filters and a ReLU, a max-pool
-# and a mean with padding, a dense layer.
+# a network with integer parameters: a Conv of 2 filters with ReLU, a MaxPool, an AvgPool with
+# padding, a Dense layer
 SHAPE = (4, 5, 2)
 RECORDS = (
     conv(0, 2, (2, 3), pad=(1, 0, 0, 1), groups=2, algorithm=1, activation=(RELU, 0.0, 0.0)),
@@ -438,7 +438,7 @@ RECORDS = (
 
 
 def arrays():
-    """W, b of the conv (1, 2, 3, 2), (2,); W, b of the dense layer (6, 3), (3,)."""
+    """Return W, b of Conv, (1, 2, 3, 2), (2,), and of Dense, (6, 3), (3,)."""
     W = np.arange(12).reshape(1, 2, 3, 2) % 5 - 2
     dense = np.arange(18).reshape(6, 3) % 7 - 3
     return W, np.array([1, -2]), dense, np.array([5, 0, -5])
@@ -448,8 +448,8 @@ def small(dtype="float64", **changes):
     return exported(SHAPE, RECORDS, arrays(), dtype, **changes)
 
 
-# A graph of every operation: shared parameters, all activations, an affine step behind a convolution
-# and one behind a sum, two outputs, one of which is read on.
+# a graph of every operation, with shared parameters, all activations, an affine step after a
+# convolution and one after a sum, and two outputs, one of which another step reads
 GRAPH = (
     conv(0, 2, (2, 3), pad=(1, 0, 0, 1), groups=2, bias=0, algorithm=1),  # 1: (4, 4, 2)
     record("Scale", [1], [1], activation=(RELU, 0.0, 0.0)),
@@ -468,7 +468,7 @@ GRAPH_OUTPUTS = (12, 8)
 
 
 def graph_arrays():
-    """W of the shared conv; gain, bias; gain; W, b of the dense layer (12, 3), (3,)."""
+    """Return W of the shared Conv; gain, bias; gain; W, b of Dense, (12, 3), (3,)."""
     W, _, _, b = arrays()
     dense = np.arange(36).reshape(12, 3) % 5 - 2
     return W, np.array([2, -1]), np.array([-3, 1]), np.arange(6) % 3 - 1, dense, b

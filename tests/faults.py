@@ -1,4 +1,4 @@
-"""A stand-in for the module os that does something else at one chosen step of a save."""
+"""A replacement of the module os that does something else at a chosen step of saving a file."""
 
 import functools
 import importlib
@@ -10,26 +10,26 @@ MODULES = ("matconv.files.atomic", "matconv.files.attributes")
 
 
 def install(faulty):
-    """Let every module that takes part in a save use `faulty` in place of os."""
+    """Let every module that saves files use `faulty` instead of os."""
     for name in MODULES:
         importlib.import_module(name).os = faulty
 
 
 def save_by(monkeypatch, faulty):
-    """As `install`, for one test."""
+    """Do the same as `install` for one test."""
     for name in MODULES:
         monkeypatch.setattr(f"{name}.os", faulty)
 
 
 class FaultyOs:
-    """Behaves as os; `trace` names its steps, and step number `at` is handed to `action`.
+    """A replacement of os that records its steps in `trace`.
 
     Parameters
     ----------
     at : int, optional
-        The step, counted from 0; none when left out.
+        Index of the step that is replaced. Default: none.
     action : callable, optional
-        Called with the step's name, the real function and its arguments instead of the step.
+        Called instead of this step with its name, the real function and the arguments.
     """
 
     def __init__(self, at=None, action=None):
@@ -52,7 +52,7 @@ class FaultyOs:
 
 
 class _Raw(io.FileIO):
-    """A file each of whose writes is a step."""
+    """A file of which each write is a step."""
 
     def __init__(self, descriptor, mode, faulty):
         super().__init__(descriptor, mode)

@@ -1,8 +1,8 @@
-"""A deterministic grid of window geometries, over every size the library promises to get right.
+"""A deterministic sequence of window geometries of all sizes.
 
-Each parameter runs through all its levels again and again, every round in a new order drawn from
-a fixed seed, so that all levels appear equally often and in ever new combinations. Windows that
-do not fit the padded image are left out.
+Each parameter takes all its levels again and again, in each round in a new order from a fixed seed,
+so that all levels are equally frequent and the combinations differ. Windows that do not fit the
+padded image are left out.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,13 @@ GROUPS = (1, 1, 1, 2, 3)
 IMAGES = (1, 2, 3, 1, 2, 3, 1, 2, 0)
 PADDINGS = ("none", "integer", "pair", "sides")
 
-# A geometry with more meetings of filter offset and output position than this costs the naive
-# reference too long.
+# the maximum of filter offsets times output positions, for the time of the reference
 MOST_TAPS = 20_000
 
 
 @dataclass(frozen=True)
 class Case:
-    """One geometry: images (l, b, a, d), d_out filters, and a window in array order."""
+    """A geometry: images (l, b, a, d), d_out filters, and a window in array order."""
 
     l: int
     size: tuple
@@ -50,7 +49,7 @@ class Case:
 
     @property
     def window(self):
-        """What im2col and col2im take besides their array."""
+        """The arguments of im2col and col2im besides their array."""
         return {
             "kernel": self.kernel,
             "stride": self.stride,
@@ -60,7 +59,7 @@ class Case:
 
     @property
     def convolution(self):
-        """What conv2d takes besides its arrays."""
+        """The arguments of conv2d besides its arrays."""
         return {
             "stride": self.stride,
             "pad": self.pad,
@@ -74,14 +73,14 @@ class Case:
 
 
 def rounds(levels, random):
-    """All levels in random order, for ever, each round in a new order."""
+    """Yield all levels in random order, again and again, each round in a new order."""
     while True:
         for k in random.permutation(len(levels)):
             yield levels[k]
 
 
 def draw_pad(kind, kernel, random):
-    """A padding of one of the four kinds, each side from 0 to the kernel plus 2."""
+    """Return a padding of one of the four kinds, each side from 0 to the kernel plus 2."""
     if kind == "none":
         return 0
     if kind == "integer":
@@ -92,7 +91,7 @@ def draw_pad(kind, kernel, random):
 
 
 def cases(count, seed=0):
-    """The first `count` geometries of the grid that belongs to `seed`."""
+    """Yield the first `count` geometries for a seed."""
     random = np.random.default_rng(seed)
     draw = {
         name: rounds(levels, random)
@@ -122,5 +121,5 @@ def cases(count, seed=0):
 
 
 def integers(random, shape, dtype=np.int64):
-    """Integers in [-32, 32]: products and sums of them are exact in float32."""
+    """Return integers in [-32, 32], whose products and sums are exact in float32."""
     return random.integers(-32, 33, size=shape).astype(dtype)

@@ -15,7 +15,7 @@ from matconv import Clip, LeakyReLU
 
 
 def sides(pad, shape, window, stride, dilation=(1, 1)):
-    """((top, bottom), (left, right)) of a layer's pad, which may be "same"."""
+    """Return ((top, bottom), (left, right)) of a layer's pad, which may be "same"."""
     if pad != "same":
         return pad
     found = []
@@ -26,7 +26,7 @@ def sides(pad, shape, window, stride, dilation=(1, 1)):
 
 
 def code(activation):
-    """(code, alpha, beta) of a layer's activation, as `activations` has it."""
+    """Return (code, alpha, beta) of a layer's activation for the functions of `activations`."""
     if isinstance(activation, LeakyReLU):
         return activations.LEAKY_RELU, activation.slope, np.nan
     if isinstance(activation, Clip):
@@ -35,7 +35,7 @@ def code(activation):
 
 
 class Graph:
-    """The layers of a network with what they read and where their parameters sit in theta."""
+    """The layers of a network, their inputs, and the places of their parameters in theta."""
 
     def __init__(self, net):
         self.layers, self.n = net.layers, 0
@@ -66,7 +66,7 @@ class Graph:
         return (layer.units,) if kind == "Dense" else first
 
     def _place(self, layer, shape):
-        """[(start, stop, shape)] of the parameters in theta."""
+        """Return [(start, stop, shape)] of the parameters in theta."""
         owner = getattr(layer, "parameters", None)
         if owner is not None:
             return self.places[self.names[owner] - 1]
@@ -86,13 +86,13 @@ class Graph:
         return place
 
     def arrays(self, k, theta):
-        """Views of theta: the parameters of layer k, None for a bias that it does not have."""
+        """Return views of theta, the parameters of layer k; None for a bias it does not have."""
         found = [theta[start:stop].reshape(shape) for start, stop, shape in self.places[k]]
         return found + [None] * (2 - len(found))
 
 
 def forward(net, theta, Z):
-    """Every value: the images, then each layer's output."""
+    """Return every value: the images, then each layer's output."""
     graph = Graph(net)
     values = [Z]
     for k, layer in enumerate(net.layers):
@@ -103,7 +103,7 @@ def forward(net, theta, Z):
 
 
 def gradient(net, theta, Z, dz, output):
-    """The gradient of sum(dz * z) for theta, z the output of the layer of that name."""
+    """Return the gradient of sum(dz * z) for theta, z the output of a layer given by name."""
     graph = Graph(net)
     values = forward(net, theta, Z)
     d_values = [None] * len(values)
@@ -178,7 +178,7 @@ def _forward(layer, inputs, W, b):
 
 
 def _backward(layer, dS, inputs, W, b):
-    """(gradients for the inputs, gradients for the parameters)."""
+    """Return (gradients for the inputs, gradients for the parameters)."""
     Z = inputs[0]
     match layer.kind:
         case "Conv":
@@ -214,7 +214,7 @@ def _backward(layer, dS, inputs, W, b):
 
 
 def pieces(net, theta, Z):
-    """Which piece of each activation every element is on, and which pixel each MaxPool takes.
+    """Return on which piece of its activation each element is, and the pixels of each MaxPool.
 
     Between two thetas with equal pieces the network is smooth.
     """

@@ -1,4 +1,4 @@
-"""Arrays flush against memory that must not be touched, from Linux's mmap and mprotect."""
+"""Arrays next to memory that cannot be accessed, made by mmap and mprotect of Linux."""
 
 import ctypes
 import mmap
@@ -22,14 +22,14 @@ def _check(done):
 
 
 class Guard:
-    """Makes arrays that begin or end exactly where accessible memory does; unmaps them at the end.
+    """Context manager that makes arrays at the beginning or the end of accessible memory.
 
-    Use it as a context, and no array of it afterwards.
+    At its end the arrays are unmapped and must not be used.
 
     Parameters
     ----------
     at_end : bool
-        Whether the forbidden page follows the last number or precedes the first one.
+        Whether the inaccessible page follows the last element or precedes the first one.
     """
 
     def __init__(self, at_end):
@@ -45,7 +45,7 @@ class Guard:
         self.regions.clear()
 
     def empty(self, shape, dtype):
-        """A C-contiguous array of this shape, full of NaN where the dtype has one."""
+        """Return a C-contiguous array, full of NaN if the dtype has one."""
         dtype = np.dtype(dtype)
         nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         page = mmap.PAGESIZE
@@ -65,7 +65,7 @@ class Guard:
         return array
 
     def copy(self, array):
-        """The same numbers, C-contiguous, flush against the forbidden page, read-only."""
+        """Return a read-only C-contiguous copy next to the inaccessible page."""
         guarded = self.empty(array.shape, array.dtype)
         guarded[...] = array
         guarded.flags.writeable = False

@@ -1,7 +1,7 @@
-"""What the C header and the Cython declarations say: constants, structs, functions with types.
+"""Constants, structs and functions of the C header and the Cython declarations.
 
-A type is written as C does without names: ``const double *``; a function as its result and its
-arguments, ``int (const matconv_geometry *, double *)``.
+A type is written as in C without names: ``const double *``; a function with its result and
+arguments: ``int (const matconv_geometry *, double *)``.
 """
 
 import re
@@ -16,13 +16,13 @@ def without_comments(text):
 
 
 def plain(text):
-    """One blank between words, none around parentheses, a star after one blank."""
+    """Return a declaration with single blanks, none around parentheses, and ``type *``."""
     text = re.sub(r"\s+", " ", text).strip()
     return re.sub(r" ?\*+", lambda stars: " " + stars.group().strip(), text)
 
 
 def argument(declaration):
-    """(type, name) of ``const double *Z`` or ``int algorithm``; the name may be missing: ""."""
+    """Return (type, name) of ``const double *Z`` or ``int algorithm``; "" without a name."""
     text = plain(declaration)
     words = re.findall(r"\w+|\*", text)
     if re.fullmatch(r"\w+", words[-1]) and len([w for w in words if w not in ("const", "*")]) > 1:
@@ -39,14 +39,14 @@ def names(arguments):
 
 
 def declarations(body):
-    """Of each member of a struct: itself, and (result, name, arguments) if it is a function."""
+    """Yield each member of a struct, with a match (result, name, arguments) of a function."""
     for text in filter(None, map(str.strip, without_comments(body).split(";"))):
         pattern = r"(.*?)\(\s*\*\s*(\w+)\s*\)\s*\((.*)\)"
         yield text, re.fullmatch(pattern, text, re.DOTALL)
 
 
 def members(body):
-    """(name, type) of each member of a struct, in order."""
+    """Return (name, type) of each member of a struct, in order."""
     found = []
     for declaration, function in declarations(body):
         if function:
@@ -63,7 +63,7 @@ def size_of(kind):
 
 
 def laid_out(pairs):
-    """((name, type, offset), ...) and the struct's size, by the rules of the C compiler."""
+    """Return [name, type, offset] of members and the size of the struct, by the rules of C."""
     offset, rows = 0, []
     for name, kind in pairs:
         size = size_of(kind)
@@ -75,7 +75,7 @@ def laid_out(pairs):
 
 
 def header(text):
-    """The interface that types.h declares, as data that JSON holds."""
+    """Return the interface of types.h as JSON-able data."""
     text = without_comments(text)
     version = re.search(r"#define MATCONV_ABI_VERSION (\d+)\n", text)
     enums = []
@@ -94,7 +94,7 @@ def header(text):
 
 
 def argument_names(text):
-    """{function: [name of each argument]} of the function table."""
+    """Return {function: [name of each argument]} of the function table."""
     body = re.search(r"typedef struct matconv_api\s*\{(.*?)\}", text, re.DOTALL)[1]
     return {function[2]: names(function[3]) for _, function in declarations(body) if function}
 
@@ -103,13 +103,13 @@ def argument_names(text):
 
 
 def in_c(kind, names):
-    """A Cython type as the header writes it."""
+    """Return a Cython type as it is written in the header."""
     names = {"Py_ssize_t": "ptrdiff_t", **names}
     return re.sub(r"\w+", lambda word: names.get(word.group(), word.group()), plain(kind))
 
 
 def block(text, start):
-    """The indented lines under the line that begins with `start`."""
+    """Return the indented lines below the line that begins with `start`."""
     at = re.search(rf"^( *){start}.*:\n", text, re.MULTILINE)
     assert at, start
     inner = re.match(rf"(?:(?:{at.group(1)} +[^\n]*)?\n)*", text[at.end() :])
@@ -117,12 +117,12 @@ def block(text, start):
 
 
 def cython_constants(text, start):
-    """{cython name: C name} of an enum's block."""
+    """Return {Cython name: C name} of an enum's block."""
     return dict(re.findall(r'(\w+) "(\w+)"', block(block(text, start), "enum")))
 
 
 def cython_members(body, names):
-    """(C name, type) of each member of a Cython struct, types as the header writes them."""
+    """Return (C name, type) of each member of a Cython struct, types as in the header."""
     found = []
     body = re.sub(r"\(\s+", "(", re.sub(r",\s+", ", ", body))
     for line in filter(None, map(str.strip, body.splitlines())):
@@ -139,7 +139,7 @@ def cython_members(body, names):
 
 
 def cython_functions(text, names):
-    """{name: (C name, signature, argument names)} of ``int f "matconv_f"(...) noexcept``."""
+    """Return {name: (C name, signature, argument names)} of functions with C names."""
     found = {}
     pattern = r'^    ([\w* ]+?)(\w+) "(matconv_\w+)"\(([^()]*)\) noexcept$'
     for result, name, c_name, arguments in re.findall(pattern, text, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Small problems for the tests of minimize, and a record of what a method asks."""
+"""A small problem for the tests of minimize, and a record of a method's evaluations."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ C = 20.0
 
 
 def small(dtype=np.float64, l=22, loss="softmax", n_threads=1):
-    """A small problem: its objective and a theta to start from."""
+    """Return a small objective and an initial theta."""
     random = np.random.default_rng(7)
     net = Network((4, 4, 1), [Conv(3, 2, activation="relu"), Dense(3)], dtype)
     Z = random.standard_normal((l, 4, 4, 1)).astype(dtype)
@@ -17,7 +17,7 @@ def small(dtype=np.float64, l=22, loss="softmax", n_threads=1):
 
 
 class Spy:
-    """An objective that remembers every evaluation, whole or on a batch."""
+    """An objective that records every evaluation, over all images or a batch."""
 
     def __init__(self, objective, seen=None, indices=None):
         self.objective = objective
@@ -35,7 +35,7 @@ class Spy:
 
 
 def thetas_of(objective, theta0, method="lbfgs", iterations=4, **options):
-    """theta after every iteration, and the result."""
+    """Return theta after every iteration, and the result."""
     found = []
     result = minimize(
         objective,

@@ -1,4 +1,4 @@
-"""Small networks and data for the tests of whatever is above the kernels."""
+"""Small networks and data for the tests of networks, objectives and files."""
 
 import numpy as np
 
@@ -24,17 +24,17 @@ LENET = (
 
 
 def mixed(dtype=np.float64):
-    """A chain of convolutions, pools and dense layers on 9 x 8 images of 2 channels; 3 outputs."""
+    """Return a chain of convolutions, pools and dense layers for images 9 x 8 x 2; 3 outputs."""
     return Network((9, 8, 2), MIXED, dtype)
 
 
 def lenet(dtype=np.float64):
-    """LeNet on 28 x 28 images of one channel."""
+    """Return LeNet for images 28 x 28 x 1."""
     return Network((28, 28, 1), LENET, dtype)
 
 
 def images(net, l, seed=0):
-    """l random images and labels for a network."""
+    """Return l random images and labels for a network."""
     random = np.random.default_rng(seed)
     Z = random.standard_normal((l, *net.input_shape)).astype(net.dtype)
     return Z, random.integers(0, net.n_outputs, l)

@@ -1,4 +1,4 @@
-"""An exported network, opened and used through the function table of C."""
+"""An exported network that is opened and used by the C functions."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ CANARY = 0x5A5A5A5A
 
 
 class Opened:
-    """A network of a file's bytes, or of a path; `status` says why it is none."""
+    """A network from the bytes of a file or from a path; `status` is the status of opening it."""
 
     def __init__(self, source):
         self.handle = ctypes.c_void_p(CANARY)
@@ -25,7 +25,7 @@ class Opened:
             return entry("network_open_memory")(None, 0, self.handle)
         held = np.frombuffer(data, np.uint8).copy()
         status = entry("network_open_memory")(held, len(data), self.handle)
-        held.fill(0xA5)  # the bytes may go afterwards
+        held.fill(0xA5)  # the bytes are not needed after opening
         return status
 
     def __enter__(self):
@@ -36,7 +36,7 @@ class Opened:
 
     @property
     def pointer(self):
-        """What the functions of C take; None when there is no network."""
+        """The handle for the C functions; None without a network."""
         return self.handle.value
 
     def close(self):
@@ -44,33 +44,33 @@ class Opened:
         self.handle.value = None
 
     def outputs(self):
-        """How many there are."""
+        """Return the number of outputs."""
         count = ctypes.c_ssize_t(-1)
         assert entry("network_outputs")(self.pointer, count) == OK
         return count.value
 
     def shape(self, output=0):
-        """The input, an output, and the bytes of a number."""
+        """Return the shapes of the input and of an output, and the element size."""
         shape = Shape()
         assert entry("network_get_shape")(self.pointer, output, shape) == OK
         sizes = [getattr(shape, name) for name, _ in Shape._fields_[1:]]
         return tuple(sizes[:3]), tuple(sizes[3:6]), sizes[6]
 
     def workspace(self, n):
-        """Numbers of scratch for n images; None: they overflow."""
+        """Return the elements of scratch for n images; None if they overflow."""
         size = ctypes.c_ssize_t(-1)
         status = entry("network_workspace_size")(self.pointer, n, size)
         assert (status == OK and size.value >= 0) or (status, size.value) == (OVERFLOW, -1)
         return size.value if status == OK else None
 
     def predict(self, images, outs, scratch):
-        """A status; an array instead of a list is the only output."""
+        """Return the status; ``outs`` is a list of arrays, or the array of the only output."""
         outs = [outs] if isinstance(outs, np.ndarray) else outs
         call = entry("network_predict", images.dtype)
         return call(self.pointer, len(images), images, pointers(*outs), scratch, scratch.size)
 
     def run(self, images):
-        """The outputs, in fresh memory; of several a list."""
+        """Return the output in a new array, or a list of several."""
         outs = [
             np.empty((len(images), *self.shape(k)[1]), images.dtype) for k in range(self.outputs())
         ]

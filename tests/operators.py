@@ -1,7 +1,7 @@
-"""One valid small call of every public operator, to be bent by the tests of bad input and layouts.
+"""A small valid call of every public operator, which tests of bad input and layouts modify.
 
-The geometry behind all of them: images of 6 x 5 with 4 channels, a 3 x 2 window, strides, padding
-on three sides and dilation, so that nothing is symmetric by accident.
+All have one geometry: images 6 x 5 x 4, a 3 x 2 window, strides, padding on three sides and
+dilation, so that no two directions are the same.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ POOL = {"window": (3, 2), "stride": (2, 1), "pad": ((1, 0), (0, 1))}
 class Operator:
     """An operator, the shapes of a valid call for one image, and its other arguments.
 
-    Arrays whose name is in `batch` have the number of images in front.
+    The first axis of arrays in `batch` is the number of images.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Operator:
         return (l, *self.shapes[name]) if name in self.batch else self.shapes[name]
 
     def arrays(self, l=2, dtype="float64"):
-        """Valid arrays, integers so that results are exact."""
+        """Return valid arrays; their elements are integers, so that results are exact."""
         random = np.random.default_rng(0)
         arrays = {}
         for name in self.shapes:
@@ -50,7 +50,7 @@ class Operator:
         return arrays
 
     def arguments(self, l=2):
-        """The options, with the number of images in a shape."""
+        """Return the options, with the number of images in a shape."""
         if "shape" in self.options:
             return {**self.options, "shape": (l, *self.options["shape"])}
         return dict(self.options)
@@ -59,11 +59,11 @@ class Operator:
         return self.function(**arrays, **{**self.arguments(l), **changes})
 
     def output(self, l=2, dtype="float64"):
-        """Something to write into, full of sevens."""
+        """Return an output array, full of sevens."""
         return np.full((l, *self.out), 7, dtype)
 
     def floats(self):
-        """The names of its floating-point arrays."""
+        """Return the names of its floating-point arrays."""
         return [name for name in self.shapes if name != "indices"]
 
 
@@ -92,7 +92,7 @@ WITH_OUT = [operator for operator in OPERATORS.values() if operator.out is not N
 
 
 def every_array(floats_only=True, optional=True):
-    """(operator, array name) for each array argument of each operator."""
+    """Return (operator, array name) for each array argument of each operator."""
     return [
         (operator, name)
         for operator in OPERATORS.values()
@@ -102,15 +102,15 @@ def every_array(floats_only=True, optional=True):
 
 
 def results(value):
-    """The arrays of a result, in order, whatever it is packed in."""
+    """Return the arrays of a result, which is an array or a tuple."""
     values = value if isinstance(value, tuple) else (value,)
     return [array for array in values if array is not None]
 
 
 def check_refused(capfd, call, error, *parts, unchanged=()):
-    """A call is refused with this exception and these parts in its message, and leaves no trace.
+    """Assert that a call raises an exception with these parts in its message.
 
-    The arrays in `unchanged` keep every bit; nothing appears on stdout or stderr.
+    The arrays in `unchanged` must keep their bits, and nothing may be printed.
     """
     before = [array.tobytes() for array in unchanged]
     with pytest.raises(error) as raised:

@@ -1,4 +1,4 @@
-"""The examples of matconv/README.md, and how they are followed word for word."""
+"""The examples of matconv/README.md, and their application to a copy of the tree."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,13 @@ SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
 
 
 def blocks(section=None):
-    """[(what the HTML comment above a block of code says, the code)] of a section, in order."""
+    """Return [(text of the HTML comment above a block, the code)] of a section, in order."""
     text = README.read_text(encoding="utf-8")
     return BLOCK.findall(text if section is None else dict(SECTION.findall(text))[section])
 
 
 def block(mark):
-    """The one block with this mark."""
+    """Return the one block of code under a comment with this text."""
     (found,) = [code for said, code in blocks() if said == mark]
     return found
 

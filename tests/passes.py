@@ -1,4 +1,4 @@
-"""Both passes of a network's program for a given gradient of the outputs, in memory of one's own."""
+"""Both passes of a network's program for a given gradient of the outputs."""
 
 import numpy as np
 
@@ -6,14 +6,16 @@ LINE = 64
 
 
 def block(nbytes, fill=0xA5):
-    """Bytes from the start of a cache line, all of them ``fill``; 0xFF makes NaN of any dtype."""
+    """Return a buffer aligned to a cache line, full of ``fill``; 0xFF gives NaN in any dtype."""
     whole = np.full(nbytes + LINE, fill, np.uint8)
     start = -whole.ctypes.data % LINE
     return whole[start : start + nbytes]
 
 
 def passes(net, theta, Z, dz, output=None, fill=0xA5):
-    """Outputs of one output layer, and the gradient of sum(dz * outputs) for theta.
+    """Return the outputs of an output layer, and the gradient of sum(dz * outputs) for theta.
+
+    All buffers are filled with a byte first.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def passes(net, theta, Z, dz, output=None, fill=0xA5):
     output : str, optional
         As of `Objective`.
     fill : int
-        Byte that memory holds before it is written.
+        Initial value of each byte of the buffers.
 
     Returns
     -------

@@ -38,22 +38,22 @@ class _Drawing:
         return values[self.random.integers(len(values))]
 
     def source(self, images=False):
-        """A value to read, rather one that nothing reads yet."""
+        """Return a value to read, preferably one that nothing reads yet."""
         names = [name for name in self.shapes if not images or len(self.shapes[name]) == 3]
         fresh = [name for name in names if name in self.unread]
         return self.any(fresh if fresh and self.random.random() < 0.7 else names)
 
     def append(self, layer):
-        """Add a layer; False where it does not fit its inputs."""
+        """Add a layer; return False if it does not fit its inputs."""
         try:
-            # the layers that nothing reads are outputs, for now
+            # layers that nothing reads yet are outputs
             outputs = [name for name in self.unread if name not in ("input", *layer.inputs)]
             net = Network(
                 self.input_shape, [*self.layers, layer], outputs=[*outputs, layer.name],
                 algorithm=self.algorithm,
             )  # fmt: skip
         except ValueError as error:
-            # before the first layer reads the images this is not the layer's fault
+            # not a problem of the layer, and not possible as the first layer reads the images
             assert "Network: no layer reads the input" not in str(error)
             return False
         shapes = net.output_shape
@@ -63,7 +63,7 @@ class _Drawing:
         return True
 
     def draw(self):
-        """Another layer, or none where the first attempt does not fit."""
+        """Add a layer; return False if the drawn one does not fit."""
         name = f"{self.any('abcdefgh')}{len(self.layers)}"
         options = {"name": name, "inputs": self.source()}
         if not self.layers:
@@ -97,7 +97,7 @@ class _Drawing:
         owner = self.any(owners)
         given = {k: v for k, v in vars(owner).items() if k not in ("name", "inputs", "parameters")}
         given |= {"activation": self.any(ACTIVATIONS), "parameters": owner.name}
-        # of what the owner reads, or of another value of as many channels
+        # reads the input of the owner, or another value with as many channels
         shape = self.shapes[owner.inputs[0]]
         names = [name for name, other in self.shapes.items() if other == shape]
         if isinstance(owner, Conv):
@@ -112,7 +112,7 @@ class _Drawing:
         if kind is Concat:
             names = [n for n, o in self.shapes.items() if o[:-1] == shape[:-1]]
         count = int(self.random.integers(1, 3))
-        if self.random.random() < 0.8:  # seldom a value with itself alone
+        if self.random.random() < 0.8:  # seldom several times the same value
             names.remove(options["inputs"])
             if not names:
                 return None
@@ -141,9 +141,9 @@ class _Drawing:
 
 
 def random_graph(seed, dtype=np.float64, algorithm="auto"):
-    """A network of 3 to 14 layers; the same for the same seed.
+    """Return a network of about 3 to 14 named layers, determined by the seed.
 
-    Every layer has a name. Where several values are not read, all of these are outputs.
+    All values that no layer reads are outputs.
     """
     random = np.random.default_rng(seed)
     shape = (*random.integers(4, 9, 2).tolist(), int(random.integers(1, 4)))
@@ -153,14 +153,14 @@ def random_graph(seed, dtype=np.float64, algorithm="auto"):
         drawing.draw()
         if len(drawing.layers) >= wanted and any(isinstance(x, OWNERS) for x in drawing.layers):
             break
-    # a value inside may be an output too
+    # sometimes a value that is read is an output too
     inside = [x.name for x in drawing.layers if x.name not in drawing.unread]
     outputs = drawing.unread + (inside[-1:] if inside and random.random() < 0.3 else [])
     return Network(shape, drawing.layers, dtype, algorithm, outputs)
 
 
 def random_theta(net, seed):
-    """A theta with gains about 1 and biases that are not zero."""
+    """Return a theta with gains about 1 and biases other than 0."""
     random = np.random.default_rng(seed)
     theta = net.init(seed)
     for views in net.unpack(theta):
@@ -171,13 +171,13 @@ def random_theta(net, seed):
 
 
 def random_images(net, seed, l=5):
-    """Images from N(0, 1)."""
+    """Return images from N(0, 1)."""
     Z = np.random.default_rng(seed).standard_normal((l, *net.input_shape))
     return Z.astype(net.dtype)
 
 
 def kinds(net):
-    """What a network has: kinds of layers, and "shared", "factors", "outputs", "twice"."""
+    """Return the kinds of a network's layers, and "shared", "factors", "outputs", "twice"."""
     found = {layer.kind for layer in net.layers}
     for layer in net.layers:
         found |= {"shared"} if getattr(layer, "parameters", None) else set()

@@ -1,18 +1,18 @@
-"""Real images at all magnitudes: handwritten digits, enlarged, scaled by powers of ten.
+"""Real images of all magnitudes: handwritten digits, scaled by powers of ten.
 
-The images are enlarged by repetition where a geometry wants more pixels, one digit per channel.
+Each channel of an image is a digit, enlarged by repetition of its pixels if necessary.
 """
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 DIGITS = load_digits().images  # 1,797 images of 8 x 8, integers from 0 to 16
-# powers of ten of the largest and smallest numbers: products of two stay normal numbers
+# largest exponent of ten: products of two elements are normal numbers
 DECADES = {"float64": 30, "float32": 12}
 
 
 def digits(shape, first=0):
-    """The digits from number `first` on, as images (l, b, a, d)."""
+    """Return the digits from index `first` on as images (l, b, a, d)."""
     l, b, a, d = shape
     times = -(-max(b, a) // 8)
     chosen = DIGITS[(first + np.arange(l * d)) % len(DIGITS)]
@@ -21,13 +21,13 @@ def digits(shape, first=0):
 
 
 def scales(random, kind, shape, decades):
-    """Powers of ten: one for all, one per channel (the last axis), or one per element."""
+    """Return powers of ten: one for all, one for each channel (the last axis) or element."""
     shape = {"whole": (), "channel": shape[-1:], "element": shape}[kind]
     return 10.0 ** random.uniform(-decades, decades, shape)
 
 
 def real_layer(case, k, dtype):
-    """Digits, random filters and gradients, scaled; (Z, W, b, dS)."""
+    """Return (Z, W, b, dS): digits, random filters and gradients, scaled."""
     random = np.random.default_rng(k)
     kind = ("whole", "channel", "element")[k % 3]
 

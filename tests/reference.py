@@ -1,4 +1,4 @@
-"""The naive truth: every operator as plain loops over positions and filter offsets.
+"""Reference: every operator as plain loops over positions and filter offsets.
 
 Nothing of matconv is imported here. The notation and the memory layout are the library's:
 images Z of shape (l, b, a, d), filters W of shape (d/groups, h_b, h_a, d_out), pairs in array
@@ -12,18 +12,18 @@ import numpy as np
 
 
 def pair(value):
-    """(height, width) of an integer or a pair."""
+    """Return (height, width) of an integer or a pair."""
     return (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
 
 
 def pads(pad):
-    """((top, bottom), (left, right)) of an integer, a pair or four sides."""
+    """Return ((top, bottom), (left, right)) of an integer, a pair or four sides."""
     vertical, horizontal = pair(pad)
     return pair(vertical), pair(horizontal)
 
 
 def output_size(n, before, after, h, stride, dilation=1):
-    """How many windows fit: counted one by one, so that nothing is rounded."""
+    """Return the number of windows that fit, counted one by one without a division."""
     count = 0
     while count * stride + (h - 1) * dilation + 1 <= before + n + after:
         count += 1
@@ -31,7 +31,7 @@ def output_size(n, before, after, h, stride, dilation=1):
 
 
 def output_shape(size, kernel, stride=1, pad=0, dilation=1):
-    """(b_out, a_out) for images of size (b, a)."""
+    """Return (b_out, a_out) for images of size (b, a)."""
     return tuple(
         output_size(n, before, after, h, s, step)
         for n, (before, after), h, s, step in zip(
@@ -41,7 +41,7 @@ def output_shape(size, kernel, stride=1, pad=0, dilation=1):
 
 
 def taps(size, kernel, stride=1, pad=0, dilation=1):
-    """Every meeting (q_out, p_out, q, p, y, x) of a filter offset (q, p) with a real pixel (y, x).
+    """Yield every (q_out, p_out, q, p, y, x) with filter offset (q, p) at a pixel (y, x).
 
     q_out, q and y count along the height, p_out, p and x along the width. Offsets that fall into
     the padding meet no pixel and are left out: their value is zero.
@@ -60,7 +60,7 @@ def taps(size, kernel, stride=1, pad=0, dilation=1):
 
 
 def im2col(Z, kernel, stride=1, pad=0, dilation=1):
-    """phi of every image, rows in the notes' order: p fastest, then q, then the channel."""
+    """Return phi of every image, rows in the order of the notes: p fastest, then q, channel."""
     l, b, a, d = Z.shape
     h_b, h_a = pair(kernel)
     b_out, a_out = output_shape((b, a), kernel, stride, pad, dilation)
@@ -71,7 +71,7 @@ def im2col(Z, kernel, stride=1, pad=0, dilation=1):
 
 
 def col2im(phi, shape, kernel, stride=1, pad=0, dilation=1):
-    """The adjoint of im2col: every entry of phi is added to the pixel it came from."""
+    """Return the adjoint of im2col: every element of phi is added to its pixel."""
     _, b, a, _ = shape
     h_b, h_a = pair(kernel)
     _, a_out = output_shape((b, a), kernel, stride, pad, dilation)
@@ -82,13 +82,13 @@ def col2im(phi, shape, kernel, stride=1, pad=0, dilation=1):
 
 
 def group_slices(d, d_out, groups):
-    """The (input channels, filters) that belong together, one pair of slices per group."""
+    """Return a pair of slices (input channels, filters) for each group."""
     c, f = d // groups, d_out // groups
     return [(slice(g * c, g * c + c), slice(g * f, g * f + f)) for g in range(groups)]
 
 
 def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1):
-    """S of equation (1) for every image: (l, b_out, a_out, d_out)."""
+    """Return S of equation (1) for every image: (l, b_out, a_out, d_out)."""
     d_out, kernel, size = W.shape[3], W.shape[1:3], Z.shape[1:3]
     out_size = output_shape(size, kernel, stride, pad, dilation)
     S = np.zeros((len(Z), *out_size, d_out), Z.dtype)
@@ -100,7 +100,7 @@ def conv2d(Z, W, b=None, stride=1, pad=0, dilation=1, groups=1):
 
 
 def conv2d_backward(dS, Z, W, stride=1, pad=0, dilation=1, groups=1):
-    """(dZ, dW, db) of sum(dS * S)."""
+    """Return (dZ, dW, db) of sum(dS * S)."""
     d_out, kernel, size = W.shape[3], W.shape[1:3], Z.shape[1:3]
     dZ, dW = np.zeros_like(Z), np.zeros_like(W)
     parts = group_slices(Z.shape[3], d_out, groups)
@@ -113,7 +113,7 @@ def conv2d_backward(dS, Z, W, stride=1, pad=0, dilation=1, groups=1):
 
 
 def relu(S):
-    """max(x, 0) number by number; what is not a number stays."""
+    """Return max(x, 0) element by element; NaN remains NaN."""
     Z = S.copy()
     for index, x in np.ndenumerate(S):
         if x <= 0:
@@ -122,12 +122,12 @@ def relu(S):
 
 
 def bias_relu(S, b):
-    """relu(S + b), channels last."""
+    """Return relu(S + b), channels last."""
     return relu(S + b)
 
 
 def bias_relu_backward(dZ, Z):
-    """(dS, db): dZ where the output is not clipped, and its sum over everything but channels."""
+    """Return (dS, db): dZ where the output is not 0, and its sum over all axes but channels."""
     dS = np.zeros_like(dZ)
     for index, z in np.ndenumerate(Z):
         if not z <= 0:
@@ -136,7 +136,7 @@ def bias_relu_backward(dZ, Z):
 
 
 def dense(Z, W, b=None):
-    """W vec(Z) + b of every image, one unit at a time."""
+    """Return W vec(Z) + b of every image, one unit at a time."""
     flat = Z.reshape(len(Z), W.shape[0])
     S = np.zeros((len(Z), W.shape[1]), Z.dtype)
     for unit in range(W.shape[1]):
@@ -146,7 +146,7 @@ def dense(Z, W, b=None):
 
 
 def dense_backward(dS, Z, W):
-    """(dZ, dW, db) of sum(dS * dense(Z, W, b))."""
+    """Return (dZ, dW, db) of sum(dS * dense(Z, W, b))."""
     flat = Z.reshape(len(Z), W.shape[0])
     dZ, dW = np.zeros_like(flat), np.zeros_like(W)
     for unit in range(W.shape[1]):
@@ -157,7 +157,7 @@ def dense_backward(dS, Z, W):
 
 
 def windows(size, window, stride=None, pad=0):
-    """Every pooling window: (q_out, p_out, [(y, x), ...]), its real pixels in row-major order."""
+    """Yield every window as (q_out, p_out, [(y, x), ...]), its pixels in row-major order."""
     stride = window if stride is None else stride
     found = {}
     for q_out, p_out, _, _, y, x in taps(size, window, stride, pad):
@@ -166,7 +166,7 @@ def windows(size, window, stride=None, pad=0):
 
 
 def max_pool2d(Z, window, stride=None, pad=0):
-    """(maxima, indices y*a + x): the first of equal maxima, the first NaN where there is one."""
+    """Return (maxima, indices y*a + x), of the first NaN, else of the first of equal maxima."""
     l, b, a, d = Z.shape
     stride = window if stride is None else stride
     out = np.zeros((l, *output_shape((b, a), window, stride, pad), d), Z.dtype)
@@ -177,7 +177,7 @@ def max_pool2d(Z, window, stride=None, pad=0):
                 values = [Z[i, y, x, j] for y, x in pixels]
                 best = 0
                 for k, value in enumerate(values):
-                    if np.isnan(values[best]):  # a NaN wins and stays
+                    if np.isnan(values[best]):  # the first NaN is the maximum
                         break
                     if value > values[best] or np.isnan(value):
                         best = k
@@ -188,7 +188,7 @@ def max_pool2d(Z, window, stride=None, pad=0):
 
 
 def max_pool2d_backward(dZ, indices, shape):
-    """Every output gradient goes to the one pixel its index names."""
+    """Return dZ: every element of dZ_out is added to the pixel of its index."""
     l, b, a, d = shape
     result = np.zeros((l, b * a, d), dZ.dtype)
     for (i, q_out, p_out, j), index in np.ndenumerate(indices):
@@ -197,7 +197,7 @@ def max_pool2d_backward(dZ, indices, shape):
 
 
 def avg_pool2d(Z, window, stride=None, pad=0):
-    """The mean of the real pixels of each window."""
+    """Return the mean of the pixels of each window, without padding."""
     l, b, a, d = Z.shape
     stride = window if stride is None else stride
     out = np.zeros((l, *output_shape((b, a), window, stride, pad), d), Z.dtype)
@@ -209,7 +209,7 @@ def avg_pool2d(Z, window, stride=None, pad=0):
 
 
 def avg_pool2d_backward(dZ, shape, window, stride=None, pad=0):
-    """Every output gradient is spread evenly over the real pixels of its window."""
+    """Return dZ: every element of dZ_out is divided among the pixels of its window."""
     stride = window if stride is None else stride
     result = np.zeros(shape, dZ.dtype)
     for q_out, p_out, pixels in windows(shape[1:3], window, stride, pad):

@@ -1,4 +1,4 @@
-"""One object of every public class that can be pickled, and the bits of what each computes."""
+"""An object of every public class that can be pickled, and a hash of what each computes."""
 
 import dataclasses
 import hashlib
@@ -38,7 +38,7 @@ def objective(dtype, **options):
 
 
 def failed():
-    """A TrainingError as `minimize` raises it, after some steps."""
+    """Return a TrainingError that `minimize` raises after some steps."""
     f, theta0 = small()
     try:
         minimize(f, theta0, "sgd", 1000, batch_size=8, learning_rate=100.0, seed=0)
@@ -61,7 +61,7 @@ def model(dtype):
 
 
 class Subjects(Mapping):
-    """Objects by name, each made when it is asked for first."""
+    """Objects by name, made at first use."""
 
     def __init__(self, makers):
         self._makers, self._made = makers, {}
@@ -79,7 +79,7 @@ class Subjects(Mapping):
 
 
 def made_in(dtype):
-    """Makers of what there is in either dtype."""
+    """Return makers of the objects that have a dtype."""
     f, name = partial(objective, dtype, n_threads=2), np.dtype(dtype).name
     return {
         f"Network, {name}": lambda: mixed(dtype),
@@ -92,7 +92,7 @@ def made_in(dtype):
 
 
 def make():
-    """The objects by name."""
+    """Return the objects by name."""
     makers = {
         "Network, winograd": lambda: Network((9, 8, 2), MIXED, np.float64, "winograd"),
         "Network, one pool": lambda: Network((9, 8, 2), [MaxPool(2)]),
@@ -119,7 +119,7 @@ def make():
 
 
 def digest(subject):
-    """A hash of the bits of all that an object holds and computes."""
+    """Return a hash of the bits of what an object has and computes."""
     total = hashlib.sha256()
     for part in parts(subject):
         if isinstance(part, np.ndarray):
@@ -162,5 +162,5 @@ def parts(subject):
 
 
 def digest_and_back(subject):
-    """What another process computes, and what it sends back."""
+    """Return a digest and the object, to be called in another process."""
     return digest(subject), subject

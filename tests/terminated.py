@@ -16,7 +16,7 @@ from cli_runs import child_signals, start, start_as_it_is
 from matconv import load_model
 from matconv.cli import main
 
-# seconds after the first line of progress: several iterations, and epochs, of the digits
+# seconds after the first line of progress: time for several iterations on the digits
 LONGEST = 0.4
 
 
@@ -29,7 +29,7 @@ def first_line(process):
 
 
 def terminate(folder, solver, checkpoint, delay):
-    """One training, killed `delay` seconds after its first line; gives the iterations it saved."""
+    """Terminate a training `delay` seconds after its first line; return the iterations saved."""
     output = folder / "t.npz"
     train = ("train", "--solver", solver, "--iterations", "1000000", "--output", str(output))
     with start(*train, "--checkpoint", checkpoint, cwd=folder) as process:
@@ -57,7 +57,7 @@ def terminate(folder, solver, checkpoint, delay):
 
 
 def terminations(count, seed=0):
-    """Trainings by both solvers, with checkpoints all the time or never; gives the figures."""
+    """Terminate trainings by both solvers, with and without checkpoints; return a summary."""
     drawn = random.Random(seed)
     done = {"lbfgs": [], "sgd": []}
     with tempfile.TemporaryDirectory() as name:
@@ -73,7 +73,7 @@ def terminations(count, seed=0):
 
 
 def ignored(count, seed=0):
-    """Trainings in which the signals are ignored, as by nohup: each goes on to its end."""
+    """Send signals to trainings that ignore them, as under nohup; return a summary."""
     drawn = random.Random(seed)
     sent = 0
     with tempfile.TemporaryDirectory() as name:

@@ -93,7 +93,7 @@ def test_same_files_have_no_regression(document, write, capsys):
     assert "0 of 4 measurements lost more than 10%" in capsys.readouterr().out
 
 
-def test_a_loss_against_the_peer_is_marked_and_comes_first(document, write, capsys):
+def test_compare_slower_than_peer_is_marked_and_first(document, write, capsys):
     new = copy.deepcopy(document)
     new["records"][1] = record("vgg-128", 1.25, 4.5)
     assert compare.main([write("a.json", document), write("b.json", new)]) == 1
@@ -227,7 +227,7 @@ def test_picture_is_written(document, write, tmp_path):
     assert len(content) > 20_000
 
 
-def test_nothing_to_draw(document, write, capsys, tmp_path):
+def test_plot_without_records_refused(document, write, capsys, tmp_path):
     document["records"] = document["records"][-1:]
     assert run.main(["plot", write("a.json", document), str(tmp_path / "speed.png")]) == 1
     assert "nothing to draw: no forward passes of layers" in capsys.readouterr().err
@@ -253,9 +253,7 @@ def tiny(monkeypatch):
 
 
 @pytest.mark.parametrize("channels, takes", [(1, "im2col"), (32, "winograd")])
-def test_algorithms_are_told_apart_by_their_bits(
-    tiny, monkeypatch, tmp_path, capsys, channels, takes
-):
+def test_taken_names_the_algorithm_by_bits(tiny, monkeypatch, tmp_path, capsys, channels, takes):
     layer = shapes.Layer("tiny", 8, channels, (8, 8), channels, (3, 3), pad=1)
     monkeypatch.setattr(shapes, "LAYERS", {"tiny": layer})
     path = tmp_path / "found.json"

@@ -83,7 +83,7 @@ def test_im2col_against_the_plain_products(ratios, met):
     ],
     ids=str,
 )
-def test_only_what_a_target_asks_for_counts(changes):
+def test_target_ignores_other_records(changes):
     records = [record("vgg-64", 5.0), record("mine", 0.1), record("vgg-128", 0.1, **changes)]
     found = verdict(records, "S3")
     assert found["values"] == {"vgg-64": 5.0}
@@ -117,7 +117,7 @@ def test_threads_against_one_have_no_line_for_one():
 
 
 @pytest.mark.parametrize(("mine", "met"), [(50, True), (51, False)])
-def test_memory_is_a_share_of_that_of_pytorch(mine, met):
+def test_memory_target_is_relative_to_pytorch(mine, met):
     sides = [{"who": "matconv", "bytes": mine}, {"who": "torch", "bytes": 100}]
     about = {"net": "lenet", "images": 10, "threads": 1}
     (found,) = targets.verdicts({"gradient": [{**about, "sides": sides}]}, ["S6"], [1])
@@ -130,7 +130,7 @@ def test_memory_is_a_share_of_that_of_pytorch(mine, met):
 @pytest.mark.parametrize(
     ("power", "met"), [(1.0, True), (1.029, True), (1.031, False), (0.9, False)]
 )
-def test_cost_against_images(power, met):
+def test_scaling_targets_bound_exponent_and_growth(power, met):
     found = [
         {"images": n, "threads": 1, "seconds": 2e-5 * n**power, "bytes": 100}
         for n in scaling.IMAGES
@@ -142,13 +142,13 @@ def test_cost_against_images(power, met):
     assert targets.verdicts({"scaling": found}, ["S8"], [1])[1]["met"] is False
 
 
-def test_exponent_is_that_of_least_squares():
+def test_exponent_is_the_least_squares_slope():
     # log2 seconds 0, 0, 3 at log2 images 0, 1, 2: the line through them has slope 3/2
     found = [{"images": n, "seconds": s} for n, s in ((1, 1), (2, 1), (4, 8))]
     assert scaling.exponent(found) == pytest.approx(1.5, rel=1e-12)
 
 
-def test_beginning_and_what_is_not_measured():
+def test_startup_targets_and_unmeasured_rows():
     document = {"startup": {"import_seconds": 0.0501, "wheel_bytes": 2_000_000}}
     lines = targets.verdicts(document, ["S9", "S10"], [1, 2])
     assert [(one["row"], one["threads"], one["met"]) for one in lines] == [
@@ -234,7 +234,7 @@ def test_targets_is_a_command(capsys, tmp_path, monkeypatch):
     assert str(tmp_path) not in path.read_text(encoding="utf-8")
 
 
-def test_a_wheel_that_is_none(capsys, tmp_path):
+def test_wheel_bytes_of_another_file_refused(capsys, tmp_path):
     archive = tmp_path / "matconv.zip"
     archive.write_bytes(b"x")
     for path in (archive, tmp_path / "missing.whl"):

@@ -253,7 +253,9 @@ def test_checkpoint_another_file_appears_takes_another_name(
     assert load_model("c-2.npz").training["message"] == "4 iterations done"
     out = capsys.readouterr().out
     assert "model          c-2.npz\n" in out
-    assert "note           c.npz was written by another program meanwhile, and was left" in out
+    assert (
+        "note           c.npz was written by another program meanwhile and is not replaced" in out
+    )
 
 
 def test_checkpoint_cannot_be_written_training_goes_on(every_step, capsys, monkeypatch):
@@ -293,7 +295,7 @@ def test_divergence_in_the_first_epoch_leaves_a_finite_theta(every_step, capsys)
     arguments = ("--data", "large.npz", "--loss", "squared", "--schedule", "constant",
                  "--batch-size", "1", "--learning-rate", "1e8", "--iterations", "9")  # fmt: skip
     assert main([*OFTEN, *arguments]) == 1
-    assert "what was reached before is saved in c.npz" in capsys.readouterr().err
+    assert "the result so far is saved in c.npz" in capsys.readouterr().err
     model = load_model("c.npz")
     assert np.isfinite(model.theta).all() and "unfinished" not in model.training
 

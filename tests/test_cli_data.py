@@ -172,9 +172,9 @@ def test_as_indices():
     np.testing.assert_array_equal(as_indices(y, None, 6, "x"), y)
     np.testing.assert_array_equal(as_indices(y, list("abcdef"), 6, "x"), y)
     for labels, n, strange in (([2, 6], 2, 5), ([5, 9], 2, 2), (None, 3, 5), (list("abcde"), 5, 5)):
-        with pytest.raises(ValueError, match=f"x: no output .* stands for the label {strange}$"):
+        with pytest.raises(ValueError, match=f"x: no output .* has the label {strange}$"):
             as_indices(y, labels, n, "x")
-    with pytest.raises(ValueError, match="stands for the label -1"):
+    with pytest.raises(ValueError, match="has the label -1"):
         as_indices(np.array([-1]), None, 3, "x")
 
 

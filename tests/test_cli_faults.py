@@ -45,7 +45,7 @@ from matconv.cli import main, message
         ),
     ],
 )
-def test_usage(folder, capsys, arguments, expected):
+def test_command_wrong_usage_exits_2(folder, capsys, arguments, expected):
     line = complaint(capsys, *arguments, status=2)
     assert expected in line
     assert line.endswith(" --help)")
@@ -89,7 +89,7 @@ def test_usage(folder, capsys, arguments, expected):
         (("train", "--threads", "9999"), "n_threads must be from 1 to 1024, got 9999"),
     ],
 )
-def test_files(folder, capsys, arguments, expected):
+def test_command_wrong_files_exit_1(folder, capsys, arguments, expected):
     (folder / "empty").touch()
     os.mkfifo(folder / "fifo")
     np.savez("other.npz", Z=np.zeros((3, 4, 4, 1), np.uint8), y=[0, 1, 9])
@@ -242,7 +242,7 @@ def test_output_that_cannot_be_written_is_known_before(folder, capsys, monkeypat
 
 
 @pytest.mark.catalogue(58)
-def test_no_control_characters(folder):
+def test_messages_have_no_control_characters(folder):
     for solver in ("lbfgs", "sgd"):
         status, out, err = run("train", "--iterations", "2", "--solver", solver, cwd=folder)
         assert (status, err) == (0, "")
@@ -258,7 +258,7 @@ def test_no_control_characters(folder):
         {"PYTHONIOENCODING": "ascii:strict"},
     ],
 )
-def test_paths_beyond_ascii(folder, locale):
+def test_paths_beyond_ascii_are_shown(folder, locale):
     env = environment(**locale)
     (folder / "données").mkdir()
     os.rename("small.npz", "données/图.npz")
@@ -276,7 +276,7 @@ def test_paths_beyond_ascii(folder, locale):
 
 
 @pytest.mark.catalogue(59)
-def test_paths_that_are_no_text(folder):
+def test_paths_that_are_not_utf_8_are_shown(folder):
     name, env = os.fsdecode(b"m\xff.npz"), environment(PYTHONIOENCODING="utf-8:strict")
     status, out, err = run(*SMALL, "--output", name, cwd=folder, env=env)
     assert (status, err) == (0, "")

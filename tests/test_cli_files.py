@@ -125,7 +125,7 @@ def test_directory_several_sets_are_refused(tmp_path):
     with pytest.raises(
         FormatError,
         match=r"several sets of images \(emnist-digits-train-images, emnist-letters-train-images\)"
-        ", expected one to a directory",
+        ", expected one in a directory",
     ):
         load(str(tmp_path))
 

@@ -56,9 +56,7 @@ def test_training_that_diverges_says_where_and_saves(folder, capsys):
     assert main([*SMALL, *arguments, "--iterations", "99"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("matconv: error: sgd: f is ") and err.count("\n") == 1
-    assert err.endswith(
-        "; a smaller learning rate may help; what was reached before is saved in d.npz\n"
-    )
+    assert err.endswith("; a smaller learning rate may help; the result so far is saved in d.npz\n")
     model = load_model("d.npz")
     assert np.isfinite(model.theta).all()
     assert f" of epoch {model.training['iterations'] + 1};" in err
@@ -82,8 +80,7 @@ def test_a_fault_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
     capsys.readouterr()
     assert main([*SMALL, "--quiet", "--output", "f.npz"]) == 1
     assert capsys.readouterr().err == (
-        "matconv: error: out of memory: for test images; "
-        "what was reached before is saved in f.npz\n"
+        "matconv: error: out of memory: for test images; the result so far is saved in f.npz\n"
     )
     assert load_model("f.npz").training["message"] == "4 iterations done"
 
@@ -101,7 +98,6 @@ def test_a_fault_within_training_saves_what_there_is(folder, capsys, monkeypatch
     capsys.readouterr()
     assert main([*SMALL, "--output", "f.npz"]) == 1
     assert capsys.readouterr().err == (
-        "matconv: error: out of memory: for test images; "
-        "what was reached before is saved in f.npz\n"
+        "matconv: error: out of memory: for test images; the result so far is saved in f.npz\n"
     )
     assert load_model("f.npz").training["iterations"] == 3

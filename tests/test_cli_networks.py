@@ -13,7 +13,7 @@ from matconv.commands.checks import checks
 from matconv.presets import PRESETS, make_network, preset_for
 
 
-def test_lenet():
+def test_make_network_lenet_has_its_sizes():
     net = make_network("lenet", None, 10)
     assert net.input_shape == (28, 28, 1) and net.output_shape == (10,)
     sizes = [net.layout.places[k].stop - net.layout.places[k].start for k in (0, 2, 4, 5)]
@@ -22,14 +22,14 @@ def test_lenet():
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_presets(name, dtype):
+def test_make_network_presets(name, dtype):
     net = make_network(name, (32, 30, 3), 7, dtype)
     assert (net.input_shape, net.output_shape, net.dtype) == ((32, 30, 3), (7,), dtype)
     assert make_network(name, None, 7).input_shape == PRESETS[name][1]
     assert preset_for(PRESETS[name][1]) == ("digits" if name == "digits" else "lenet")
 
 
-def test_lenet_does_not_fit_small_images():
+def test_make_network_lenet_small_images_refused():
     with pytest.raises(ValueError, match=r"layer 2 \(Conv\) on images 2 x 2 x 20"):
         make_network("lenet", (8, 8, 1), 10)
 
@@ -40,7 +40,7 @@ def toml(tmp_path, text):
     return str(path)
 
 
-def test_toml(tmp_path):
+def test_make_network_toml(tmp_path):
     path = toml(
         tmp_path,
         '[network]\ndtype = "float32"\ninput_shape = [9, 8, 2]\n'
@@ -122,7 +122,7 @@ def test_toml(tmp_path):
         ("#" + "x" * 2**20, "1048577 bytes, a network takes at most 1048576"),
     ],
 )
-def test_bad_toml(tmp_path, text, message):
+def test_make_network_wrong_toml_refused(tmp_path, text, message):
     path = tmp_path / "net.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FormatError, match=message) as caught:
@@ -230,11 +230,13 @@ def test_info_of_several_outputs_names_them(tmp_path, capsys):
 
 
 def test_toml_without_a_shape(tmp_path):
-    with pytest.raises(FormatError, match=r"input_shape is needed in \[network\] where no images"):
+    with pytest.raises(
+        FormatError, match=r"input_shape is needed in \[network\] if there are no images"
+    ):
         make_network(toml(tmp_path, TOML), None, 3)
 
 
-def test_neither_preset_nor_file(tmp_path):
+def test_make_network_unknown_name_refused(tmp_path):
     with pytest.raises(
         ValueError, match="'lenet5' is neither a file nor one of digits, lenet, simplenn-3"
     ):
@@ -253,7 +255,7 @@ NET = Network(
 
 @pytest.mark.parametrize("loss", ["softmax", "squared"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_checks_hold_with_room(dtype, loss):
+def test_checks_are_well_within_their_bounds(dtype, loss):
     found = list(checks(Network(NET.input_shape, NET.layers, dtype), loss, 5, seed=0))
     assert [check.name for check in found if not check.holds] == []
     assert len(found) == 4 + (dtype == np.float32) + 4

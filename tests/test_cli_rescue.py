@@ -215,7 +215,7 @@ def test_predict_output_that_appears_meanwhile_stays(folder, capsys, monkeypatch
     assert (folder / "labels.csv").read_text() == "somebody else's"
     assert (folder / "labels-2.csv").read_text().startswith("index,label,score\n0,")
     assert capsys.readouterr().out == (
-        "labels.csv was written by another program meanwhile, and was left\n"
+        "labels.csv was written by another program meanwhile and is not replaced\n"
         "the labels are in labels-2.csv\n"
     )
 

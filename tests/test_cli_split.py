@@ -257,7 +257,7 @@ def test_resume_of_a_file_without_a_record_says_that_nothing_is_known(folder, ca
 
 
 @pytest.mark.parametrize("strange", [3, {"train": 3, "test": [1]}, {"test": {"images": "x"}}, {}])
-def test_strange_fingerprints_are_other_images(folder, capsys, strange):
+def test_resume_wrong_fingerprints_are_refused_or_ignored(folder, capsys, strange):
     model = load_model("m.npz")
     record = {**model.training, "fingerprints": strange}
     save_model("m.npz", model.network, model.theta, model.labels, model.preprocessing, record)
@@ -271,7 +271,7 @@ def test_strange_fingerprints_are_other_images(folder, capsys, strange):
 # fingerprints
 
 
-def test_fingerprint_tells_images_apart():
+def test_fingerprint_differs_for_other_images():
     Z, y = images(9)
     same = fingerprint(Images(Z, y, "a"))
     assert same == fingerprint(Images(np.asfortranarray(Z), y.copy(), "b"))

@@ -96,7 +96,7 @@ def test_model_file_is_what_minimize_gives(trained):
     assert model.training["test_accuracy"] == right.mean()
 
 
-def test_evaluate(trained, monkeypatch, capsys):
+def test_evaluate_prints_accuracy_and_confusion(trained, monkeypatch, capsys):
     folder, out = trained
     monkeypatch.chdir(folder)
     text = printed(capsys, "evaluate", "digits-model.npz")
@@ -122,7 +122,7 @@ def test_evaluate(trained, monkeypatch, capsys):
     assert "of 1,438)" in printed(capsys, "evaluate", "digits-model.npz", "--part", "train")
 
 
-def test_predict(trained, monkeypatch, capsys, tmp_path):
+def test_predict_writes_csv(trained, monkeypatch, capsys, tmp_path):
     folder, _ = trained
     monkeypatch.chdir(folder)
     text = printed(capsys, "predict", "digits-model.npz", "--data", "digits")
@@ -143,7 +143,7 @@ def test_info_of_a_model(trained, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     text = printed(capsys, "info", "digits-model.npz")
     assert "labels          0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in text
-    assert re.search(r"^theta +9,930 numbers, float64, \|theta\| = \d", text, re.MULTILINE)
+    assert re.search(r"^theta +9,930 elements, float64, \|theta\| = \d", text, re.MULTILINE)
     assert re.search(r"^iterations +100$", text, re.MULTILINE)
     assert re.search(r"^test_accuracy +9\d\.\d\d %$", text, re.MULTILINE)
     assert (
@@ -153,7 +153,7 @@ def test_info_of_a_model(trained, monkeypatch, capsys):
     assert text.endswith(load_model("digits-model.npz").network.summary() + "\n")
 
 
-def test_resume_goes_on(trained, monkeypatch, capsys, tmp_path):
+def test_resume_continues_the_iterations(trained, monkeypatch, capsys, tmp_path):
     folder, _ = trained
     monkeypatch.chdir(tmp_path)
     before = load_model(folder / "digits-model.npz")
@@ -169,7 +169,7 @@ def test_resume_goes_on(trained, monkeypatch, capsys, tmp_path):
 # options
 
 
-def test_default_names_never_collide(small, capsys):
+def test_train_default_output_is_a_free_name(small, capsys):
     for name in ("small-model.npz", "small-model-2.npz", "small-model-3.npz"):
         assert f"model          {name}\n" in printed(capsys, *SMALL)
         assert load_model(name).training["iterations"] == 4
@@ -177,7 +177,7 @@ def test_default_names_never_collide(small, capsys):
     assert "model          small-model-4.npz\n" in text
 
 
-def test_quiet_shows_what_it_came_to(small, capsys):
+def test_train_quiet_prints_the_result(small, capsys):
     text = printed(capsys, *SMALL, "--quiet")
     assert [line.split()[0] for line in text.splitlines()] == ["ended", "test", "time", "model"]
     loud = printed(capsys, *SMALL)
@@ -225,7 +225,7 @@ def test_sgd_options_choose_sgd(small, capsys):
     assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)
 
 
-def test_many_images_choose_sgd(small, capsys, monkeypatch):
+def test_train_many_images_choose_sgd(small, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setitem(METHODS, "lbfgs", replace(METHODS["lbfgs"], max_images=47))
     assert "stochastic gradient, 4 epochs" in printed(capsys, *SMALL)
@@ -235,7 +235,7 @@ def test_many_images_choose_sgd(small, capsys, monkeypatch):
     assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)
 
 
-def test_no_regularisation(small, capsys):
+def test_train_c_inf_has_no_penalty(small, capsys):
     text = printed(capsys, *SMALL, "--C", "inf", "--output", "m.npz")
     assert "softmax loss, no regularisation\n" in text
     assert load_model("m.npz").training["settings"]["C"] == "inf"
@@ -244,7 +244,7 @@ def test_no_regularisation(small, capsys):
     assert "no regularisation" in more
 
 
-def test_resume_finishes_what_was_planned(small, capsys):
+def test_resume_runs_the_remaining_iterations(small, capsys):
     """Settings, data, count and shuffles are those of the file; the rest of the epochs is left."""
     options = ("--solver", "sgd", "--momentum", "0", "--batch-size", "16", "--output")
     printed(capsys, *SMALL, *options, "whole.npz")
@@ -278,7 +278,7 @@ def test_resume_finishes_what_was_planned(small, capsys):
     assert "10 epochs" in printed(capsys, "train", "--resume", "rest.npz", "--output", "m.npz")
 
 
-def test_resume_with_other_data_forgets_the_old(small, capsys, tmp_path):
+def test_resume_other_data_replaces_its_settings(small, capsys, tmp_path):
     printed(capsys, *SMALL, "--test-fraction", "0.5", "--output", "m.npz")
     write_small(tmp_path, l=30, name="other.npz", seed=5)
     resume = ("train", "--resume", "m.npz", "--data", "other.npz", "--iterations", "1")
@@ -286,14 +286,14 @@ def test_resume_with_other_data_forgets_the_old(small, capsys, tmp_path):
     assert "24 training images" in text and "6 test images" in text
 
 
-def test_no_test_images(small, capsys):
+def test_train_without_test_images(small, capsys):
     text = printed(capsys, *SMALL, "--test-fraction", "0", "--output", "m.npz")
     assert "60 training images" in text and "test" not in text
     assert "train accuracy" in text
     assert "accuracy  " in printed(capsys, "evaluate", "m.npz")
 
 
-def test_images_are_scaled_and_the_model_knows(small, capsys):
+def test_train_scales_images_and_records_it(small, capsys):
     printed(capsys, *SMALL, "--test-fraction", "0.25", "--output", "m.npz")
     model = load_model("m.npz")
     assert model.preprocessing == {"shift": 0.0, "scale": 1 / 255}

@@ -213,7 +213,9 @@ def test_model_copies_what_it_is_given():
     theta[:], labels[0], preprocessing["scale"], training["f"] = 0, 7, 3.0, 2.0
     assert digest(made) == expected
     assert made.labels == (4, 5, 6) and all(type(label) is int for label in made.labels)
-    with pytest.raises(ValueError, match=f"theta must have {net.n} numbers, one per parameter"):
+    with pytest.raises(
+        ValueError, match=f"theta must have {net.n} elements, one for each parameter"
+    ):
         type(made)(net, theta[1:])
 
 

@@ -10,7 +10,7 @@ from sklearn import datasets
 from matconv.data import load_digits
 
 
-def test_shapes_and_types():
+def test_load_digits_shapes_and_types():
     digits = load_digits()
     assert digits.Z_train.shape == (1438, 8, 8, 1) and digits.Z_test.shape == (359, 8, 8, 1)
     assert digits.y_train.shape == (1438,) and digits.y_test.shape == (359,)
@@ -62,6 +62,6 @@ def test_every_call_gives_new_arrays():
 
 @pytest.mark.catalogue(2)
 @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.longdouble, object])
-def test_other_types_are_refused(dtype):
+def test_load_digits_other_dtypes_refused(dtype):
     with pytest.raises(TypeError, match=f"float64 or float32, got {np.dtype(dtype)}"):
         load_digits(dtype)

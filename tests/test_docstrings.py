@@ -17,7 +17,7 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
+def test_docstring_examples_run(name):
     module = importlib.import_module(name)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
     names = [key for key, value in vars(module).items() if not key.startswith("_")]
@@ -32,7 +32,7 @@ def test_examples(name):
     assert runner.summarize(verbose=False).failed == 0
 
 
-def test_examples_are_found():
+def test_docstring_examples_are_found():
     """The public functions of the kernels all have one."""
     finder = doctest.DocTestFinder()
     for name in matconv.kernels.__all__:

@@ -125,13 +125,13 @@ def grid():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("check", CHECKS)
-def test_no_difference(grid, dtype, check):
+def test_operators_have_no_difference(grid, dtype, check):
     differences = grid.differences[dtype, check]
     assert not differences, f"{len(differences)} geometries differ:\n" + "\n".join(differences[:5])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_at_least_two_thousand_geometries(grid, dtype, capsys):
+def test_grid_has_two_thousand_geometries(grid, dtype, capsys):
     found = sum(len(grid.differences[dtype, check]) for check in CHECKS)
     with capsys.disabled():
         print(
@@ -141,7 +141,7 @@ def test_at_least_two_thousand_geometries(grid, dtype, capsys):
     assert grid.counted[dtype] >= COUNTED
 
 
-def test_every_level_is_met(grid):
+def test_grid_has_every_level(grid):
     """No size, kernel, stride, padding, dilation, group or tail is left out or rare."""
     wanted = [
         (name, axis, level)
@@ -182,7 +182,7 @@ def test_gradients_left_out_do_not_change_the_others(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_bias_relu(dtype):
+def test_bias_relu_is_exact(dtype):
     random = np.random.default_rng(4)
     for l, b, a, d in [(0, 3, 3, 2), (1, 1, 1, 1), (2, 3, 5, 7), (3, 4, 4, 16), (1, 6, 5, 33)]:
         S = geometries.integers(random, (l, b, a, d))
@@ -203,7 +203,7 @@ def test_bias_relu(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("image", [(1,), (5,), (3, 2, 4), (28, 28, 1)])
 @pytest.mark.parametrize("units", [1, 2, 7, 10, 33])
-def test_dense(dtype, image, units):
+def test_dense_is_exact(dtype, image, units):
     random = np.random.default_rng(5)
     m = int(np.prod(image))
     for l in range(5):
@@ -239,7 +239,7 @@ TAPS = [
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape, d_out, options", TAPS)
-def test_no_difference_on_small_images(shape, d_out, options, dtype):
+def test_small_images_have_no_difference(shape, d_out, options, dtype):
     random = np.random.default_rng(3)
     options = {"stride": 1, "dilation": 1, "groups": 1, **options}
     kernel = reference.pair(options.pop("kernel"))

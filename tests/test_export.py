@@ -95,7 +95,7 @@ def test_export_where_nothing_can_be_written(tmp_path):
 def test_export_checks_theta_before_the_file_is_touched(path):
     net, theta = network("float64")
     path.write_bytes(b"old")
-    with pytest.raises(ValueError, match=f"theta must have {net.n} numbers"):
+    with pytest.raises(ValueError, match=f"theta must have {net.n} elements"):
         net.export(theta[:-1], path)
     with pytest.raises(TypeError, match="theta is float32, the network computes in float64"):
         net.export(theta.astype(np.float32), path)
@@ -108,8 +108,12 @@ def test_freezing_checks_theta():
     net = mixed()
     theta = net.init(0)
     for bad, error, message in (
-        (theta[:-1], ValueError, f"theta must have {net.n} numbers, one per parameter, got"),
-        (np.append(theta, 0), ValueError, f"theta must have {net.n} numbers, one per parameter"),
+        (theta[:-1], ValueError, f"theta must have {net.n} elements, one for each parameter, got"),
+        (
+            np.append(theta, 0),
+            ValueError,
+            f"theta must have {net.n} elements, one for each parameter",
+        ),
         (theta[None], ValueError, f"theta must be a vector, got shape (1, {net.n})"),
         (theta.astype("float32"), TypeError, "theta is float32, the network computes in float64"),
         (None, TypeError, "theta must be an array of float64 or float32, got None"),

@@ -177,7 +177,7 @@ def two_outputs():
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_saved_can_be_loaded(name, tmp_path):
+def test_save_model_arguments_can_be_loaded(name, tmp_path):
     net, theta = two_outputs()
     path = tmp_path / "model.npz"
     save_model(path, net, theta, **GOOD[name])
@@ -191,7 +191,7 @@ def test_what_is_saved_can_be_loaded(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_loaded_is_not_saved(name, tmp_path):
+def test_save_model_refuses_what_load_model_refuses(name, tmp_path):
     net, theta = two_outputs()
     arguments, kind, message = BAD[name]
     path = tmp_path / "model.npz"

@@ -84,14 +84,14 @@ def test_giant_windows(name, key, size, refused, little_memory):
 @pytest.mark.catalogue(17)
 @pytest.mark.parametrize("stride", [2**31, 2**62, 2**63 - 1])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_giant_strides_are_legal_and_see_one_window(stride, dtype):
+def test_giant_strides_give_one_window(stride, dtype):
     arrays = OPERATORS["im2col"].arrays(dtype=dtype)
     first = matconv.im2col(**arrays, **WINDOW)[:, :1]
     assert np.array_equal(matconv.im2col(**arrays, **{**WINDOW, "stride": stride}), first)
 
 
 @pytest.mark.catalogue(17)
-def test_giant_sizes_in_a_message_are_not_wrapped():
+def test_giant_sizes_in_a_message_do_not_overflow():
     pad = 2**63 - 1
     with pytest.raises(ValueError, match=rf"padded input \(6 x {2 * pad + 6}\) is smaller"):
         matconv.im2col(np.ones((1, 6, 6, 1)), (9, 3), pad=((0, 0), (pad, pad)))
@@ -100,7 +100,7 @@ def test_giant_sizes_in_a_message_are_not_wrapped():
 
 
 @pytest.mark.catalogue(17)
-def test_a_giant_window_position_is_not_a_wrapped_one():
+def test_giant_window_position_does_not_overflow():
     """Two windows of one pixel, 2**62 apart: one on the padding, one on the image."""
     Z = np.ones((1, 2, 2, 1))
     far = {"stride": 2**62, "pad": ((0, 0), (2**62, 0))}
@@ -382,7 +382,7 @@ class Convertible:
 @pytest.mark.catalogue(25)
 @pytest.mark.parametrize("convert", [lambda x: x.view(Subclass), Convertible, np.ndarray.tolist])
 @pytest.mark.parametrize("operator, name", every_array(), ids=ids)
-def test_what_converts_to_an_array(operator, name, convert):
+def test_operators_convert_array_likes(operator, name, convert):
     expected = results(operator(operator.arrays()))
     arrays = operator.arrays()
     original = arrays[name].copy()

@@ -22,7 +22,7 @@ def test_theta_of_another_length(difference):
     net = mixed()
     Z, y = images(net, 2)
     theta = np.zeros(net.n + difference)
-    message = f"theta must have {net.n} numbers, one per parameter, got {net.n + difference}"
+    message = f"theta must have {net.n} elements, one for each parameter, got {net.n + difference}"
     calls = (
         lambda: net.forward(theta, Z),
         lambda: net.predict(theta, Z),
@@ -274,7 +274,7 @@ def test_layer_on_images_wrong_names_index_and_kind(layer, kind, message):
         ({8, 9, 1}, TypeError, "input_shape must be (height, width, channels), got {8, 9, 1}"),
     ],
 )
-def test_input_shape(shape, kind, message):
+def test_network_wrong_input_shape_refused(shape, kind, message):
     with raises(kind, message):
         Network(shape, [Dense(1)])
 
@@ -298,7 +298,7 @@ def test_images_of_another_shape_or_dtype():
 
 
 @catalogue(34)
-def test_no_images():
+def test_objective_no_images_refused():
     net = mixed()
     with raises(ValueError, "Objective: Z has no images"):
         Objective(net, np.zeros((0, 9, 8, 2)), np.zeros(0, int))
@@ -342,7 +342,7 @@ def test_subset_indices(indices, kind, message):
         (np.ma.zeros((4, 3)), TypeError, "Y is a masked array"),
     ],
 )
-def test_targets(loss, Y, kind, message):
+def test_objective_wrong_targets_refused(loss, Y, kind, message):
     net = mixed()
     with raises(kind, message):
         Objective(net, images(net, 4)[0], Y, loss)
@@ -350,7 +350,7 @@ def test_targets(loss, Y, kind, message):
 
 @catalogue(35)
 @pytest.mark.parametrize("row", [[0.5, 0.6, 0.0], [1.5, -0.5, 0.0], [np.nan, 0.0, 1.0]])
-def test_rows_that_are_no_probabilities(row):
+def test_objective_rows_not_probabilities_refused(row):
     net = mixed()
     with raises(ValueError, "each row of Y must be >= 0 and sum to 1"):
         Objective(net, images(net, 1)[0], np.array([row]), "softmax")
@@ -405,7 +405,7 @@ def test_C_infinite_means_no_regularisation():
         (None, TypeError, "loss must be a name or an object with targets, value"),
     ],
 )
-def test_loss(loss, kind, message):
+def test_objective_wrong_loss_refused(loss, kind, message):
     net = mixed()
     with raises(kind, message):
         Objective(net, *images(net, 1), loss)

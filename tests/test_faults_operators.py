@@ -51,7 +51,7 @@ def bent_options(operator, refused, error, *parts, **options):
 @pytest.mark.catalogue(1)
 @pytest.mark.parametrize("value", [None, "Z", b"Z", [[1.0, 2.0], [3.0]], {"Z": 1}, object()])
 @pytest.mark.parametrize("operator, name", ARRAYS, ids=ids)
-def test_no_array(operator, name, value, refused):
+def test_operators_argument_that_is_no_array_refused(operator, name, value, refused):
     if value is None and (operator, name) not in REQUIRED:
         assert operator({**operator.arrays(), name: None}).shape == (2, *operator.out)
         return
@@ -64,14 +64,14 @@ def test_no_array(operator, name, value, refused):
     ["int64", "bool", "float16", "longdouble", "complex128", "complex64", "object", "i4,f8"],
 )
 @pytest.mark.parametrize("operator, name", ARRAYS, ids=ids)
-def test_other_dtypes(operator, name, dtype, refused):
+def test_operators_other_dtypes_refused(operator, name, dtype, refused):
     value = np.zeros(operator.shape(name), dtype)
     bent(operator, name, value, refused, TypeError, name, "float64 or float32", value.dtype)
 
 
 @pytest.mark.catalogue(2)
 @pytest.mark.parametrize("dtype", ["float64", "int64", "uint32", "bool"])
-def test_other_dtypes_of_indices(dtype, refused):
+def test_operators_other_dtypes_of_indices_refused(dtype, refused):
     operator = OPERATORS["max_pool2d_backward"]
     value = np.zeros(operator.shape("indices"), dtype)
     bent(operator, "indices", value, refused, TypeError, "indices", "int32", dtype)
@@ -80,7 +80,7 @@ def test_other_dtypes_of_indices(dtype, refused):
 @pytest.mark.catalogue(3)
 @pytest.mark.parametrize("operator, name", ARRAYS, ids=ids)
 @pytest.mark.parametrize("dtype, other", [("float64", "float32"), ("float32", "float64")])
-def test_mixed_dtypes(operator, name, dtype, other, refused):
+def test_operators_mixed_dtypes_refused(operator, name, dtype, other, refused):
     arrays = operator.arrays(dtype=dtype)
     if len(operator.floats()) > 1:
         arrays[name] = arrays[name].astype(other)
@@ -93,7 +93,7 @@ def test_mixed_dtypes(operator, name, dtype, other, refused):
 @pytest.mark.catalogue(4)
 @pytest.mark.parametrize("operator, name", every_array(floats_only=False), ids=ids)
 @pytest.mark.parametrize("change", ["one more", "one fewer", "none"])
-def test_wrong_number_of_dimensions(operator, name, change, refused):
+def test_operators_wrong_dimensions_refused(operator, name, change, refused):
     array = operator.arrays()[name]
     value = {"one more": array[np.newaxis], "one fewer": array[0], "none": array.ravel()[0]}[change]
     if change != "none" and name in ("S", "dZ") and operator.name.startswith("bias_relu"):
@@ -109,7 +109,7 @@ def test_wrong_number_of_dimensions(operator, name, change, refused):
 
 @pytest.mark.catalogue(5)
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward"])
-def test_channels_of_image_and_filter(name, refused):
+def test_operators_different_channels_refused(name, refused):
     operator = OPERATORS[name]
     filters = np.ones((3, 3, 2, 6))
     message = "W has 3 channels where Z has 4"
@@ -120,13 +120,13 @@ def test_channels_of_image_and_filter(name, refused):
 
 @pytest.mark.catalogue(5)
 @pytest.mark.parametrize("name", ["dense", "dense_backward"])
-def test_numbers_of_image_and_weights(name, refused):
+def test_dense_different_sizes_refused(name, refused):
     bent(OPERATORS[name], "W", np.ones((119, 7)), refused, ValueError, "119", "120")
 
 
 @pytest.mark.catalogue(6)
 @pytest.mark.parametrize("name", ["bias_relu", "conv2d", "dense"])
-def test_bias(name, refused):
+def test_operators_bias_of_wrong_shape_refused(name, refused):
     operator = OPERATORS[name]
     (d,) = operator.shapes["b"]
     for shape in ((d + 1,), (d - 1,), (1,), (0,)):
@@ -136,7 +136,7 @@ def test_bias(name, refused):
 
 
 @pytest.mark.catalogue(7)
-def test_sizes_of_zero(refused):
+def test_operators_zero_sizes_refused(refused):
     for name in ("conv2d", "conv2d_backward"):
         for shape, word in (
             ((0, 3, 2, 6), "W has 0 channels"),
@@ -202,7 +202,7 @@ def test_filter_beyond_the_padded_input(name, refused):
 
 
 @pytest.mark.catalogue(10)
-def test_the_phantom_output(refused):
+def test_operators_window_beyond_image_refused_despite_stride(refused):
     """floor((2 - 3) / 4) + 1 is 0; a division that truncates would make it 1."""
     Z, W = np.ones((1, 2, 2, 1)), np.ones((1, 3, 3, 1))
     phi, dS = np.ones((1, 1, 9)), np.ones((1, 1, 1, 1))
@@ -241,7 +241,7 @@ SIZED = [(name, key) for name in OPERATORS for key in sized(name)]
 
 @pytest.mark.catalogue(12)
 @pytest.mark.parametrize("name, key", SIZED)
-def test_sizes_too_small(name, key, refused):
+def test_operators_small_sizes_refused(name, key, refused):
     least = 0 if key == "pad" else 1
     for value in (-1, -(2**40)) if key == "pad" else (0, -1, -(2**40)):
         bent_options(
@@ -258,7 +258,7 @@ def test_sizes_too_small(name, key, refused):
 @pytest.mark.catalogue(13)
 @pytest.mark.parametrize("name, key", SIZED)
 @pytest.mark.parametrize("value", [1.5, 1.0, "2", True, None, 1j, np.float64(1), np.True_])
-def test_sizes_that_are_no_integers(name, key, value, refused):
+def test_operators_sizes_not_integers_refused(name, key, value, refused):
     message = f"{key} must be"
     default = value is None and key == "stride" and "pool" in name  # the window
     if not default:
@@ -280,7 +280,7 @@ class Index:
 @pytest.mark.catalogue(13)
 @pytest.mark.parametrize("name, key", SIZED)
 @pytest.mark.parametrize("kind", [Index, np.int8, np.uint64, np.array])
-def test_anything_with_index_is_an_integer(name, key, kind):
+def test_operators_sizes_with_index_method_accepted(name, key, kind):
     operator = OPERATORS[name]
     value = operator.options[key]
 
@@ -300,7 +300,7 @@ def test_anything_with_index_is_an_integer(name, key, kind):
 @pytest.mark.catalogue(14)
 @pytest.mark.parametrize("name, key", [pair for pair in SIZED if pair[1] != "groups"])
 @pytest.mark.parametrize("value", [(), (1,), (1, 1, 1), [1, 1, 1]])
-def test_pairs_of_another_length(name, key, value, refused):
+def test_operators_pairs_of_wrong_length_refused(name, key, value, refused):
     bent_options(
         OPERATORS[name], refused, ValueError, f"{key} must be", "pair", f"length {len(value)}",
         **{key: value},
@@ -312,7 +312,7 @@ def test_pairs_of_another_length(name, key, value, refused):
 
 @pytest.mark.catalogue(16)
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d", "avg_pool2d_backward"])
-def test_padding_of_a_pool_is_below_the_window(name, refused):
+def test_pool_padding_of_window_size_refused(name, refused):
     for pad in (3, (3, 0), (0, 2), ((3, 0), (0, 0)), ((0, 0), (0, 2))):
         bent_options(
             OPERATORS[name], refused, ValueError, "must be smaller than the window (3 x 2)", pad=pad
@@ -322,7 +322,7 @@ def test_padding_of_a_pool_is_below_the_window(name, refused):
 
 @pytest.mark.catalogue(23)
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward"])
-def test_groups_that_do_not_divide(name, refused):
+def test_operators_groups_that_do_not_divide_refused(name, refused):
     for groups, d_out in ((3, 6), (5, 5), (4, 6), (2, 7)):
         W = np.ones((max(4 // groups, 1), 3, 2, d_out))
         bent(

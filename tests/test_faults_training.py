@@ -66,7 +66,7 @@ WRONG = pytest.mark.parametrize(
 
 @pytest.mark.catalogue(37)
 @WRONG
-def test_not_finite_at_the_start(fail, what):
+def test_minimize_not_finite_at_theta0_raises(fail, what):
     f, theta0 = problem()
     with pytest.raises(TrainingError, match=f"^lbfgs: {what} at theta0$") as caught:
         minimize(Failing(f, 1, fail), theta0)
@@ -123,7 +123,7 @@ def test_sgd_that_diverges_keeps_a_finite_theta(dtype):
 
 
 @pytest.mark.catalogue(37)
-def test_sgd_looks_at_the_last_theta_too():
+def test_sgd_last_theta_not_finite_raises():
     # one step per epoch, and no batch after it that would show where it led
     f, theta0 = problem(np.float32)
 
@@ -182,7 +182,7 @@ def test_exception_of_a_batch_carries_the_last_step():
 
 @pytest.mark.catalogue(38)
 @BOTH
-def test_exception_before_the_first_step_is_left_alone(method):
+def test_exception_before_the_first_step_has_no_result(method):
     f, theta0 = problem()
 
     def fail(value, gradient):
@@ -195,7 +195,7 @@ def test_exception_before_the_first_step_is_left_alone(method):
 
 @pytest.mark.catalogue(38)
 @BOTH
-def test_ctrl_c_in_a_callback(method):
+def test_minimize_ctrl_c_in_a_callback_returns_result(method):
     f, theta0 = problem()
     states = []
 
@@ -212,7 +212,7 @@ def test_ctrl_c_in_a_callback(method):
 
 @pytest.mark.catalogue(38)
 @BOTH
-def test_ctrl_c_within_a_step(method):
+def test_minimize_ctrl_c_within_a_step_returns_result(method):
     f, theta0 = problem()
 
     def fail(value, gradient):
@@ -232,7 +232,7 @@ def test_ctrl_c_within_a_step(method):
 
 
 @pytest.mark.catalogue(39)
-def test_two_threads_train_one_network():
+def test_minimize_two_callers_one_network_same_bits():
     f, theta0 = problem(l=60, n_threads=2)
     alone = {
         method: minimize(f, theta0, method, 6, **options(method)) for method in ("lbfgs", "sgd")
@@ -296,7 +296,7 @@ def test_threads_of_blas_do_not_change_the_bits(method):
 
 
 @pytest.mark.catalogue(40)
-def test_no_seed_is_another_shuffle_each_time():
+def test_sgd_without_seed_shuffles_differently():
     f, theta0 = problem()
     found = {minimize(f, theta0, "sgd", 1, batch_size=5).theta.tobytes() for _ in range(3)}
     assert len(found) == 3
@@ -304,7 +304,7 @@ def test_no_seed_is_another_shuffle_each_time():
 
 @pytest.mark.catalogue(41)
 @BOTH
-def test_images_that_change_meanwhile_do_no_harm(method):
+def test_minimize_images_change_uses_new_ones(method):
     f, theta0 = problem(n_threads=2)
     before = minimize(f, theta0, method, 6, **options(method))
 
@@ -328,7 +328,7 @@ def test_images_that_change_meanwhile_do_no_harm(method):
         (True, TypeError, r"n_threads must be an integer or None, got True \(bool\)"),
     ],
 )
-def test_number_of_threads(n_threads, error, message):
+def test_n_threads_out_of_range_refused(n_threads, error, message):
     f, theta0 = problem()
     alive = threading.active_count()
     with pytest.raises(error, match=message):
@@ -341,7 +341,7 @@ def test_number_of_threads(n_threads, error, message):
 
 
 @pytest.mark.catalogue(37)
-def test_a_loss_of_ones_own_may_fail_too():
+def test_minimize_own_loss_not_finite_raises():
     class Broken(SoftmaxLoss):
         def value_and_gradient(self, z, y):
             value, gradient = super().value_and_gradient(z, y)

@@ -25,7 +25,7 @@ def quiet(capfd):
 @pytest.mark.catalogue(8)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=lambda o: o.name)
-def test_no_images(operator, dtype):
+def test_operators_no_images_give_empty_arrays(operator, dtype):
     """An empty output of the right shape; parameters get a gradient of exactly zero."""
     arrays = operator.arrays(l=0, dtype=dtype)
     empty = results(operator(arrays, l=0))
@@ -97,7 +97,7 @@ def fields(size, kernel, stride, pad, dilation):
 @pytest.mark.catalogue(26)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d_out", [2, 4, 14, 34, 66])
-def test_a_nan_shows_up_where_its_field_is_and_nowhere_else(d_out, dtype):
+def test_conv2d_nan_reaches_its_windows_only(d_out, dtype):
     """One NaN, at every pixel and channel in turn, through the convolution."""
     window = {k: v for k, v in LAYER.items() if k != "groups"}
     W = np.ones((2, 3, 2, d_out), dtype)
@@ -117,7 +117,7 @@ def test_a_nan_shows_up_where_its_field_is_and_nowhere_else(d_out, dtype):
 
 @pytest.mark.catalogue(26)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_nan_in_the_gradient_shows_up_where_it_belongs(dtype):
+def test_conv2d_backward_nan_reaches_its_window_only(dtype):
     window = {k: v for k, v in LAYER.items() if k != "groups"}
     Z, W = np.ones((2, 6, 5, 4), dtype), np.ones((2, 3, 2, 6), dtype)
     seen = fields((6, 5), (3, 2), **window)
@@ -136,7 +136,7 @@ def test_a_nan_in_the_gradient_shows_up_where_it_belongs(dtype):
 @pytest.mark.catalogue(26)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", range(1, 36))
-def test_a_nan_in_any_lane_of_bias_relu(d, dtype):
+def test_bias_relu_nan_at_any_position(d, dtype):
     for lane in range(d):
         S, b = np.full((3, d), 2.0, dtype), np.full(d, -1.0, dtype)
         S[1, lane] = np.nan
@@ -176,7 +176,7 @@ def test_ieee_results_without_a_warning(dtype):
 @pytest.mark.catalogue(24)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf, -1.0])
-def test_pooling_windows_of_one_value(value, dtype):
+def test_pool_windows_of_one_value(value, dtype):
     """Whatever fills them, windows give it back and name their own first real pixel."""
     pad = ((1, 1), (0, 1))
     Z = np.full((2, 5, 4, 9), value, dtype)

@@ -46,7 +46,7 @@ def test_existing_file_is_replaced_at_the_end(path):
     assert names(path) == ["file.bin"]
 
 
-def test_seeking(path):
+def test_atomic_write_file_can_seek(path):
     with atomic_write(path) as file:
         file.write(b"0123456789")
         file.seek(3)
@@ -62,7 +62,7 @@ def test_nothing_written_makes_an_empty_file(path):
 
 @pytest.mark.parametrize("kind", [str, os.fsencode, Path])
 @pytest.mark.parametrize("name", ["größe-字.npz", "x" * 255, "with space\n"])
-def test_names_of_any_kind(tmp_path, kind, name):
+def test_atomic_write_any_name(tmp_path, kind, name):
     path = tmp_path / name
     for content in (OLD, NEW):
         with atomic_write(kind(path)) as file:
@@ -170,7 +170,7 @@ def test_missing_directory(tmp_path):
 
 
 @pytest.mark.catalogue(52)
-def test_impossible_paths(tmp_path, path):
+def test_atomic_write_impossible_paths_refused(tmp_path, path):
     path.write_bytes(OLD)
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
@@ -211,7 +211,7 @@ WRITES = ["write"] * 3
 EXISTING = ["open", "open", "fdopen", *WRITES, "chmod", "fsync", "replace", "fsync"]
 
 
-def test_order_of_the_steps(path, monkeypatch):
+def test_atomic_write_order_of_the_steps(path, monkeypatch):
     seen = []
 
     class Watching(FaultyOs):
@@ -278,7 +278,7 @@ def test_an_interrupt_before_and_after_every_step(path, monkeypatch, at, first):
 
 
 @pytest.mark.catalogue(52)
-def test_full_disk(path, monkeypatch):
+def test_atomic_write_full_disk_keeps_the_old_file(path, monkeypatch):
     def full(name, real, args):
         os.close(args[0])
         return open("/dev/full", "wb")
@@ -302,7 +302,7 @@ def test_file_systems_that_cannot_synchronise_directories(path, monkeypatch, num
     assert path.read_bytes() == NEW
 
 
-def test_a_temporary_of_somebody_else_is_left_alone(path, monkeypatch):
+def test_atomic_write_temporary_of_another_is_kept(path, monkeypatch):
     monkeypatch.setattr("matconv.files.atomic.secrets.token_hex", lambda size: "taken")
     theirs = path.parent / ".matconv-taken.tmp"
     theirs.write_bytes(OLD)

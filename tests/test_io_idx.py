@@ -61,7 +61,7 @@ def test_every_type_comes_back_in_native_order(write, code, compress):
     data=st.data(),
     compressed=st.booleans(),
 )
-def test_any_shape(tmp_path_factory, code, shape, data, compressed):
+def test_read_idx_any_shape(tmp_path_factory, code, shape, data, compressed):
     dtype = np.dtype(DTYPES[TYPES[code]])
     count = int(np.prod(shape))
     limits = np.iinfo(dtype)
@@ -76,7 +76,7 @@ def test_any_shape(tmp_path_factory, code, shape, data, compressed):
     assert array.ravel().tolist() == numbers
 
 
-def test_compression_is_told_by_content_not_by_name(write):
+def test_read_idx_recognises_gzip_by_content(write):
     content = idx_bytes((2,), [3, 4])
     assert read_idx(write(content, "labels.gz")).tolist() == [3, 4]
     assert read_idx(write(gzip.compress(content), "labels")).tolist() == [3, 4]
@@ -141,7 +141,7 @@ def test_wrong_magic(write, content, message, compress):
 
 @pytest.mark.catalogue(51)
 @pytest.mark.parametrize("wrong", [-1, 1, 5])
-def test_length_is_held_against_the_dimensions(write, wrong):
+def test_read_idx_wrong_length_refused(write, wrong):
     content = (idx_bytes((2, 3), range(6)) + bytes(5))[: 12 + 6 + wrong]
     with pytest.raises(
         FormatError, match=rf"\(2, 3\) of uint8 make 18 bytes, the file has {18 + wrong}"
@@ -154,7 +154,7 @@ def test_length_is_held_against_the_dimensions(write, wrong):
     "shape", [(2**32 - 1,) * 2, (2**32 - 1,) * 3, (2**31, 2**31, 4), (0, *(2**32 - 1,) * 3)]
 )
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_giant_dimensions_allocate_nothing(write, monkeypatch, shape, compress):
+def test_read_idx_giant_dimensions_allocate_nothing(write, monkeypatch, shape, compress):
     monkeypatch.setattr("matconv.io.idx.np.empty", None)
     path = write(compress(idx_bytes(shape, [])))
     with pytest.raises(FormatError, match="make|beyond any memory|hold at most"):
@@ -219,7 +219,7 @@ def test_gzip_cannot_declare_more_than_deflate_holds(write, monkeypatch):
 
 
 @pytest.mark.catalogue(51)
-def test_bombs_stop_at_the_limit(write):
+def test_read_idx_expansion_beyond_the_limit_refused(write):
     # The densest content: zeros, a thousand times smaller.
     squeeze = zlib.compressobj(9, wbits=31)
     packed = squeeze.compress(idx_bytes((2**27,), []) + bytes(2**27)) + squeeze.flush()
@@ -232,7 +232,7 @@ def test_bombs_stop_at_the_limit(write):
 
 
 @pytest.mark.catalogue(51)
-def test_no_more_is_inflated_than_declared(write):
+def test_read_idx_inflates_only_the_declared_size(write):
     path = write(gzip.compress(idx_bytes((10,), range(10)) + bytes(2**26)))
     tracemalloc.start()
     try:

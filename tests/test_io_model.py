@@ -33,7 +33,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_everything_comes_back(path, dtype):
+def test_load_model_returns_what_was_saved(path, dtype):
     net = network(dtype)
     theta = net.init(3)
     training = {
@@ -63,14 +63,14 @@ def test_everything_comes_back(path, dtype):
     assert model.network.forward(model.theta, Z).tobytes() == net.forward(theta, Z).tobytes()
 
 
-def test_what_was_not_given_is_none(path):
+def test_load_model_missing_entries_are_none(path):
     net = network()
     model = saved(path, net, net.init(0))
     assert (model.labels, model.preprocessing, model.training) == (None, None, None)
     assert model.pixels is None
 
 
-def test_model_is_frozen(path):
+def test_model_attributes_cannot_be_assigned(path):
     net = network()
     model = saved(path, net, net.init(0))
     assert isinstance(model, Model)
@@ -78,7 +78,7 @@ def test_model_is_frozen(path):
         model.theta = None
 
 
-def test_every_bit_of_theta(path):
+def test_theta_keeps_every_bit(path):
     net = network()
     theta = net.init(0)
     theta[:7] = [np.nan, -np.nan, np.inf, -np.inf, -0.0, 5e-324, 1.7e308]
@@ -114,7 +114,7 @@ def test_network_without_parameters(path):
         (["\ud800", "\0", '"'], ("\ud800", "\0", '"')),
     ],
 )
-def test_labels(path, labels, expected):
+def test_labels_are_kept(path, labels, expected):
     net = network()
     assert saved(path, net, net.init(0), labels=labels).labels == expected
 
@@ -137,7 +137,7 @@ def test_equal_input_gives_equal_bytes(path, monkeypatch):
     assert path.read_bytes() == first
 
 
-def test_the_format_is_what_its_documentation_says(path):
+def test_model_file_has_the_documented_format(path):
     net = network()
     theta = net.init(0)
     save_model(path, net, theta, labels=[5, 6, 7], training={"note": "größe"})
@@ -168,7 +168,7 @@ def test_the_format_is_what_its_documentation_says(path):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_prepare(path, dtype):
+def test_model_prepare_scales(path, dtype):
     net = network(dtype)
     model = saved(path, net, net.init(0), preprocessing={"shift": 16, "scale": 0.125})
     pixels = np.arange(80, dtype=np.uint8).reshape(2, 4, 5, 2)
@@ -203,7 +203,7 @@ def test_prepare_refuses(path):
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [30, -10, 20], None])
-def test_predict(path, labels):
+def test_model_predict_returns_labels(path, labels):
     net = network()
     model = saved(
         path, net, net.init(1), labels=labels, preprocessing={"shift": 100, "scale": 0.01}
@@ -271,14 +271,14 @@ def test_theta_of_another_type(path, dtype):
         ),
     ],
 )
-def test_what_cannot_be_saved(path, options, error, message):
+def test_save_model_wrong_arguments_refused(path, options, error, message):
     net = network()
     with pytest.raises(error, match=f"^save_model: .*{message}"):
         save_model(path, net, net.init(0), **options)
     assert not path.exists()
 
 
-def test_theta_that_changes_during_the_save(path, monkeypatch):
+def test_save_model_theta_changes_meanwhile(path, monkeypatch):
     net = network()
     theta = net.init(0)
     original = theta.copy()

@@ -72,7 +72,7 @@ def pixels(**changes):
     return {"dtype": "uint8", "min": 0, "max": 255, **changes}
 
 
-def test_a_forged_file_is_good_without_its_fault(path):
+def test_forged_file_without_a_fault_is_loaded(path):
     forge(path, labels=[1, 2])
     assert load_model(path).theta.tobytes() == THETA.tobytes()
 
@@ -81,7 +81,7 @@ def test_a_forged_file_is_good_without_its_fault(path):
 
 
 @pytest.mark.catalogue(50)
-def test_every_truncation(path, good):
+def test_load_model_every_truncation_refused(path, good):
     for length in range(len(good)):
         path.write_bytes(good[:length])
         with pytest.raises(FormatError, match="model.npz': "):
@@ -90,7 +90,7 @@ def test_every_truncation(path, good):
 
 @pytest.mark.catalogue(50)
 @pytest.mark.parametrize("mask", [0x01, 0xFF])
-def test_every_flipped_byte(path, good, mask):
+def test_load_model_every_flipped_byte_refused(path, good, mask):
     expected = everything(load_model(path))
     content = set()
     with zipfile.ZipFile(path) as archive:
@@ -144,7 +144,7 @@ def test_content_changed_behind_a_correct_zip_checksum(path, good):
 
 
 @pytest.mark.catalogue(44)
-def test_files_of_another_kind(path):
+def test_load_model_other_files_refused(path):
     path.write_bytes(b"\0\0\x08\1\0\0\0\1\7" * 9)
     with pytest.raises(FormatError, match="not an .npz file: it does not start as a zip archive"):
         load_model(path)
@@ -343,7 +343,7 @@ def layers(*entries, **changes):
         layers({"kind": "Dense", "units": 2}, dtype={}),
     ],
 )
-def test_descriptions_of_no_network(path, network):
+def test_load_model_wrong_descriptions_refused(path, network):
     forge(path, network=network)
     with pytest.raises(FormatError, match="model.npz': .*(network|theta)") as caught:
         load_model(path)

@@ -49,7 +49,7 @@ def test_every_type_and_layout_as_numpy_reads_it(path, save, order, byte_order, 
     ),
     compressed=st.booleans(),
 )
-def test_any_shape_and_value(tmp_path_factory, array, compressed):
+def test_read_npz_any_shape_and_value(tmp_path_factory, array, compressed):
     path = tmp_path_factory.mktemp("npz") / "any.npz"
     (np.savez_compressed if compressed else np.savez)(path, A=array)
     result = read_npz(path, ["A"])["A"]
@@ -84,7 +84,7 @@ def test_header_version_2_and_a_stream_without_sizes(path):
     np.testing.assert_array_equal(read_npz(path, ["A"])["A"], [[0, 1, 2], [3, 4, 5]])
 
 
-def test_zip64(path, monkeypatch):
+def test_read_npz_zip64(path, monkeypatch):
     # As zipfile writes an archive of over 2 GiB.
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
     np.savez(path, A=np.arange(5))
@@ -97,7 +97,7 @@ def test_zip64(path, monkeypatch):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_images_get_a_channel_axis(path, save):
+def test_read_images_npz_adds_a_channel_axis(path, save):
     Z = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     save(path, Z=Z, y=np.array([3, 1], np.uint8))
     images, labels = read_images_npz(path)
@@ -113,7 +113,7 @@ def test_images_with_channels_in_fortran_order(path):
     assert images.flags.c_contiguous and labels.tolist() == [-1, 2**40]
 
 
-def test_no_images(path):
+def test_read_images_npz_no_images(path):
     np.savez(path, Z=np.zeros((0, 8, 8)), y=np.zeros(0, int))
     images, labels = read_images_npz(path)
     assert images.shape == (0, 8, 8, 1) and labels.shape == (0,)
@@ -137,7 +137,7 @@ def test_no_images(path):
         ),
     ],
 )
-def test_all_that_is_wrong_is_named_at_once(path, arrays, messages):
+def test_read_images_npz_names_all_problems_at_once(path, arrays, messages):
     np.savez(path, **arrays)
     for message in messages:
         with pytest.raises(FormatError, match=rf"arrays.npz': .*{message}"):
@@ -155,7 +155,7 @@ def test_missing_and_unexpected_arrays(path):
 
 
 @pytest.mark.catalogue(43)
-def test_descriptors_are_closed(tmp_path, path):
+def test_read_npz_closes_its_descriptors(tmp_path, path):
     good = tmp_path / "good.npz"
     np.savez(good, A=1)
     path.write_bytes(good.read_bytes()[:-1])

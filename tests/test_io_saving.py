@@ -204,7 +204,7 @@ json.dump(outcomes, sys.stdout)
 
 
 @pytest.mark.catalogue(52)
-def test_no_room_for_the_file(path):
+def test_save_model_full_disk_keeps_the_old_file(path):
     assert script(FILES_LIMITED, path) == [["EFBIG", True, True, ["model.npz"]]] * 6
     assert load_model(path).theta.tobytes() == NEW.tobytes()
 
@@ -247,7 +247,7 @@ json.dump(outcomes, sys.stdout)
 
 @pytest.mark.catalogue(43)
 @pytest.mark.catalogue(52)
-def test_where_one_may_not_write_or_read(path):
+def test_save_model_without_permission_raises(path):
     assert script(NOT_ALLOWED, path) == {
         "folder": ["PermissionError", True],
         "new name": ["PermissionError", True],

@@ -27,38 +27,38 @@ def read(request):
     signal.signal(signal.SIGALRM, previous)
 
 
-def test_missing(read, tmp_path):
+def test_reader_missing_file_raises(read, tmp_path):
     path = tmp_path / "no-such-file"
     with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*no-such-file'$"):
         read(path)
 
 
-def test_directory(read, tmp_path):
+def test_reader_directory_raises(read, tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
         read(tmp_path)
     assert caught.value.filename == str(tmp_path)
 
 
-def test_empty(read, tmp_path):
+def test_reader_empty_file_raises(read, tmp_path):
     path = tmp_path / "nothing"
     path.write_bytes(b"")
     with pytest.raises(FormatError, match=r"nothing': the file is empty \(0 bytes\)$"):
         read(path)
 
 
-def test_fifo(read, tmp_path):
+def test_reader_fifo_raises(read, tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
     with pytest.raises(OSError, match=r"expected a regular file, got a FIFO: '.*fifo'$"):
         read(path)
 
 
-def test_device(read):
+def test_reader_device_raises(read):
     with pytest.raises(OSError, match="expected a regular file, got a character device"):
         read("/dev/zero")
 
 
-def test_no_permission(read, tmp_path, monkeypatch):
+def test_reader_without_permission_raises(read, tmp_path, monkeypatch):
     path = tmp_path / "locked"
     path.write_bytes(b"1")
 

@@ -121,7 +121,7 @@ def test_repr_makes_an_equal_layer(layer):
     assert type(layer)(**layer.arguments()) == layer
 
 
-def test_texts_show_the_shortest_form():
+def test_repr_and_description_have_the_shortest_form():
     layer = Conv(
         4, (3, 3), stride=[1, 2], pad=((1, 1), (0, 0)), dilation=np.array([1, 1]), activation="relu"
     )
@@ -158,7 +158,7 @@ def test_replace_checks_and_keeps_the_rest():
         assert copy.replace(layer, kernel=5) == Conv(4, 5, pad=1)
 
 
-def test_attributes_cannot_be_assigned():
+def test_layer_attributes_cannot_be_assigned():
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'kernel'"):
         Conv(4, 3).kernel = 5
 

@@ -92,7 +92,7 @@ def compare(operator, arrays, expected):
 @pytest.mark.parametrize(
     "operator, name", every_array(floats_only=False), ids=lambda v: getattr(v, "name", None)
 )
-def test_one_array_of_another_layout(operator, name, layout, dtype, tmp_path):
+def test_operators_one_array_of_another_layout(operator, name, layout, dtype, tmp_path):
     arrays = real_arrays(operator, dtype)
     expected = results(operator(arrays))
     bent = layout(arrays[name], tmp_path / "array")
@@ -103,7 +103,7 @@ def test_one_array_of_another_layout(operator, name, layout, dtype, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=lambda o: o.name)
-def test_all_arrays_of_another_layout(operator, layout, dtype, tmp_path):
+def test_operators_all_arrays_of_another_layout(operator, layout, dtype, tmp_path):
     arrays = real_arrays(operator, dtype)
     expected = results(operator(arrays))
     bent = {name: layout(array, tmp_path / name) for name, array in arrays.items()}
@@ -114,7 +114,7 @@ def test_all_arrays_of_another_layout(operator, layout, dtype, tmp_path):
 @pytest.mark.parametrize(
     "operator, name", every_array(floats_only=False), ids=lambda v: getattr(v, "name", None)
 )
-def test_broadcast_arrays(operator, name, dtype):
+def test_operators_broadcast_arrays(operator, name, dtype):
     """Zero strides, along the first axis and along all of them."""
     arrays = real_arrays(operator, dtype)
     shape = arrays[name].shape

@@ -9,7 +9,7 @@ from matconv import Dense, Network, Objective, minimize
 from matconv.solvers import TrainingError
 
 
-def test_lbfgs_is_scipys():
+def test_lbfgs_is_that_of_scipy():
     f, theta0 = small()
     result = minimize(f, theta0, max_iterations=15)
     truth = optimize.minimize(
@@ -97,7 +97,7 @@ class Cliff:
 
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, -np.inf])
-def test_lbfgs_turns_back_where_f_is_not_finite(beyond):
+def test_lbfgs_shortens_steps_where_f_is_not_finite(beyond):
     f = Cliff(beyond)
     theta0 = np.zeros(f.net.n)
     theta0[:2] = -30, 3
@@ -122,14 +122,14 @@ class Wall:
 
 @pytest.mark.catalogue(37)
 @pytest.mark.parametrize("slope", [1e-3, 1.0, 1e3, 1e9])
-def test_lbfgs_at_a_wall_has_not_converged(slope):
+def test_lbfgs_not_finite_near_theta0_raises(slope):
     f = Wall(slope)
     with pytest.raises(TrainingError, match="^lbfgs: f is nan at step 1$") as caught:
         minimize(f, np.zeros(f.net.n))
     assert not caught.value.result.theta.any() and caught.value.result.history == []
 
 
-def test_lbfgs_forgets_what_it_turned_back_from():
+def test_lbfgs_after_a_step_forgets_trials_not_finite():
     # one trial of step 1 is not finite; much later the gradient lies, so that no step helps
     class Lying(Spy):
         def value_and_gradient(self, theta):

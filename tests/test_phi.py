@@ -50,7 +50,7 @@ def test_vec_puts_columns_below_one_another():
     assert np.shares_memory(notes.vec(M.T), M)  # the columns of M' follow one another
 
 
-def test_image_matrix_is_the_notes_z():
+def test_image_matrix_is_z_of_the_notes():
     """The notes' Z^{in,i}: row j, column (q, p) holds z_{p,q,j}; and it is a view."""
     Z_i = integers(IMAGE)
     Z = notes.image_matrix(Z_i)
@@ -64,7 +64,7 @@ def test_image_matrix_is_the_notes_z():
     assert np.shares_memory(notes.vec(Z), Z_i)
 
 
-def test_filter_matrix_is_the_notes_w():
+def test_filter_matrix_is_w_of_the_notes():
     """The notes' W: row f, column (j, q, p) holds w^f_{p,q,j}; and it is a view of theta."""
     d, h_b, h_a, d_out = 3, 2, 4, 5
     theta = integers(d * h_b * h_a * d_out + 7)
@@ -258,7 +258,7 @@ def test_equation_3_relu_and_its_derivative(dtype):
     assert_same(notes.relu_derivative(np.zeros(1)), np.zeros(1))
 
 
-def test_relu_lets_nan_through():
+def test_relu_nan_remains_nan():
     assert_same(notes.relu([np.nan, -np.inf, np.inf]), np.array([np.nan, 0, np.inf]))
     assert_same(notes.relu_derivative([np.nan, -np.inf, np.inf]), np.array([1.0, 0, 1]))
 
@@ -297,6 +297,6 @@ def test_relu_lets_nan_through():
          "phi_operator: dtype must be float64 or float32, got int64"),
     ],
 )  # fmt: skip
-def test_errors_say_what_came_and_what_was_expected(call, error, message):
+def test_notes_wrong_arguments_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -115,20 +115,20 @@ def test_pools_are_adjoint_to_their_backward_passes(dtype):
         assert np.sum(out * dZ, dtype=np.float64) == np.sum(Z * back, dtype=np.float64)
 
 
-def test_ties_go_to_the_first_in_row_major_order():
+def test_max_pool2d_ties_index_is_the_first():
     Z = np.array([[1.0, 5.0, 5.0], [5.0, 5.0, 2.0]]).reshape(1, 2, 3, 1)
     out, indices = matconv.max_pool2d(Z, (2, 3), return_indices=True)
     assert out.item() == 5.0 and indices.item() == 1
 
 
-def test_the_first_nan_is_named():
+def test_max_pool2d_nan_index_is_the_first():
     Z = np.array([[1.0, 7.0, np.nan], [np.nan, 8.0, 2.0]]).reshape(1, 2, 3, 1)
     out, indices = matconv.max_pool2d(Z, (2, 3), return_indices=True)
     assert np.isnan(out.item()) and indices.item() == 2
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, -5.0])
-def test_padding_never_wins(value):
+def test_max_pool2d_padding_is_not_the_maximum(value):
     """Windows half in the padding, whatever the real pixels hold, name a real pixel."""
     Z = np.full((2, 3, 4, 2), value)
     out, indices = matconv.max_pool2d(Z, 2, stride=1, pad=1, return_indices=True)
@@ -140,7 +140,7 @@ def test_padding_never_wins(value):
         assert_same(matconv.avg_pool2d(Z, 2, stride=1, pad=1), np.full((2, 4, 5, 2), value))
 
 
-def test_stride_defaults_to_the_window():
+def test_pool_stride_default_is_the_window():
     Z = np.arange(2.0 * 7 * 6 * 3).reshape(2, 7, 6, 3)
     for operator in (matconv.max_pool2d, matconv.avg_pool2d):
         assert_same(operator(Z, (2, 3)), operator(Z, (2, 3), stride=(2, 3)))
@@ -149,7 +149,7 @@ def test_stride_defaults_to_the_window():
 
 
 @pytest.mark.parametrize("wrong", [np.int64, ">i4"])
-def test_the_planned_adjoint_reads_only_indices_of_its_own_kind(wrong):
+def test_max_pool_adjoint_wrong_indices_refused(wrong):
     geometry = pool.pool_geometry("MaxPool", (1, 4, 4, 1), 2)
     indices = np.zeros((1, 2, 2, 1), wrong)
     with pytest.raises(TypeError, match="^MaxPool: indices must be contiguous int32, got "):

@@ -106,7 +106,7 @@ def test_bias_relu_and_its_gradient_on_real_images(dtype):
 
 
 @pytest.mark.parametrize("dtype", DECADES)
-def test_the_mean_of_real_images_is_within_the_bound(dtype):
+def test_avg_pool2d_is_within_the_bound_on_real_images(dtype):
     random = np.random.default_rng(16)
     for window, stride, pad in ((2, None, 0), ((3, 2), 1, ((1, 2), (0, 1))), (8, None, 0)):
         options = {"window": window, "stride": stride, "pad": pad}
@@ -118,7 +118,7 @@ def test_the_mean_of_real_images_is_within_the_bound(dtype):
         assert_within(matconv.avg_pool2d(Z, **options), exact, bound, str(options))
 
 
-def test_the_bound_is_tight_enough_to_notice_a_lost_product():
+def test_bound_detects_a_missing_product():
     """A result without one of its 27 products of equal size is far outside the bound."""
     Z, W = np.full((1, 3, 3, 3), 1.0), np.full((3, 3, 3, 1), 1.0)
     lost = W.copy()

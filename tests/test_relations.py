@@ -88,7 +88,7 @@ def test_conv2d_is_w_times_phi(layer):
 
 @settings(deadline=None)
 @given(layers())
-def test_stride_is_a_subsample_of_stride_one(layer):
+def test_stride_equals_a_subsample_of_stride_one(layer):
     Z, W, b, _, options = layer
     dense = by_im2col.conv2d(Z, W, b, **{**options, "stride": 1})
     down, right = options["stride"]
@@ -97,7 +97,7 @@ def test_stride_is_a_subsample_of_stride_one(layer):
 
 @settings(deadline=None)
 @given(layers())
-def test_pad_is_an_image_extended_by_zeros(layer):
+def test_pad_equals_an_image_extended_by_zeros(layer):
     Z, W, b, dS, options = layer
     (top, bottom), (left, right) = options["pad"]
     wide = np.pad(Z, ((0, 0), (top, bottom), (left, right), (0, 0)))
@@ -113,7 +113,7 @@ def test_pad_is_an_image_extended_by_zeros(layer):
 
 @settings(deadline=None)
 @given(layers())
-def test_dilation_is_a_filter_with_zeros_between(layer):
+def test_dilation_equals_a_filter_with_zeros_between(layer):
     Z, W, b, _, options = layer
     down, right = options["dilation"]
     channels, h_b, h_a, d_out = W.shape
@@ -181,7 +181,7 @@ def test_dense_is_a_convolution_with_a_filter_of_the_whole_image(shape, units, s
 
 @settings(deadline=None)
 @given(layers())
-def test_images_do_not_meet(layer):
+def test_batch_each_image_has_the_bits_of_itself_alone(layer):
     """A batch gives for every image the bits that the image alone gives, in any order."""
     Z, W, b, dS, options = layer
     S = by_im2col.conv2d(Z, W, b, **options)
@@ -217,7 +217,7 @@ LARGE = (
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape, kernel, d_out, options", LARGE)
-def test_tile_borders_leave_no_trace(shape, kernel, d_out, options, dtype):
+def test_batch_in_parts_has_the_bits_of_the_whole(shape, kernel, d_out, options, dtype):
     """The whole batch at once equals its parts, cut at sizes that fit no tile; exactly."""
     random = np.random.default_rng(8)
     Z = geometries.integers(random, shape, dtype)

@@ -29,7 +29,7 @@ def descend(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False,
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", lambda t: 1 / (1 + t)])
-def test_sgd_is_its_formulas(schedule, nesterov):
+def test_sgd_steps_are_its_formulas(schedule, nesterov):
     f, theta0 = small()
     factor = SCHEDULES.get(schedule, schedule)
     truth = descend(f, theta0, 4, 8, 0.05, 0.7, 3, nesterov, factor)
@@ -92,7 +92,7 @@ def test_sgd_batch_over_all_images_is_gradient_descent():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_sgd_goes_on_where_it_stopped(schedule):
+def test_sgd_start_continues_the_shuffles_and_schedule(schedule):
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0, "schedule": schedule, "seed": 5}
     whole = minimize(f, theta0, "sgd", 6, **options)
@@ -109,7 +109,7 @@ def test_sgd_goes_on_where_it_stopped(schedule):
     assert rest.iterations == 6
 
 
-def test_sgd_velocity_does_not_go_on():
+def test_sgd_start_begins_with_velocity_0():
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0.9, "seed": 5}
     whole = minimize(f, theta0, "sgd", 4, **options)
@@ -118,14 +118,14 @@ def test_sgd_velocity_does_not_go_on():
     assert not np.array_equal(rest.theta, whole.theta)
 
 
-def test_whether_a_gradient_is_finite_does_not_depend_on_its_squares():
+def test_is_finite_despite_overflow_of_squares():
     for values, expected in (([1e200, -1e200], True), ([1.0, np.nan], False), ([np.inf], False)):
         # as in `minimize`: overflow is no warning
         assert guarded(sgd_module._is_finite, np.array(values)) is expected
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_a_step_is_its_formula_also_across_blocks(nesterov):
+def test_descent_move_is_its_formula_across_blocks(nesterov):
     random = np.random.default_rng(3)
     n = 2 * sgd_module.BLOCK + 5
     theta, velocity, g = random.standard_normal((3, n))

@@ -142,13 +142,13 @@ def test_the_modules_come_from_the_folder_of_the_variant(name):
     assert {Path(file).parent for file in files[4:]} == {PACKAGE / "kernels"}
 
 
-def test_the_best_one_is_chosen():
+def test_simd_default_is_the_best_variant():
     assert supported[-1] == built[-1] == "baseline"
     for simd in (None, ""):
         assert printed(FILES, simd=simd)[0] == USABLE[0]
 
 
-def test_a_wrong_wish_says_what_there_is(tmp_path):
+def test_simd_env_var_invalid_lists_choices(tmp_path):
     result = python("-c", "import matconv", simd="sse9", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
@@ -166,7 +166,7 @@ def copied(tmp_path):
 
 
 @pytest.mark.skipif(USABLE == ["baseline"], reason="only the baseline is built and runs here")
-def test_what_a_variant_lacks_comes_from_the_baseline(copied):
+def test_simd_missing_module_comes_from_the_baseline(copied):
     best = copied / "matconv" / "kernels" / USABLE[0]
     for path in best.glob("pool_loops.*"):
         path.unlink()

@@ -31,7 +31,7 @@ def test_f_decreases_and_theta_keeps_its_dtype(method, dtype):
 
 
 @BOTH
-def test_state_is_what_the_history_says_and_stays(method):
+def test_state_agrees_with_the_history_and_is_not_changed(method):
     f, theta0 = small()
     states, copies = [], []
 
@@ -84,7 +84,7 @@ def test_callback_stops(method):
 
 
 @BOTH
-def test_start_only_counts_on(method):
+def test_minimize_start_continues_the_count(method):
     f, theta0 = small()
     result = minimize(f, theta0, method, 2, start=5)
     assert [row["iteration"] for row in result.history] == [6, 7]
@@ -172,7 +172,7 @@ def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch):
 
 
 @pytest.mark.parametrize("fails", ["__init__", "update", "clear", "refresh", "close"])
-def test_bar_on_a_terminal_that_has_gone_costs_the_bar_only(monkeypatch, fails):
+def test_bar_terminal_error_drops_the_bar(monkeypatch, fails):
     class Bar:
         monitor_interval = 10
 
@@ -296,10 +296,10 @@ def test_options_out_of_range(options, error, message):
 
 
 @pytest.mark.catalogue(28)
-def test_theta0_must_fit():
+def test_minimize_wrong_theta0_refused():
     f, theta0 = small()
     with pytest.raises(
-        ValueError, match=f"{f.net.n} numbers, one per parameter, got {f.net.n - 1}"
+        ValueError, match=f"{f.net.n} elements, one for each parameter, got {f.net.n - 1}"
     ):
         minimize(f, theta0[1:])
     with pytest.raises(TypeError, match="theta is float32, the network computes in float64"):

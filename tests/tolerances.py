@@ -1,47 +1,47 @@
-"""The one place that says how far a result may be from the truth.
+"""Tolerances of the tests.
 
-Where the arithmetic is exact (copies, sums of small integers) the answer is: not at all, and the
-tests compare for equality. Otherwise a sum of K products may be added up in any order, which
-leaves every element within a bound that its own operands give.
+If the arithmetic is exact (copies, sums of small integers), results must be equal. Otherwise a sum
+of K products may be added in any order, and the error of each element has a bound that follows from
+its operands.
 """
 
 import numpy as np
 
 
 def inner_product_bound(K, magnitude, dtype):
-    """The largest error of sums of K products: ``2 (K + 2) eps magnitude``.
+    """Return the largest error of sums of K products: ``2 (K + 2) eps magnitude``.
 
-    K products summed in any order, with or without fused multiply-add, plus a bias, are within
-    ``(K + 1) u / (1 - (K + 1) u)`` of the exact sum relative to the sum of absolute values, where
-    the rounding unit u is eps / 2 (Higham, Accuracy and Stability of Numerical Algorithms,
-    section 3.1). The bound takes four times that, and so leaves room for a truth that was rounded.
+    The error of a sum of K products and a bias, in any order, with or without fused multiply-add,
+    is at most ``(K + 1) u / (1 - (K + 1) u)`` times the sum of absolute values, where the rounding
+    unit u is eps / 2 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). The
+    bound is four times that, because the expected value is rounded too.
 
     Parameters
     ----------
     K : int
-        The number of products of one sum.
+        Number of products of a sum.
     magnitude : array
-        The same sums over absolute values: |W| |phi| + |b|.
+        The same sums of absolute values: |W| |phi| + |b|.
     dtype : float64 or float32
 
     Returns
     -------
     array, the shape of `magnitude`
-        Below the smallest normal number every operation may lose up to one subnormal step, so
-        K + 2 of these steps are added.
+        With K + 2 times the smallest subnormal number added, the error of an operation below the
+        normal numbers.
     """
     info = np.finfo(dtype)
     return 2 * (K + 2) * info.eps * magnitude + (K + 2) * info.smallest_subnormal
 
 
 def assert_within(actual, exact, bound, what=""):
-    """Every element of `actual` is within `bound` of `exact`; the first that is not is named."""
+    """Assert that every element of `actual` is within `bound` of `exact`."""
     actual, exact = np.asarray(actual), np.asarray(exact)
     assert actual.shape == exact.shape, f"{what}: shape {actual.shape}, expected {exact.shape}"
     if actual.size == 0:
         return
     error = np.abs(actual.astype(exact.dtype) - exact)
-    bad = ~(error <= bound)  # an error that is not a number is no success
+    bad = ~(error <= bound)  # also if the error is NaN
     if bad.any():
         first = tuple(int(k) for k in np.argwhere(bad)[0])
         allowed = np.broadcast_to(bound, bad.shape)[first]
@@ -52,7 +52,7 @@ def assert_within(actual, exact, bound, what=""):
 
 
 def assert_same(actual, exact, what=""):
-    """Equal numbers (a NaN equals a NaN), equal shapes; the first difference is named."""
+    """Assert equal shapes and equal elements; NaN equals NaN."""
     actual, exact = np.asarray(actual), np.asarray(exact)
     assert actual.shape == exact.shape, f"{what}: shape {actual.shape}, expected {exact.shape}"
     bad = ~((actual == exact) | (np.isnan(actual) & np.isnan(exact)))
@@ -65,10 +65,10 @@ def assert_same(actual, exact, what=""):
 
 
 def assert_same_bytes(actual, expected, what=""):
-    """Equal dtype, shape and bits."""
+    """Assert equal dtypes, shapes and bits."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.dtype == expected.dtype, f"{what}: {actual.dtype}, expected {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: {actual.shape}, expected {expected.shape}"
     if actual.tobytes() != expected.tobytes():
         assert_same(actual, expected, what)
-        raise AssertionError(f"{what}: the numbers agree, a zero's sign or a NaN's bits do not")
+        raise AssertionError(f"{what}: equal elements, but other signs of zeros or bits of NaN")

@@ -1,10 +1,10 @@
-"""What rounding may do to Winograd's convolution: the same sums over absolute values.
+"""Bounds of the rounding errors of Winograd's convolution.
 
-Each transform, product and sum of the algorithm is done here on |Z|, |W|, |dS| with the absolute
-values of the exact matrices, in long double, straight from the definition: all tiles at once, no
-blocks, no SIMD. A result of c roundings in a row is within ``c u`` of the truth relative to that,
-u = eps / 2, to first order (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1);
-the bounds take twice as much.
+Each transform, product and sum of the algorithm is computed with |Z|, |W|, |dS| and the absolute
+values of the exact matrices, in long double and straight from the definition: all tiles at once, no
+blocks, no SIMD. The error of a result after c roundings is, to first order, at most ``c u`` times
+that, u = eps / 2 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). The bounds
+are twice as large.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def absolute(matrix):
 
 
 class Direction:
-    """One direction of the tiles: absolute A' (m, n), G (n, r), B' (n, n), and where tiles lie."""
+    """A direction of the tiles: |A'| (m, n), |G| (n, r), |B'| (n, n), positions of the tiles."""
 
     def __init__(self, m, kernel, stride, outputs):
         self.m, self.s = m, stride
@@ -33,20 +33,20 @@ class Direction:
         self.padded = ((self.tiles - 1) * m + self.n) * stride
 
     def inputs(self):
-        """[tile, phase, input] -> row or column of the padded image."""
+        """Return an array [tile, phase, input] of rows or columns of the padded image."""
         t, phase, i = np.ogrid[: self.tiles, : self.s, : self.n]
         return (t * self.m + i) * self.s + phase
 
 
 def both(subscripts, array, down, right):
-    """sum_ij down_ki array_ij right_mj, where i and j are axes of the array."""
+    """Return sum_ij down_ki array_ij right_mj, where i and j are axes of the array."""
     given, wanted = subscripts.split("->")
     half = np.einsum(f"ki,{given}->{given.replace('i', 'k')}", down, array)
     return np.einsum(f"mj,{given.replace('i', 'k')}->{wanted}", right, half)
 
 
 def magnitudes(Z, W, b, dS, tile, stride=1, pad=0, dilation=1, groups=1):
-    """(S, dZ, dW) of the absolute values, transformed and back, and the c of each."""
+    """Return (S, dZ, dW) of the absolute values, and the number c of roundings of each."""
     assert reference.pair(dilation) == (1, 1)
     Z, W, b, dS = (np.abs(array).astype(LONG) for array in (Z, W, b, dS))
     (top, _), (left, _) = reference.pads(pad)
@@ -92,7 +92,7 @@ def magnitudes(Z, W, b, dS, tile, stride=1, pad=0, dilation=1, groups=1):
     dW = both("ijcuvf->ckumvf", dU, down.G.T, right.G.T)
     dW = dW.reshape(d_g, down.r * down.s, right.r * right.s, f)[:, : W.shape[1], : W.shape[2]]
 
-    # a transform of j numbers: its coefficient is rounded, the product, and at most j sums
+    # roundings of a transform of j elements: of a coefficient, the product, and up to j sums
     filters = sum(way.r + 2 for way in ways)
     inputs = sum(way.n + 2 for way in ways)
     outputs = sum(way.m + 2 for way in ways)
@@ -106,8 +106,8 @@ def magnitudes(Z, W, b, dS, tile, stride=1, pad=0, dilation=1, groups=1):
 
 
 def bounds(Z, W, b, dS, tile, dtype, **window):
-    """The largest errors of S, dZ and dW by Winograd's algorithm with these tiles."""
+    """Return bounds of the errors of S, dZ and dW by Winograd's algorithm with a tile."""
     info = np.finfo(dtype)
     sizes, counts = magnitudes(Z, W, b, dS, tile, **window)
-    # twice c u, and a subnormal step for what falls below the normal numbers
+    # twice c u; info.tiny for results below the normal numbers
     return [c * (info.eps * size + info.tiny) for size, c in zip(sizes, counts)]

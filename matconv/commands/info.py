@@ -49,7 +49,7 @@ def _model(path: str) -> str:
         values = f"{trained['dtype']} from {trained['min']:.6g} to {trained['max']:.6g}"
         told.append(("trained on", values))
     theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
-    told.append(("theta", f"{model.theta.size:,} numbers, {theta}"))
+    told.append(("theta", f"{model.theta.size:,} elements, {theta}"))
     record = model.training or {}
     told += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
     told += _history(record)

@@ -80,5 +80,5 @@ def as_indices(
     indices = order[np.minimum(places, len(order) - 1)]
     strange = np.unique(y[numbers[indices] != y])
     if len(strange):
-        raise ValueError(f"{name}: no output of the network stands for the label {strange[0]}")
+        raise ValueError(f"{name}: no output of the network has the label {strange[0]}")
     return indices

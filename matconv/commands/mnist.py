@@ -99,7 +99,7 @@ def _one_prefix(directory: str, sets: dict[str, dict[tuple[str, str], _Found]]) 
         raise format_error(
             directory,
             f"several sets of images ({', '.join(f'{p}train-images' for p in complete[:_SHOWN])}"
-            f"{', ...' if len(complete) > _SHOWN else ''}), expected one to a directory",
+            f"{', ...' if len(complete) > _SHOWN else ''}), expected one in a directory",
         )
     return complete[0] if complete else min(sets)
 

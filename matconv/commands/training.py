@@ -101,7 +101,7 @@ class Training:
 
     def _save_despite(self, error: Exception, result: Result) -> None:
         self.save(result)
-        error.add_note(f"what was reached before is saved in {self.output}")
+        error.add_note(f"the result so far is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
         accuracies = {"train_accuracy": _accuracy(self.problem.objective, state.theta)}
@@ -203,15 +203,13 @@ class Training:
             right = f"{round(accuracy * test.l):,} of {test.l:,} images"
             told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
         each = result.seconds / max(len(result.history), 1)
-        told.append(
-            (
-                "time",
-                f"{seconds:.1f} s, {each:.2g} s per {self.problem.method.iteration}{_peak_memory()}",
-            )
-        )
+        iteration = self.problem.method.iteration
+        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
         told.append(("model", self.output))
         for name in self._file.avoided:
-            told.append(("note", f"{name} was written by another program meanwhile, and was left"))
+            told.append(
+                ("note", f"{name} was written by another program meanwhile and is not replaced")
+            )
         return facts([*told, *(("note", note) for note in self.problem.split.notes)])
 
 

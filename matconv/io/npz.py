@@ -49,7 +49,7 @@ def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
         raise format_error(path, "not an .npz file: it does not start as a zip archive")
     end = size - _END.size
     if end < 0:
-        raise format_error(path, f"truncated: {size} bytes hold no zip archive")
+        raise format_error(path, f"truncated: {size} bytes are too few for a zip archive")
     file.seek(end)
     fields = _END.unpack(file.read(_END.size))
     if fields[0] != b"PK\5\6" or fields[7] != 0:
@@ -92,7 +92,7 @@ def _count_entries(path: FilePath, directory: bytes) -> int:
     while position < len(directory):
         fixed = directory[position : position + _ENTRY.size]
         if len(fixed) < _ENTRY.size or not fixed.startswith(b"PK\1\2"):
-            raise format_error(path, f"damaged: entry {count} of the zip directory is none")
+            raise format_error(path, f"damaged: entry {count} of the zip directory is invalid")
         name, extra, comment = _ENTRY.unpack(fixed)
         field = position + _ENTRY.size + name
         position = field + extra + comment
@@ -111,7 +111,7 @@ def _check_name(path: FilePath, info: zipfile.ZipInfo) -> None:
     """Raise FormatError unless the name of a member is a plain file name."""
     name = info.orig_filename
     if not name or not name.isprintable() or set(name) & set("/\\:") or ".." in name:
-        raise format_error(path, f"a member of the unsafe name {shortened(repr(name))}")
+        raise format_error(path, f"a member has the unsafe name {shortened(repr(name))}")
 
 
 def _check_member(path: FilePath, info: zipfile.ZipInfo, end: int) -> None:

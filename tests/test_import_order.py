@@ -1,4 +1,4 @@
-"""The map in ``matconv.__doc__``: each submodule imports only from those above it."""
+"""The list of submodules in ``matconv.__doc__``: each imports only from those above it."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 import matconv
 
 PACKAGE = Path(matconv.__file__).parent
-ROOMS = re.findall(r"^    (\w+) {2,}", matconv.__doc__, re.MULTILINE)
+SUBMODULES = re.findall(r"^    (\w+) {2,}", matconv.__doc__, re.MULTILINE)
 
 
-def imported_rooms(path):
-    """The rooms that a module imports, at its top or inside a function."""
+def imported_submodules(path):
+    """Yield the submodules that a file imports, at its top or inside a function."""
     within = path.relative_to(PACKAGE).parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom):
@@ -23,24 +23,24 @@ def imported_rooms(path):
             yield from module[1:2] or [alias.name for alias in node.names]
 
 
-def test_every_room_is_on_the_map():
+def test_submodules_are_all_listed():
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     public = {name for name in modules | packages if not name.startswith("_")}
-    assert sorted(ROOMS) == sorted(public)
+    assert sorted(SUBMODULES) == sorted(public)
 
 
-def test_rooms_import_only_from_above():
+def test_submodules_import_only_from_above():
     below = []
     seen = 0
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room not in ROOMS:
+        submodule = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if submodule not in SUBMODULES:
             continue
-        for other in imported_rooms(path):
-            if other in ROOMS:
+        for other in imported_submodules(path):
+            if other in SUBMODULES:
                 seen += 1
-                if ROOMS.index(other) > ROOMS.index(room):
+                if SUBMODULES.index(other) > SUBMODULES.index(submodule):
                     below.append(f"{path.relative_to(PACKAGE)} imports {other}")
     assert below == []
     assert seen > 30
