@@ -84,7 +84,7 @@ def test_command_wrong_usage_exits_2(folder, capsys, arguments, expected):
         (("train", "--resume", "m.npz", "--data", "digits"), "those of the network 4 x 4 x 1"),
         (
             ("evaluate", "m.npz", "--data", "other.npz"),
-            "other.npz: no output of the network stands",
+            "other.npz: no output of the network has the label",
         ),
         (("train", "--threads", "9999"), "n_threads must be from 1 to 1024, got 9999"),
     ],

@@ -26,9 +26,9 @@ def test_version_is_the_installed_one():
 def test_every_public_compiled_module_has_its_stub():
     modules = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*.so")}
     stubs = {path.stem for path in (PACKAGE / "kernels").glob("*.pyi")}
-    # those that begin with an underscore have nothing for Python
+    # of those that begin with an underscore only the ones that Python imports need a stub
     public = {name for name in modules if not name.startswith("_")}
-    assert public and public == stubs
+    assert public and public <= stubs <= modules
     variants = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*/*.so")}
     assert variants <= modules
     assert (PACKAGE / "py.typed").is_file()
