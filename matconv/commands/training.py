@@ -203,12 +203,8 @@ class Training:
             right = f"{round(accuracy * test.l):,} of {test.l:,} images"
             told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
         each = result.seconds / max(len(result.history), 1)
-        told.append(
-            (
-                "time",
-                f"{seconds:.1f} s, {each:.2g} s per {self.problem.method.iteration}{_peak_memory()}",
-            )
-        )
+        iteration = self.problem.method.iteration
+        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
         told.append(("model", self.output))
         for name in self._file.avoided:
             told.append(
