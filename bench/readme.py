@@ -1,7 +1,7 @@
-"""The numbers of a results file and their origin as Markdown for the README.
+"""The numbers of a results file and their origin as Markdown for bench/README.md.
 
 python bench/run.py readme results.json
-python bench/run.py readme results.json --write README.md
+python bench/run.py readme results.json --write bench/README.md
 """
 
 import textwrap
