@@ -7,8 +7,6 @@ TOP = Path(__file__).parents[1]
 README = TOP / "matconv" / "README.md"
 BLOCK = re.compile(r"^<!-- (.+?) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHANGE = re.compile(r"in (\S+) after: (.*)|at the end of (\S+)")
-
-
 SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
 
 
