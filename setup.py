@@ -40,7 +40,7 @@ BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
     *("geometry", "guard", "pool", "predictor", "program", "workers"),
     *("_arrange", "_blas_buffers", "_description", "_merge", "_opening", "_passes", "_plan"),
-    *("_prediction", "_session", "_single", "_team", "buffers"),
+    *("_helpers", "_prediction", "_session", "_single", "_team", "_watch", "buffers"),
 }
 
 # Products and sums are not contracted to one operation in these: every loop and variant gives the

@@ -370,8 +370,8 @@ class Network:
         Returns
         -------
         predictor : Predictor
-            A function of images: what `forward` computes, on the calling thread, in one call
-            without the GIL.
+            A function of images: what `forward` computes, in one call without the GIL, on as
+            many threads as it is told; one when it is not.
 
         Raises
         ------

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 
-import numpy as np
 import pytest
 from test_guard import blas_threads, run_in_child
 from threadpoolctl import threadpool_limits
@@ -267,8 +266,8 @@ def test_many_callers_at_once_each_get_their_results():
     def call(number):
         for _ in range(50):
             results = []
-            ThreadEngine(3).run(lambda k: results.append(k * number), range(20))
-            assert sorted(results) == [k * number for k in range(20)]
+            ThreadEngine(3).run(results.append, range(number, number + 20))
+            assert sorted(results) == list(range(number, number + 20))
         finished.append(number)
 
     finished = []

@@ -4,15 +4,20 @@ Each piece gets a scratch of its own, full of NaN. The sizes are such that there
 one has 2^15 elements or 2^21 multiply-adds at least.
 """
 
+from collections import Counter
 from itertools import product
 
 import numpy as np
 import pytest
-from tolerances import assert_same, assert_same_bytes
+from tolerances import assert_same, assert_same_bytes, assert_within, inner_product_bound
+from winograd_bounds import magnitudes
 
 from matconv.kernels._single import SingleStep
+from matconv.kernels.conv import ConvPlan
+from matconv.kernels.geometry import WindowGeometry
 
 FORWARD, BACKWARD = 0, 1
+IM2COL, WINOGRAD = 1, 2
 DTYPES = ("float64", "float32")
 RELU, LEAKY, CLIP = (1, 0, 0), (2, 0.25, 0), (3, -2, 3)
 
@@ -198,3 +203,273 @@ def test_pieces_of_small_steps_are_not_shared():
     ):
         step = SingleStep(kind, shapes, words, [1, 1], "float64", images)
         assert step.phases(FORWARD) == step.phases(BACKWARD) == [1]
+
+
+def conv_words(
+    d_out, kernel, groups=1, stride=(1, 1), pad=(0, 0, 0, 0), dilation=(1, 1), bias=True,
+    algorithm=IM2COL,
+):  # fmt: skip
+    return [d_out, groups, *kernel, *stride, *pad, *dilation, int(bias), algorithm]
+
+
+# image, most images, options; with the phases of both passes, so that every way to cut is met
+CONVOLUTIONS = {
+    "bands": ((64, 40, 16), 1, {"d_out": 24, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "bands-of-images": (
+        (70, 33, 8), 3, {"d_out": 20, "kernel": (5, 3), "stride": (2, 1), "pad": (4, 1, 0, 2)},
+    ),
+    "bands-padded-far": ((40, 33, 16), 2, {"d_out": 24, "kernel": (3, 3), "pad": (40, 60, 1, 1)}),
+    "bands-apart": ((99, 64, 8), 2, {"d_out": 64, "kernel": (2, 3), "stride": (3, 1)}),
+    "bands-direct": ((64, 64, 24), 2, {"d_out": 48, "kernel": (1, 1)}),
+    "bands-strided-pixel": ((120, 120, 24), 2, {"d_out": 48, "kernel": (1, 1), "stride": (2, 2)}),
+    "bands-padded-pixel": ((64, 64, 3), 2, {"d_out": 200, "kernel": (1, 1), "pad": (1, 0, 0, 0)}),
+    "bands-dilated": (
+        (80, 40, 8), 1,
+        {"d_out": 32, "kernel": (3, 3), "dilation": (4, 2), "pad": (4, 4, 2, 2)},
+    ),
+    "bands-tall": ((50, 24, 4), 1, {"d_out": 16, "kernel": (25, 3), "pad": (12, 12, 1, 1)}),
+    "bands-groups": (
+        (64, 40, 16), 2, {"d_out": 24, "kernel": (3, 3), "groups": 4, "pad": (1, 1, 1, 1)},
+    ),
+    "few-channels": ((70, 33, 3), 2, {"d_out": 32, "kernel": (7, 5), "pad": (3, 3, 2, 2)}),
+    "one-channel": ((90, 64, 1), 3, {"d_out": 32, "kernel": (7, 5), "bias": False}),
+    "images": ((24, 24, 8), 40, {"d_out": 16, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "images-depthwise": (
+        (24, 24, 32), 30, {"d_out": 32, "kernel": (3, 3), "groups": 32, "pad": (1, 1, 1, 1)},
+    ),
+    "images-direct": ((24, 24, 16), 40, {"d_out": 48, "kernel": (1, 1)}),
+    "images-groups": ((20, 20, 24), 30, {"d_out": 48, "kernel": (3, 2), "groups": 3}),
+    "channels": ((7, 7, 256), 4, {"d_out": 96, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "channels-strided": ((9, 9, 200), 3, {"d_out": 130, "kernel": (4, 3), "stride": (2, 1)}),
+    "channels-direct": ((5, 5, 500), 3, {"d_out": 300, "kernel": (1, 1)}),
+    "taps": ((2, 2, 160), 64, {"d_out": 96, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "taps-groups": (
+        (2, 2, 160), 90, {"d_out": 96, "kernel": (3, 3), "groups": 2, "pad": (1, 1, 1, 1)},
+    ),
+}  # fmt: skip
+
+
+def conv_check(shape, images, options, dtype, compare, activation, draw=integers, fewer=True):
+    step = SingleStep("Conv", [shape], conv_words(**options), [], dtype, images, activation)
+    gradients = 2 + options.get("bias", True)
+    flags = [tuple(k != left for k in range(gradients)) for left in range(-1, gradients)]
+    for l in {images, max(images - 3, 1), max(images // 3, 1)} if fewer else {images}:
+        random = np.random.default_rng(l)
+        check(Passes(step, [shape], l, draw, random), compare, flags if l == images else None)
+    return step.phases(FORWARD), step.phases(BACKWARD)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_conv_pieces_are_the_whole_exactly(name, dtype):
+    forward, backward = conv_check(*CONVOLUTIONS[name], dtype, assert_same, LEAKY)
+    way = name.partition("-")[0]
+    assert forward[0] > 1
+    if way == "channels":
+        assert len(backward) == 2 and backward[1] > 1
+    elif way == "bands":
+        apart = name in ("bands-apart", "bands-direct", "bands-strided-pixel", "bands-padded-pixel")
+        assert len(backward) == (3 if apart else 4) and backward[1] > 1
+    elif way == "images":
+        assert len(backward) == 3 and backward[1] > 1
+    else:
+        assert max(backward[1:]) > 1
+
+
+DENSE = [(3000, 1500, 1), (1500, 170, 20), (600, 900, 64), (33, 400, 700), (2100, 1024, 3)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", DENSE)
+def test_dense_pieces_are_the_whole_exactly(size, dtype):
+    inputs, units, images = size
+    for activation, bias in (((0, 0, 0), 1), (RELU, 1), (CLIP, 0)):
+        step = SingleStep("Dense", [(inputs,)], [units, bias], [], dtype, images, activation)
+        for l in {images, max(images - 5, 1)}:
+            passes = Passes(step, [(inputs,)], l, integers, np.random.default_rng(l))
+            forward, backward = check(passes, assert_same)
+    assert forward[0] > 1 and max(backward) > 1
+
+
+def random_convolutions(count, seed):
+    """Shapes, images and options of convolutions that are shared, or nearly."""
+    random = np.random.default_rng(seed)
+    found = 0
+    while found < count:
+        groups = int(random.choice([1, 1, 1, 2, 3]))
+        d = groups * int(random.choice([1, 2, 3, 8, 17, 33, 70]))
+        d_out = groups * int(random.choice([1, 3, 8, 16, 31, 65, 130]))
+        kernel = tuple(int(h) for h in random.integers(1, 8, 2))
+        dilation = tuple(int(e) for e in random.choice([1, 1, 1, 2, 3], 2))
+        stride = tuple(int(s) for s in random.choice([1, 1, 2, 3], 2))
+        pad = tuple(int(p) for p in random.integers(0, 5, 4))
+        size = tuple(int(n) for n in random.integers(2, 60, 2))
+        out = [
+            (n + p - ((h - 1) * e + 1)) // s + 1
+            for n, p, h, e, s in zip(
+                size, (pad[0] + pad[1], pad[2] + pad[3]), kernel, dilation, stride, strict=True
+            )
+        ]
+        if min(out) < 1:
+            continue
+        one = out[0] * out[1] * d_out * np.prod(kernel) * d // groups
+        images = int(random.integers(1, 40))
+        if 1 << 22 <= one * images <= 1 << 25:
+            found += 1
+            options = {
+                "d_out": d_out, "kernel": kernel, "groups": groups, "stride": stride, "pad": pad,
+                "dilation": dilation, "bias": bool(random.integers(2)),
+            }  # fmt: skip
+            yield (*size, d), images, options
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_random_convolutions_in_pieces_are_the_whole_exactly(dtype):
+    shared = Counter()
+    for k, (shape, images, options) in enumerate(random_convolutions(60, 1)):
+        forward, backward = conv_check(
+            shape, images, options, dtype, assert_same, RELU, fewer=k % 4 == 0
+        )
+        shared["forward"] += forward[0] > 1
+        shared[len(backward)] += 1
+    # unshared, channels, runs apart, overlapping bands
+    assert shared["forward"] >= 50 and min(shared[n] for n in (2, 3, 4)) >= 5, shared
+
+
+def normal(random, shape, dtype):
+    return random.standard_normal(shape).astype(dtype)
+
+
+REAL = [
+    ((64, 40, 16), 2, {"d_out": 24, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    ((24, 24, 8), 40, {"d_out": 16, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    ((7, 7, 256), 4, {"d_out": 96, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    ((2, 2, 160), 64, {"d_out": 96, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", REAL)
+def test_conv_pieces_of_reals_are_within_the_bound(case, dtype):
+    shape, images, options = case
+    step = SingleStep("Conv", [shape], conv_words(**options), [], dtype, images)
+    passes = Passes(step, [shape], images, normal, np.random.default_rng(0))
+    # the same sums over absolute values
+    sizes = Passes(step, [shape], images, normal, np.random.default_rng(0))
+    for arrays in (sizes.inputs, sizes.arrays, sizes.before, sizes.arrays_before):
+        arrays[:] = map(np.abs, arrays)
+    sizes.d_output = np.abs(sizes.d_output)
+    size_S = sizes.forward()[0]
+    size_of = dict(enumerate(sizes.backward((size_S, None), True, (True,) * 3)))
+    d_out, taps = options["d_out"], 9
+    n = images * step.shape[0] * step.shape[1]
+    # one element more of each sum: what the gradients are added to
+    length = {0: taps * d_out + 1, 1: n + 1, 2: n + 1}
+
+    def compare(actual, expected, what):
+        # both are within the bound of the truth
+        k = int(what[-1]) if what[-1].isdigit() else None
+        bound = (
+            inner_product_bound(taps * shape[2], size_S, dtype)
+            if k is None
+            else inner_product_bound(length[k], size_of[k], dtype)
+        )
+        assert_within(actual, expected, 2 * bound, what)
+
+    forward, backward = check(passes, compare)
+    assert forward[0] > 1 and max(backward) > 1
+
+
+WINOGRAD_CASES = {
+    "blocks": ((61, 59, 24), 2, {"d_out": 40, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "bands": ((50, 41, 32), 1, {"d_out": 33, "kernel": (3, 3), "pad": (1, 0, 1, 1)}),
+    "bands-strided": (
+        (64, 60, 16), 2, {"d_out": 40, "kernel": (5, 3), "stride": (2, 1), "pad": (2, 2, 1, 1)},
+    ),
+    "bands-groups": ((50, 41, 32), 3, {"d_out": 64, "kernel": (4, 3), "groups": 2}),
+    "images": ((25, 25, 24), 20, {"d_out": 30, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "channels": ((10, 13, 150), 3, {"d_out": 144, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "channels-strided": (
+        (21, 17, 128), 2, {"d_out": 128, "kernel": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", WINOGRAD_CASES)
+def test_winograd_pieces_are_within_the_bound(name, dtype):
+    shape, images, options = WINOGRAD_CASES[name]
+    words = conv_words(**options, algorithm=WINOGRAD)
+    step = SingleStep("Conv", [shape], words, [], dtype, images, LEAKY)
+    window = {
+        "stride": options.get("stride", (1, 1)), "groups": options.get("groups", 1),
+        "pad": (options.get("pad", (0,) * 4)[:2], options.get("pad", (0,) * 4)[2:]),
+    }  # fmt: skip
+    geometry = WindowGeometry(
+        "x", (images, *shape), options["kernel"], channels=options["d_out"], **window
+    )
+    tile = ConvPlan(geometry, dtype, "winograd").tile
+    for l in {images, max(images // 2, 1)}:
+        passes = Passes(step, [shape], l, normal, np.random.default_rng(l))
+        filters, bias = passes.arrays
+        filters = filters.reshape(geometry.filter_shape)
+        sizes, counts = magnitudes(
+            passes.inputs[0], filters, bias, passes.d_output, tile, **window
+        )
+        eps = np.finfo(dtype).eps
+        before = [*passes.before, *passes.arrays_before]
+        n = l * step.shape[0] * step.shape[1]
+        size_b = np.abs(passes.d_output).sum(axis=(0, 1, 2)) + np.abs(before[2])
+        # a sum more for what the gradients are added to, and one for each run
+        bounds = [
+            (counts[1] + 1) * eps * (sizes[1] + np.abs(before[0])),
+            (counts[2] + 33) * eps * (sizes[2].reshape(-1) + np.abs(before[1])),
+            inner_product_bound(n + 1, size_b, dtype),
+        ]
+
+        def compare(actual, expected, what, bounds=bounds, sizes=sizes, counts=counts):
+            bound = bounds[int(what[-1])] if what[-1].isdigit() else counts[0] * eps * sizes[0]
+            assert_within(actual, expected, 2 * bound, what)
+
+        flags = [(True,) * 3, (False, True, False), (True, False, True)]
+        forward, backward = check(passes, compare, flags)
+    assert forward[0] > 1
+    assert len(backward) == {"bands": 4, "images": 3, "channels": 2, "blocks": 4}[
+        name.partition("-")[0]
+    ]  # fmt: skip
+
+
+def test_network_of_one_small_image_is_not_shared():
+    """The layers of LeNet for one image: threads would cost more than they give."""
+    for shape, options in (
+        ((28, 28, 1), {"d_out": 20, "kernel": (5, 5)}),
+        ((12, 12, 20), {"d_out": 50, "kernel": (5, 5)}),
+    ):
+        for algorithm in (IM2COL, WINOGRAD):
+            words = conv_words(**options, algorithm=algorithm)
+            step = SingleStep("Conv", [shape], words, [], "float64", 1)
+            assert step.phases(FORWARD) == step.phases(BACKWARD) == [1]
+    for inputs, units in ((800, 500), (500, 10)):
+        step = SingleStep("Dense", [(inputs,)], [units, 1], [], "float64", 1)
+        assert step.phases(FORWARD) == step.phases(BACKWARD) == [1]
+
+
+def test_numbers_of_pieces_and_shared_memory_are_limited():
+    for shape, images, options in (
+        ((512, 512, 64), 1, {"d_out": 64, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+        ((28, 28, 512), 15, {"d_out": 512, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+        ((14, 14, 512), 256, {"d_out": 512, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+        ((224, 224, 3), 13, {"d_out": 64, "kernel": (7, 7), "stride": (2, 2)}),
+        ((1, 1, 25088), 64, {"d_out": 4096, "kernel": (1, 1)}),
+    ):
+        for algorithm, dtype in product((IM2COL, WINOGRAD), DTYPES):
+            words = conv_words(**options, algorithm=algorithm)
+            step = SingleStep("Conv", [shape], words, [], dtype, images)
+            phases = step.phases(FORWARD) + step.phases(BACKWARD)
+            assert 1 < max(phases) <= 64
+            # sums for dW, or two; W'; a sum for db of each piece
+            filters = step.array_sizes[0]
+            item = np.dtype(dtype).itemsize
+            sums = max(1 << 26, 2 * filters * item)
+            rest = (1 << 26) + 64 * options["d_out"] * item + 128
+            assert step.sizes["shared_backward"] * item <= sums + rest

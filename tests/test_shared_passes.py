@@ -1,15 +1,31 @@
 """Passes in pieces that threads share: the same bits for any number of threads."""
 
+import gc
+import sys
+
 import numpy as np
 import pytest
 from passes import block
 from random_graphs import random_graph, random_images, random_theta
+from threadpoolctl import threadpool_info
 
 from matconv import (
-    Activation, Add, AvgPool, Clip, Concat, Conv, Crop, Dense, LeakyReLU, MaxPool, Multiply,
-    Network, Scale,
+    Activation,
+    Add,
+    AvgPool,
+    Clip,
+    Concat,
+    Conv,
+    Crop,
+    Dense,
+    LeakyReLU,
+    MaxPool,
+    Multiply,
+    Network,
+    Scale,
 )  # fmt: skip
 from matconv.kernels.program import LOSSES
+from matconv.kernels.workers import interrupt_check
 
 DTYPES = ("float64", "float32")
 ALGORITHMS = ("im2col", "winograd")
@@ -203,3 +219,53 @@ def test_extra_bytes_are_those_of_the_other_threads():
     one = program.extra_bytes(2)
     assert one > 0 and one % 64 == 0
     assert [program.extra_bytes(n) for n in (3, 8)] == [2 * one, 7 * one]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("method", ["predict", "forward", "backward", "loss"])
+def test_interrupt_at_every_check(method, shared, n_threads):
+    """Between steps, and between pieces; the next call is right."""
+    net = large(side=192)
+    theta, Z = reals(net)
+    run = Run(net, theta, Z, n_threads=n_threads, shared=shared)
+    inputs = [theta.tobytes(), Z.tobytes(), run.prepared.tobytes()]
+    expected, blas = run.everything(), threadpool_info()
+    n, missed = 0, 0
+    try:
+        while missed < 3:  # calls that have ended before the check
+            n += 1
+            interrupt_check(n)
+            try:
+                getattr(run, method)()
+                raised = False
+            except KeyboardInterrupt:
+                raised = True
+            assert raised == (interrupt_check(None) >= n)
+            missed += not raised
+            if n % 7 == 0 or missed:
+                assert run.everything() == expected
+            assert [theta.tobytes(), Z.tobytes(), run.prepared.tobytes()] == inputs
+            assert threadpool_info() == blas
+    finally:
+        interrupt_check(None)
+    assert n > (len(LARGE) if n_threads == 1 else 5)
+
+
+def test_calls_do_not_leak():
+    net = large(side=192)
+    theta, Z = reals(net)
+    run = Run(net, theta, Z, n_threads=3, shared=True)
+    run.loss()
+    before = sys.getallocatedblocks()
+    for k in range(60):
+        if k % 2:
+            interrupt_check(1 + k)
+        try:
+            run.loss()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            interrupt_check(None)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 50

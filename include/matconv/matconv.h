@@ -22,12 +22,18 @@
  * time. Only matconv_network_open, matconv_network_open_memory and the thread pool allocate memory.
  * No other function starts a thread or writes to anything but its OUT, INOUT and SCRATCH arguments,
  * but the BLAS behind SciPy's dgemm and sgemm may do both: limit it to one thread before calling
- * from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl). OpenBLAS allocates a buffer for
- * products, and ends the process if that fails.
+ * from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl).
+ *
+ * OpenBLAS needs a buffer for each product that runs, which it keeps; without memory for one it
+ * would wait for ever. matconv_conv_forward, matconv_conv_backward, the same of dense layers, and
+ * matconv_network_predict make sure of one for each thread that is in such a call, and return
+ * MATCONV_MEMORY before they write anything if they cannot. That holds for up to 24 threads at once
+ * (40 with the wheels of SciPy), and as far as no other code takes OpenBLAS's buffers or the
+ * memory meanwhile. Afterwards calls of as many threads find their buffers.
  *
  * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
- * written nothing (matconv_network_open: only a NULL; MATCONV_INTERRUPTED: anything). Arrays are C-contiguous, channels last, and
- * must not overlap unless stated otherwise:
+ * written nothing (matconv_network_open: only a NULL; MATCONV_INTERRUPTED: a part, or nothing).
+ * Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
  *
  *     Z   (images, height, width, channels)                               input
  *     W   (channels / groups, kernel_height, kernel_width, filters)       filters

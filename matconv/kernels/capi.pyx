@@ -1,8 +1,7 @@
 """What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
 
 ``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises, or allocates or needs the GIL except what uses the
-thread pool.
+them, before anything is written. Nothing here raises; only what uses the thread pool takes the GIL.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -18,9 +17,10 @@ from .conv_driver cimport (
     Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_tiles,
 )
 from .frozen cimport (
-    frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
+    Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
 from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
+from .guard cimport begin_products_from_c, end_products
 from .im2col cimport col2im_add, im2col_fill, phi_overflows
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from .status cimport (
@@ -239,9 +239,12 @@ cdef int api_conv_forward(
     if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
     if status != OK:
         return status
     conv_forward(&c, Z, W, b, activation, S, 0, conv_tiles(&c), scratch, False)
+    end_products()
     return OK
 
 
@@ -259,9 +262,12 @@ cdef int api_conv_backward(
     if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
     if status != OK:
         return status
     conv_backward(&c, dS, Z, W, dZ, dW, db, scratch, False)
+    end_products()
     return OK
 
 
@@ -357,6 +363,17 @@ cdef int api_dense_backward(
     return api_conv_backward(&g, IM2COL, dS, Z, W, dZ, dW, db, scratch, scratch_size)
 
 
+cdef int api_predict(
+    const Frozen *network, Py_ssize_t images, const real *Z, real **outputs, real *scratch,
+    Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef int status = begin_products_from_c()
+    if status == OK:
+        status = frozen_predict(network, images, Z, outputs, scratch, scratch_size)
+        end_products()
+    return status
+
+
 cdef Table table
 table.abi_version = MATCONV_ABI_VERSION
 table.size = sizeof(Table)
@@ -394,8 +411,8 @@ table.network_close = frozen_close
 table.network_outputs = frozen_outputs
 table.network_get_shape = frozen_shape
 table.network_workspace_size = frozen_workspace
-table.network_predict_f64 = frozen_predict[double]
-table.network_predict_f32 = frozen_predict[float]
+table.network_predict_f64 = api_predict[double]
+table.network_predict_f32 = api_predict[float]
 table.network_workspace_size_threads = frozen_workspace_threads
 table.network_predict_threads_f64 = frozen_predict_threads[double]
 table.network_predict_threads_f32 = frozen_predict_threads[float]

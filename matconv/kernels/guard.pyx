@@ -13,8 +13,8 @@ begins meanwhile: a thread counts itself in, then looks whether a fork waits, an
 says that it waits, then looks at the count. It waits with the GIL, so nobody who is counted in may
 wait for the GIL.
 
-A product needs a buffer of BLAS, see `_blas_buffers`: before one begins there are as many as threads
-that have begun products, or may: the callers, and each helper of the thread pool.
+A product needs a buffer of BLAS, see `_blas_buffers`: before one begins there are as many as
+threads that have begun products, or may: the callers, and each helper of the thread pool.
 """
 
 import os

@@ -8,14 +8,15 @@ thread, finds none of them half-way. A caller that waits looks for signals itsel
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.limits cimport INT_MAX
 
-from ._team cimport (
-    Place, Team, Watch, choose_check, context_at, current_place, raise_interrupted, team_close,
-    team_open, team_run, watch_signals, watch_stop,
+from ._team cimport Team, team_close, team_open, team_run
+from ._watch cimport (
+    Place, Watch, choose_check, context_at, current_place, raise_interrupted, watch_signals,
+    watch_stop,
 )
 from .guard cimport enter, leave
 from .status cimport OK
 
-from ._team import Stopped
+from ._watch import Stopped
 from .guard import silent_context
 
 

@@ -1,10 +1,11 @@
 """How the passes of a convolution are cut into pieces that threads share.
 
-    forward     TILES     runs of tiles of phi, or of blocks of Winograd's tiles
-                UNITS     filters; phi or its transform is made again for each piece
-    backward    IMAGES    runs of images, each with its own sum for dW
-                BANDS     rows of the output of an image, each pair with its own sum for dW
-                CHANNELS  channels of the input, whose rows of dW no other piece has
+    TILES     forward: runs of tiles of phi, or of blocks of Winograd's tiles
+    IMAGES    runs of images; backward each with its own sum for dW
+    BANDS     rows of the output of an image; backward each with its own sum for dW, or two that
+              are next to each other and overlap in dZ with one
+    UNITS     forward: filters; phi or its transform is made again for each piece
+    CHANNELS  backward: channels of the input, whose rows of dW no other piece has; likewise for dS
 
 Phases of the backward pass:
 
@@ -28,21 +29,24 @@ cdef extern from "Python.h":
 
 cdef enum:
     TILES
-    UNITS
     IMAGES
     BANDS
+    UNITS
     CHANNELS
 
-    # pieces that are enough for the way that repeats nothing
+    # so many pieces, which repeat nothing, are enough; more are cut in another way
     ENOUGH_PIECES = 8
-    # and runs of images or rows, each of which costs a sum for dW
+    # pieces of the ways that repeat something, or that cost a sum for dW, at most
     MAX_RUNS = 32
+    MAX_UNITS = 8
+    MAX_WINOGRAD_UNITS = 4
     # so many images are runs enough; fewer are cut into bands
     ENOUGH_IMAGES = 16
-    # of a piece at least: columns of a product
+    # of a piece at least: columns of a product, or half as many for FEW_BANDS of an image
     MIN_POSITIONS = 256
-    MIN_WINOGRAD_TILES = 14
+    MIN_WINOGRAD_TILES = 28
     MIN_TAPS_IMAGES = 16
+    FEW_BANDS = 4
     # rows of a product; those of Winograd's against the transforms of the other operand
     MIN_CHANNELS = 32
     MIN_WINOGRAD_CHANNELS = 64
@@ -50,19 +54,29 @@ cdef enum:
     MAX_SHARED_BYTES = 1 << 26
 
 
+# Runs of images, or bands of each image.
+cdef struct Runs:
+    int way
+    Py_ssize_t length           # images or output rows of a piece
+    Py_ssize_t bands            # of an image
+    Py_ssize_t pieces
+
+
 cdef struct ForwardCut:
     int way
+    Runs runs
     Py_ssize_t length           # filters of a piece of UNITS
     Py_ssize_t pieces
 
 
 cdef struct BackwardCut:
     int way
-    Py_ssize_t positions, position_pieces       # of phase 0: positions of a piece; pieces
-    Py_ssize_t length           # images, output rows or channels of a piece
-    Py_ssize_t images, bands    # planned; of an image
+    Runs runs
     bint overlap                # of bands next to each other
-    Py_ssize_t pieces           # of all images, in all phases but the first and the last
+    Py_ssize_t images           # planned
+    Py_ssize_t length           # of CHANNELS: of a piece
+    Py_ssize_t pieces           # in all phases but the first and the last
+    Py_ssize_t positions, position_pieces       # of phase 0: positions of a piece; pieces
     Py_ssize_t channels, channel_pieces         # of the last phase: channels of a piece; pieces
     Py_ssize_t filters_at, sums_at, shared      # elements: W', sums for dW in `shared`, and all
 
@@ -83,28 +97,78 @@ cdef inline bint has_taps(const Convolution *c) noexcept nogil:
     return not c.by_winograd and taps_pay(&c.g)
 
 
+# At most `wanted` pieces: images, or `bands` of an image's rows, at least `rows` of them each.
+# OUT: runs.
+cdef inline void cut_runs(
+    const Convolution *c, Py_ssize_t wanted, Py_ssize_t bands, Py_ssize_t rows, Runs *runs
+) noexcept nogil:
+    cdef const Geometry *g = &c.g
+    cdef Py_ssize_t positions = g.b_out * g.a_out, minimum = MIN_POSITIONS
+    if c.by_winograd:
+        positions = c.w.b.tiles * c.w.a.tiles
+        minimum = MIN_WINOGRAD_TILES
+    bands = min(bands, max(positions // minimum, min(2 * positions // minimum, FEW_BANDS)))
+    if g.l < ENOUGH_IMAGES and bands > 1:
+        runs.way = BANDS
+        runs.length = max(ceil_div(g.b_out, bands), rows)
+        if c.by_winograd:
+            runs.length = rounded_up(runs.length, c.w.b.m)
+        runs.bands = ceil_div(g.b_out, runs.length)
+        runs.pieces = g.l * runs.bands
+        if runs.bands > 1:
+            return
+    runs.way = IMAGES
+    runs.bands = 1
+    runs.length = max(ceil_div(g.l, wanted), ceil_div(minimum, positions))
+    if has_taps(c):
+        runs.length = max(runs.length, <Py_ssize_t> MIN_TAPS_IMAGES)
+    runs.pieces = ceil_div(g.l, runs.length)
+
+
+cdef inline Py_ssize_t runs_of(double work) noexcept nogil:
+    cdef double runs = min(work / PIECE_MULTIPLY_ADDS, <double> MAX_RUNS)
+    return max(<Py_ssize_t> runs, <Py_ssize_t> 1)
+
+
+# Filters of a piece of UNITS.
+cdef inline Py_ssize_t units_of(const Convolution *c, double work) noexcept nogil:
+    cdef const Geometry *g = &c.g
+    cdef Py_ssize_t pieces = MAX_PIECES, minimum = MIN_CHANNELS
+    if c.by_winograd:
+        pieces, minimum = MAX_WINOGRAD_UNITS, MIN_WINOGRAD_CHANNELS
+    elif not is_direct(g):
+        pieces = MAX_UNITS
+    minimum = max(minimum, ceil_div(g.d_out, pieces))
+    return rounded_up(
+        max(piece_length(g.d_out, work / g.d_out, PIECE_MULTIPLY_ADDS), minimum), 8
+    )
+
+
 # OUT: cut. Returns the elements of scratch of the pass, whole or in pieces.
 cdef inline Py_ssize_t cut_forward(const Convolution *c, ForwardCut *cut) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef double work = multiply_adds(g)
-    cdef Py_ssize_t tiles = conv_tiles(c), units, pieces
+    cdef Py_ssize_t tiles = conv_tiles(c), runs = runs_of(work), pieces
     cdef Convolution part
     cut.way = TILES
     cut.pieces = piece_count(
         tiles, piece_length(tiles, work / max(tiles, <Py_ssize_t> 1), PIECE_MULTIPLY_ADDS)
     )
+    if c.by_winograd and cut.pieces < ENOUGH_PIECES and g.l > 0:
+        # smaller than the blocks of the pass as a whole
+        cut_runs(c, runs, ceil_div(runs, g.l), 1, &cut.runs)
+        if cut.runs.pieces > cut.pieces:
+            cut.way = cut.runs.way
+            cut.pieces = cut.runs.pieces
     if g.groups > 1 or has_taps(c):
         return c.forward
-    units = piece_length(g.d_out, work / g.d_out, PIECE_MULTIPLY_ADDS)
-    units = max(units, <Py_ssize_t> (MIN_WINOGRAD_CHANNELS if c.by_winograd else MIN_CHANNELS))
-    units = rounded_up(units, 8)
-    pieces = piece_count(g.d_out, units)
-    if cut.pieces >= min(pieces, <Py_ssize_t> ENOUGH_PIECES):
+    cut.length = units_of(c, work)
+    pieces = piece_count(g.d_out, cut.length)
+    if cut.pieces >= min(pieces, <Py_ssize_t> (4 if c.by_winograd else ENOUGH_PIECES)):
         return c.forward
     cut.way = UNITS
-    cut.length = units
     cut.pieces = pieces
-    conv_units(c, 0, units, &part)
+    conv_units(c, 0, cut.length, &part)
     return max(c.forward, part.forward)
 
 
@@ -119,42 +183,27 @@ cdef inline bint bands_overlap(const Geometry *g) noexcept nogil:
     return (g.h_b - 1) * g.dil_b >= g.s_b
 
 
-# Runs of images or bands. OUT: cut.
-cdef inline void cut_runs(const Convolution *c, double work, BackwardCut *cut) noexcept nogil:
+# Runs of images or bands, as far as there is memory for their sums. OUT: cut. Returns how many of
+# them threads can share at a time.
+cdef inline Py_ssize_t cut_backward_runs(
+    const Convolution *c, double work, BackwardCut *cut
+) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef Py_ssize_t item = sizeof(double) if c.is_double else sizeof(float)
-    cdef Py_ssize_t positions = g.b_out * g.a_out, minimum = MIN_POSITIONS
+    cdef Py_ssize_t runs = runs_of(work), bands
     cdef Py_ssize_t sums = max(
         MAX_SHARED_BYTES // item // c.sum, <Py_ssize_t> (0 if c.by_winograd else 2)
     )
-    cdef Py_ssize_t runs = <Py_ssize_t> min(work / PIECE_MULTIPLY_ADDS, <double> MAX_RUNS)
-    runs = max(runs, <Py_ssize_t> 1)
-    if c.by_winograd:
-        positions = c.w.b.tiles * c.w.a.tiles
-        minimum = MIN_WINOGRAD_TILES
-    cut.way = IMAGES
-    cut.bands = cut.pieces = 1
-    cut.overlap = False
-    if sums < 2:
-        return
-    if g.l < ENOUGH_IMAGES:
-        cut.overlap = bands_overlap(g)
-        cut.bands = min(ceil_div(runs, g.l), positions // minimum)
-        cut.bands = min(cut.bands, sums // g.l * (2 if cut.overlap else 1))
-    if cut.bands > 1:
-        cut.way = BANDS
-        cut.length = max(ceil_div(g.b_out, cut.bands), min_band(g))
-        if c.by_winograd:
-            cut.length = rounded_up(cut.length, c.w.b.m)
-        cut.bands = ceil_div(g.b_out, cut.length)
-    if cut.bands <= 1:
-        cut.way = IMAGES
-        cut.bands = 1
-        cut.overlap = False
-        cut.length = max(ceil_div(g.l, min(runs, sums)), ceil_div(minimum, positions))
-        if has_taps(c):
-            cut.length = max(cut.length, <Py_ssize_t> MIN_TAPS_IMAGES)
-    cut.pieces = ceil_div(g.l, cut.length) if cut.way == IMAGES else g.l * cut.bands
+    cut.pieces = 1
+    if sums < 2 or c.prepared_backward > MAX_SHARED_BYTES // item:
+        return 1
+    cut.overlap = bands_overlap(g)
+    bands = min(ceil_div(runs, g.l), sums // g.l * (2 if cut.overlap else 1))
+    cut_runs(c, min(runs, sums), bands, min_band(g), &cut.runs)
+    cut.way = cut.runs.way
+    cut.pieces = cut.runs.pieces
+    cut.overlap = cut.overlap and cut.way == BANDS
+    return g.l * (cut.runs.bands // 2) if cut.overlap else cut.pieces
 
 
 # OUT: cut. Returns the elements of scratch of a piece.
@@ -164,6 +213,7 @@ cdef inline Py_ssize_t cut_channels(
     cdef Py_ssize_t d = c.g.d_g
     cdef Convolution part, last
     cut.way = CHANNELS
+    cut.overlap = False
     cut.length = max(
         piece_length(d, work / d, PIECE_MULTIPLY_ADDS),
         <Py_ssize_t> (MIN_WINOGRAD_CHANNELS if c.by_winograd else MIN_CHANNELS),
@@ -180,15 +230,14 @@ cdef inline Py_ssize_t sums_of(const BackwardCut *cut, Py_ssize_t images) noexce
     if cut.way == CHANNELS:
         return 0
     if cut.way == IMAGES:
-        return ceil_div(images, cut.length)
-    return images * ((cut.bands + 1) // 2 if cut.overlap else cut.bands)
+        return ceil_div(images, cut.runs.length)
+    return images * ((cut.runs.bands + 1) // 2 if cut.overlap else cut.runs.bands)
 
 
 # OUT: cut. Returns the elements of scratch of the pass, whole or in pieces.
 cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noexcept nogil:
     cdef const Geometry *g = &c.g
-    cdef Py_ssize_t item = sizeof(double) if c.is_double else sizeof(float)
-    cdef Py_ssize_t n = g.l * g.b_out * g.a_out, sums, scratch
+    cdef Py_ssize_t n = g.l * g.b_out * g.a_out, at_once, sums, scratch
     cdef double work = 2 * multiply_adds(g)
     cdef BackwardCut channels
     cut.shared = 0
@@ -199,14 +248,12 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
     cut.images = g.l
     cut.positions = piece_length(n, g.d_out, PIECE_ELEMENTS)
     cut.position_pieces = piece_count(n, cut.positions)
-    cut_runs(c, work, cut)
-    if c.prepared_backward > MAX_SHARED_BYTES // item:
-        cut.pieces = 1
+    at_once = cut_backward_runs(c, work, cut)
     scratch = c.backward
     if g.groups == 1:
         channels = cut[0]
         sums = cut_channels(c, work, &channels)
-        if cut.pieces < min(channels.pieces, <Py_ssize_t> ENOUGH_PIECES):
+        if at_once < min(channels.pieces, <Py_ssize_t> ENOUGH_PIECES):
             cut[0] = channels
             scratch = max(scratch, sums)
     if cut.pieces == 1:
@@ -224,15 +271,15 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
 
 # Pieces of a phase of the backward pass; 0: there is no such phase.
 cdef inline Py_ssize_t backward_phase(const BackwardCut *cut, int phase) noexcept nogil:
-    cdef bint overlap = cut.way == BANDS and cut.overlap
+    cdef bint overlap = cut.overlap
     if phase == 0:
         return 1 if cut.pieces == 1 else cut.position_pieces
     if cut.pieces == 1:
         return 0
     if phase == 1:
-        return cut.images * ((cut.bands + 1) // 2) if overlap else cut.pieces
+        return cut.images * ((cut.runs.bands + 1) // 2) if overlap else cut.pieces
     if phase == 2 and overlap:
-        return cut.images * (cut.bands // 2)
+        return cut.images * (cut.runs.bands // 2)
     if phase == (3 if overlap else 2) and cut.way != CHANNELS:
         return cut.channel_pieces
     return 0

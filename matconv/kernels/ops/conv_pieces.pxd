@@ -14,9 +14,30 @@ from ..geometry cimport Geometry
 from ..tile cimport add_run
 from ..types cimport real
 from .conv_cut cimport (
-    BANDS, BackwardCut, CHANNELS, ForwardCut, IMAGES, UNITS, adds_images, backward_phase,
+    BANDS, BackwardCut, CHANNELS, ForwardCut, Runs, TILES, UNITS, adds_images, backward_phase,
     ceil_div, sums_of,
 )
+
+
+# A run of the images, or the band of an image, as a convolution by itself. OUT: part; at_Z, at_S:
+# where its parts of Z and S begin. False: c has fewer images.
+cdef inline bint run_of(
+    const Convolution *c, const Runs *runs, Py_ssize_t image, Py_ssize_t band, Convolution *part,
+    Py_ssize_t *at_Z, Py_ssize_t *at_S,
+) noexcept nogil:
+    cdef const Geometry *g = &c.g
+    cdef Py_ssize_t row = 0, row_Z = 0
+    if image >= g.l:
+        return False
+    if runs.way == BANDS:
+        row = band * runs.length
+        row_Z = conv_band(c, row, min(row + runs.length, g.b_out), part)
+    else:
+        part[0] = c[0]
+        conv_set_images(part, min(runs.length, g.l - image))
+    at_Z[0] = (image * g.b + row_Z) * g.a * g.d
+    at_S[0] = (image * g.b_out + row) * g.a_out * g.d_out
+    return True
 
 
 # A piece of the forward pass of c's images, which may be fewer than the cut is made for.
@@ -25,15 +46,23 @@ cdef inline void forward_piece(
     const Convolution *c, const ForwardCut *cut, Py_ssize_t piece, const real *Z,
     const real *filters, const real *b, const Activation *activation, real *S, real *scratch,
 ) noexcept nogil:
-    cdef Py_ssize_t tiles = conv_tiles(c), length = ceil_div(tiles, cut.pieces)
-    cdef Py_ssize_t first = piece * cut.length, t
+    cdef Py_ssize_t tiles = conv_tiles(c), first, length, at_Z = 0, at_S = 0, t
     cdef Convolution part
-    if cut.way != UNITS:
+    if cut.way == TILES:
+        length = ceil_div(tiles, cut.pieces)
         first = min(tiles, piece * length)
         conv_forward_prepared(
             c, Z, filters, b, activation, S, first, min(tiles, first + length), scratch
         )
         return
+    if cut.way != UNITS:
+        first = piece // cut.runs.bands if cut.way == BANDS else piece * cut.runs.length
+        if run_of(c, &cut.runs, first, piece % cut.runs.bands, &part, &at_Z, &at_S):
+            conv_forward_prepared(
+                &part, Z + at_Z, filters, b, activation, S + at_S, 0, conv_tiles(&part), scratch
+            )
+        return
+    first = piece * cut.length
     conv_units(c, first, min(first + cut.length, c.g.d_out), &part)
     filters += first
     S += first
@@ -125,38 +154,29 @@ cdef inline void channels_piece(
 cdef inline void run_piece(
     const Convolution *c, const BackwardCut *cut, Call *call, const real *dS, real *dZ, bint wants_dW
 ) noexcept nogil:
-    cdef const Geometry *g = &c.g
-    cdef Py_ssize_t image = call.piece * cut.length, row = 0, row_Z = 0, number = call.piece
-    cdef Py_ssize_t per_image = cut.bands, at_Z
+    cdef Py_ssize_t bands = cut.runs.bands, image = call.piece * cut.runs.length, band = 0
+    cdef Py_ssize_t number = call.piece, at_Z = 0, at_S = 0
     cdef bint is_odd = cut.overlap and call.phase == 2, add_images = call.add_input[0]
     cdef const real *prepared = <const real *> call.prepared_backward
     cdef real *sum = NULL
     cdef Convolution part
+    if cut.overlap:
+        # bands of this phase of an image
+        bands = bands // 2 if is_odd else (bands + 1) // 2
     if cut.way == BANDS:
-        if cut.overlap:
-            per_image = cut.bands // 2 if is_odd else (cut.bands + 1) // 2
-        image = call.piece // per_image
-        row = call.piece % per_image
-        if cut.overlap:
-            number = image * ((cut.bands + 1) // 2) + row
-            row = 2 * row + is_odd
-        row *= cut.length
-    if image >= g.l:
+        image, band = call.piece // bands, call.piece % bands
+    if cut.overlap:
+        number = image * ((cut.runs.bands + 1) // 2) + band
+        band = 2 * band + is_odd
+    if not run_of(c, &cut.runs, image, band, &part, &at_Z, &at_S):
         return
-    if cut.way == IMAGES:
-        part = c[0]
-        conv_set_images(&part, min(cut.length, g.l - image))
-    else:
-        row_Z = conv_band(c, row, min(row + cut.length, g.b_out), &part)
     add_images = add_images or adds_images(c, cut)
     if wants_dW:
         sum = <real *> call.shared + cut.sums_at + number * c.sum
     if prepared == NULL:
         prepared = <const real *> call.shared + cut.filters_at
-    at_Z = (image * g.b + row_Z) * g.a * g.d
     conv_backward_sum(
-        &part, dS + (image * g.b_out + row) * g.a_out * g.d_out,
-        <const real *> call.inputs[0] + at_Z, prepared, add_images,
+        &part, dS + at_S, <const real *> call.inputs[0] + at_Z, prepared, add_images,
         dZ if dZ == NULL else dZ + at_Z, is_odd, sum, <real *> call.scratch,
     )
 
