@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import getpid
 from typing import Any, TypeVar
 
 import numpy as np
@@ -160,15 +161,29 @@ class Vectors:
         self._buffers = buffers
         self._theta = theta
         self._count = count
+        self._process = getpid()
         # list.pop and list.append are atomic
         self._free = [None] * count
 
     def wait(self) -> None:
-        """Count one more, once fewer than ``count`` are held."""
+        """Count one more, once fewer than ``count`` are held.
+
+        Raises
+        ------
+        BaseException
+            What has stopped the call.
+        RuntimeError
+            This is a forked child, whose parent has the threads that hold the others.
+        """
         while self._buffers is not None:
             try:
                 self._free.pop()
             except IndexError:
+                if getpid() != self._process:
+                    raise RuntimeError(
+                        "matconv: a process forked during a computation cannot continue it; its "
+                        "threads stayed in the parent"
+                    ) from None
                 pause()
             else:
                 return

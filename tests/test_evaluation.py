@@ -1,5 +1,7 @@
 """Evaluation on threads: the same bits on any number of them, and how much memory is held."""
 
+import os
+import signal
 import threading
 import tracemalloc
 
@@ -218,6 +220,41 @@ def test_vectors_error_elsewhere_ends_the_wait_for_one(monkeypatch):
     assert loss.waited == [True]
     f.loss = InPython()
     assert np.isfinite(f.value_and_gradient(theta)[0])
+
+
+class Forks(InPython):
+    """The calling thread forks while a helper has a leaf, which the child then never gets."""
+
+    def __init__(self):
+        self.inside, self.forked = threading.Event(), threading.Event()
+        self.caller, self.child = threading.get_ident(), None
+
+    def value_and_gradient(self, z, y):
+        if threading.get_ident() != self.caller:
+            self.inside.set()
+            assert self.forked.wait(20)
+        elif self.child is None:
+            assert self.inside.wait(20)
+            self.child = os.fork()
+            if self.child == 0:
+                signal.alarm(60)  # ends a child that waits for ever
+            self.forked.set()
+        return super().value_and_gradient(z, y)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_vectors_forked_child_does_not_wait_for_those_of_its_parent():
+    loss, message = Forks(), None
+    f, theta = many_leaves(loss)
+    try:
+        value = f.value(theta), f.value_and_gradient(theta)[0]
+    except RuntimeError as error:
+        message = str(error)
+    if loss.child == 0:
+        told = message is not None and "forked during a computation cannot continue" in message
+        os._exit(0 if told else 1)
+    assert message is None and value[0] == value[1]
+    assert os.waitstatus_to_exitcode(os.waitpid(loss.child, 0)[1]) == 0
 
 
 # Memory -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
-from ._team cimport Watch, raise_interrupted, watch_current, watch_stopped
+from ._watch cimport Watch, raise_interrupted, watch_current, watch_stopped
 from .types cimport real
 
 cdef extern from *:
