@@ -39,7 +39,8 @@ VARIANTS = {
 BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
     *("geometry", "guard", "pool", "predictor", "program", "workers"),
-    *("_arrange", "_description", "_merge", "_opening", "_passes", "_plan", "_single"),
+    *("_arrange", "_blas_buffers", "_description", "_merge", "_opening", "_passes", "_plan"),
+    *("_helpers", "_prediction", "_session", "_single", "_team", "_watch"),
 }
 
 # what a compiler must understand beside the flags; other processors' compilers do not

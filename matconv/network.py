@@ -315,7 +315,7 @@ class Network:
                     outputs = tuple(result[part] for result in results)
                     self._program.predict(theta, prepared, shard, outputs, block)
 
-            engine.run(evaluate, self.shards(l), lambda done: None)
+            engine.run(evaluate, self.shards(l))
         return results if self.outputs is not None and len(results) > 1 else results[0]
 
     def predict(self, theta: Any, Z: Any, n_threads: int | None = None) -> np.ndarray:
@@ -349,8 +349,8 @@ class Network:
         Returns
         -------
         predictor : Predictor
-            A function of images: what `forward` computes, on the calling thread, in one call
-            without the GIL.
+            A function of images: what `forward` computes, in one call without the GIL, on as
+            many threads as it is told; one when it is not.
 
         Raises
         ------

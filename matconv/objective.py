@@ -206,7 +206,8 @@ class Objective:
                     z = self._program.forward(theta, prepared, Z, block)
                     return loss_value(self.loss, z, y)
 
-            self.engine.run(evaluate, self.net.shards(self.l), total.add)
+            for value in self._in_order(evaluate):
+                total.add(value)
         return total.value / self.l + self._penalty(theta)
 
     def gradient(self, theta: Any) -> np.ndarray:
@@ -252,19 +253,15 @@ class Objective:
                     self._program.backward(theta, prepared, Z, dz, block, dtheta)
             return value, dtheta
 
-        def consume(result: tuple[float, np.ndarray]) -> None:
-            value, dtheta = result
-            total.add(value)
-            if not sums:
-                sums.append(dtheta)
-                return
-            np.add(sums[0], dtheta, out=sums[0])
-            self._gradients.append(dtheta)
-
         with self._prepared.borrow() as prepared:
             self._program.prepare(theta, prepared, True)
-            shards = self.net.shards(self.l)
-            self.engine.run(evaluate, shards, consume, self.engine.n_threads + 1)
+            for value, dtheta in self._in_order(evaluate):
+                total.add(value)
+                if not sums:
+                    sums.append(dtheta)
+                else:
+                    np.add(sums[0], dtheta, out=sums[0])
+                    self._gradients.append(dtheta)
         (gradient,) = sums
         if self.C != np.inf:
             gradient += theta / self.C
@@ -284,8 +281,19 @@ class Objective:
                 with self._blocks.borrow() as block:
                     result[part] = self._program.forward(theta, prepared, Z, block)
 
-            self.engine.run(evaluate, self.net.shards(self.l), lambda done: None)
+            self.engine.run(evaluate, self.net.shards(self.l))
         return result
+
+    def _in_order(self, evaluate: Any) -> list[Any]:
+        """What evaluating each shard returns, in the order of the shards."""
+        shards = self.net.shards(self.l)
+        results: list[Any] = [None] * len(shards)
+
+        def keep(k: int) -> None:
+            results[k] = evaluate(shards[k])
+
+        self.engine.run(keep, range(len(shards)))
+        return results
 
     def _penalty(self, theta: np.ndarray) -> float:
         """theta'theta / (2C)."""

@@ -20,12 +20,12 @@ from matconv.kernels.geometry import WindowGeometry
 STATUSES = (
     "OK", "SIZE", "KERNEL", "GROUPS", "OVERFLOW", "BLAS_INT", "STRUCT", "NULL", "SCRATCH",
     "ALGORITHM", "PADDING", "INDEX", "DTYPE", "FORMAT", "VERSION", "MEMORY", "UNREADABLE",
-    "ACTIVATION",
+    "ACTIVATION", "INTERRUPTED",
 )  # fmt: skip
 (
     OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT, STRUCT, NULL, SCRATCH, ALGORITHM, PADDING, INDEX,
-    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION,
-) = range(18)  # fmt: skip
+    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION, INTERRUPTED,
+) = range(19)  # fmt: skip
 ALGORITHMS = ("auto", "im2col", "winograd")
 DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}
@@ -81,7 +81,7 @@ class Shape(ctypes.Structure):
 
 
 # Arguments: g a geometry, a an activation, p an array or another pointer, n a size, i an int,
-# s a string.
+# s a string, f a function.
 _BOTH = {
     "im2col": "gpp",
     "col2im": "gpp",
@@ -104,6 +104,7 @@ _TYPES = {
     "n": ctypes.c_ssize_t,
     "i": ctypes.c_int,
     "s": ctypes.c_char_p,
+    "f": ctypes.c_void_p,
 }
 
 
@@ -122,6 +123,9 @@ def _entries():
     yield "network_workspace_size", ctypes.c_int, "pnp"
     for suffix in SUFFIX.values():
         yield f"network_predict_{suffix}", ctypes.c_int, "pnpppn"
+    yield "network_workspace_size_threads", ctypes.c_int, "pnip"
+    for suffix in SUFFIX.values():
+        yield f"network_predict_threads_{suffix}", ctypes.c_int, "pnpppnifp"
 
 
 ENTRIES = tuple(_entries())

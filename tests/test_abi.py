@@ -158,13 +158,13 @@ def changed(*replacements):
 
 
 def test_what_is_added_at_the_end_passes():
-    last = "float **outputs, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
+    last = "matconv_poll poll,\n" + " " * 39 + "void *poll_argument);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
-    status = "MATCONV_ACTIVATION = 17"
+    status = "MATCONV_INTERRUPTED = 18"
     activation = "double alpha, beta; "
     new = changed(
         (last, last.replace("} matconv_api", more + "} matconv_api")),
-        (status, status + ",\n    MATCONV_BUSY = 18"),
+        (status, status + ",\n    MATCONV_BUSY = 19"),
         (activation, activation + "const void *slopes;"),
         ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 2, MATCONV_FFT = 3"),
     )
@@ -226,12 +226,14 @@ PUBLIC = {
     "Geometry": "matconv_geometry",
     "Network": "matconv_network",
     "NetworkShape": "matconv_network_shape",
+    "Poll": "matconv_poll",
 }
 INTERNAL = {
     "Activation": "matconv_activation",
     "Geometry": "matconv_geometry",
     "Frozen": "matconv_network",
     "Shape": "matconv_network_shape",
+    "Poll": "matconv_poll",
 }
 
 
@@ -334,6 +336,7 @@ def test_the_statuses_within_are_those_of_the_header():
 KINDS = {
     "i": ("int",), "n": ("ptrdiff_t", "size_t"), "s": ("const char *",),
     "g": ("const matconv_geometry *", "matconv_geometry *"), "a": ("const matconv_activation *",),
+    "f": ("matconv_poll",),
 }  # fmt: skip
 
 
@@ -358,7 +361,7 @@ def test_what_the_other_tests_call_is_the_table():
         assert list(call.arguments) == NAMES[f"{call.name}_f64"]
         called.add(f"{call.name}_f64")
     rest = {name for name in NAMES if name.endswith("_f64")} - called
-    assert rest == {"conv_scratch_f64", "network_predict_f64"}
+    assert rest == {"conv_scratch_f64", "network_predict_f64", "network_predict_threads_f64"}
     for struct, of_ctypes in (
         ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
         ("matconv_activation", capi.Activation), (TABLE, capi.Table),

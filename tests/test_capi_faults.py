@@ -15,7 +15,10 @@ pytestmark = pytest.mark.catalogue(60)
 
 WORDS = {
     capi.OK: "success",
-    capi.SIZE: "a size is less than 1, or a number of images or a padding is negative",
+    capi.SIZE: (
+        "a size is less than 1, a number of images or a padding is negative, or there are not 1 to "
+        "1024 threads"
+    ),
     capi.KERNEL: "the (dilated) kernel is larger than the padded input",
     capi.GROUPS: "groups does not divide the channels or the filters",
     capi.OVERFLOW: "a size or a product of sizes overflows",
@@ -32,6 +35,7 @@ WORDS = {
     capi.MEMORY: "out of memory",
     capi.UNREADABLE: "the file cannot be read",
     capi.ACTIVATION: "unknown activation, or invalid numbers for it",
+    capi.INTERRUPTED: "stopped before the end",
 }
 
 # No two sizes alike, a padding on one side only, so that nothing fits by accident.
@@ -107,7 +111,7 @@ def test_every_status_has_words():
     assert len(set(WORDS.values())) == len(WORDS)
 
 
-@pytest.mark.parametrize("status", [18, -1, 1000, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("status", [19, -1, 1000, 2**31 - 1, -(2**31)])
 def test_an_unknown_status_is_a_string_too(status):
     assert capi.TABLE.status_string(status) == b"unknown status"
 

@@ -28,7 +28,7 @@ def two_blas_threads():
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_engine_during_and_after_run_blas_threads(two_blas_threads, n_threads):
     seen = []
-    ThreadEngine(n_threads).run(lambda k: blas_threads(), range(3), seen.append)
+    ThreadEngine(n_threads).run(lambda k: seen.append(blas_threads()), range(3))
     assert seen == [[1]] * 3
     assert blas_threads() == [2]
 
@@ -71,11 +71,11 @@ def test_engine_error_state_is_silent_on_every_thread(n_threads):
 
     def evaluate(k):
         together.wait(20)
-        return np.divide(1.0, np.float64(0))
+        seen.append(np.divide(1.0, np.float64(0)))
 
     seen = []
     with np.errstate(all="raise"):
-        ThreadEngine(n_threads).run(evaluate, range(n_threads), seen.append)
+        ThreadEngine(n_threads).run(evaluate, range(n_threads))
     assert seen == [np.inf] * n_threads
 
 
@@ -175,6 +175,39 @@ def test_fork_inside_guarded_child_leaves_without_harm(two_blas_threads):
             os._exit(2)
     assert inside == [1] and blas_threads() == [2]
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_fork_hooks_of_others_products_of_other_threads_wait():
+    """Hooks run in the reverse order: this one after matconv's, which has seen no product."""
+    code = """
+import os, threading
+during = lambda: None
+os.register_at_fork(before=lambda: during())
+import numpy as np
+from matconv import conv2d
+Z, W, begun, done = np.ones((1, 9, 9, 4)), np.ones((4, 3, 3, 4)), threading.Event(), threading.Event()
+def compute():
+    begun.set()
+    conv2d(Z, W)
+    done.set()
+thread = threading.Thread(target=compute)
+def during():
+    conv2d(Z, W)  # the thread that forks does not wait for itself
+    thread.start()
+    begun.wait(20)
+    print("computed" if done.wait(0.3) else "waits", flush=True)
+child = os.fork()
+if child == 0:
+    conv2d(Z, W)
+    os._exit(0)
+thread.join(20)
+print(done.is_set(), os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("waits\nTrue 0\n", "")
 
 
 def test_import_looks_for_no_blas():

@@ -16,16 +16,24 @@
  *     matconv_activation relu = {MATCONV_RELU, 0, 0};
  *     status = matconv_conv_forward_f64(&g, MATCONV_AUTO, Z, W, b, &relu, S, scratch, size);
  *
- * After the import no function needs the GIL or a Python object. All functions are reentrant: any
- * thread may call them at any time. Only matconv_network_open and matconv_network_open_memory
- * allocate memory. No function starts a thread or writes to anything but its OUT, INOUT and SCRATCH
- * arguments, but the BLAS behind SciPy's dgemm and sgemm may do both: limit it to one thread
- * before calling from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl). OpenBLAS allocates a
- * buffer for products, and ends the process if that fails.
+ * After the import no function needs the GIL or a Python object, and every function runs on the
+ * calling thread, except matconv_network_predict_threads_f64 and _f32: they use matconv's thread
+ * pool, and take the GIL for a moment. All functions are reentrant: any thread may call them at any
+ * time. Only matconv_network_open, matconv_network_open_memory and the thread pool allocate memory.
+ * No other function starts a thread or writes to anything but its OUT, INOUT and SCRATCH arguments,
+ * but the BLAS behind SciPy's dgemm and sgemm may do both: limit it to one thread before calling
+ * from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl).
+ *
+ * OpenBLAS needs a buffer for each product that runs, which it keeps; without memory for one it
+ * would wait for ever. matconv_conv_forward, matconv_conv_backward, the same of dense layers, and
+ * matconv_network_predict make sure of one for each thread that is in such a call, and return
+ * MATCONV_MEMORY before they write anything if they cannot. That holds for up to 24 threads at once
+ * (40 with the wheels of SciPy), and as far as no other code takes OpenBLAS's buffers or the
+ * memory meanwhile. Afterwards calls of as many threads find their buffers.
  *
  * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
- * written nothing (matconv_network_open: only a NULL). Arrays are C-contiguous, channels last, and
- * must not overlap unless stated otherwise:
+ * written nothing (matconv_network_open: only a NULL; MATCONV_INTERRUPTED: a part, or nothing).
+ * Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
  *
  *     Z   (images, height, width, channels)                               input
  *     W   (channels / groups, kernel_height, kernel_width, filters)       filters
@@ -130,6 +138,9 @@ static inline int matconv_import(void)
 #define matconv_network_workspace_size (MATCONV_TABLE->network_workspace_size)
 #define matconv_network_predict_f64 (MATCONV_TABLE->network_predict_f64)
 #define matconv_network_predict_f32 (MATCONV_TABLE->network_predict_f32)
+#define matconv_network_workspace_size_threads (MATCONV_TABLE->network_workspace_size_threads)
+#define matconv_network_predict_threads_f64 (MATCONV_TABLE->network_predict_threads_f64)
+#define matconv_network_predict_threads_f32 (MATCONV_TABLE->network_predict_threads_f32)
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,7 @@ extern "C" {
 
 enum {
     MATCONV_OK = 0,           /* success */
-    MATCONV_SIZE = 1,         /* a size is less than 1, a padding or images less than 0 */
+    MATCONV_SIZE = 1,         /* a size < 1, a padding or images < 0, threads not 1 to 1024 */
     MATCONV_KERNEL = 2,       /* the (dilated) kernel is larger than the padded input */
     MATCONV_GROUPS = 3,       /* groups does not divide the channels or the filters */
     MATCONV_OVERFLOW = 4,     /* a size or a product of sizes overflows */
@@ -30,7 +30,8 @@ enum {
     MATCONV_VERSION = 14,     /* an exported network of another version of the format */
     MATCONV_MEMORY = 15,      /* out of memory */
     MATCONV_UNREADABLE = 16,  /* the file cannot be read */
-    MATCONV_ACTIVATION = 17   /* unknown activation, or invalid numbers for it */
+    MATCONV_ACTIVATION = 17,  /* unknown activation, or invalid numbers for it */
+    MATCONV_INTERRUPTED = 18  /* stopped before the end; what was to be written is unspecified */
 };
 
 /* Algorithms ------------------------------------------------------------------------------------ */
@@ -111,6 +112,10 @@ typedef struct matconv_network_shape {
     ptrdiff_t out_height, out_width, out_channels;          /* of one output; vector: 1, 1, units */
     ptrdiff_t item_size;      /* bytes of an element: 8 (float64) or 4 (float32) */
 } matconv_network_shape;
+
+/* Whether to stop a computation: nonzero stops it. Called by the thread that started the computation,
+ * every 50 ms at most. */
+typedef int (*matconv_poll)(void *argument);
 
 /* The function table ---------------------------------------------------------------------------- */
 
@@ -261,6 +266,28 @@ typedef struct matconv_api {
                                double **outputs, double *scratch, ptrdiff_t scratch_size);
     int (*network_predict_f32)(const matconv_network *network, ptrdiff_t images, const float *Z,
                                float **outputs, float *scratch, ptrdiff_t scratch_size);
+
+    /* Elements of scratch for network_predict_threads with up to this number of images, on up to
+     * this number of threads, from 1 to 1024. OUT: scratch_size. */
+    int (*network_workspace_size_threads)(const matconv_network *network, ptrdiff_t images,
+                                          int threads, ptrdiff_t *scratch_size);
+
+    /* As network_predict, with the same bits for any number of threads, by the calling thread and up
+     * to `threads` - 1 of matconv's thread pool, which all callers share. They are threads of
+     * Python: the call takes the GIL for a moment when it begins and when it ends, with or without
+     * the GIL held by the calling thread, which may be any thread. Meanwhile BLAS has one thread in
+     * the whole process. Not while Python is shut down.
+     * poll(poll_argument) is asked between two steps, unless poll is NULL; if it returns nonzero, so
+     * does the call: MATCONV_INTERRUPTED, and the content of the outputs is unspecified.
+     * MATCONV_MEMORY: there is no memory for the threads. */
+    int (*network_predict_threads_f64)(const matconv_network *network, ptrdiff_t images,
+                                       const double *Z, double **outputs, double *scratch,
+                                       ptrdiff_t scratch_size, int threads, matconv_poll poll,
+                                       void *poll_argument);
+    int (*network_predict_threads_f32)(const matconv_network *network, ptrdiff_t images,
+                                       const float *Z, float **outputs, float *scratch,
+                                       ptrdiff_t scratch_size, int threads, matconv_poll poll,
+                                       void *poll_argument);
 } matconv_api;
 
 #ifdef __cplusplus

@@ -8,13 +8,12 @@ from ..kernels.workers import run
 from .cores import default_threads
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 MAX_THREADS = 1024
 
 
 class ThreadEngine:
-    """Evaluates shards on ``n_threads`` threads and hands the results over in order.
+    """Evaluates items on ``n_threads`` threads: the calling one and helpers of a common pool.
 
     Parameters
     ----------
@@ -28,8 +27,10 @@ class ThreadEngine:
     Examples
     --------
     >>> from matconv.engines import ThreadEngine
-    >>> squares = []
-    >>> ThreadEngine(2).run(lambda x: x * x, range(5), squares.append)
+    >>> squares = [0] * 5
+    >>> def square(k):
+    ...     squares[k] = k * k
+    >>> ThreadEngine(2).run(square, range(5))
     >>> squares
     [0, 1, 4, 9, 16]
     """
@@ -49,28 +50,25 @@ class ThreadEngine:
         if not 1 <= self.n_threads <= MAX_THREADS:
             raise ValueError(f"n_threads must be from 1 to {MAX_THREADS}, got {n_threads}")
 
-    def run(
-        self,
-        evaluate: Callable[[Item], Result],
-        items: Iterable[Item],
-        consume: Callable[[Result], object],
-        most: int | None = None,
-    ) -> None:
-        """``consume(evaluate(item))`` for each item: evaluated on any thread, consumed in order.
+    def run(self, evaluate: Callable[[Item], object], items: Iterable[Item]) -> None:
+        """Call ``evaluate(item)`` for each item, on any thread, in ascending order.
 
-        The calling thread evaluates too. Results are consumed one at a time, by any of the threads.
         Meanwhile BLAS is on one thread and numpy ignores floating-point errors. If anything raises
-        (Ctrl-C too), evaluations under way are waited for, then it goes on.
+        (Ctrl-C too), no further item begins; what is under way stops or is waited for. Then the
+        error of the first item that failed goes on.
 
         Parameters
         ----------
-        evaluate, consume : callable
+        evaluate : callable
+            What it returns is dropped.
         items : iterable
-        most : int, optional
-            Maximum number of items that are evaluated, wait or are being consumed at once.
+
+        Raises
+        ------
+        MemoryError
+            There is no memory for BLAS.
         """
-        items = list(items)
-        run(evaluate, items, consume, len(items) if most is None else most, self.n_threads)
+        run(evaluate, list(items), self.n_threads)
 
 
 def shards(l: int, count: int) -> list[slice]:

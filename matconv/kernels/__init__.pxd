@@ -7,8 +7,9 @@
 
     import_matconv()        # once, at the top of the module
 
-Compile with ``include_dirs=[matconv.get_include()]``. After the import nothing needs the GIL; each
-function returns a status, and `check_status` raises for it. ``matconv/types.h`` in that folder has
+Compile with ``include_dirs=[matconv.get_include()]``. After the import nothing needs the GIL, which
+only ``network_predict_threads_*`` takes by itself; each function returns a status, and
+`check_status` raises for it. ``matconv/types.h`` in that folder has
 the contract of each: shapes, IN, OUT, SCRATCH, what may be NULL.
 """
 
@@ -32,6 +33,7 @@ cdef extern from "matconv/matconv.h" nogil:
         MEMORY "MATCONV_MEMORY"
         UNREADABLE "MATCONV_UNREADABLE"
         ACTIVATION "MATCONV_ACTIVATION"
+        INTERRUPTED "MATCONV_INTERRUPTED"
         AUTO "MATCONV_AUTO"
         IM2COL "MATCONV_IM2COL"
         WINOGRAD "MATCONV_WINOGRAD"
@@ -57,6 +59,8 @@ cdef extern from "matconv/matconv.h" nogil:
     ctypedef struct NetworkShape "matconv_network_shape":
         size_t struct_size
         Py_ssize_t height, width, channels, out_height, out_width, out_channels, item_size
+
+    ctypedef int (*Poll "matconv_poll")(void *argument) noexcept
 
     # Stride, dilation and groups 1, everything else 0. OUT: g.
     void geometry_default "matconv_geometry_default"(Geometry *g) noexcept
@@ -162,6 +166,17 @@ cdef extern from "matconv/matconv.h" nogil:
     int network_predict_f32 "matconv_network_predict_f32"(
         const Network *network, Py_ssize_t images, const float *Z, float **outputs,
         float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int network_workspace_size_threads "matconv_network_workspace_size_threads"(
+        const Network *network, Py_ssize_t images, int threads, Py_ssize_t *scratch_size
+    ) noexcept
+    int network_predict_threads_f64 "matconv_network_predict_threads_f64"(
+        const Network *network, Py_ssize_t images, const double *Z, double **outputs,
+        double *scratch, Py_ssize_t scratch_size, int threads, Poll poll, void *poll_argument
+    ) noexcept
+    int network_predict_threads_f32 "matconv_network_predict_threads_f32"(
+        const Network *network, Py_ssize_t images, const float *Z, float **outputs,
+        float *scratch, Py_ssize_t scratch_size, int threads, Poll poll, void *poll_argument
     ) noexcept
 
 cdef extern from "matconv/matconv.h":

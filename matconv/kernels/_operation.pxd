@@ -186,6 +186,11 @@ cdef inline Py_ssize_t piece_length(Py_ssize_t n, double work, double minimum) n
     return max((n + pieces - 1) // pieces, <Py_ssize_t> 1)
 
 
+# Maximum number of pieces of n items or fewer, for sizes; piece_count is not monotone in n.
+cdef inline Py_ssize_t piece_bound(Py_ssize_t n, double work, double minimum) noexcept nogil:
+    return max(<Py_ssize_t> min(n * work / minimum, <double> MAX_PIECES), <Py_ssize_t> 1)
+
+
 # Number of pieces of that length; 1 of nothing.
 cdef inline Py_ssize_t piece_count(Py_ssize_t n, Py_ssize_t length) noexcept nogil:
     return max((n + length - 1) // length, <Py_ssize_t> 1)

@@ -2,49 +2,20 @@
 
 from libc.string cimport memset
 
-from ._activation cimport ACTIVATION_NONE
-from ._operation cimport Call, MAX_ARRAYS, Step, WHOLE
-from ._program cimport Program, Tables, tables_of, tables_size
+from ._activation cimport ACTIVATION_NONE, Activation
+from ._operation cimport (
+    BACKWARD, FORWARD, PIECE_ELEMENTS, WHOLE, Call, MAX_ARRAYS, Pass, Step, piece_count,
+    piece_length,
+)
+from ._program cimport Places, Program, Tables, tables_of, tables_size
+from ._team cimport Piece, team_run, watch_stopped
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
+from .status cimport INTERRUPTED, OK
+from .types cimport real
 
 
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:
     return <char *> start + count * p.item_size
-
-
-# Whether the program applies the activation, because the operation does not.
-cdef inline bint activates(const Step *step) noexcept nogil:
-    return not step.operation.fused and step.activation.code != ACTIVATION_NONE
-
-
-cdef void activate_output(const Step *step, Py_ssize_t l, void *output) noexcept nogil:
-    cdef Py_ssize_t n = l * step.values[step.output].size
-    if step.is_double:
-        bias_activation_rows(
-            1, n, <const double *> output, <const double *> NULL, &step.activation,
-            <double *> output,
-        )
-    else:
-        bias_activation_rows(
-            1, n, <const float *> output, <const float *> NULL, &step.activation,
-            <float *> output,
-        )
-
-
-cdef void activate_gradient(
-    const Step *step, Py_ssize_t l, const void *output, void *d_output
-) noexcept nogil:
-    cdef Py_ssize_t n = l * step.values[step.output].size
-    if step.is_double:
-        activation_backward_rows(
-            1, n, <const double *> d_output, <const double *> output, &step.activation,
-            <double *> d_output, <double *> NULL,
-        )
-    else:
-        activation_backward_rows(
-            1, n, <const float *> d_output, <const float *> output, &step.activation,
-            <float *> d_output, <float *> NULL,
-        )
 
 
 # The parts of a call that do not depend on the pass. OUT: call, arrays.
@@ -96,34 +67,188 @@ cdef void program_prepare(
             p.steps[k].operation.prepare(&p.steps[k], &call, True)
 
 
-# Where the values lie: Z, and of the others value(v) what `values` says.
-cdef void run_forward(
-    const Program *p, Py_ssize_t k, const void *theta, const void *prepared, Py_ssize_t l,
-    const void **values, void *saved, void *scratch, const void **inputs,
+# Pieces by the threads of a team, or by the calling thread alone, which looks at the watch too.
+cdef int run_pieces(
+    const Execution *how, Piece function, void *argument, Py_ssize_t pieces
+) noexcept nogil:
+    cdef Py_ssize_t k
+    if how.team != NULL:
+        return team_run(how.team, function, argument, pieces)
+    for k in range(pieces):
+        if k > 0 and watch_stopped(how.watch, how.is_caller):
+            return INTERRUPTED
+        function(argument, k, 0)
+    return OK
+
+
+# Activations --------------------------------------------------------------------------------------
+
+
+# Whether the program applies the activation, because the operation does not.
+cdef inline bint activates(const Step *step) noexcept nogil:
+    return not step.operation.fused and step.activation.code != ACTIVATION_NONE
+
+
+# The activation of a value: Z = sigma(Z), or with dZ: dZ = dZ sigma'.
+cdef struct Elements:
+    const Step *step
+    void *Z
+    void *dZ
+    Py_ssize_t count, length    # of all, and of each piece but perhaps the last
+
+
+cdef inline Elements activation_of(
+    const Step *step, Py_ssize_t l, void *Z, void *dZ
+) noexcept nogil:
+    cdef Elements elements
+    elements.step, elements.Z, elements.dZ = step, Z, dZ
+    elements.count = l * step.values[step.output].size
+    elements.length = piece_length(elements.count, 1, PIECE_ELEMENTS)
+    return elements
+
+
+cdef void activate_real(
+    const Activation *activation, Py_ssize_t count, real *Z, real *dZ
+) noexcept nogil:
+    if dZ == NULL:
+        bias_activation_rows(1, count, Z, <const real *> NULL, activation, Z)
+    else:
+        activation_backward_rows(1, count, dZ, Z, activation, dZ, <real *> NULL)
+
+
+cdef void activate_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
+    cdef const Elements *own = <const Elements *> argument
+    cdef Py_ssize_t first = piece * own.length, size = min(own.length, own.count - first)
+    cdef Py_ssize_t at = first * (8 if own.step.is_double else 4)
+    cdef char *Z = <char *> own.Z + at
+    cdef char *dZ = NULL if own.dZ == NULL else <char *> own.dZ + at
+    if own.step.is_double:
+        activate_real(&own.step.activation, size, <double *> Z, <double *> dZ)
+    else:
+        activate_real(&own.step.activation, size, <float *> Z, <float *> dZ)
+
+
+cdef int activate(
+    const Step *step, const Execution *how, Py_ssize_t l, void *Z, void *dZ
+) noexcept nogil:
+    cdef Elements elements = activation_of(step, l, Z, dZ)
+    cdef Py_ssize_t pieces = piece_count(elements.count, elements.length)
+    if not how.shared:
+        elements.length, pieces = elements.count, 1
+    return run_pieces(how, activate_piece, &elements, pieces)
+
+
+# Steps --------------------------------------------------------------------------------------------
+
+
+# A phase of a step, for the threads that run its pieces.
+cdef struct Phase:
+    const Step *step
+    const Call *call
+    Pass run
+    char *extra                 # scratch of participants 1, 2, ...
+    Py_ssize_t scratch_size     # bytes of each
+
+
+cdef void run_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
+    cdef const Phase *phase = <const Phase *> argument
+    cdef Call call = phase.call[0]
+    call.piece = piece
+    if participant > 0:
+        call.scratch = phase.extra + (participant - 1) * phase.scratch_size
+    phase.run(phase.step, &call)
+
+
+# The step as its `split` sees it in a pass over l images.
+cdef inline Step step_for(const Step *step, Py_ssize_t l) noexcept nogil:
+    cdef Step own = step[0]
+    own.images = l
+    return own
+
+
+# Whether a pass of a step has pieces. IN: step, made by `step_for`.
+cdef inline bint has_pieces(const Step *step, int direction) noexcept nogil:
+    return step.operation.split != NULL and (
+        step.operation.split(step, direction, 0) > 1
+        or step.operation.split(step, direction, 1) > 0
+    )
+
+
+# A pass of a step: whole, or its phases one after another.
+cdef int run_step(
+    const Step *step, int direction, const Execution *how, const Places *places, Call *call
+) noexcept nogil:
+    cdef Step own
+    cdef Phase phase
+    cdef Py_ssize_t pieces
+    cdef int status = OK
+    phase.run = step.operation.forward if direction == FORWARD else step.operation.backward
+    if how.shared and call.images > 0:
+        own = step_for(step, call.images)
+        if has_pieces(&own, direction):
+            phase.step, phase.call = &own, call
+            phase.extra, phase.scratch_size = <char *> how.extra, places.scratch_size
+            call.shared = <char *> call.scratch + places.scratch_size
+            call.phase = 0
+            pieces = step.operation.split(&own, direction, 0)
+            while pieces > 0 and status == OK:
+                status = run_pieces(how, run_piece, &phase, pieces)
+                call.phase += 1
+                pieces = step.operation.split(&own, direction, call.phase)
+            return status
+    phase.run(step, call)
+    return OK
+
+
+cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noexcept nogil:
+    cdef Step step
+    cdef Py_ssize_t k
+    if l == 0:
+        return False
+    for k in range(p.n_steps):
+        step = step_for(&p.steps[k], l)
+        if has_pieces(&step, FORWARD) or (backward and has_pieces(&step, BACKWARD)):
+            return True
+        if activates(&step) and activation_of(&step, l, NULL, NULL).length < (
+            l * p.values[step.output].size
+        ):
+            return True
+    return False
+
+
+# Forward ------------------------------------------------------------------------------------------
+
+
+# The forward pass of step k; `values` says where each value lies. OUT: that of the step, saved.
+cdef int run_forward(
+    const Program *p, Py_ssize_t k, const Execution *how, const Places *places, const void *theta,
+    const void *prepared, Py_ssize_t l, const Tables *tables, void *saved, void *scratch,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef const void *arrays[MAX_ARRAYS]
     cdef Call call
-    cdef int i
+    cdef int i, status
     begin_call(p, k, theta, prepared, l, scratch, &call, arrays)
     for i in range(step.n_inputs):
-        inputs[i] = values[step.inputs[i]]
-    call.inputs = inputs
-    call.output = <void *> values[k + 1]
+        tables.inputs[i] = tables.values[step.inputs[i]]
+    call.inputs = tables.inputs
+    call.output = <void *> tables.values[k + 1]
     call.saved = saved
-    step.operation.forward(step, &call)
-    if activates(step):
-        activate_output(step, l, call.output)
+    status = run_step(step, FORWARD, how, places, &call)
+    if status == OK and activates(step):
+        status = activate(step, how, l, call.output, NULL)
+    return status
 
 
-cdef void program_predict(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void **outputs, void *block,
+cdef int program_predict(
+    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
+    const void *Z, void **outputs, void *block,
 ) noexcept nogil:
     cdef Tables tables = tables_of(p, block)
     cdef char *values = <char *> block + tables_size(p)
     cdef void *scratch = values + l * p.inference.values
     cdef Py_ssize_t k
+    cdef int status = OK
     tables.values[0] = Z
     for k in range(1, p.n_steps + 1):
         if p.inference.value[k] >= 0:
@@ -131,35 +256,56 @@ cdef void program_predict(
     for k in range(p.n_outputs):
         tables.values[p.outputs[k]] = outputs[k]
     for k in range(p.n_steps):
-        run_forward(p, k, theta, prepared, l, tables.values, NULL, scratch, tables.inputs)
+        if watch_stopped(how.watch, how.is_caller):
+            return INTERRUPTED
+        status = run_forward(
+            p, k, how, &p.inference, theta, prepared, l, &tables, NULL, scratch
+        )
+        if status != OK:
+            return status
+    return OK
 
 
-cdef void *program_forward(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void *block,
+cdef int program_forward(
+    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
+    const void *Z, void *block,
 ) noexcept nogil:
     cdef Tables tables = tables_of(p, block)
     cdef void *scratch = <char *> block + p.training.scratch
     cdef void *saved
     cdef Py_ssize_t k
+    cdef int status
     tables.values[0] = Z
     for k in range(p.n_steps):
+        if watch_stopped(how.watch, how.is_caller):
+            return INTERRUPTED
         tables.values[k + 1] = <char *> block + p.training.value[k + 1]
         saved = NULL
         if p.steps[k].sizes.saved:
             saved = <char *> block + p.training.saved[k]
-        run_forward(p, k, theta, prepared, l, tables.values, saved, scratch, tables.inputs)
-    return <void *> tables.values[p.target]
+        status = run_forward(
+            p, k, how, &p.training, theta, prepared, l, &tables, saved, scratch
+        )
+        if status != OK:
+            return status
+    return OK
+
+
+cdef void *program_target(const Program *p, void *block) noexcept nogil:
+    return <char *> block + p.training.value[p.target]
 
 
 cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil:
     return <char *> block + p.training.gradient[p.target]
 
 
+# Backward -----------------------------------------------------------------------------------------
+
+
 # The backward pass of one step. INOUT: block. OUT: dtheta's parts of the step.
-cdef void run_backward(
-    const Program *p, Py_ssize_t k, const void *theta, const void *prepared, Py_ssize_t l,
-    void *block, bint add, void *dtheta,
+cdef int run_backward(
+    const Program *p, Py_ssize_t k, const Execution *how, const void *theta, const void *prepared,
+    Py_ssize_t l, void *block, bint add, void *dtheta,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef Tables tables = tables_of(p, block)
@@ -167,7 +313,7 @@ cdef void run_backward(
     cdef void *d_arrays[MAX_ARRAYS]
     cdef Call call
     cdef Py_ssize_t at
-    cdef int i
+    cdef int i, status = OK
     begin_call(
         p, k, theta, prepared, l, <char *> block + p.training.scratch, &call, arrays
     )
@@ -186,23 +332,30 @@ cdef void run_backward(
     call.d_arrays = d_arrays
     call.add_arrays = add or p.add_arrays[k]
     if activates(step):
-        activate_gradient(step, l, call.output, call.d_output)
-    step.operation.backward(step, &call)
+        status = activate(step, how, l, call.output, call.d_output)
+    if status == OK:
+        status = run_step(step, BACKWARD, how, &p.training, &call)
+    return status
 
 
-cdef void program_backward(
-    const Program *p, const void *theta, const void *prepared, Py_ssize_t l, const void *Z,
-    void *block, bint add, void *dtheta,
+cdef int program_backward(
+    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
+    const void *Z, void *block, bint add, void *dtheta,
 ) noexcept nogil:
     cdef const Step *step
     cdef Py_ssize_t k
-    cdef int i
+    cdef int i, status
     for k in range(p.n_steps - 1, -1, -1):
         step = &p.steps[k]
         if p.reached[k + 1] and p.wanted[k + 1]:
-            run_backward(p, k, theta, prepared, l, block, add, dtheta)
+            if watch_stopped(how.watch, how.is_caller):
+                return INTERRUPTED
+            status = run_backward(p, k, how, theta, prepared, l, block, add, dtheta)
+            if status != OK:
+                return status
         if step.owner == k and not p.array_reached[k] and not add:
             for i in range(step.n_arrays):
                 memset(
                     at_item(p, dtheta, step.array_at[i]), 0, step.array_size[i] * p.item_size
                 )
+    return OK

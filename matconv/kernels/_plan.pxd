@@ -16,3 +16,6 @@ cdef int program_arrange(Program *p) noexcept nogil
 
 # Bytes of the block for inference of l images, at most p.inference.images.
 cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil
+
+# Bytes of `extra`: scratch of the threads beside the calling one. -1: they overflow.
+cdef Py_ssize_t program_extra_size(const Program *p, int n_threads) noexcept nogil

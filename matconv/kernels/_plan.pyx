@@ -4,8 +4,8 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
 from ._arrange cimport Buffer, arrange
-from ._operation cimport Step
-from ._program cimport PY_SSIZE_T_MAX, Places, Program, grow, tables_size
+from ._operation cimport Sizes, Step
+from ._program cimport PY_SSIZE_T_MAX, Places, Program, grow, rounded, tables_size
 from .geometry cimport mul_overflows
 from .status cimport MEMORY, OK, OVERFLOW
 
@@ -96,10 +96,30 @@ cdef int plan_prepared(Program *p) noexcept nogil:
     return OK
 
 
+# Scratch of one thread, and what threads share behind it. INOUT: total. OUT: places.
+cdef int plan_scratch(
+    const Program *p, bint backward, Places *places, Py_ssize_t *total
+) noexcept nogil:
+    cdef Py_ssize_t k, own = 0, shared = 0
+    cdef const Sizes *sizes
+    for k in range(p.n_steps):
+        sizes = &p.steps[k].sizes
+        own, shared = max(own, sizes.forward), max(shared, sizes.shared_forward)
+        if backward:
+            own, shared = max(own, sizes.backward), max(shared, sizes.shared_backward)
+    if max(own, shared) > PY_SSIZE_T_MAX // 16:
+        return OVERFLOW
+    places.scratch = total[0]
+    places.scratch_size = rounded(own * p.item_size)
+    if grow(total, places.scratch_size) or grow(total, shared * p.item_size):
+        return OVERFLOW
+    return OK
+
+
 # Values, what they save, gradients, scratch.
 cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.training
-    cdef Py_ssize_t k, i, n = 0, total = tables_size(p), scratch = 0, size
+    cdef Py_ssize_t k, i, n = 0, total = tables_size(p), size
     cdef const Step *step
     for k in range(p.n_steps):
         step = &p.steps[k]
@@ -109,10 +129,6 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
         places.saved[k] = total
         if grow(&total, places.images * step.sizes.saved):
             return OVERFLOW
-        size = max(step.sizes.forward, step.sizes.backward)
-        if size > PY_SSIZE_T_MAX // 16:
-            return OVERFLOW
-        scratch = max(scratch, size * p.item_size)
     for k in range(p.n_steps + 1):
         places.gradient[k] = -1
         if p.reached[k] and p.wanted[k] or k == p.target:
@@ -136,8 +152,7 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
             places.gradient[k] = total + buffers[places.gradient[k]].at
     if grow(&total, size):
         return OVERFLOW
-    places.scratch = total
-    if grow(&total, scratch):
+    if plan_scratch(p, True, places, &total) != OK:
         return OVERFLOW
     places.bytes = total
     return OK
@@ -179,17 +194,15 @@ cdef int program_arrange(Program *p) noexcept nogil:
 # The block for inference: tables, values of each image, scratch.
 cdef int plan_inference(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.inference
-    cdef Py_ssize_t k, total = 0, size = 0, scratch = 0
+    cdef Py_ssize_t total = 0, size = 0
     cdef int status = arrange_values(p, buffers, order)
     if status != OK:
         return status
-    for k in range(p.n_steps):
-        if p.steps[k].sizes.forward > PY_SSIZE_T_MAX // 16:
-            return OVERFLOW
-        scratch = max(scratch, p.steps[k].sizes.forward * p.item_size)
     if mul_overflows(places.images, places.values, &size):
         return OVERFLOW
-    if grow(&total, tables_size(p)) or grow(&total, size) or grow(&total, scratch):
+    if grow(&total, tables_size(p)) or grow(&total, size):
+        return OVERFLOW
+    if plan_scratch(p, False, places, &total) != OK:
         return OVERFLOW
     places.bytes = total
     return OK
@@ -197,6 +210,13 @@ cdef int plan_inference(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept
 
 cdef Py_ssize_t program_predict_size(const Program *p, Py_ssize_t l) noexcept nogil:
     return p.inference.bytes - (p.inference.images - l) * p.inference.values
+
+
+cdef Py_ssize_t program_extra_size(const Program *p, int n_threads) noexcept nogil:
+    cdef Py_ssize_t size = p.inference.scratch_size
+    if p.target >= 0:
+        size = max(size, p.training.scratch_size)
+    return -1 if mul_overflows(size, n_threads - 1, &size) else size
 
 
 cdef int program_plan(

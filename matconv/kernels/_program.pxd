@@ -5,10 +5,14 @@ where everything lies. Afterwards it is only read, by any number of threads. A t
 of memory, and the prepared parameters are shared by all.
 
     block for training      values, what they save, gradients that share memory by their lifetimes,
-                            scratch
-    block for inference     values that share memory by their lifetimes, scratch
+                            scratch, scratch that threads share
+    block for inference     values that share memory by their lifetimes, scratch, scratch that
+                            threads share
+    extra                   scratch of each further thread that takes part in a pass
     prepared                of every step: filters transformed or permuted, for each pass; scratch
 """
+
+from libc.stdint cimport uintptr_t
 
 from ._operation cimport Step, Value
 
@@ -26,7 +30,8 @@ cdef struct Places:
     Py_ssize_t *saved           # by step
     Py_ssize_t *gradient        # by value; -1: has none
     Py_ssize_t values           # for inference: of all values of one image
-    Py_ssize_t scratch
+    Py_ssize_t scratch          # for training; what the threads share is behind it
+    Py_ssize_t scratch_size     # of one thread, a multiple of LINE
     Py_ssize_t bytes            # of the whole block
 
 
@@ -59,6 +64,10 @@ cdef struct Program:
 
 cdef inline Py_ssize_t rounded(Py_ssize_t size) noexcept nogil:
     return (size + LINE - 1) // LINE * LINE
+
+
+cdef inline void *aligned(void *memory) noexcept nogil:
+    return <void *> ((<uintptr_t> memory + LINE - 1) // LINE * LINE)
 
 
 # total += size, on a cache line of its own. True when that overflows.

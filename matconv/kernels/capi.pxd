@@ -1,6 +1,7 @@
 """The function table of ``matconv/types.h``, which has the arguments' names and contracts."""
 
 from ._activation cimport Activation
+from ._prediction cimport Poll
 from .frozen cimport Frozen, Shape
 from .geometry cimport Geometry
 
@@ -74,3 +75,11 @@ cdef extern from "matconv/types.h" nogil:
             const Frozen *, Py_ssize_t, const double *, double **, double *, Py_ssize_t) noexcept
         int (*network_predict_f32)(
             const Frozen *, Py_ssize_t, const float *, float **, float *, Py_ssize_t) noexcept
+        int (*network_workspace_size_threads)(
+            const Frozen *, Py_ssize_t, int, Py_ssize_t *) noexcept
+        int (*network_predict_threads_f64)(
+            const Frozen *, Py_ssize_t, const double *, double **, double *, Py_ssize_t, int, Poll,
+            void *) noexcept
+        int (*network_predict_threads_f32)(
+            const Frozen *, Py_ssize_t, const float *, float **, float *, Py_ssize_t, int, Poll,
+            void *) noexcept

@@ -1,28 +1,31 @@
 """What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
 
 ``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises, allocates or needs the GIL.
+them, before anything is written. Nothing here raises; only what uses the thread pool takes the GIL.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
 from ._activation cimport Activation, activation_status
+from ._prediction cimport (
+    frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
+)
 from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .bias_relu cimport activation_backward_rows, bias_activation_rows
 from .conv_driver cimport (
     Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_tiles,
 )
 from .frozen cimport (
-    frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_predict, frozen_shape,
-    frozen_workspace,
+    Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
 from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
+from .guard cimport begin_products_from_c, end_products
 from .im2col cimport col2im_add, im2col_fill, phi_overflows
 from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from .status cimport (
-    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, KERNEL, MEMORY, NULL_POINTER,
-    OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, INTERRUPTED, KERNEL, MEMORY,
+    NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
 )
 from .types cimport real
 
@@ -34,7 +37,10 @@ cdef const char *status_string(int status) noexcept nogil:
     if status == OK:
         return b"success"
     if status == SIZE:
-        return b"a size is less than 1, or a number of images or a padding is negative"
+        return (
+            b"a size is less than 1, a number of images or a padding is negative, or there are "
+            b"not 1 to 1024 threads"
+        )
     if status == KERNEL:
         return b"the (dilated) kernel is larger than the padded input"
     if status == GROUPS:
@@ -67,6 +73,8 @@ cdef const char *status_string(int status) noexcept nogil:
         return b"the file cannot be read"
     if status == ACTIVATION:
         return b"unknown activation, or invalid numbers for it"
+    if status == INTERRUPTED:
+        return b"stopped before the end"
     return b"unknown status"
 
 
@@ -231,9 +239,12 @@ cdef int api_conv_forward(
     if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
     if status != OK:
         return status
     conv_forward(&c, Z, W, b, activation, S, 0, conv_tiles(&c), scratch, False)
+    end_products()
     return OK
 
 
@@ -251,9 +262,12 @@ cdef int api_conv_backward(
     if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
     if status != OK:
         return status
     conv_backward(&c, dS, Z, W, dZ, dW, db, scratch, False)
+    end_products()
     return OK
 
 
@@ -349,6 +363,17 @@ cdef int api_dense_backward(
     return api_conv_backward(&g, IM2COL, dS, Z, W, dZ, dW, db, scratch, scratch_size)
 
 
+cdef int api_predict(
+    const Frozen *network, Py_ssize_t images, const real *Z, real **outputs, real *scratch,
+    Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef int status = begin_products_from_c()
+    if status == OK:
+        status = frozen_predict(network, images, Z, outputs, scratch, scratch_size)
+        end_products()
+    return status
+
+
 cdef Table table
 table.abi_version = MATCONV_ABI_VERSION
 table.size = sizeof(Table)
@@ -386,8 +411,11 @@ table.network_close = frozen_close
 table.network_outputs = frozen_outputs
 table.network_get_shape = frozen_shape
 table.network_workspace_size = frozen_workspace
-table.network_predict_f64 = frozen_predict[double]
-table.network_predict_f32 = frozen_predict[float]
+table.network_predict_f64 = api_predict[double]
+table.network_predict_f32 = api_predict[float]
+table.network_workspace_size_threads = frozen_workspace_threads
+table.network_predict_threads_f64 = frozen_predict_threads[double]
+table.network_predict_threads_f32 = frozen_predict_threads[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

@@ -4,15 +4,11 @@ Beside the program one block of memory holds a whole network:
 
     Net | prepared parameters | parameters that are used as they are
 
-It is never written to again. `frozen_predict` takes images through the program, as many at once as
-keep their values in cache. The caller's scratch holds
-
-    from a cache line on: pointers to the outputs | the program's block
+It is never written to again. _prediction.pyx takes images through it.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.errno cimport ENOMEM, errno
-from libc.stdint cimport uintptr_t
 from libc.stdio cimport (
     FILE, SEEK_END, SEEK_SET, fclose, ferror, fgetc, fread, fseek, ftell,
 )
@@ -21,15 +17,12 @@ from libc.string cimport memcpy, memset
 from ._merge cimport program_merge
 from ._operation cimport IMAGE, MAX_ARRAYS, Step, Value
 from ._opening cimport program_close, program_open
-from ._passes cimport program_predict, program_prepare_step
-from ._plan cimport program_arrange, program_plan, program_predict_size
-from ._program cimport LINE, Program, grow
-from .geometry cimport mul_overflows
+from ._passes cimport program_prepare_step
+from ._plan cimport program_arrange, program_plan
+from ._program cimport LINE, Program, aligned, grow
 from .status cimport (
-    DTYPE, FORMAT, INDEX, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE, STRUCT, UNREADABLE,
-    VERSION,
+    FORMAT, INDEX, MEMORY, NULL_POINTER, OK, OVERFLOW, STRUCT, UNREADABLE, VERSION,
 )
-from .types cimport real
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -68,20 +61,10 @@ cdef extern from * nogil:
     FILE *open_file "matconv_open_file"(const char *path) noexcept
 
 
-cdef struct Net:
-    Program *program
-    Py_ssize_t at_once      # images
-    void *numbers           # prepared parameters, and those that are used as they are
-
-
 # Numbers of the block, and of the memory for preparing one step.
 cdef struct Totals:
     Py_ssize_t numbers
     Py_ssize_t temporary
-
-
-cdef inline void *aligned(void *memory) noexcept nogil:
-    return <void *> ((<uintptr_t> memory + LINE - 1) // LINE * LINE)
 
 
 cdef inline char *at_number(const Net *net, void *start, Py_ssize_t count) noexcept nogil:
@@ -367,78 +350,3 @@ cdef int frozen_shape(const Frozen *network, Py_ssize_t output, Shape *shape) no
 
 cdef bint frozen_is_vector(const Frozen *network, Py_ssize_t output) noexcept nogil:
     return output_value(network, output).rank != IMAGE
-
-
-cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size) noexcept nogil:
-    cdef const Net *net = <const Net *> network
-    cdef Py_ssize_t total = 0
-    if network == NULL or size == NULL:
-        return NULL_POINTER
-    if n < 0:
-        return SIZE
-    n = min(n, net.at_once)
-    if grow(&total, net.program.n_outputs * <Py_ssize_t> sizeof(void *)):
-        return OVERFLOW
-    if grow(&total, program_predict_size(net.program, n) + LINE):
-        return OVERFLOW
-    size[0] = total // net.program.item_size
-    return OK
-
-
-# Arguments of `frozen_predict`; n images of the largest output, in bytes, fit.
-cdef int check_predict(
-    const Net *net, Py_ssize_t n, const void *images, void **outputs, const void *scratch,
-    Py_ssize_t scratch_size,
-) noexcept nogil:
-    cdef const Program *p = net.program
-    cdef Py_ssize_t needed = 0, total = 0, k, largest = p.values[0].size
-    cdef int status = frozen_workspace(<const Frozen *> net, n, &needed)
-    if status != OK:
-        return status
-    for k in range(p.n_outputs):
-        largest = max(largest, p.values[p.outputs[k]].size)
-    if mul_overflows(n, largest * p.item_size, &total):
-        return OVERFLOW
-    if n == 0:
-        return OK
-    if images == NULL or outputs == NULL:
-        return NULL_POINTER
-    for k in range(p.n_outputs):
-        if outputs[k] == NULL:
-            return NULL_POINTER
-    if scratch_size < needed:
-        return SCRATCH
-    return NULL_POINTER if scratch == NULL else OK
-
-
-cdef int frozen_predict(
-    const Frozen *network, Py_ssize_t n, const real *images, real **outputs, real *scratch,
-    Py_ssize_t scratch_size,
-) noexcept nogil:
-    cdef const Net *net = <const Net *> network
-    cdef const Program *p
-    cdef Py_ssize_t done = 0, total = 0, count, k
-    cdef void **pointers
-    cdef void *block
-    cdef int status
-    if network == NULL:
-        return NULL_POINTER
-    p = net.program
-    if p.item_size != sizeof(real):
-        return DTYPE
-    status = check_predict(net, n, images, <void **> outputs, scratch, scratch_size)
-    if status != OK or n == 0:
-        return status
-    pointers = <void **> aligned(scratch)
-    grow(&total, p.n_outputs * <Py_ssize_t> sizeof(void *))
-    block = <char *> pointers + total
-    while done < n:
-        count = min(n - done, net.at_once)
-        for k in range(p.n_outputs):
-            pointers[k] = outputs[k] + done * p.values[p.outputs[k]].size
-        # no theta but in the block: array_at counts from its start
-        program_predict(
-            p, net.numbers, net.numbers, count, images + done * p.values[0].size, pointers, block
-        )
-        done += count
-    return OK

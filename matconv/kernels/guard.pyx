@@ -8,8 +8,13 @@ Everything here happens in compiled code that runs no Python byte code between s
 restoring: an interrupt cannot come between the two. The GIL protects the variables below.
 
 A fork copies the locks of BLAS as they are. One that another thread holds at that moment stays
-taken in the child for ever, so a fork waits for the products that are under way. Its thread has
-the GIL: no other product begins meanwhile.
+taken in the child for ever, so a fork waits for the products that are under way, and no other
+begins meanwhile: a thread counts itself in, then looks whether a fork waits, and the fork first
+says that it waits, then looks at the count. It waits with the GIL, so nobody who is counted in may
+wait for the GIL.
+
+A product needs a buffer of BLAS, see `_blas_buffers`: before one begins there are as many as
+threads that have begun products, or may: the callers, and each helper of the thread pool.
 """
 
 import os
@@ -17,26 +22,28 @@ from contextvars import copy_context
 
 import numpy as np
 
+from ._blas_buffers cimport enough_buffers, forget_making, make_buffers
+from ._native cimport add, load, nap, store
+from .status cimport MEMORY, OK
+
 cdef extern from *:
     """
-    #ifdef _WIN32
-    /* there is no fork */
-    #define add_product(change) ((void) 0)
-    #define wait_for_products() ((void) 0)
-    #else
-    #include <time.h>
-    static int products_under_way = 0;
-    #define add_product(change) \\
-        ((void) __atomic_add_fetch(&products_under_way, change, __ATOMIC_SEQ_CST))
-    static void wait_for_products(void) {
-        const struct timespec pause = {0, 20000};
-        while (__atomic_load_n(&products_under_way, __ATOMIC_SEQ_CST) != 0)
-            nanosleep(&pause, NULL);
-    }
-    #endif
+    /* what a thread has begun */
+    MATCONV_THREAD_LOCAL struct {
+        int depth;    /* pairs of begin and end */
+        int counted;  /* 1: a fork waits for them */
+        int callers;  /* how often it is counted among the callers */
+        int helper;   /* 1: it has a buffer of its own */
+        int forking;  /* 1: it is about to fork; the hooks of others may compute */
+    } matconv_here;
     """
-    void add_product(int change) noexcept nogil
-    void wait_for_products() noexcept
+    struct Here:
+        int depth
+        int counted
+        int callers
+        int helper
+        int forking
+    Here here "matconv_here"
 
 cdef enum:
     MAX_LIBRARIES = 16
@@ -53,6 +60,10 @@ cdef Library libraries[MAX_LIBRARIES]
 cdef int n_libraries = -1  # not looked for yet
 cdef int depth = 0         # computations that are running
 cdef long generation = 0   # forks since matconv was imported
+cdef int products_under_way = 0  # threads that have begun products; a fork waits for them
+cdef int forks_under_way = 0     # that wait, or have not returned
+cdef int callers = 0             # those of the threads above that have no buffer of their own
+cdef int helpers = 0             # threads that have
 cdef bint inherited = False  # a fork found BLAS on one thread; `before` is what to restore
 
 # internal_api of threadpoolctl: names of the functions that get and set the number of threads
@@ -128,16 +139,156 @@ cdef void leave(long entered) noexcept:
         inherited = False
 
 
-cdef void begin_products() noexcept nogil:
-    add_product(1)
+# Count this thread in. False: a fork waits, and the thread is not counted.
+cdef bint count_in() noexcept nogil:
+    add(&products_under_way, 1)
+    if load(&forks_under_way) and not here.forking:
+        add(&products_under_way, -1)
+        return False
+    return True
+
+
+cdef void wait_for_forks() noexcept nogil:
+    while load(&forks_under_way):
+        nap()
+
+
+cdef void count_in_with_gil() noexcept:
+    while not count_in():
+        with nogil:
+            wait_for_forks()
+
+
+# How many buffers there must be, if `more` threads begin products.
+cdef int needed(int more) noexcept nogil:
+    return load(&callers) + load(&helpers) + more
+
+
+# Count this thread in, with buffers for it and `more` others. With the GIL. False: no memory.
+cdef bint count_in_with_buffers(int more) noexcept:
+    cdef bint good
+    while True:
+        count_in_with_gil()
+        if enough_buffers(needed(more)):
+            return True
+        with nogil:
+            good = make_buffers(needed(more))
+            add(&products_under_way, -1)
+        if not good:
+            return False
+
+
+cdef int raise_no_memory() except -1:
+    raise MemoryError("matconv: no memory for BLAS's buffers")
+
+
+cdef int begin_products() except -1:
+    if here.depth == 0:
+        if here.helper:
+            count_in_with_gil()
+        else:
+            add(&callers, 1)
+            if not count_in_with_buffers(0):
+                add(&callers, -1)
+                raise_no_memory()
+            here.callers += 1
+        here.counted = True
+    here.depth += 1
+    return 0
+
+
+cdef int begin_products_from_c() noexcept nogil:
+    cdef bint counted, good
+    if here.depth == 0:
+        # a thread that has the GIL may not wait for a fork, which may have to wait for the GIL
+        counted = count_in()
+        if not here.helper:
+            add(&callers, 1)
+            good = enough_buffers(needed(0)) or make_buffers(needed(0))
+            if not good:
+                add(&callers, -1)
+                if counted:
+                    add(&products_under_way, -1)
+                return MEMORY
+            here.callers += 1
+        here.counted = counted
+    here.depth += 1
+    return OK
+
+
+cdef void begin_products_of_helper() noexcept nogil:
+    if here.depth == 0:
+        while not count_in():
+            wait_for_forks()
+        here.counted = True
+    here.depth += 1
 
 
 cdef void end_products() noexcept nogil:
-    add_product(-1)
+    here.depth -= 1
+    if here.depth == 0:
+        if not here.helper:
+            here.callers -= 1
+            add(&callers, -1)
+        if here.counted:
+            add(&products_under_way, -1)
+
+
+cdef int pause_products() noexcept nogil:
+    cdef int depth = here.depth
+    here.depth = 0
+    if depth and here.counted:
+        add(&products_under_way, -1)
+    return depth
+
+
+cdef void resume_products(int paused) noexcept nogil:
+    if paused:
+        while not count_in():
+            wait_for_forks()
+        here.counted = True
+        here.depth = paused
+
+
+cdef bint products_have_begun() noexcept nogil:
+    return here.depth > 0
+
+
+cdef bint own_buffer() noexcept:
+    # one more for the caller, whose products have not begun
+    add(&helpers, 1)
+    if not count_in_with_buffers(here.depth == 0 and not here.helper):
+        add(&helpers, -1)
+        return False
+    add(&products_under_way, -1)
+    return True
+
+
+cdef void disown_buffer() noexcept nogil:
+    add(&helpers, -1)
+
+
+cdef int need_buffer() except -1:
+    if not count_in_with_buffers(here.depth == 0 and not here.helper):
+        raise_no_memory()
+    add(&products_under_way, -1)
+    return 0
+
+
+cdef void use_own_buffer() noexcept nogil:
+    here.helper = True
 
 
 def _before_fork():
-    wait_for_products()
+    here.forking = True
+    add(&forks_under_way, 1)
+    while load(&products_under_way):
+        nap()
+
+
+def _after_fork_in_parent():
+    here.forking = False
+    add(&forks_under_way, -1)
 
 
 def _after_fork():
@@ -147,6 +298,13 @@ def _after_fork():
     held: that is left to the end of the child's first computation.
     """
     global depth, generation, inherited
+    here.forking = False
+    store(&forks_under_way, 0)
+    store(&products_under_way, 0)
+    forget_making()
+    # of this thread alone
+    store(&callers, here.callers)
+    store(&helpers, here.helper)
     generation += 1
     if depth:
         inherited = True
@@ -154,7 +312,9 @@ def _after_fork():
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+    )
 
 
 def silent_context():

@@ -13,5 +13,5 @@ cdef class Predictor:
     cdef tuple output_shapes, names     # always one for each output
     cdef readonly object dtype
 
-    cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1
+    cdef Py_ssize_t size_for(self, Py_ssize_t n, int n_threads) except -1
     cdef list outputs_of(self, object out, Py_ssize_t n, cnp.ndarray images, object Z)

@@ -8,11 +8,14 @@ cimport numpy as cnp
 
 from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from ._description cimport FORMAT_VERSION, word
+from ._prediction cimport (
+    MAX_THREADS, frozen_execute, frozen_threads, frozen_workspace_threads,
+)
+from ._session cimport Session, session_close, session_end, session_open
 from .frozen cimport (
     Frozen, Shape, frozen_close, frozen_is_vector, frozen_open_memory, frozen_outputs,
-    frozen_predict, frozen_shape, frozen_workspace,
+    frozen_shape,
 )
-from .guard cimport begin_products, end_products
 from .status cimport FORMAT, MEMORY, OK, VERSION
 
 from .geometry import as_size
@@ -47,11 +50,22 @@ cdef tuple shapes_of(Frozen *network):
     return (shape.b, shape.a, shape.d), tuple(shapes), dtype
 
 
+cdef int as_threads(object n_threads) except -1:
+    threads = as_size("Predictor", "n_threads", n_threads)
+    if not 1 <= threads <= MAX_THREADS:
+        raise ValueError(
+            "Predictor: n_threads must be from 1 to {}, got {}".format(MAX_THREADS, threads)
+        )
+    return threads
+
+
 cdef class Predictor:
     """A network with its weights, ready to be used: immutable, by any number of threads at once.
 
     `Network.freeze` makes one, `load_predictor` reads one. Filters are transformed or permuted
-    once, the whole forward pass is one call without the GIL, on the thread that calls.
+    once, the whole forward pass is one call without the GIL, on the thread that calls and as many
+    others as it is told. Meanwhile BLAS has one thread, and the outputs have the same bits for any
+    number of threads.
 
     A predictor is pickled as its exported network, which it keeps for that purpose: ``nbytes``
     bytes, about as many as theta has, in addition to the prepared filters. A copy is the
@@ -130,20 +144,20 @@ cdef class Predictor:
         """Size of the exported network, in bytes."""
         return len(self.data)
 
-    def workspace_size(self, n):
-        """Numbers of scratch that `into` needs for n images, and for any fewer.
+    def workspace_size(self, n, n_threads=1):
+        """Elements of scratch that `into` needs for n images, and for any fewer.
 
         Raises
         ------
         TypeError, ValueError, OverflowError
         """
-        return self.size_for(as_size("Predictor", "n", n))
+        return self.size_for(as_size("Predictor", "n", n), as_threads(n_threads))
 
-    cdef Py_ssize_t size_for(self, Py_ssize_t n) except -1:
+    cdef Py_ssize_t size_for(self, Py_ssize_t n, int n_threads) except -1:
         cdef Py_ssize_t size = 0
         if n < 0:
             raise ValueError(f"Predictor: n must be at least 0, got {n}")
-        if frozen_workspace(self.network, n, &size) != OK:
+        if frozen_workspace_threads(self.network, n, n_threads, &size) != OK:
             raise OverflowError(f"Predictor: the size of the scratch for {n} images overflows")
         return size
 
@@ -169,7 +183,7 @@ cdef class Predictor:
             others += ((self.names[k], result),)
         return results
 
-    def into(self, Z, out, scratch=None):
+    def into(self, Z, out, scratch=None, n_threads=1):
         """The outputs of the network into ``out``; nothing is allocated when scratch is given.
 
         Parameters
@@ -179,8 +193,11 @@ cdef class Predictor:
         out : array, shape (n, *output_shape), or None
             C-contiguous, of the same dtype, not overlapping Z; a new one for None. Of several
             outputs a tuple of such arrays, one for each, that do not overlap each other.
-        scratch : 1-D array of at least ``workspace_size(n)`` numbers, optional
-            Not shared by threads, not overlapping Z or ``out``.
+        scratch : 1-D array of at least ``workspace_size(n, n_threads)`` elements, optional
+            Not used by other calls meanwhile, not overlapping Z or ``out``.
+        n_threads : int
+            Threads that compute, from 1 to 1024: the calling one, and others of a thread pool that
+            all calls share.
 
         Returns
         -------
@@ -188,9 +205,13 @@ cdef class Predictor:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, MemoryError
             Nothing has been written then.
+        KeyboardInterrupt
+            Or what a signal handler raises, between two steps of the network. The content of
+            ``out`` is unspecified then.
         """
+        cdef int threads = as_threads(n_threads)
         cdef cnp.ndarray images = as_input("Predictor", "Z", Z, 4)
         if images.dtype != self.dtype:
             raise TypeError(f"Predictor: Z is {images.dtype}, the network computes in {self.dtype}")
@@ -201,33 +222,26 @@ cdef class Predictor:
         for k in range(len(results)):
             others += ((self.names[k], results[k]),)
         cdef cnp.ndarray work = as_scratch(
-            "Predictor", scratch, self.size_for(n), images, others
+            "Predictor", scratch, self.size_for(n, threads), images, others
         )
         cdef cnp.ndarray pointers = np.empty(len(results), np.intp)
         cdef void **outputs = <void **> cnp.PyArray_DATA(pointers)
         for k in range(len(results)):
             outputs[k] = cnp.PyArray_DATA(<cnp.ndarray> results[k])
-        cdef Py_ssize_t size = cnp.PyArray_SIZE(work)
-        cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
         cdef void *images_ = cnp.PyArray_DATA(images)
         cdef void *work_ = cnp.PyArray_DATA(work)
-        begin_products()
-        with nogil:
-            if is_double:
-                frozen_predict(
-                    self.network, n, <const double *> images_, <double **> outputs,
-                    <double *> work_, size,
-                )
-            else:
-                frozen_predict(
-                    self.network, n, <const float *> images_, <float **> outputs, <float *> work_,
-                    size,
-                )
-            end_products()
+        cdef Session session
+        cdef int status
+        if n > 0:
+            session_open(&session, frozen_threads(self.network, n, threads))
+            with nogil:
+                status = frozen_execute(self.network, &session.how, n, images_, outputs, work_)
+                session_end(&session)
+            session_close(&session, status)
         keep_scratch(scratch, work)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def __call__(self, Z):
+    def __call__(self, Z, n_threads=1):
         """The outputs of the network for every image of Z.
 
         Parameters and errors as for `into`.
@@ -237,4 +251,4 @@ cdef class Predictor:
         z : ndarray, shape (n, *output_shape)
             Of several outputs a tuple of arrays, in order.
         """
-        return self.into(Z, None)
+        return self.into(Z, None, None, n_threads)

@@ -34,6 +34,8 @@ class Program:
     def inference_bytes(self) -> int: ...
     @property
     def prepared_bytes(self) -> int: ...
+    def extra_bytes(self, n_threads: int) -> int: ...
+    def has_pieces(self, l: int, backward: bool) -> bool: ...
     def prepare(self, theta: np.ndarray, prepared: np.ndarray, backward: bool) -> None: ...
     def predict(
         self,
@@ -42,9 +44,21 @@ class Program:
         Z: np.ndarray,
         outputs: tuple[np.ndarray, ...],
         block: np.ndarray,
+        *,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
     ) -> None: ...
     def forward(
-        self, theta: np.ndarray, prepared: np.ndarray, Z: np.ndarray, block: np.ndarray
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        Z: np.ndarray,
+        block: np.ndarray,
+        *,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
     ) -> np.ndarray: ...
     def backward(
         self,
@@ -54,6 +68,11 @@ class Program:
         dz: np.ndarray,
         block: np.ndarray,
         dtheta: np.ndarray,
+        *,
+        add: bool = False,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
     ) -> None: ...
     def loss(
         self,
@@ -65,4 +84,9 @@ class Program:
         divisor: float,
         block: np.ndarray,
         dtheta: np.ndarray | None = None,
+        *,
+        add: bool = False,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
     ) -> float: ...

@@ -1,6 +1,7 @@
 """Programs from Python: a network from its description, and its passes over arrays of images.
 
-`Network` and `Objective` have checked what is given here.
+`Network` and `Objective` have checked what is given here. Calls set BLAS to one thread while they
+compute, and can be interrupted between two steps.
 """
 
 from libc.string cimport memcpy, memset
@@ -14,10 +15,11 @@ from ._operation cimport Operation, Step, VECTOR, Value, set_image, set_vector
 from ._operations cimport find_operation
 from ._opening cimport program_close, program_open
 from ._passes cimport (
-    program_backward, program_forward, program_predict, program_prepare, program_target_gradient,
+    program_backward, program_forward, program_has_pieces, program_predict, program_prepare,
+    program_target, program_target_gradient,
 )
-from ._plan cimport program_plan
-from .guard cimport begin_products, end_products
+from ._plan cimport program_extra_size, program_plan
+from ._session cimport Session, session_close, session_end, session_open
 from .status cimport FORMAT, MEMORY, OK
 
 cnp.import_array()
@@ -210,6 +212,43 @@ cdef class Program:
         """Bytes of what `prepare` makes."""
         return self.graph.prepared_size * self.graph.item_size
 
+    def extra_bytes(self, int n_threads):
+        """Bytes of memory that a shared call needs for the threads beside the calling one.
+
+        Raises
+        ------
+        OverflowError
+        """
+        cdef Py_ssize_t size = program_extra_size(self.graph, n_threads)
+        if size < 0:
+            raise OverflowError("Network: the sizes of the buffers overflow")
+        return size
+
+    def has_pieces(self, Py_ssize_t l, bint backward):
+        """Whether a shared call of l images has something for several threads to do.
+
+        Parameters
+        ----------
+        l : int
+            At most as many as were planned.
+        backward : bool
+            Whether the call is one of `backward`, or of `loss` with a gradient.
+        """
+        return program_has_pieces(self.graph, l, backward)
+
+    # A call of l images. A team only where it has something to do.
+    cdef int begin(
+        self, Session *session, Py_ssize_t l, bint backward, int n_threads, bint shared,
+        cnp.ndarray extra,
+    ) except -1:
+        if n_threads > 1 and not (shared and program_has_pieces(self.graph, l, backward)):
+            n_threads = 1
+        session_open(session, n_threads)
+        session.how.shared = shared
+        if n_threads > 1:
+            session.how.extra = cnp.PyArray_DATA(extra)
+        return 0
+
     def prepare(self, cnp.ndarray theta, cnp.ndarray prepared, bint backward):
         """Bring the parameters into the form that the passes want, into ``prepared``.
 
@@ -227,7 +266,7 @@ cdef class Program:
 
     def predict(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, tuple outputs,
-        cnp.ndarray block,
+        cnp.ndarray block, *, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the outputs for images, as many at once as were planned.
 
@@ -238,6 +277,13 @@ cdef class Program:
         outputs : tuple of ndarray
             One for each output: written.
         block : ndarray of uint8, of inference_bytes
+        n_threads : int
+            Threads, this one included, that share the steps that are cut into pieces.
+        shared : bool
+            Whether a step with pieces runs piece by piece, on any number of threads, also one.
+            The outputs then have the same bits for any n_threads.
+        extra : ndarray of uint8, of extra_bytes(n_threads)
+            Memory of the other threads; not needed for one thread.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), done = 0, count, k
         cdef Py_ssize_t most = self.graph.inference.images
@@ -247,14 +293,17 @@ cdef class Program:
         cdef const char *Z_ = <const char *> cnp.PyArray_DATA(Z)
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef void *outputs_[MAX_OUTPUTS]
+        cdef Session session
+        cdef int status = OK
         for k in range(self.graph.n_outputs):
             outputs_[k] = cnp.PyArray_DATA(<cnp.ndarray> outputs[k])
-        begin_products()
+        self.begin(&session, min(l, most), False, n_threads, shared, extra)
         with nogil:
-            while done < l:
+            while done < l and status == OK:
                 count = min(l - done, most)
-                program_predict(
-                    self.graph, theta_, prepared_, count, Z_ + done * image, outputs_, block_
+                status = program_predict(
+                    self.graph, &session.how, theta_, prepared_, count, Z_ + done * image,
+                    outputs_, block_,
                 )
                 for k in range(self.graph.n_outputs):
                     outputs_[k] = <char *> outputs_[k] + (
@@ -262,10 +311,12 @@ cdef class Program:
                         * self.graph.item_size
                     )
                 done += count
-            end_products()
+            session_end(&session)
+        session_close(&session, status)
 
     def forward(
-        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block, *,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute and keep all values; return the target, in the block's memory.
 
@@ -274,6 +325,8 @@ cdef class Program:
         theta, prepared, Z
             As for `predict`; at most as many images as were planned.
         block : ndarray of uint8, of training_bytes
+        n_threads, shared, extra
+            As for `predict`.
 
         Returns
         -------
@@ -285,19 +338,24 @@ cdef class Program:
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
         cdef void *block_ = cnp.PyArray_DATA(block)
-        cdef char *z
-        begin_products()
+        cdef Session session
+        cdef int status
+        self.begin(&session, l, False, n_threads, shared, extra)
         with nogil:
-            z = <char *> program_forward(self.graph, theta_, prepared_, l, Z_, block_)
-            end_products()
+            status = program_forward(
+                self.graph, &session.how, theta_, prepared_, l, Z_, block_
+            )
+            session_end(&session)
+        session_close(&session, status)
         cdef Py_ssize_t size = self.graph.values[self.graph.target].size
-        cdef Py_ssize_t at = z - <char *> block_
+        cdef Py_ssize_t at = <char *> program_target(self.graph, block_) - <char *> block_
         values = block[at:at + l * size * self.graph.item_size].view(self.dtype)
         return values.reshape(l, size)
 
     def backward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz,
-        cnp.ndarray block, cnp.ndarray dtheta,
+        cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, int n_threads=1,
+        bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the gradient for theta from the one for the target, after `forward`.
 
@@ -308,7 +366,10 @@ cdef class Program:
         dz : ndarray, shape (l, elements of the target)
             Contiguous, of the network's dtype.
         dtheta : ndarray, shape (n,)
-            Written.
+            Written, or with ``add`` added to.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), nbytes = cnp.PyArray_NBYTES(dz)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
@@ -317,17 +378,21 @@ cdef class Program:
         cdef const void *dz_ = cnp.PyArray_DATA(dz)
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef void *dtheta_ = cnp.PyArray_DATA(dtheta)
-        begin_products()
+        cdef Session session
+        cdef int status
+        self.begin(&session, l, True, n_threads, shared, extra)
         with nogil:
             memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
-            program_backward(
-                self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
+            status = program_backward(
+                self.graph, &session.how, theta_, prepared_, l, Z_, block_, add, dtheta_
             )
-            end_products()
+            session_end(&session)
+        session_close(&session, status)
 
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
-        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None,
+        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *, bint add=False,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute a compiled loss of some images, summed, in one call without the GIL.
 
@@ -341,14 +406,17 @@ cdef class Program:
         divisor : float
             Of the gradient.
         dtheta : ndarray, shape (n,), optional
-            Where the gradient goes, divided; not computed when left out.
+            Where the gradient goes, divided, or with ``add`` is added; not computed when left
+            out.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
 
         Returns
         -------
         value : float
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
-        cdef Py_ssize_t n = self.graph.values[self.graph.target].size
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
@@ -356,33 +424,45 @@ cdef class Program:
         cdef const void *rows = NULL
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef void *dtheta_ = NULL
-        cdef void *z
         cdef void *dz = NULL
-        cdef double value
+        cdef double value = 0
+        cdef Session session
+        cdef int status
         if cnp.PyArray_NDIM(y) == 1:
             labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
         else:
             rows = cnp.PyArray_DATA(y)
         if dtheta is not None:
             dtheta_ = cnp.PyArray_DATA(dtheta)
-        begin_products()
+        self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra)
         with nogil:
-            z = program_forward(self.graph, theta_, prepared_, l, Z_, block_)
-            if dtheta_ != NULL:
-                dz = program_target_gradient(self.graph, block_)
-            if self.graph.item_size == 8:
-                value = loss_value(
-                    code, l, n, <const double *> z, labels, <const double *> rows, divisor,
-                    <double *> dz,
+            status = program_forward(
+                self.graph, &session.how, theta_, prepared_, l, Z_, block_
+            )
+            if status == OK:
+                if dtheta_ != NULL:
+                    dz = program_target_gradient(self.graph, block_)
+                value = self.loss_of(code, l, labels, rows, divisor, block_, dz)
+            if status == OK and dtheta_ != NULL:
+                status = program_backward(
+                    self.graph, &session.how, theta_, prepared_, l, Z_, block_, add, dtheta_
                 )
-            else:
-                value = loss_value(
-                    code, l, n, <const float *> z, labels, <const float *> rows, divisor,
-                    <float *> dz,
-                )
-            if dtheta_ != NULL:
-                program_backward(
-                    self.graph, theta_, prepared_, l, Z_, block_, False, dtheta_
-                )
-            end_products()
+            session_end(&session)
+        session_close(&session, status)
         return value
+
+    # The loss of the target's value, after `program_forward`. OUT: dz, unless NULL.
+    cdef double loss_of(
+        self, int code, Py_ssize_t l, const Py_ssize_t *labels, const void *rows, double divisor,
+        void *block, void *dz,
+    ) noexcept nogil:
+        cdef Py_ssize_t n = self.graph.values[self.graph.target].size
+        cdef const void *z = program_target(self.graph, block)
+        if self.graph.item_size == 8:
+            return loss_value(
+                code, l, n, <const double *> z, labels, <const double *> rows, divisor,
+                <double *> dz,
+            )
+        return loss_value(
+            code, l, n, <const float *> z, labels, <const float *> rows, divisor, <float *> dz
+        )

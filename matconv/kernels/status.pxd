@@ -20,3 +20,4 @@ cdef extern from "matconv/types.h" nogil:
         MEMORY "MATCONV_MEMORY"
         UNREADABLE "MATCONV_UNREADABLE"
         ACTIVATION "MATCONV_ACTIVATION"
+        INTERRUPTED "MATCONV_INTERRUPTED"

@@ -2,12 +2,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
-def run(
-    evaluate: Callable[[_Item], _Result],
-    items: list[_Item],
-    consume: Callable[[_Result], object],
-    most: int,
-    n_threads: int,
-) -> None: ...
+def run(evaluate: Callable[[_Item], object], items: list[_Item], n_threads: int) -> None: ...
+def interrupt_check(n: int | None) -> int: ...

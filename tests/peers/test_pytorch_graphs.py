@@ -1,4 +1,4 @@
-"""Random graphs: outputs, f and its gradient as PyTorch has them, in float64.
+"""Random graphs: outputs, also of frozen networks, f and its gradient as PyTorch has them, in float64.
 
 Not collected by a plain ``pytest``; run with ``pytest -s tests/peers`` where PyTorch is installed.
 The number of graphs is 300, or that in the environment variable MATCONV_GRAPHS.
@@ -28,6 +28,7 @@ KINDS = {
 }
 # relative to the norm of each output, and of the gradient for each array of parameters
 RELATIVE = 1e-12
+WHAT = "outputs, frozen outputs, f, gradient"
 
 
 def activated(S, activation):
@@ -119,16 +120,18 @@ def relative(one, other):
 
 
 def differences(seed):
-    """Largest differences of a graph from PyTorch: outputs, f, gradient; and what it has."""
+    """Largest differences of a graph from PyTorch: outputs, also frozen, f, gradient; its kinds."""
     net = random_graph(seed)
     random = np.random.default_rng(seed)
     theta, Z = random_theta(net, seed), random_images(net, seed)
     leaf = torch.from_numpy(theta.copy()).requires_grad_()
     expected = torch_outputs(net, leaf, Z)
-    z = net.forward(theta, Z)
-    z = z if isinstance(z, tuple) else (z,)
-    of_outputs = max(
-        relative(one, expected[name].detach().numpy()) for name, one in zip(net.outputs, z)
+    of_outputs, of_frozen = (
+        max(
+            relative(one, expected[name].detach().numpy())
+            for name, one in zip(net.outputs, z if isinstance(z, tuple) else (z,))
+        )
+        for z in (net.forward(theta, Z), net.freeze(theta)(Z))
     )
     output = net.outputs[random.integers(len(net.outputs))]
     target = random.standard_normal(expected[output].shape)
@@ -142,19 +145,17 @@ def differences(seed):
         for ours, theirs in zip(net.unpack(gradient), net.unpack(leaf.grad.numpy()))
         for one, other in zip(ours, theirs)
     ]
-    return (of_outputs, relative(f, value.item()), max(of_gradient)), kinds(net)
+    return (of_outputs, of_frozen, relative(f, value.item()), max(of_gradient)), kinds(net)
 
 
 def test_random_graphs_agree_with_autograd():
-    largest, have = np.zeros(3), Counter()
+    largest, have = np.zeros(4), Counter()
     for seed in range(COUNT):
         found, kinds_ = differences(seed)
         have.update(kinds_)
         largest = np.maximum(largest, found)
-        assert max(found) <= RELATIVE, f"graph {seed}: outputs, f, gradient differ by {found}"
-    print(
-        f"\n{COUNT} graphs: outputs, f, gradient differ by at most", *(f"{x:.1e}" for x in largest)
-    )
+        assert max(found) <= RELATIVE, f"graph {seed}: {WHAT} differ by {found}"
+    print(f"\n{COUNT} graphs: {WHAT} differ by at most", *(f"{x:.1e}" for x in largest))
     print(", ".join(f"{kind} in {have[kind]}" for kind in sorted(have)))
     if COUNT >= 300:
         assert have.keys() == KINDS and min(have.values()) >= COUNT // 10

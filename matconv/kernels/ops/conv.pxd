@@ -28,9 +28,7 @@ from .conv_pieces cimport backward_piece, forward_piece
 
 # What a step keeps in `own`.
 cdef struct Filters:
-    Convolution c           # of step.images images
-    ForwardCut forward
-    BackwardCut backward
+    Convolution c           # of the images of the plan
     bint has_bias
     bint as_it_is           # W has the tile's order already: the forward pass reads it in theta
     int algorithm
@@ -80,7 +78,10 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     cdef Filters *own = <Filters *> step.own
     cdef Geometry g = own.c.g, usual = own.c.g
-    cdef Py_ssize_t m_b = 0, m_a = 0
+    cdef Py_ssize_t m_b = 0, m_a = 0, l
+    cdef Convolution c
+    cdef ForwardCut forward
+    cdef BackwardCut backward
     cdef int status
     usual.l, g.l = step.usual, step.images
     status = geometry_init(&g)
@@ -99,20 +100,35 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     own.as_it_is = not step.frozen and not m_b and filters_in_tile_order(&g)
     if own.as_it_is:
         sizes.prepared = 0
-    sizes.forward = cut_forward(&own.c, &own.forward)
     if not step.frozen:
         sizes.prepared_backward = own.c.prepared_backward
         sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
-        sizes.backward = cut_backward(&own.c, &own.backward)
-        sizes.shared_backward = own.backward.shared
+    # a pass may be one of fewer images, whose cut is another
+    for l in range(1, step.images + 1):
+        c = convolution_of(step, l)
+        sizes.forward = max(sizes.forward, cut_forward(&c, &forward))
+        if not step.frozen:
+            sizes.backward = max(sizes.backward, cut_backward(&c, &backward))
+            sizes.shared_backward = max(sizes.shared_backward, backward.shared)
     return OK
 
 
+# The convolution for l of the images of the plan.
+cdef inline Convolution convolution_of(const Step *step, Py_ssize_t l) noexcept nogil:
+    cdef Convolution c = (<const Filters *> step.own).c
+    conv_set_images(&c, l)
+    return c
+
+
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
-    cdef const Filters *own = <const Filters *> step.own
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef ForwardCut forward
+    cdef BackwardCut backward
     if direction == BACKWARD:
-        return backward_phase(&own.backward, phase)
-    return own.forward.pieces if phase == 0 else 0
+        cut_backward(&c, &backward)
+        return backward_phase(&backward, phase)
+    cut_forward(&c, &forward)
+    return forward.pieces if phase == 0 else 0
 
 
 cdef inline void prepare_real(
@@ -140,20 +156,21 @@ cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept no
     cdef const real *filters = <const real *> call.prepared
     cdef const real *Z = <const real *> call.inputs[0]
     cdef real *scratch = <real *> call.scratch
-    cdef Convolution c = own.c
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef ForwardCut cut
     if own.has_bias:
         b = <const real *> call.arrays[1]
     if own.as_it_is:
         filters = <const real *> call.arrays[0]
-    conv_set_images(&c, call.images)
     if call.phase == WHOLE:
+        conv_set_images(&c, call.images)
         conv_forward_prepared(
             &c, Z, filters, b, &step.activation, S, 0, conv_tiles(&c), scratch
         )
-    else:
-        forward_piece(
-            &c, &own.forward, call.piece, Z, filters, b, &step.activation, S, scratch
-        )
+        return
+    cut_forward(&c, &cut)
+    conv_set_images(&c, call.images)
+    forward_piece(&c, &cut, call.piece, Z, filters, b, &step.activation, S, scratch)
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
@@ -167,13 +184,16 @@ cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept 
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *S = <const real *> call.output
     cdef real *db = NULL
-    cdef Convolution c = own.c
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef BackwardCut cut
     if own.has_bias:
         db = <real *> call.d_arrays[1]
-    conv_set_images(&c, call.images)
     if call.phase != WHOLE:
-        backward_piece(&c, &own.backward, step, call, dS, db)
+        cut_backward(&c, &cut)
+        conv_set_images(&c, call.images)
+        backward_piece(&c, &cut, step, call, dS, db)
         return
+    conv_set_images(&c, call.images)
     if step.activation.code != ACTIVATION_NONE:
         # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
         if db != NULL and not call.add_arrays:

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 from .._operation cimport (
     BACKWARD, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, input_of,
-    new_operation, piece_count, piece_length, range_of,
+    new_operation, piece_bound, piece_count, piece_length, range_of,
 )
 from ..status cimport OK, SIZE
 from ..tile cimport add_run
@@ -45,8 +45,12 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
 
 
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
-    if pixel_pieces(step) > 1:
-        sizes.shared_backward = 2 * pixel_pieces(step) * step.array_size[0]
+    cdef const Value *out = &step.values[step.output]
+    cdef Py_ssize_t pieces = piece_bound(
+        step.images * out.height * out.width, out.channels, PIECE_ELEMENTS
+    )
+    if pieces > 1:
+        sizes.shared_backward = 2 * pieces * step.array_size[0]
     return OK
 
 

@@ -1,5 +1,6 @@
 """The C modules against SciPy, numpy and `Network.forward`; prints what was counted."""
 
+import itertools
 import os
 import signal
 import sys
@@ -61,6 +62,7 @@ def check_network(data):
             assert threads > 1 or np.array_equal(out, frozen)
             done += 1
     print("network:", done, "predictions of", len(images), "images by up to 20 threads")
+    check_pool(plain.Network(data), np.tile(images, (100, 1, 1, 1)), np.tile(frozen, (100, 1)))
     ticks, stop = [0], threading.Event()
 
     def tick():
@@ -80,6 +82,36 @@ def check_network(data):
     thread.join()
     assert during > 3, "no other Python thread ran meanwhile"
     print("GIL:", during, "ticks of another Python thread during one prediction")
+
+
+def check_pool(network, images, expected):
+    """By matconv's thread pool, for a pthread and for a thread that has the GIL."""
+    done = 0
+    outs = [np.full_like(expected, np.nan) for _ in range(8)]
+    calls = itertools.product((1, 2, 3, 8), (False, True))
+    for out, (threads, alien) in zip(outs, calls, strict=True):
+        network.predict_by_pool(images, out, threads, False, alien)
+        assert np.array_equal(out, outs[0])
+        truth.assert_close(out, expected)
+        done += 1
+    for threads in (0, -1, 1025):
+        out = np.full_like(expected, np.nan)
+        try:
+            network.predict_by_pool(images, out, threads, False, True)
+        except ValueError as error:
+            assert "threads" in str(error), error
+        else:
+            raise AssertionError(f"{threads} threads")
+        assert np.isnan(out).all()
+    while True:  # as many images as it takes until it is asked whether to stop
+        try:
+            asked = network.predict_by_pool(images, np.empty((len(images), 10)), 2, True, True)
+        except ValueError as error:
+            assert str(error) == "stopped before the end"
+            break
+        assert asked == 0
+        images = np.concatenate([images, images])
+    print("pool:", done, "predictions with the same bits, by 1 to 8 threads")
 
 
 def assert_refused(records, least):

@@ -394,6 +394,81 @@ static PyObject *network_predict(Network *self, PyObject *args)
     return none_or_raise(status);
 }
 
+/* What a thread that Python knows nothing of asks matconv's thread pool for. */
+typedef struct Request {
+    Part part;
+    int threads, stop;
+    long asked;
+} Request;
+
+static int stop_asked(void *argument)
+{
+    Request *request = argument;
+    request->asked++;
+    return request->stop;
+}
+
+static void *predict_by_pool(void *argument)
+{
+    Request *request = argument;
+    Part *part = &request->part;
+    matconv_network *network = part->network->network;
+    ptrdiff_t size = 0;
+    double *scratch = NULL;
+    part->status =
+        matconv_network_workspace_size_threads(network, part->n, request->threads, &size);
+    if (part->status == MATCONV_OK) {
+        scratch = malloc((size_t) (size + 1) * sizeof *scratch);
+        part->status = scratch == NULL ? MATCONV_MEMORY
+                     : matconv_network_predict_threads_f64(network, part->n, part->images,
+                                                           &part->out, scratch, size,
+                                                           request->threads, stop_asked, request);
+    }
+    free(scratch);
+    return NULL;
+}
+
+/* predict_by_pool(images, out, threads, stop, alien) -> how often it was asked whether to stop.
+ * alien: by a pthread, else by the calling thread, which keeps the GIL. */
+static PyObject *network_predict_by_pool(Network *self, PyObject *args)
+{
+    PyObject *images_, *out_;
+    Request request = {.asked = 0};
+    pthread_t thread;
+    Arrays arrays = {.count = 0};
+    const Py_buffer *images, *out;
+    const matconv_network_shape *s = &self->shape;
+    int alien;
+
+    if (!PyArg_ParseTuple(args, "OOipp", &images_, &out_, &request.threads, &request.stop,
+                          &alien) ||
+        !(images = take(&arrays, images_, 4, "d", 0)) || !(out = take(&arrays, out_, 2, "d", 1)))
+        return NULL;
+    {
+        const ptrdiff_t n = images->shape[0];
+        const ptrdiff_t sizes[] = {n * s->height * s->width * s->channels,
+                                   n * s->out_height * s->out_width * s->out_channels};
+        if (check_sizes(&arrays, sizes) < 0)
+            return NULL;
+        request.part.network = self;
+        request.part.n = n;
+        request.part.images = numbers(images);
+        request.part.out = numbers(out);
+    }
+    if (alien) {
+        Py_BEGIN_ALLOW_THREADS
+        if (pthread_create(&thread, NULL, predict_by_pool, &request) != 0)
+            request.part.status = MATCONV_MEMORY;
+        else
+            pthread_join(thread, NULL);
+        Py_END_ALLOW_THREADS
+    } else
+        predict_by_pool(&request);
+    release(&arrays);
+    return request.part.status == MATCONV_OK ? PyLong_FromLong(request.asked)
+                                             : raise_for(request.part.status);
+}
+
 static PyObject *network_shape(Network *self, void *Py_UNUSED(closure))
 {
     const matconv_network_shape *s = &self->shape;
@@ -403,6 +478,7 @@ static PyObject *network_shape(Network *self, void *Py_UNUSED(closure))
 
 static PyMethodDef network_methods[] = {
     {"predict", (PyCFunction) network_predict, METH_VARARGS, NULL},
+    {"predict_by_pool", (PyCFunction) network_predict_by_pool, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -50,12 +50,14 @@ with open("single.matconv", "rb") as file:
     data = file.read()
 done = 0
 for source in ("single.matconv", data):
-    for threads in (0, 1, 3, 12, 16):
+    for threads in (0, 1, 3, 12, 16, -1, -2, -5):
         out = np.full_like(expected, np.nan)
         pluscxx.predict(source, images, out, threads)
         truth.assert_close(out, expected)
         done += 1
-print("network:", done, "predictions of", len(images), "images by up to 16 std::threads")
+print(
+    "network:", done, "predictions of", len(images), "images by up to 16 std::threads, or the pool"
+)
 
 net, theta, *_ = truth.network(np.float64)
 net.export(theta, "double.matconv")

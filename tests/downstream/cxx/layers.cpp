@@ -143,3 +143,12 @@ void Network::predict(std::ptrdiff_t n, const float *images, float *out, int thr
         if (error)
             std::rethrow_exception(error);
 }
+
+void Network::predict_by_pool(std::ptrdiff_t n, const float *images, float *out, int threads) const
+{
+    std::ptrdiff_t size = 0;
+    check(matconv_network_workspace_size_threads(network, n, threads, &size));
+    std::vector<float> scratch(static_cast<std::size_t>(size) + 1);
+    check(matconv_network_predict_threads_f32(network, n, images, &out, scratch.data(), size,
+                                              threads, nullptr, nullptr));
+}

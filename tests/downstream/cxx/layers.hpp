@@ -56,6 +56,8 @@ public:
     void predict(std::ptrdiff_t n, const float *images, float *out) const;
     // the same by threads of its own, each with some of the images
     void predict(std::ptrdiff_t n, const float *images, float *out, int threads) const;
+    // the same by matconv's thread pool
+    void predict_by_pool(std::ptrdiff_t n, const float *images, float *out, int threads) const;
 
 private:
     void take_shape();

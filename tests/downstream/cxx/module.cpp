@@ -135,7 +135,7 @@ static PyObject *dense(PyObject *, PyObject *args)
     });
 }
 
-// predict(path or bytes, images, out, threads)
+// predict(path or bytes, images, out, threads): so many of its own, or with -threads of the pool
 static PyObject *predict(PyObject *, PyObject *args)
 {
     PyObject *source, *images_, *out_;
@@ -158,6 +158,8 @@ static PyObject *predict(PyObject *, PyObject *args)
             const WithoutGil without;
             if (threads > 0)
                 network->predict(n, images_of_n, out_of_n, threads);
+            else if (threads < 0)
+                network->predict_by_pool(n, images_of_n, out_of_n, -threads);
             else
                 network->predict(n, images_of_n, out_of_n);
         }

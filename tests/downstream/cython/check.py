@@ -50,6 +50,11 @@ for source in ("from-cython.matconv", data):
             network.predict(images, out, how, parts)
             truth.assert_close(out, expected)
             done += 1
+    for threads in (1, 2, 5):
+        out = np.full_like(expected, np.nan)
+        network.predict_by_pool(images, out, threads)
+        assert np.array_equal(out, net.freeze(theta)(images))
+        done += 1
 print("network:", done, "predictions of", len(images), "images")
 
 # outputs that are images need more room than their channels

@@ -12,7 +12,7 @@ from matconv.kernels cimport (
     MEMORY, OK, STRUCT, Geometry, Network, NetworkShape, check_status, conv_forward_f64,
     conv_scratch_f64, geometry_default, geometry_init, import_matconv, network_close,
     network_get_shape, network_open, network_open_memory, network_predict_f64,
-    network_workspace_size,
+    network_predict_threads_f64, network_workspace_size, network_workspace_size_threads,
 )
 
 import os
@@ -196,4 +196,25 @@ cdef class Frozen:
                     jobs[k].out = &out[first, 0]
                 status = run(predict, jobs, parts, how)
                 free(jobs)
+        check_status(status)
+
+    def predict_by_pool(self, const double[:, :, :, ::1] images, double[:, ::1] out, int threads):
+        """By the thread pool of matconv."""
+        cdef Py_ssize_t size = 0, n = images.shape[0]
+        cdef double *scratch
+        cdef double *outputs = &out[0, 0]
+        cdef int status = MEMORY
+        given = images.shape[1], images.shape[2], images.shape[3], out.shape[0], out.shape[1]
+        of_network = self.shape.height, self.shape.width, self.shape.channels, n
+        if given != (*of_network, self.shape.out_channels) or self.shape.out_height > 1:
+            raise ValueError("predict_by_pool: the arrays do not fit the network")
+        check_status(network_workspace_size_threads(self.network, n, threads, &size))
+        with nogil:
+            scratch = <double *> malloc((size + 1) * sizeof(double))
+            if scratch != NULL:
+                status = network_predict_threads_f64(
+                    self.network, n, &images[0, 0, 0, 0], &outputs, scratch, size, threads, NULL,
+                    NULL,
+                )
+            free(scratch)
         check_status(status)

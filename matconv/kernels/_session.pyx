@@ -1,0 +1,60 @@
+"""A call from Python that runs passes: what surrounds them."""
+
+from libc.string cimport memset
+
+from ._team cimport (
+    raise_interrupted, team_close, team_open, watch_current, watch_poll, watch_signals,
+)
+from .guard cimport begin_products, end_products, enter, leave
+from .status cimport INTERRUPTED, OK
+
+
+cdef void watch_for(Session *session, int n_threads) noexcept:
+    cdef Execution *how = &session.how
+    # a pass in a piece of another call stops with that call
+    how.watch = watch_current(&how.is_caller)
+    if how.watch == NULL or n_threads > 1:
+        watch_signals(&session.watch)
+        how.watch, how.is_caller = &session.watch, True
+
+
+# INOUT: session, with a watch.
+cdef int begin(Session *session, int n_threads) except -1:
+    session.entered = enter()
+    try:
+        if n_threads > 1:
+            team_open(&session.team, n_threads, session.how.watch)
+            session.how.team = &session.team
+        begin_products()
+    except BaseException:
+        session_close(session, OK)
+        raise
+    return 0
+
+
+cdef int session_open(Session *session, int n_threads) except -1:
+    memset(session, 0, sizeof(Session))
+    watch_for(session, n_threads)
+    return begin(session, n_threads)
+
+
+cdef int session_open_polled(
+    Session *session, int n_threads, int (*poll)(void *) noexcept nogil, void *argument
+) except -1:
+    memset(session, 0, sizeof(Session))
+    watch_poll(&session.watch, poll, argument)
+    session.how.watch, session.how.is_caller = &session.watch, True
+    return begin(session, n_threads)
+
+
+cdef void session_end(Session *session) noexcept nogil:
+    end_products()
+
+
+cdef int session_close(Session *session, int status) except -1:
+    if session.how.team != NULL:
+        team_close(session.how.team)
+    leave(session.entered)
+    if status == INTERRUPTED:
+        raise_interrupted()
+    return 0
