@@ -264,7 +264,8 @@ def conv_check(shape, images, options, dtype, compare, activation, fewer=True):
     flags = [tuple(k != left for k in range(gradients)) for left in range(-1, gradients)]
     for l in {images, max(images - 3, 1), max(images // 3, 1)} if fewer else {images}:
         random = np.random.default_rng(l)
-        check(Passes(step, [shape], l, integers, random), compare, flags if l == images else None)
+        several = flags if fewer and l == images else None
+        check(Passes(step, [shape], l, integers, random), compare, several)
     check(Passes(step, [shape], images, normal, random), any_value)
     return step.phases(FORWARD), step.phases(BACKWARD)
 
@@ -343,7 +344,7 @@ def test_random_convolutions_in_pieces_are_the_whole_exactly(dtype):
         shared["forward"] += forward[0] > 1
         shared[len(backward)] += 1
     # channels, runs apart, overlapping bands
-    assert shared["forward"] >= 35 and min(shared[n] for n in (2, 3, 4)) >= 3, shared
+    assert shared["forward"] >= 35 and min(shared[3], shared[4]) >= 10 and shared[2] > 0, shared
 
 
 REAL = [
@@ -453,7 +454,7 @@ def test_winograd_pieces_are_within_the_bound(name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_random_winograd_pieces_are_within_the_bound(dtype):
     shared = Counter()
-    for shape, images, options in random_convolutions(25, 2, transforms=True):
+    for shape, images, options in random_convolutions(32, 2, transforms=True):
         phases = winograd_check(shape, images, options, dtype)
         if phases is not None:
             forward, backward = phases
