@@ -150,6 +150,8 @@ cdef class SingleStep:
         call.scratch = address(scratch.array)
         call.shared = address(shared.array)
         call.phase = phase
+        # cut for the images of the call, as a program does
+        self.step.images = call.images
         begin_products()
         try:
             if order is None or self.phases(direction) == [1]:
@@ -165,6 +167,7 @@ cdef class SingleStep:
                             scratch.check()
         finally:
             end_products()
+            self.step.images = self.images
         scratch.check()
         shared.check()
 

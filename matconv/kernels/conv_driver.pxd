@@ -94,8 +94,8 @@ cdef void conv_backward_sum(
     real *dZ, bint add, real *sum, real *scratch,
 ) noexcept nogil
 
-# dW of channels first to last - 1, or added to it with `add`, from n > 0 sums, c.sum elements apart,
-# added in their order. INOUT: sums, of which these channels are overwritten. OUT: dW.
+# dW of channels first to last - 1, or added to it with `add`, from n > 0 sums, c.sum elements
+# apart, added in their order. INOUT: sums, of which these channels are overwritten. OUT: dW.
 # SCRATCH: c.preparing.
 cdef void conv_add_sums(
     const Convolution *c, real *sums, Py_ssize_t n, Py_ssize_t first, Py_ssize_t last, bint add,
@@ -108,8 +108,9 @@ cdef int conv_scratch(
     const Convolution *c, bint backward, bint guarded, Py_ssize_t *size
 ) noexcept nogil
 
-# As conv_forward_prepared, with filters as they are. When guarded, on all tiles, and the whole again
-# by im2col if S is not finite where Z, W and b are: the transforms of finite values may overflow.
+# As conv_forward_prepared, with filters as they are. When guarded, on all tiles, and the whole
+# again by im2col if S is not finite where Z, W and b are: the transforms of finite values may
+# overflow.
 # SCRATCH: conv_scratch(c, False, guarded).
 cdef void conv_forward(
     const Convolution *c, const real *Z, const real *W, const real *b,

@@ -216,8 +216,8 @@ cdef inline void unpermute_filters(
             W_tile += g.d_out
 
 
-# B(columns, rows) = A(rows, columns)', whose rows are row_A and row_B apart; in squares that stay in
-# cache.
+# B(columns, rows) = A(rows, columns)', whose rows are row_A and row_B apart; in squares that
+# stay in cache.
 cdef inline void transpose(
     Py_ssize_t rows, Py_ssize_t columns, const real *A, Py_ssize_t row_A, real *B,
     Py_ssize_t row_B,

@@ -67,8 +67,8 @@ cdef void winograd_prepare_backward(
     Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The gradient for Z, or added to it with add_images, and dU, or added to it with `add`; each or NULL:
-# not computed. IN: dS, Z, Ut (only for dZ). OUT: dZ, dU, w.size_U elements.
+# The gradient for Z, or added to it with add_images, and dU, or added to it with `add`; each or
+# NULL: not computed. IN: dS, Z, Ut (only for dZ). OUT: dZ, dU, w.size_U elements.
 # SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_backward_sum(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,

@@ -152,7 +152,8 @@ cdef inline void channels_piece(
 # dZ of a run of images or a band, and its sum for dW; an odd band adds to the sum of the even one
 # before it.
 cdef inline void run_piece(
-    const Convolution *c, const BackwardCut *cut, Call *call, const real *dS, real *dZ, bint wants_dW
+    const Convolution *c, const BackwardCut *cut, Call *call, const real *dS, real *dZ,
+    bint wants_dW,
 ) noexcept nogil:
     cdef Py_ssize_t bands = cut.runs.bands, image = call.piece * cut.runs.length, band = 0
     cdef Py_ssize_t number = call.piece, at_Z = 0, at_S = 0
