@@ -12,7 +12,7 @@ import numpy as np
 
 from .activations import activation_code
 from .encoding import MAX_STEPS, Record
-from .kernels.program import ProgramError, output_shape
+from .kernels.shapes import ProgramError, output_shape
 from .layers import LAYERS, Layer, Parameter, Shape
 
 
