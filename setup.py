@@ -38,7 +38,7 @@ VARIANTS = {
 # no loops over numbers in these, or imported before the choice
 BASELINE_ONLY = {
     *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
-    *("geometry", "guard", "pool", "predictor", "program", "workers"),
+    *("geometry", "guard", "pool", "predictor", "program", "shapes", "workers"),
     *("_arrange", "_blas_buffers", "_description", "_merge", "_opening", "_passes", "_plan"),
     *("_helpers", "_prediction", "_session", "_single", "_team", "_watch", "buffers"),
 }
