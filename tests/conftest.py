@@ -4,13 +4,19 @@
 that name one: only im2col is exact on integers and does not spread NaN.
 """
 
+import os
+
 import numpy as np
 import pytest
-from cli_runs import SMALL, write_small
+from support import TESTS
+from support.cli_runs import SMALL, write_small
 
 import matconv
 from matconv.cli import main
 from matconv.io import read_npz
+
+# scripts that tests start import the same helpers
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_addoption(parser):

@@ -18,9 +18,8 @@ import pytest
 from running import run
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests"))
 
-import package_readme
+from support import package_readme
 
 # what an added operation may touch: its file, its dataclass, the two lists, its tests
 NEW = ["matconv/kernels/ops/square_root.pxd", "tests/test_square_root.py"]

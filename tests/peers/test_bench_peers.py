@@ -1,13 +1,6 @@
 """The benchmark's peers compute the same layers and networks; the picture is drawn."""
 
-import sys
 import xml.etree.ElementTree
-from pathlib import Path
-
-import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import cases
 import memory
@@ -17,8 +10,10 @@ import peers_jax
 import peers_matconv
 import peers_torch
 import plot
+import pytest
 import shapes
 import timing
+import torch
 
 LAYERS = [
     shapes.Layer("strided", 3, 4, (6, 5), 6, (3, 2), stride=2, pad=1, dilation=2, groups=2),

@@ -9,24 +9,20 @@ MATCONV_FASHION_MNIST names the folder of its IDX files, otherwise the digits th
 """
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import winograd_bounds
+from support.tolerances import assert_same, assert_within, inner_product_bound
 
 import matconv
 from matconv import Conv, Dense, MaxPool, Network, Objective
 from matconv.data import load_digits
 from matconv.kernels.conv import ConvPlan
 from matconv.kernels.geometry import WindowGeometry
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import winograd_bounds
-from tolerances import assert_same, assert_within, inner_product_bound
 
 DTYPES = [np.float64, np.float32]
 

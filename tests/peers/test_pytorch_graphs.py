@@ -5,21 +5,16 @@ The number of graphs is 300, or that in the environment variable MATCONV_GRAPHS.
 """
 
 import os
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import graph_reference
+from support.random_graphs import kinds, random_graph, random_images, random_theta
 
 from matconv import Clip, LeakyReLU, Objective
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import graph_reference
-from random_graphs import kinds, random_graph, random_images, random_theta
 
 COUNT = int(os.environ.get("MATCONV_GRAPHS", "300"))
 KINDS = {

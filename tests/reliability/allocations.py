@@ -17,9 +17,8 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
 
-from native import compiled
+from reliability.native import compiled
 
 # more than any call here makes
 MOST = 20_000
@@ -128,7 +127,7 @@ class Loop:
 
 def same(expected):
     """Whether arrays are these, bit for bit."""
-    from operators import results
+    from support.operators import results
 
     def right(actual):
         pairs = zip(results(actual), expected, strict=True)
@@ -139,11 +138,10 @@ def same(expected):
 
 def python_calls(folder):
     """(name, call, state, right, out or None) of every function of Python that allocates."""
-    import exported_files
-    import networks
     import numpy as np
-    from describing import encoded, freeze
-    from operators import OPERATORS, WITH_OUT, results
+    from support import exported_files, networks
+    from support.describing import encoded, freeze
+    from support.operators import OPERATORS, WITH_OUT, results
 
     import matconv
     from matconv import Objective, Predictor
@@ -246,10 +244,9 @@ def repeated_by_im2col():
 
 def c_calls(folder):
     """(name, call) of the functions of C that allocate; the result is a status."""
-    import exported_files
-    import networks
-    from capi import TABLE
-    from describing import encoded
+    from support import exported_files, networks
+    from support.capi import TABLE
+    from support.describing import encoded
 
     net = networks.mixed()
     data = encoded(net, net.init(seed=0), 1)
@@ -297,8 +294,8 @@ def main():
                 [sys.executable, __file__], env=environment, check=False
             ).returncode
 
-    from capi import MEMORY
-    from operators import OPERATORS
+    from support.capi import MEMORY
+    from support.operators import OPERATORS
 
     folder, loop = Path(os.environ["FAILING_MALLOC"]), Loop()
     for name, call in c_calls(folder):

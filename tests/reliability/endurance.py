@@ -15,15 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import activations
-import capi
-import networks
-from capi import Activation, Geometry, entry, function, pointers
-from describing import encoded
-from opened import Opened
+from support import activations, capi, networks
+from support.capi import Activation, Geometry, entry, function, pointers
+from support.describing import encoded
+from support.opened import Opened
 
 import matconv
 from matconv import Predictor
@@ -274,7 +269,7 @@ def stack(size=1 << 16):
 
     The thread is one that Python has never seen: libc starts it, on memory of ours.
     """
-    from native import Native
+    from reliability.native import Native
 
     used = {}
     for dtype in capi.DTYPES:

@@ -14,21 +14,17 @@ import ctypes
 import faulthandler
 import mmap
 import resource
-import sys
 import tempfile
 import time
 from math import prod
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from capi import OK, SCRATCH, STATUSES
-from exported_files import understood
-from guarded import Guard
-from mutations import LARGEST, WORD, Mutator, seeds
-from opened import Opened
+from reliability.mutations import LARGEST, WORD, Mutator, seeds
+from support.capi import OK, SCRATCH, STATUSES
+from support.exported_files import understood
+from support.guarded import Guard
+from support.opened import Opened
 
 # what opening may cost at most: bytes of memory for each of the file, and beside that
 MEMORY_FACTOR = 64

@@ -1,16 +1,11 @@
 """Files of exported networks, changed by their structure: what `fuzz.py` opens."""
 
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import networks
-from describing import encoded
-from exported_files import (
+from support import networks
+from support.describing import encoded
+from support.exported_files import (
     CLIP,
     HEADER,
     LEAKY,

@@ -3,15 +3,13 @@
 import ctypes
 import os
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
 
-from capi import as_argument
+from support.capi import as_argument
 
 MOST_ARGUMENTS = 10
 

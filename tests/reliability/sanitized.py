@@ -23,10 +23,12 @@ COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.m
 
 # the kernels, and what reads bytes that nobody vouches for
 TESTS = (
-    "test_exact.py", "test_relations.py", "test_pool.py", "test_winograd.py",
-    "test_memory_safety.py", "test_layouts.py", "test_faults_operators.py", "test_faults_limits.py",
-    "test_capi.py", "test_capi_faults.py", "test_capi_networks.py", "test_frozen.py",
-    "test_frozen_faults.py", "test_frozen_into.py", "test_exported.py", "test_exported_damaged.py",
+    "kernels/test_exact.py", "kernels/test_relations.py", "kernels/test_pool.py",
+    "kernels/test_winograd.py", "kernels/test_memory_safety.py", "kernels/test_layouts.py",
+    "kernels/test_faults_operators.py", "kernels/test_faults_limits.py", "capi/test_capi.py",
+    "capi/test_capi_faults.py", "capi/test_capi_networks.py", "network/test_frozen.py",
+    "network/test_frozen_faults.py", "network/test_frozen_into.py", "network/test_exported.py",
+    "network/test_exported_damaged.py",
 )  # fmt: skip
 # The allocator is the sanitizer's: it keeps freed memory back, has no MALLOC_PERTURB_, and ends the
 # process where malloc would return NULL. The time of a call says nothing here.
@@ -95,7 +97,7 @@ def environment(folder, simd):
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "MATCONV_SIMD": simd,
         "PYTHONMALLOC": "malloc",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "tests")]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

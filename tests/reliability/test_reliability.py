@@ -16,15 +16,22 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import compiled
-import describing
-import fuzz
-from capi import FORMAT
-from exported_files import conv, dense, exported, graph, record, resigned, steps_of, with_word
-from opened import Opened
-from terminated import ignored, terminations
+from reliability import fuzz
+from support import compiled, describing
+from support.capi import FORMAT
+from support.exported_files import (
+    conv,
+    dense,
+    exported,
+    graph,
+    record,
+    resigned,
+    steps_of,
+    with_word,
+)
+from support.opened import Opened
+from support.terminated import ignored, terminations
 
 from matconv import Conv, Dense, MaxPool, Network
 

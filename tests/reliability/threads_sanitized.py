@@ -99,7 +99,7 @@ def build(folder):
     # pieces.pyx is built in a process that imports matconv, which now needs the sanitizer
     pieces = folder / "pieces"
     pieces.mkdir()
-    script = f"import compiled; compiled.build({str(pieces)!r}, *{FLAGS})"
+    script = f"from support import compiled; compiled.build({str(pieces)!r}, *{FLAGS})"
     environ = environment(folder, "build")
     environ["PYTHONPATH"] += os.pathsep + str(folder / "tests")
     checked([sys.executable, "-c", script], folder, environ)
@@ -147,7 +147,7 @@ def main():
         copy_tree(folder, options.broken)
         pieces = build(folder)
         done = subprocess.run(
-            [sys.executable, "tests/teamwork.py", str(pieces), "hammer", str(options.calls)],
+            [sys.executable, "tests/support/teamwork.py", str(pieces), "hammer", str(options.calls)],
             cwd=folder, env=environment(folder, "run"), capture_output=True, text=True, check=False,
         )  # fmt: skip
         print(done.stdout, done.stderr, sep="", end="")

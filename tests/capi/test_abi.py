@@ -1,0 +1,376 @@
+"""The binary interface stays: what compiled code was built against is where it was.
+
+``abi.json`` records it. What is new at the end of the table, or a new status, passes; what has
+moved, gone or changed fails. ``python tests/capi/test_abi.py --write`` records the present on purpose.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import capi, geometries, headers
+from support.activations import CLIP, LEAKY_RELU, NONE, RELU
+
+import matconv
+
+RECORD = Path(__file__).with_name("abi.json")
+INCLUDE = Path(matconv.get_include())
+TYPES = INCLUDE / "matconv" / "types.h"
+KERNELS = Path(matconv.__file__).parent / "kernels"
+TABLE = "matconv_api"
+# members may be appended
+GROWING = {TABLE, "matconv_activation"}
+GCC = shutil.which("gcc")
+
+
+def recorded():
+    return json.loads(RECORD.read_text())
+
+
+def constants(interface):
+    return {name: value for enum in interface["enums"] for name, value in enum.items()}
+
+
+def differences(old, new):
+    """What of the recorded interface is not as it was, in words."""
+    if old["abi_version"] != new["abi_version"]:
+        yield f"MATCONV_ABI_VERSION was {old['abi_version']}, is {new['abi_version']}"
+    present = constants(new)
+    for name, value in constants(old).items():
+        if name not in present:
+            yield f"{name} is gone"
+        elif present[name] != value:
+            yield f"{name} was {value}, is {present[name]}"
+    for enum in new["enums"]:
+        for value in {value for value in enum.values() if list(enum.values()).count(value) > 1}:
+            yield " and ".join(name for name in enum if enum[name] == value) + f" are both {value}"
+    for name, struct in old["structs"].items():
+        if name not in new["structs"]:
+            yield f"{name} is gone"
+            continue
+        other = new["structs"][name]
+        yield from member_differences(name, struct["members"], other["members"])
+        if name not in GROWING and struct["size"] != other["size"]:
+            yield f"{name} had {struct['size']} bytes, has {other['size']}"
+
+
+def member_differences(struct, old, new):
+    places = {name: (kind, offset) for name, kind, offset in new}
+    for name, kind, offset in old:
+        if name not in places:
+            yield f"{struct}.{name} is gone"
+            continue
+        new_kind, new_offset = places[name]
+        if new_kind != kind:
+            yield f"{struct}.{name} was {kind}, is {new_kind}"
+        if new_offset != offset:
+            yield f"{struct}.{name} was at byte {offset}, is at {new_offset}"
+
+
+def check(old, new):
+    problems = "; ".join(differences(old, new))
+    if problems:
+        raise AssertionError(
+            f"the binary interface has changed: {problems}; if that is what you want, "
+            "python tests/capi/test_abi.py --write"
+        )
+
+
+def in_a_line(found):
+    """A member, which is a list of three, as a line of the record."""
+    return "[" + re.sub(r"\n\s*", " ", found.group(1)) + "]"
+
+
+def current():
+    return headers.header(TYPES.read_text())
+
+
+# The record
+
+
+def test_the_header_keeps_the_record():
+    check(recorded(), current())
+
+
+def test_the_record_is_whole():
+    """Nothing that the header says is not recorded, so that a later change of it is seen."""
+    missing = list(differences(current(), recorded()))
+    assert not missing, f"not recorded: {missing}; python tests/capi/test_abi.py --write"
+
+
+@pytest.mark.skipif(GCC is None, reason="no gcc")
+def test_the_compiler_agrees(tmp_path):
+    """Every recorded offset, size, value and type, as gcc sees the header."""
+    old, lines = recorded(), []
+    lines.append('printf("abi_version %d\\n", MATCONV_ABI_VERSION);')
+    for name in constants(old):
+        lines.append(f'printf("{name} %d\\n", {name});')
+    for struct, content in old["structs"].items():
+        if struct != TABLE:
+            lines.append(f'printf("{struct} %zu\\n", sizeof({struct}));')
+        for name, kind, _ in content["members"]:
+            lines.append(f'printf("{struct}.{name} %zu\\n", offsetof({struct}, {name}));')
+            pointer = kind.replace(" (", " (*)(", 1) if kind.endswith(")") else kind
+            lines.append(
+                f"_Static_assert(__builtin_types_compatible_p(__typeof__((({struct} *) 0)->{name}),"
+                f' {pointer}), "{struct}.{name} is not {kind}");'
+            )
+    program = "#include <stdio.h>\n#include <matconv/matconv.h>\nint main(void)\n{\n"
+    source = tmp_path / "abi.c"
+    source.write_text(program + "".join(f"    {line}\n" for line in lines) + "    return 0;\n}\n")
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-variable", f"-I{INCLUDE}"]
+    built = subprocess.run(
+        [GCC, *flags, str(source), "-o", str(tmp_path / "abi")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    out = subprocess.run([tmp_path / "abi"], capture_output=True, text=True, check=True).stdout
+    found = {name: int(value) for name, value in map(str.split, out.splitlines())}
+    expected = {"abi_version": old["abi_version"], **constants(old)}
+    for struct, content in old["structs"].items():
+        if struct != TABLE:
+            expected[struct] = content["size"]
+        expected |= {f"{struct}.{name}": offset for name, _, offset in content["members"]}
+    assert found == expected
+
+
+def test_the_library_has_the_table_of_the_record():
+    table = current()["structs"][TABLE]
+    assert capi.TABLE.abi_version == recorded()["abi_version"]
+    assert capi.TABLE.size == table["size"] >= recorded()["structs"][TABLE]["size"]
+
+
+# What the comparison sees
+
+
+def changed(*replacements):
+    text = TYPES.read_text()
+    for old, new in replacements:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return headers.header(text)
+
+
+def test_what_is_added_at_the_end_passes():
+    last = "matconv_poll poll,\n" + " " * 39 + "void *poll_argument);\n} matconv_api;"
+    more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
+    status = "MATCONV_INTERRUPTED = 18"
+    activation = "double alpha, beta; "
+    new = changed(
+        (last, last.replace("} matconv_api", more + "} matconv_api")),
+        (status, status + ",\n    MATCONV_BUSY = 19"),
+        (activation, activation + "const void *slopes;"),
+        ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 2, MATCONV_FFT = 3"),
+    )
+    assert list(differences(current(), new)) == []
+    assert new["structs"][TABLE]["members"][-1][0] == "softmax_f64"
+    # and is then to be recorded
+    missing = list(differences(new, current()))
+    assert missing == [
+        "MATCONV_BUSY is gone",
+        "MATCONV_FFT is gone",
+        "matconv_activation.slopes is gone",
+        f"{TABLE}.softmax_f64 is gone",
+    ]
+
+
+IM2COL = "    int (*im2col_f64)(const matconv_geometry *g, const double *Z, double *phi);\n"
+INIT = "    int (*geometry_init)(matconv_geometry *g);\n"
+OUT = "ptrdiff_t out_height, out_width;  "
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("ABI_VERSION 1", "ABI_VERSION 2", "MATCONV_ABI_VERSION was 1, is 2"),
+        ("MATCONV_INDEX = 11,", "", "MATCONV_INDEX is gone"),
+        ("MATCONV_INDEX = 11,", "MATCONV_INDEX = 17,", "MATCONV_INDEX was 11, is 17"),
+        ("MATCONV_INDEX = 11,", "MATCONV_INDEX = 11, MATCONV_NEW = 16,", "NEW and MATCONV_UNREAD"),
+        ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 3 ", "MATCONV_WINOGRAD was 2, is 3"),
+        (IM2COL, "", "matconv_api.im2col_f64 is gone"),
+        (IM2COL, "", "matconv_api.im2col_f32 was at byte 40, is at 32"),
+        (INIT, INIT + "    int (*more)(int);\n", "im2col_f64 was at byte 32, is at 40"),
+        (INIT, INIT.replace("(matc", "(const matc"), "_init was int (matconv_geometry *), is int"),
+        (INIT, INIT.replace("int", "void"), "is void (matconv_geometry *)"),
+        (INIT, INIT.replace("geometry_init", "init"), "matconv_api.geometry_init is gone"),
+        (IM2COL, IM2COL.replace("*Z", "**Z"), "is int (const matconv_geometry *, const double **,"),
+        (OUT, OUT.replace("height", "rows"), "matconv_geometry.out_height is gone"),
+        (OUT, OUT.replace("out_height", "new, out_height"), "out_width was at byte 144, is at 152"),
+        ("ptrdiff_t column_length; ", "int column_length; ", "column_length was ptrdiff_t, is int"),
+        (OUT, OUT.replace("out_height", "new, out_height"), "matconv_geometry had 176 bytes, has"),
+        ("ptrdiff_t groups;", "", "matconv_geometry.groups is gone"),
+        ("double alpha, beta; ", "double beta, alpha; ", "alpha was at byte 8, is at 16"),
+        ("double alpha, beta; ", "float alpha, beta; ", "beta was double, is float"),
+        ("MATCONV_CLIP = 3 ", "MATCONV_CLIP = 2 ", "MATCONV_LEAKY_RELU and MATCONV_CLIP are both"),
+        ("ptrdiff_t item_size; ", "ptrdiff_t item; ", "matconv_network_shape.item_size is gone"),
+        ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
+    ],
+)  # fmt: skip
+def test_what_changes_is_named(old, new, problem):
+    with pytest.raises(AssertionError, match="the binary interface has changed: ") as caught:
+        check(current(), changed((old, new)))
+    assert problem in str(caught.value)
+    assert str(caught.value).endswith("python tests/capi/test_abi.py --write")
+
+
+# The other declarations of the same interface
+
+PUBLIC = {
+    "Activation": "matconv_activation",
+    "Geometry": "matconv_geometry",
+    "Network": "matconv_network",
+    "NetworkShape": "matconv_network_shape",
+    "Poll": "matconv_poll",
+}
+INTERNAL = {
+    "Activation": "matconv_activation",
+    "Geometry": "matconv_geometry",
+    "Frozen": "matconv_network",
+    "Shape": "matconv_network_shape",
+    "Poll": "matconv_poll",
+}
+
+
+# of the arguments of each function of the table
+NAMES = headers.argument_names(TYPES.read_text())
+# the notes' letters: matrices, b the bias; g the geometry
+LETTERS = {"Z", "W", "S", "b", "g"}
+
+
+def declared_struct(interface, name):
+    return [(member, kind) for member, kind, _ in interface["structs"][name]["members"]]
+
+
+def functions(interface):
+    return {n: kind for n, kind in declared_struct(interface, TABLE) if kind.endswith(")")}
+
+
+def test_names_are_words_or_letters_with_one_meaning():
+    for name, arguments in NAMES.items():
+        assert all(len(word) > 1 or word in LETTERS for word in arguments), name
+        assert len(set(arguments)) == len(arguments), name
+    for name, struct in current()["structs"].items():
+        assert all(len(member) > 1 for member, _, _ in struct["members"]), name
+
+
+def test_both_dtypes_have_the_same_arguments():
+    kinds = functions(current())
+    pairs = [name.removesuffix("_f64") for name in kinds if name.endswith("_f64")]
+    assert len(pairs) == sum(name.endswith("_f32") for name in kinds)
+    for name in pairs:
+        assert kinds[f"{name}_f64"].replace("double *", "float *") == kinds[f"{name}_f32"]
+        assert NAMES[f"{name}_f64"] == NAMES[f"{name}_f32"]
+
+
+def test_the_macros_are_the_functions_of_the_table():
+    text = (INCLUDE / "matconv" / "matconv.h").read_text()
+    macros = re.findall(r"^#define (matconv_\w+) \(MATCONV_TABLE->(\w+)\)$", text, re.MULTILINE)
+    assert macros == [(f"matconv_{name}", name) for name in functions(current())]
+
+
+def test_the_public_cython_functions_are_those_of_the_header():
+    text = (KERNELS / "__init__.pxd").read_text()
+    found = headers.cython_functions(text, PUBLIC)
+    assert found.pop("geometry_default") == (
+        "matconv_geometry_default", "void (matconv_geometry *)", ["g"],
+    )  # fmt: skip
+    assert "static inline void matconv_geometry_default(matconv_geometry *g)\n" in TYPES.read_text()
+    expected = {
+        name: (f"matconv_{name}", kind, NAMES[name]) for name, kind in functions(current()).items()
+    }
+    assert found == expected and list(found) == list(expected)
+    assert 'cdef extern from "matconv/matconv.h" nogil:\n    enum:' in text
+
+
+def test_the_public_cython_constants_are_those_of_the_header():
+    text = (KERNELS / "__init__.pxd").read_text()
+    found = headers.cython_constants(text, "cdef extern")
+    assert list(found.values()) == list(constants(current()))
+    for name, c_name in found.items():
+        short = c_name.removeprefix("MATCONV_")
+        assert name == ("NULL_POINTER" if short == "NULL" else short)
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "name", "names"),
+    [
+        ("__init__.pxd", 'ctypedef struct Geometry "matconv_geometry"', "matconv_geometry", PUBLIC),
+        ("__init__.pxd", "ctypedef struct NetworkShape", "matconv_network_shape", PUBLIC),
+        ("__init__.pxd", "ctypedef struct Activation", "matconv_activation", PUBLIC),
+        ("_activation.pxd", "ctypedef struct Activation", "matconv_activation", INTERNAL),
+        ("geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
+        ("frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
+        ("capi.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
+    ],
+)  # fmt: skip
+def test_cython_structs_have_the_members_of_the_header(file, start, name, names):
+    body = headers.block((KERNELS / file).read_text(), start)
+    assert headers.cython_members(body, names) == declared_struct(current(), name)
+
+
+def test_the_activations_within_are_those_of_the_header():
+    text = (KERNELS / "_activation.pxd").read_text()
+    names = list(current()["enums"][2])
+    assert list(headers.cython_constants(text, 'cdef extern from "matconv').values()) == names
+    assert names == [
+        f"MATCONV_{name}" for name in ("ACTIVATION_NONE", "RELU", "LEAKY_RELU", "CLIP")
+    ]
+    assert list(current()["enums"][2].values()) == [NONE, RELU, LEAKY_RELU, CLIP]
+
+
+def test_the_statuses_within_are_those_of_the_header():
+    text = (KERNELS / "status.pxd").read_text()
+    statuses = current()["enums"][0]
+    names = list(statuses)
+    assert list(headers.cython_constants(text, "cdef extern").values()) == names
+    assert tuple(name.removeprefix("MATCONV_") for name in names) == capi.STATUSES
+    assert list(statuses.values()) == list(range(len(names)))
+
+
+KINDS = {
+    "i": ("int",), "n": ("ptrdiff_t", "size_t"), "s": ("const char *",),
+    "g": ("const matconv_geometry *", "matconv_geometry *"), "a": ("const matconv_activation *",),
+    "f": ("matconv_poll",),
+}  # fmt: skip
+
+
+def test_what_the_other_tests_call_is_the_table():
+    """The types that tests/support/capi.py calls with, entry by entry."""
+    assert [name for name, _, _ in capi.ENTRIES] == list(functions(current()))
+    results = {"int": "c_int", "void": "NoneType", "const char *": "c_char_p"}
+    for (name, result, kinds), kind in zip(capi.ENTRIES, functions(current()).values()):
+        returned, arguments = re.fullmatch(r"(.*?) \((.*)\)", kind).groups()
+        assert results[returned] == getattr(result, "__name__", "NoneType"), name
+        arguments = arguments.split(", ")
+        assert len(arguments) == len(kinds), name
+        for letter, argument in zip(kinds, arguments):
+            known = [kind for kinds in KINDS.values() for kind in kinds]
+            if letter == "p":
+                assert argument.endswith("*") and argument not in known, name
+            else:
+                assert argument in KINDS[letter], name
+    # and the names and the order of the arguments of each call
+    called = set()
+    for call in capi.every_call(next(geometries.cases(1, seed=0)), "float64"):
+        assert list(call.arguments) == NAMES[f"{call.name}_f64"]
+        called.add(f"{call.name}_f64")
+    rest = {name for name in NAMES if name.endswith("_f64")} - called
+    assert rest == {"conv_scratch_f64", "network_predict_f64", "network_predict_threads_f64"}
+    for struct, of_ctypes in (
+        ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
+        ("matconv_activation", capi.Activation), (TABLE, capi.Table),
+    ):  # fmt: skip
+        found = [(n, getattr(of_ctypes, n).offset) for n, _ in of_ctypes._fields_]
+        expected = [(n, at) for n, _, at in current()["structs"][struct]["members"]]
+        assert found == expected
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python tests/capi/test_abi.py --write")
+    text = json.dumps(current(), indent=1)
+    RECORD.write_text(re.sub(r"\[\s+(\"[^]{}]*?)\s+\]", in_a_line, text) + "\n")

@@ -1,0 +1,400 @@
+"""Bad arguments of the C functions: the status that says what is wrong, and nothing written."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from support import capi, geometries
+from support.activations import CLIP, LEAKY_RELU
+from support.capi import DTYPES, NULL, OK, Geometry, entry
+
+import matconv
+
+pytestmark = pytest.mark.catalogue(60)
+
+WORDS = {
+    capi.OK: "success",
+    capi.SIZE: (
+        "a size is less than 1, a number of images or a padding is negative, or there are not 1 to "
+        "1024 threads"
+    ),
+    capi.KERNEL: "the (dilated) kernel is larger than the padded input",
+    capi.GROUPS: "groups does not divide the channels or the filters",
+    capi.OVERFLOW: "a size or a product of sizes overflows",
+    capi.BLAS_INT: "a matrix dimension overflows the integer type of BLAS",
+    capi.STRUCT: "struct_size does not match the library: the struct is not initialized",
+    capi.NULL: "a required pointer is NULL",
+    capi.SCRATCH: "scratch_size is too small",
+    capi.ALGORITHM: "unknown algorithm",
+    capi.PADDING: "the padding of a pooling window is not smaller than the window",
+    capi.INDEX: "an index is outside of the image, or not that of an output",
+    capi.DTYPE: "the network has the other dtype",
+    capi.FORMAT: "not an exported network, or a damaged one",
+    capi.VERSION: "an exported network of another version of the format",
+    capi.MEMORY: "out of memory",
+    capi.UNREADABLE: "the file cannot be read",
+    capi.ACTIVATION: "unknown activation, or invalid numbers for it",
+    capi.INTERRUPTED: "stopped before the end",
+}
+
+# No two sizes alike, a padding on one side only, so that nothing fits by accident.
+CASE = geometries.Case(
+    l=2, size=(7, 6), d=4, d_out=6, kernel=(3, 2), stride=(2, 1), pad=((1, 0), (0, 1)),
+    dilation=(1, 1), groups=2, padding_kind="sides",
+)  # fmt: skip
+HUGE = (2**31, 2**32, 2**40, 2**62, 2**63 - 1)
+
+
+def calls(dtype, with_geometry=False):
+    """One call of each entry, and of the convolution by each algorithm."""
+    for call in capi.every_call(CASE, dtype):
+        if not with_geometry or isinstance(call.arguments.get("g"), Geometry):
+            yield call
+    g = capi.geometry_of(CASE.shape, **{**CASE.convolution, "kernel": CASE.kernel, "channels": 6})
+    sizes = np.full(1, -7, np.intp), np.full(1, -7, np.intp)
+    for algorithm in range(3):
+        yield capi.Call(
+            "conv_scratch", dtype,
+            {"g": g, "algorithm": algorithm, "forward": sizes[0], "backward": sizes[1]},
+            ("forward", "backward"), ("forward", "backward"), scratch=(),
+        )  # fmt: skip
+    if with_geometry:
+        yield Init(g)
+
+
+class Init(capi.Call):
+    """The one entry that writes to its geometry, when it succeeds."""
+
+    def __init__(self, g):
+        super().__init__("geometry_init", None, {"g": g}, ("g",), scratch=())
+
+
+def check_refused(call, status, **changes):
+    """This status, and not a bit of any argument changed."""
+    call.poison()
+    changed = {k: v for k, v in changes.items() if isinstance(v, ctypes.Structure)}
+    held, given = call.held(), {k: bytes(v) for k, v in changed.items()}
+    assert call(**changes) == status, f"{call.name} {changes}"
+    assert call.held() == held, f"{call.name} wrote something"
+    assert {k: bytes(v) for k, v in changed.items()} == given
+
+
+def check_geometry_refused(call, status, **fields):
+    g = Geometry.from_buffer_copy(call.arguments["g"])
+    for name, value in fields.items():
+        setattr(g, name, value)
+    check_refused(call, status, g=g)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_calls_that_are_bent_below_are_good(dtype):
+    names = set()
+    for call in calls(dtype):
+        assert call() == OK
+        names.add(call.name)
+    assert len(names) == 13
+    for call in calls(dtype, with_geometry=True):
+        assert call() == OK
+
+
+# Words
+
+
+@pytest.mark.parametrize("status", WORDS)
+def test_status_in_words(status):
+    assert capi.TABLE.status_string(status).decode() == WORDS[status]
+
+
+def test_every_status_has_words():
+    assert tuple(WORDS) == tuple(range(len(capi.STATUSES)))
+    assert len(set(WORDS.values())) == len(WORDS)
+
+
+@pytest.mark.parametrize("status", [19, -1, 1000, 2**31 - 1, -(2**31)])
+def test_an_unknown_status_is_a_string_too(status):
+    assert capi.TABLE.status_string(status) == b"unknown status"
+
+
+# NULL
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_null_for_each_array_in_turn(dtype):
+    refused = 0
+    for call in calls(dtype):
+        for name in call.pointers():
+            if name in call.optional:
+                call.poison()
+                assert call(**{name: None}) == OK
+            else:
+                check_refused(call, NULL, **{name: None})
+                refused += 1
+    assert refused == 129
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_null_for_the_geometry(dtype):
+    for call in calls(dtype, with_geometry=True):
+        check_refused(call, NULL, g=None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_null_for_the_filters_without_images(dtype):
+    """W has elements whatever the number of images."""
+    empty = geometries.Case(**{**CASE.__dict__, "l": 0})
+    for call in capi.every_call(empty, dtype):
+        for name in call.pointers():
+            owed = name == "W"
+            scratch = name == "scratch" and call.arguments["scratch_size"]
+            if owed or scratch:
+                check_refused(call, NULL, **{name: None})
+
+
+# Geometry
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0, 1, -8, 8])
+def test_struct_size(dtype, size):
+    """Not initialised, or of another version: a byte more or less."""
+    right = ctypes.sizeof(Geometry)
+    assert right == 22 * 8
+    for call in calls(dtype, with_geometry=True):
+        wrong = size if size in (0, 1) else right + size
+        check_geometry_refused(call, capi.STRUCT, struct_size=wrong)
+
+
+POSITIVE = tuple(name for name in capi.GIVEN if name != "images" and not name.startswith("pad_"))
+NOT_NEGATIVE = ("images", "pad_top", "pad_bottom", "pad_left", "pad_right")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", POSITIVE + NOT_NEGATIVE)
+def test_sizes_below_the_least(dtype, name):
+    for call in calls(dtype, with_geometry=True):
+        for value in (*((0,) if name in POSITIVE else ()), -1, -(2**62), -(2**63)):
+            if name == "filters" and call.name.startswith(("im2col", "col2im")):
+                continue  # counts for nothing there
+            check_geometry_refused(call, capi.SIZE, **{name: value})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_number_of_filters_counts_for_nothing_in_im2col(dtype):
+    for call in calls(dtype, with_geometry=True):
+        if call.name in ("im2col", "col2im"):
+            for d_out in (0, 1, 5, -1, 2**62):
+                call.poison()
+                g = Geometry.from_buffer_copy(call.arguments["g"])
+                g.filters = d_out
+                assert call(g=g) == OK
+                assert call.results()[0].tobytes() == call.expected[0].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kernel_height": 10},
+        {"kernel_width": 9},
+        {"kernel_height": 10, "kernel_width": 9},
+        {"height": 1, "pad_top": 0, "pad_bottom": 0},
+        # out_height = 1 + (2 - 3) / 4, and C rounds the quotient to 0
+        {"height": 2, "pad_top": 0, "pad_bottom": 0, "stride_down": 4},
+    ],
+)
+def test_kernel_beyond_the_padded_input(dtype, fields):
+    for call in calls(dtype, with_geometry=True):
+        check_geometry_refused(call, capi.KERNEL, **fields)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dilation_makes_the_kernel_too_large(dtype):
+    for call in calls(dtype, with_geometry=True):
+        check_geometry_refused(call, capi.KERNEL, dilation_down=5)
+        check_geometry_refused(call, capi.KERNEL, dilation_down=2**61)
+        check_geometry_refused(call, capi.KERNEL, dilation_right=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_that_do_not_divide(dtype):
+    for call in calls(dtype, with_geometry=True):
+        check_geometry_refused(call, capi.GROUPS, groups=3)
+        check_geometry_refused(call, capi.GROUPS, groups=5)
+        if call.name in ("im2col", "col2im") or "pool" in call.name:
+            check_geometry_refused(call, capi.GROUPS, groups=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", HUGE)
+def test_sizes_that_do_not_fit(dtype, value):
+    """A window as high as the padding lets it be, and products of the sizes."""
+    for call in calls(dtype, with_geometry=True):
+        for fields in (
+            {"images": value, "height": 2**31, "width": 2**31},
+            {"pad_top": value, "pad_left": 2**62, "pad_right": 2**62},
+            {"kernel_height": value, "dilation_down": 2**62},
+            {"images": 2**60, "height": value // 2, "pad_top": 0},
+        ):
+            check_geometry_refused(call, capi.OVERFLOW, **fields)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dimensions_beyond_the_integers_of_blas(dtype):
+    for call in calls(dtype, with_geometry=True):
+        if call.name.startswith(("conv", "geometry")):
+            check_geometry_refused(call, capi.BLAS_INT, channels=2**31)
+            check_geometry_refused(call, capi.BLAS_INT, filters=2**31)
+            check_geometry_refused(call, capi.BLAS_INT, kernel_width=2**31 - 1, pad_right=2**31)
+            if call.name == "geometry_init":
+                g = Geometry.from_buffer_copy(call.arguments["g"])
+                g.channels, g.groups, g.kernel_height, g.kernel_width = 2**31 - 1, 1, 1, 1
+                assert call(g=g) == OK and g.column_length == 2**31 - 1
+        elif call.name.startswith("dense"):
+            check_refused(call, capi.BLAS_INT, inputs=2**31)
+            check_refused(call, capi.BLAS_INT, units=2**31)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_phi_that_does_not_fit(dtype):
+    """The images and the outputs fit, each pixel in 2**17 windows does not."""
+    for call in calls(dtype, with_geometry=True):
+        if call.name in ("im2col", "col2im"):
+            check_geometry_refused(
+                call, capi.OVERFLOW, images=2**40, height=2**18, width=1, channels=1, filters=1,
+                kernel_height=2**17, kernel_width=1, stride_down=1, stride_right=1,
+                pad_right=0, pad_top=2**17, pad_bottom=2**18,
+            )  # fmt: skip
+
+
+# Algorithms, activations, pools
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", [3, -1, 2**31 - 1, -(2**31)])
+def test_no_such_algorithm(dtype, algorithm):
+    for call in calls(dtype):
+        if "algorithm" in call.arguments:
+            check_refused(call, capi.ALGORITHM, algorithm=algorithm)
+
+
+TINY, LARGE = 1e-60, 1e60
+UNKNOWN = [(code, 0.5, 0.7) for code in (4, -1, 255, 2**31 - 1, -(2**31))]
+BAD_SLOPES = [(LEAKY_RELU, alpha, 0) for alpha in (np.nan, 0, -0.0, -0.1, np.inf, -np.inf)]
+BAD_LIMITS = [
+    (CLIP, *limits)
+    for limits in (
+        (np.nan, 1), (0, np.nan), (np.nan, np.nan), (1, 0.5), (0.5, np.nextafter(0.5, 0)),
+        (np.inf, -np.inf), (5e-324, 0),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", UNKNOWN + BAD_SLOPES + BAD_LIMITS)
+def test_activation_unknown_or_invalid_refused(dtype, activation):
+    refused = set()
+    for call in calls(dtype):
+        if "activation" in call.arguments:
+            check_refused(call, capi.ACTIVATION, activation=capi.Activation(*activation))
+            refused.add(call.name)
+    assert len(refused) == 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [TINY, LARGE])
+def test_activation_slope_must_be_a_number_of_the_dtype(dtype, alpha):
+    """As float32 it is 0 or infinite: z would not have the sign of s, or be NaN at 0."""
+    for call in calls(dtype):
+        if "activation" in call.arguments:
+            activation = capi.Activation(LEAKY_RELU, alpha, 0)
+            if dtype == "float64":
+                assert call(activation=activation) == OK
+            else:
+                check_refused(call, capi.ACTIVATION, activation=activation)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_padding_of_a_pooling_window(dtype):
+    for call in calls(dtype, with_geometry=True):
+        if "pool" in call.name:
+            for size, names in ((3, ("pad_top", "pad_bottom")), (2, ("pad_left", "pad_right"))):
+                for name in names:
+                    check_geometry_refused(call, capi.PADDING, **{name: size})
+                    check_geometry_refused(call, capi.PADDING, **{name: size + 1})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pooling_window_has_no_dilation_and_no_filters(dtype):
+    for call in calls(dtype, with_geometry=True):
+        if "pool" in call.name:
+            for name, value in (
+                ("filters", 5), ("filters", 8), ("dilation_down", 2), ("dilation_right", 2),
+            ):  # fmt: skip
+                check_geometry_refused(call, capi.SIZE, **{name: value})
+            check_geometry_refused(
+                call, capi.OVERFLOW, height=2**16, width=2**15
+            )  # indices are of the type int
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_indices_that_are_no_pixels(dtype):
+    pixels = 7 * 6
+    for call in calls(dtype):
+        if call.name == "max_pool_backward":
+            good = call.arguments["indices"]
+            for index in (-1, pixels, 2**31 - 1, -(2**31)):
+                for place in range(good.size):
+                    bad = good.copy()
+                    bad.reshape(-1)[place] = index
+                    check_refused(call, capi.INDEX, indices=bad)
+            edge = good.copy()
+            edge.reshape(-1)[:] = pixels - 1
+            assert call(indices=edge) == OK
+            expected = matconv.max_pool2d_backward(call.arguments["dS"], edge, CASE.shape)
+            assert call.results()[0].tobytes() == expected.tobytes()
+
+
+# Rows and dense layers
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows(dtype):
+    for call in calls(dtype):
+        if call.name.startswith("bias_activation"):
+            for sizes in (
+                {"rows": -1}, {"rows": -(2**63)}, {"channels": 0}, {"channels": -1},
+                {"channels": -(2**63)},
+            ):  # fmt: skip
+                check_refused(call, capi.SIZE, **sizes)
+            for n, d in ((2**60, 1), (2**30, 2**30), (2**62, 2**62), (1, 2**63 - 1), (3, 2**62)):
+                check_refused(call, capi.OVERFLOW, rows=n, channels=d)
+                check_refused(call, capi.OVERFLOW, rows=d, channels=n)
+            # the row of sums does not fit, however few rows there are
+            for d in (2**60, 2**62, 2**63 - 1):
+                check_refused(call, capi.OVERFLOW, rows=0, channels=d)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sizes_of_a_dense_layer(dtype):
+    for call in calls(dtype):
+        if call.name.startswith("dense"):
+            for sizes in (
+                {"images": -1}, {"inputs": 0}, {"inputs": -1}, {"units": 0}, {"units": -(2**63)},
+            ):  # fmt: skip
+                check_refused(call, capi.SIZE, **sizes)
+            for sizes in (
+                {"images": 2**62}, {"inputs": 2**62}, {"units": 2**62},
+                {"inputs": 2**31, "images": 2**31},
+            ):  # fmt: skip
+                check_refused(call, capi.OVERFLOW, **sizes)
+
+
+def test_a_size_that_does_not_fit_is_found_by_python_too():
+    """The same arithmetic behind both: what C calls OVERFLOW is Python's OverflowError."""
+    with pytest.raises(OverflowError, match="im2col: the sizes overflow"):
+        matconv.im2col(np.ones((1, 2, 2, 1)), 1, pad=2**40)
+    g = capi.geometry_of((1, 2, 2, 1), 1)
+    g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 2**40
+    array = np.ones(4)
+    assert entry("im2col", "float64")(g, array, array) == capi.OVERFLOW
+    assert array.tolist() == [1] * 4

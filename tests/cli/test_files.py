@@ -1,0 +1,397 @@
+"""Files of the command line: names of MNIST's files, content before endings, paths, ``-``."""
+
+import gzip
+import os
+import shutil
+
+import numpy as np
+import pytest
+from support.cli_runs import SMALL, TOML, complaint, images, write_idx, write_small
+
+from matconv import FormatError, load_model, save_model
+from matconv.cli import main
+from matconv.commands.datasets import load
+from matconv.commands.mnist import find_pairs
+from matconv.commands.options import UsageError
+from matconv.presets import make_network
+
+TRAIN, TEST = images(20), images(8, seed=1)
+
+
+def write_pair(directory, images_name, labels_name, part=TRAIN):
+    Z, y = part
+    write_idx(directory / images_name, Z[..., 0])
+    write_idx(directory / labels_name, y)
+
+
+def same(found, part):
+    np.testing.assert_array_equal(found.pixels, part[0], strict=True)
+    np.testing.assert_array_equal(found.y, part[1])
+
+
+# Names of MNIST's files
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("train", "test", "tail"),
+    [
+        ("train-{}", "t10k-{}", "-idx{}-ubyte"),
+        ("train-{}", "t10k-{}", ".idx{}-ubyte"),
+        ("train-{}", "test-{}", "-idx{}-ubyte"),
+        ("train-{}", "test-{}", ".idx{}.ubyte"),
+        ("train_{}", "test_{}", "_idx{}_ubyte"),
+        ("train-{}", "t10k-{}", ".idx{}"),
+        ("train-{}", "t10k-{}", "-ubyte"),
+        ("train-{}", "t10k-{}", ""),
+        ("emnist-letters-train-{}", "emnist-letters-test-{}", "-idx{}-ubyte"),
+        ("a.b.train-{}", "A.B.T10K-{}", "-idx{}-ubyte"),
+        ("my train-{}", "my test-{}", "-idx{}-ubyte"),
+    ],
+)
+@pytest.mark.parametrize("change", [str, str.upper, str.title])
+def test_directory_usual_spelling_is_found(tmp_path, ending, train, test, tail, change):
+    for part, prefix in ((TRAIN, train), (TEST, test)):
+        pair = [
+            (prefix.format(kind) + tail.format(number), kind)
+            for kind, number in (("images", 3), ("labels", 1))
+        ]
+        names = [change(name + ending) for name, _ in pair]
+        Z, y = part
+        for name, array in zip(names, (Z[..., 0], y), strict=True):
+            write_idx(tmp_path / f"plain{ending}", array)
+            (tmp_path / f"plain{ending}").rename(tmp_path / name)
+    data = load(str(tmp_path))
+    same(data.train, TRAIN)
+    same(data.test, TEST)
+
+
+def test_directory_files_of_other_names_are_ignored(tmp_path):
+    write_pair(tmp_path, "train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+    for name in (
+        "contrain-images-idx3-ubyte",
+        "train-images-idx3-ubyte.png",
+        "train-images-idx3-ubyte.gz.part",
+        "train-labels.txt",
+        "t10k-imagery",
+        "train",
+    ):
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / "t10k-images-idx3-ubyte").mkdir()
+    assert load(str(tmp_path)).train.pixels.shape == (16, 4, 4, 1)
+    assert find_pairs(str(tmp_path))[1] is None
+
+
+def test_directory_of_directories_named_as_the_files(tmp_path):
+    """Some archives hold each file in a directory of its name, beside a copy with a dot."""
+    for kind in ("images", "labels"):
+        (tmp_path / f"train-{kind}-idx3-ubyte").mkdir()
+    write_pair(tmp_path, "train-images.idx3-ubyte", "train-labels.idx1-ubyte")
+    assert find_pairs(str(tmp_path))[0].images == str(tmp_path / "train-images.idx3-ubyte")
+
+
+@pytest.mark.parametrize(
+    ("preferred", "other"),
+    [
+        ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"),
+        ("train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"),
+        ("train-images-idx3-ubyte", "train-images.idx3-ubyte"),
+        ("train-images-idx3-ubyte", "TRAIN-IMAGES-IDX3-UBYTE"),
+        ("train-images-idx3-ubyte", "emnist-letters-train-images-idx3-ubyte"),
+    ],
+)
+def test_directory_several_spellings_the_published_one_first(tmp_path, preferred, other):
+    write_pair(tmp_path, preferred, "train-labels-idx1-ubyte")
+    write_pair(tmp_path, other, f"{other.partition('train')[0]}train-labels-idx1-ubyte")
+    pair, test = find_pairs(str(tmp_path))
+    assert pair == (str(tmp_path / preferred), str(tmp_path / "train-labels-idx1-ubyte"))
+    assert test is None
+
+
+def test_directory_links_to_files_are_followed(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "data").mkdir()
+    write_pair(tmp_path / "store", "1", "2")
+    (tmp_path / "data" / "train-images-idx3-ubyte").symlink_to("../store/1")
+    (tmp_path / "data" / "train-labels-idx1-ubyte").symlink_to("../store/2")
+    same(load(str(tmp_path / "data"), test_fraction=0).train, TRAIN)
+
+
+def test_directory_several_sets_are_refused(tmp_path):
+    for name in ("digits", "letters"):
+        write_pair(
+            tmp_path, f"emnist-{name}-train-images-idx3-ubyte", f"emnist-{name}-train-labels-idx1"
+        )
+    with pytest.raises(
+        FormatError,
+        match=r"several sets of images \(emnist-digits-train-images, emnist-letters-train-images\)"
+        ", expected one in a directory",
+    ):
+        load(str(tmp_path))
+
+
+def test_directory_part_of_another_set_does_not_count(tmp_path):
+    write_pair(tmp_path, "a-train-images-idx3-ubyte", "a-train-labels-idx1-ubyte")
+    write_pair(tmp_path, "b-test-images-idx3-ubyte", "b-test-labels-idx1-ubyte")
+    train, test = find_pairs(str(tmp_path))
+    assert train.images.endswith("a-train-images-idx3-ubyte") and test is None
+
+
+def test_directory_of_something_else_lists_what_was_looked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    message = (
+        "'other': No such file in this directory: looked for train-images-idx3-ubyte and "
+        "train-labels-idx1-ubyte, or the same with dots (-images.idx3-ubyte), 'test' for 't10k', "
+        "upper case, a prefix (emnist-letters-) or .gz; it holds "
+    )
+    assert complaint(capsys, "train", "--data", "other", status=1) == message + "nothing"
+    for k in range(7):
+        (tmp_path / "other" / f"{k}.png").touch()
+    line = complaint(capsys, "train", "--data", "other", status=1)
+    assert line == message + "'0.png', '1.png', '2.png', '3.png', '4.png' and 2 more"
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_directory_missing_file_is_named(tmp_path, part, kind):
+    for other in ("train", "t10k"):
+        write_pair(tmp_path, f"{other}-images-idx3-ubyte", f"{other}-labels-idx1-ubyte")
+    name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"looked for {name}, or the same") as caught:
+        load(str(tmp_path))
+    assert caught.value.filename == str(tmp_path)
+
+
+# Content before endings
+
+
+@pytest.fixture
+def kinds(tmp_path, monkeypatch):
+    """The same images as small.npz, and as the IDX files images and labels."""
+    monkeypatch.chdir(tmp_path)
+    Z, y = write_small(tmp_path, l=20)
+    write_idx(tmp_path / "images", Z[..., 0])
+    write_idx(tmp_path / "labels", y)
+    return Z, y
+
+
+@pytest.mark.parametrize(
+    "name", ["data", "data.NPZ", "data.zip", "data.gz", "data.idx3-ubyte", "-"]
+)
+def test_npz_any_ending_is_read(kinds, name):
+    shutil.copy("small.npz", name)
+    same(load(name, test_fraction=0).train, kinds)
+    same(load("small.npz", test_data=name).test, kinds)
+    with pytest.raises(UsageError, match="--labels goes with an IDX file, not with the .npz file"):
+        load(name, "labels")
+
+
+@pytest.mark.parametrize("name", ["data.npz", "data", "data.gz"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_idx_any_ending_is_read(kinds, tmp_path, name, compress):
+    (tmp_path / name).write_bytes(compress((tmp_path / "images").read_bytes()))
+    same(load(name, "labels", test_fraction=0).train, kinds)
+    with pytest.raises(UsageError, match="--labels is needed: the IDX file data"):
+        load(name)
+    np.testing.assert_array_equal(
+        load(name, labelled=False, test_fraction=0).train.pixels, kinds[0]
+    )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_npz_any_ending_is_evaluated(folder, capsys, command):
+    shutil.copy("small.npz", "data")
+    texts = []
+    for name in ("small.npz", "data"):
+        capsys.readouterr()
+        assert main([command, "m.npz", "--data", name]) == 0
+        texts.append(capsys.readouterr().out.replace("small.npz", "data"))
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.catalogue(44)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "expected an .npz file with Z and y, or an IDX file"),
+        (b"1,2,3\n", "expected an .npz file with Z and y, or an IDX file"),
+        (b"\x93NUMPY\1\0", "an .npy file holds one array only: expected an .npz file with Z and y"),
+        (gzip.compress(b"1,2,3\n"), "expected an .npz file with Z and y, or an IDX file"),
+        (b"\x1f\x8b broken", "damaged gzip content"),
+        (b"PK\5\6" + bytes(18), "not an .npz file: it does not start as a zip archive"),
+        (b"\0\0\x08\3\0\0", "an IDX file|truncated"),
+        (b"P", "expected an .npz file with Z and y, or an IDX file"),
+        (b"", "the file is empty"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.npz", "data"])
+def test_data_of_another_kind_is_refused(kinds, tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormatError, match=f"'{name}': .*({message})"):
+        load(name, "labels" if content[:1] in b"\x1f\0" and content else None)
+
+
+# TOML
+
+
+@pytest.mark.parametrize("text", [TOML, TOML.replace("\n", "\r\n")])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_toml_byte_order_mark_and_line_ends(tmp_path, text, mark):
+    path = tmp_path / "net.TOML"
+    path.write_bytes((mark + text).encode())
+    expected = tmp_path / "expected.toml"
+    expected.write_bytes(TOML.encode())
+    networks = [make_network(str(name), (4, 4, 1), 3) for name in (path, expected)]
+    assert networks[0].description() == networks[1].description()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_toml_in_utf_16_says_what_to_do(tmp_path, encoding):
+    path = tmp_path / "net.toml"
+    path.write_bytes(
+        ("" if encoding == "utf-16" else "\ufeff").encode(encoding) + TOML.encode(encoding)
+    )
+    with pytest.raises(FormatError, match="net.toml': the text is UTF-16, but TOML is UTF-8: save"):
+        make_network(str(path), (4, 4, 1), 3)
+
+
+def test_toml_two_marks_are_an_error(tmp_path):
+    path = tmp_path / "net.toml"
+    path.write_text("\ufeff\ufeff" + TOML, encoding="utf-8")
+    with pytest.raises(FormatError, match="net.toml': not TOML: Invalid statement"):
+        make_network(str(path), (4, 4, 1), 3)
+
+
+def test_toml_missing_file_with_upper_case_ending(capsys):
+    with pytest.raises(FileNotFoundError, match="NET.TOML"):
+        make_network("NET.TOML", (4, 4, 1), 3)
+
+
+# Standard output
+
+
+def test_predict_output_dash_is_standard_output(folder, capsys):
+    texts = []
+    for options in ((), ("--output", "-"), ("--output", "-", "--force")):
+        capsys.readouterr()
+        assert main(["predict", "m.npz", *options]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0].startswith("index,label,score\n0,") and texts == texts[:1] * 3
+    assert not os.path.lexists("-")
+
+
+def test_predict_output_named_dash(folder, capsys):
+    assert main(["predict", "m.npz", "--output", "./-"]) == 0
+    assert capsys.readouterr().out == ""
+    assert (folder / "-").read_text().startswith("index,label,score\n0,")
+    assert main(["predict", "m.npz", "--output", "-"]) == 0
+    assert capsys.readouterr().out == (folder / "-").read_text()
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_train_output_dash_is_refused(folder, capsys, monkeypatch, force):
+    monkeypatch.setattr("matconv.commands.training.minimize", None)
+    line = complaint(capsys, *SMALL, "--output", "-", *force, status=2)
+    assert line.startswith(
+        "--output -: a model file is not written to standard output; name a file"
+    )
+    assert main(["info", "m.npz"]) == 0
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_output_to_a_pipe_or_device_is_refused(folder, capsys, monkeypatch, force):
+    monkeypatch.setattr("matconv.commands.training.minimize", None)
+    os.mkfifo("fifo")
+    for command in (SMALL, ("predict", "m.npz")):
+        line = complaint(capsys, *command, "--output", "fifo", *force, status=1)
+        assert line == "'fifo': expected a regular file, got a FIFO"
+        line = complaint(capsys, *command, "--output", "/dev/null", *force, status=1)
+        assert line == "'/dev/null': expected a regular file, got a character device"
+
+
+def test_output_with_hard_links_is_known_before(folder, capsys, monkeypatch):
+    monkeypatch.setattr("matconv.commands.training.minimize", None)
+    os.link("m.npz", "n.npz")
+    line = complaint(capsys, *SMALL, "--output", "m.npz", "--force", status=1)
+    assert line.startswith("'m.npz': the file has 2 names (hard links), of which only one can be")
+
+
+def test_output_with_a_name_that_is_too_long_is_known_before(folder, capsys, monkeypatch):
+    monkeypatch.setattr("matconv.commands.training.minimize", None)
+    line = complaint(capsys, *SMALL, "--output", "x" * 256, status=1)
+    assert line.endswith("': File name too long")
+
+
+# Paths that a model file records
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict",), ("train", "--resume")])
+@pytest.mark.parametrize(
+    ("missing", "what"),
+    [
+        ("small.npz", "data"),
+        ("labels", "labels"),
+        ("test-images", "test data"),
+        ("test-labels", "test labels"),
+    ],
+)
+def test_recorded_path_missing_is_named_with_its_folder(
+    folder, capsys, monkeypatch, command, missing, what
+):
+    data = ["--data", "images", "--labels", "labels"] if missing != "small.npz" else []
+    for part, prefix in ((TRAIN, ""), (TEST, "test-")):
+        write_pair(folder, f"{prefix}images", f"{prefix}labels", part)
+    test = ["--test-data", "test-images", "--test-labels", "test-labels"]
+    if missing.startswith("test"):
+        data += test
+    assert main([*SMALL, *data, "--output", "model.npz"]) == 0
+    assert main([*command, "model.npz"]) == 0
+    os.remove(missing)
+    line = complaint(capsys, *command, "model.npz", status=1)
+    assert line == (
+        f"'{missing}': No such file; 'model.npz' records it as its {what}, a relative path that "
+        f"was looked for in {str(folder)!r}; --data names other images"
+    )
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    model = os.path.join("..", "model.npz")
+    line = complaint(capsys, *command, model, status=1)
+    assert f"was looked for in {str(folder / 'elsewhere')!r}" in line
+
+
+def test_recorded_absolute_path_missing_is_named(folder, capsys):
+    path = str(folder / "small.npz")
+    assert main([*SMALL, "--data", path, "--output", "model.npz"]) == 0
+    os.remove(path)
+    line = complaint(capsys, "evaluate", "model.npz", status=1)
+    assert line == (
+        f"{path!r}: No such file; 'model.npz' records it as its data; --data names other images"
+    )
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict",), ("train", "--resume")])
+def test_recorded_path_does_not_matter_where_data_is_given(folder, capsys, command):
+    shutil.move("small.npz", "other.npz")
+    assert main([*command, "m.npz", "--data", "other.npz"]) == 0
+
+
+def test_data_given_and_missing_is_not_said_to_be_recorded(folder, capsys):
+    line = complaint(capsys, "evaluate", "m.npz", "--data", "none.npz", status=1)
+    assert line == "'none.npz': No such file or directory"
+
+
+def test_recorded_path_where_the_working_directory_is_gone(folder, capsys, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    line = complaint(capsys, "evaluate", str(folder / "m.npz"), status=1)
+    assert line.startswith("'small.npz': No such file; ") and "looked for" not in line
+
+
+def test_a_model_saved_without_settings_uses_the_digits(folder, capsys):
+    model = load_model("m.npz")
+    save_model("bare.npz", model.network, model.theta)
+    line = complaint(capsys, "evaluate", "bare.npz", status=1)
+    assert "the images of digits (test part) are 8 x 8 x 1" in line

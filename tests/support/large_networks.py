@@ -1,0 +1,60 @@
+"""A network for large images, with every operation."""
+
+import numpy as np
+
+from matconv import (
+    Activation,
+    Add,
+    AvgPool,
+    Clip,
+    Concat,
+    Conv,
+    Crop,
+    Dense,
+    LeakyReLU,
+    MaxPool,
+    Multiply,
+    Network,
+    Scale,
+)
+
+from .random_graphs import random_theta
+
+THREADS = (1, 2, 3, 5, 8)
+
+# few channels, so that a shard has few images; every operation, parameters that are shared, an
+# unfused activation, a value that is read several times
+LARGE = [
+    Conv(4, 3, pad="same", activation="relu", name="first"),
+    Conv(4, 3, pad="same", name="second"),
+    MaxPool(2, name="pool"),
+    Scale(activation=LeakyReLU(0.25), name="scale"),
+    Conv(4, 3, pad="same", parameters="second", name="again"),
+    Add(inputs=["scale", "again"], activation="relu", name="sum"),
+    Multiply(inputs=["sum", "pool"], activation=Clip(-512, 2**14), name="product"),
+    MaxPool(3, stride=2, name="overlapping"),
+    AvgPool(2, stride=1, name="mean"),
+    Crop(((1, 0), (0, 1)), name="cropped"),
+    Conv(6, 3, stride=2, groups=2, name="strided"),
+    Activation(LeakyReLU(0.5), name="leaky"),
+    Concat(inputs=["strided", "leaky"], name="both"),
+    AvgPool(8, name="few"),
+    Dense(5, activation=LeakyReLU(0.5), name="hidden"),
+    Dense(3, name="last"),
+]
+
+
+def large(dtype="float64", algorithm="auto", side=512):
+    return Network((side, side, 2), LARGE, dtype, algorithm)
+
+
+def integers(net, seed=0, l=1):
+    """A theta and images of small integers: many sums are exact."""
+    random = np.random.default_rng(seed)
+    theta = random.integers(-1, 2, net.n).astype(net.dtype)
+    return theta, random.integers(-2, 3, (l, *net.input_shape)).astype(net.dtype)
+
+
+def reals(net, seed=0, l=1):
+    Z = np.random.default_rng(seed).standard_normal((l, *net.input_shape)).astype(net.dtype)
+    return random_theta(net, seed), Z
