@@ -1,8 +1,8 @@
-"""Interrupts at every point of a call, and at random moments: ``python interrupts.py HOW CALL ...``.
+"""Interrupts at every point of a call, and at random moments: ``python -m support.interrupts HOW CALL ...``.
 
-    python interrupts.py points CALL N_THREADS [STEP]     each STEP-th point where a signal handler
+    python -m support.interrupts points CALL N_THREADS [STEP]     each STEP-th point where a signal handler
                                                           of Python can run
-    python interrupts.py signals CALL N_THREADS COUNT     so many real signals
+    python -m support.interrupts signals CALL N_THREADS COUNT     so many real signals
 
 After each one the state of the process must be what it was, and the next call must give the same
 bits. A call that does not come back within a minute ends the process with all tracebacks.
