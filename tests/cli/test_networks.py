@@ -305,14 +305,14 @@ class Wrong:
     def __getattr__(self, name):
         return getattr(self._program, name)
 
-    def loss(self, *arguments):
-        value = self._program.loss(*arguments)
-        if len(arguments) > 7:
+    def loss(self, *arguments, **options):
+        value = self._program.loss(*arguments, **options)
+        if len(arguments) > 7 and arguments[7] is not None:
             self._spoil(arguments[7])
         return value
 
-    def backward(self, *arguments):
-        self._program.backward(*arguments)
+    def backward(self, *arguments, **options):
+        self._program.backward(*arguments, **options)
         self._spoil(arguments[5])
 
     def _spoil(self, dtheta):
