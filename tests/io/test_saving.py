@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import TESTS
 from support.faults import FaultyOs, save_by
 
 import matconv
@@ -40,7 +41,7 @@ def environment():
 
     With ``-P`` it looks nowhere else: not in the working directory, which may be a source tree.
     """
-    folders = [Path(matconv.__file__).parents[1], Path(__file__).parent]
+    folders = [Path(matconv.__file__).parents[1], TESTS]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, folders)),
