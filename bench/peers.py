@@ -93,17 +93,19 @@ class Matconv(Side):
         def work(piece):
             matconv.conv2d(self.Z[piece], self.W, self.b, out=S[piece], **self.options)
 
-        self.engine.run(work, self.pieces, lambda _: None)
+        self.engine.run(work, self.pieces)
         return S
 
     def backward(self):
         """[dZ of each piece], dW, db: a piece is what the next layer's shard takes, so no joining."""
 
-        def work(piece):
-            return matconv.conv2d_backward(self.dS[piece], self.Z[piece], self.W, **self.options)
+        done = [None] * len(self.pieces)
 
-        done = []
-        self.engine.run(work, self.pieces, done.append)
+        def work(k):
+            dS, Z = self.dS[self.pieces[k]], self.Z[self.pieces[k]]
+            done[k] = matconv.conv2d_backward(dS, Z, self.W, **self.options)
+
+        self.engine.run(work, range(len(self.pieces)))
         _, dW, db = done[0]
         for _, more_dW, more_db in done[1:]:
             dW += more_dW

@@ -81,7 +81,7 @@ cdef void next_job(Job *job) noexcept nogil:
         job.last[k] = -1
 
 
-def sums(start, rounds, n_threads, *, products=False, with_gil=False, duration=0):
+def sums(start, rounds, n_threads, *, products=False, with_gil=False, watched=True, duration=0):
     """new[k] = old[k] + old[k + 1] for each k in pieces, so many times, one job for each.
 
     Parameters
@@ -92,6 +92,8 @@ def sums(start, rounds, n_threads, *, products=False, with_gil=False, duration=0
         Whether pieces make products, and the caller says so.
     with_gil : bool
         Whether the caller keeps the GIL.
+    watched : bool
+        Whether the calling thread looks for signals.
     duration : float
         Seconds that each piece takes.
 
@@ -115,7 +117,7 @@ def sums(start, rounds, n_threads, *, products=False, with_gil=False, duration=0
     job.duration = <long long> (1e9 * duration)
     job.products = in_products
     watch_signals(&watch)
-    team_open(&team, n_threads, &watch)
+    team_open(&team, n_threads, &watch if watched else NULL)
     size = team_size(&team)
     try:
         if in_products:

@@ -68,13 +68,15 @@ def forks(rounds):
     """Forks while teams compute; each child computes with a team of its own."""
     expected, stopped = expected_sums(START, 3), threading.Event()
 
-    def compute(products, duration):
+    def compute(products, watched, duration):
         while not stopped.is_set():
-            sums, _ = pieces.sums(START, 3, 2, products=products, duration=duration)
+            sums, _ = pieces.sums(
+                START, 3, 2, products=products, watched=watched, duration=duration
+            )
             assert np.array_equal(sums, expected)
 
     # long jobs, so that forks come between their pieces, and short ones
-    kinds = (True, 2e-4), (True, 0), (False, 0)
+    kinds = (True, False, 2e-4), (True, True, 0), (False, True, 0)
     threads = [threading.Thread(target=compute, args=kind) for kind in kinds]
     for thread in threads:
         thread.start()

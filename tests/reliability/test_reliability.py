@@ -2,7 +2,8 @@
 
     pytest tests/reliability
 
-`sanitized.py` beside this file is the other half: the tests of the kernels under sanitizers.
+`sanitized.py` beside this file is the other half: the tests of the kernels under sanitizers;
+`threads_sanitized.py` is that for the thread pool.
 """
 
 import platform
@@ -17,6 +18,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import compiled
 import describing
 import fuzz
 from capi import FORMAT
@@ -198,3 +200,9 @@ def test_interrupts_at_every_point(figure, call):
 
 def test_many_forks_while_threads_compute(figure):
     figure(script("../forking.py", "300"))
+
+
+@pytest.mark.parametrize("name, argument", [("hammer", "10000"), ("forks", "300")])
+def test_teams_of_native_pieces(figure, name, argument, tmp_path):
+    compiled.build(tmp_path)
+    figure(script("../teamwork.py", str(tmp_path), name, argument))
