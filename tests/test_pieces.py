@@ -236,7 +236,7 @@ CONVOLUTIONS = {
         (80, 40, 8), 1,
         {"d_out": 32, "kernel": (3, 3), "dilation": (4, 2), "pad": (4, 4, 2, 2)},
     ),
-    "bands-tall": ((50, 24, 4), 1, {"d_out": 16, "kernel": (25, 3), "pad": (12, 12, 1, 1)}),
+    "bands-tall": ((100, 16, 4), 1, {"d_out": 16, "kernel": (25, 3), "pad": (12, 12, 1, 1)}),
     "bands-groups": (
         (64, 40, 16), 2, {"d_out": 24, "kernel": (3, 3), "groups": 4, "pad": (1, 1, 1, 1)},
     ),
@@ -264,7 +264,8 @@ def conv_check(shape, images, options, dtype, compare, activation, fewer=True):
     flags = [tuple(k != left for k in range(gradients)) for left in range(-1, gradients)]
     for l in {images, max(images - 3, 1), max(images // 3, 1)} if fewer else {images}:
         random = np.random.default_rng(l)
-        check(Passes(step, [shape], l, integers, random), compare, flags if l == images else None)
+        several = flags if fewer and l == images else None
+        check(Passes(step, [shape], l, integers, random), compare, several)
     check(Passes(step, [shape], images, normal, random), any_value)
     return step.phases(FORWARD), step.phases(BACKWARD)
 
@@ -343,7 +344,7 @@ def test_random_convolutions_in_pieces_are_the_whole_exactly(dtype):
         shared["forward"] += forward[0] > 1
         shared[len(backward)] += 1
     # channels, runs apart, overlapping bands
-    assert shared["forward"] >= 35 and min(shared[n] for n in (2, 3, 4)) >= 3, shared
+    assert shared["forward"] >= 35 and min(shared[3], shared[4]) >= 10 and shared[2] > 0, shared
 
 
 REAL = [
@@ -388,13 +389,13 @@ def test_conv_pieces_of_reals_are_within_the_bound(case, dtype):
 
 WINOGRAD_CASES = {
     "blocks": ((61, 59, 24), 2, {"d_out": 40, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
-    "bands": ((50, 41, 32), 1, {"d_out": 33, "kernel": (3, 3), "pad": (1, 0, 1, 1)}),
+    "bands": ((80, 63, 32), 1, {"d_out": 33, "kernel": (3, 3), "pad": (1, 0, 1, 1)}),
     "bands-strided": (
         (64, 60, 16), 2, {"d_out": 40, "kernel": (5, 3), "stride": (2, 1), "pad": (2, 2, 1, 1)},
     ),
     "bands-groups": ((50, 41, 32), 3, {"d_out": 64, "kernel": (4, 3), "groups": 2}),
     "images": ((25, 25, 24), 20, {"d_out": 30, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
-    "channels": ((10, 13, 150), 3, {"d_out": 144, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
+    "channels": ((10, 13, 150), 1, {"d_out": 144, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
     "channels-strided": (
         (21, 17, 128), 2, {"d_out": 128, "kernel": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1)},
     ),
@@ -453,7 +454,7 @@ def test_winograd_pieces_are_within_the_bound(name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_random_winograd_pieces_are_within_the_bound(dtype):
     shared = Counter()
-    for shape, images, options in random_convolutions(25, 2, transforms=True):
+    for shape, images, options in random_convolutions(32, 2, transforms=True):
         phases = winograd_check(shape, images, options, dtype)
         if phases is not None:
             forward, backward = phases

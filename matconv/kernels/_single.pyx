@@ -39,6 +39,8 @@ cdef class SingleStep:
     dtype : float64 or float32
     images : int
     activation : (code, alpha, beta)
+    frozen : bool
+        Whether it is a step of a frozen network, which has no backward pass.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ cdef class SingleStep:
     cdef public bint poisons
 
     def __init__(self, str name, shapes, words, numbers, dtype, Py_ssize_t images,
-                 activation=(0, 0, 0)):
+                 activation=(0, 0, 0), bint frozen=False):
         cdef bytes encoded = name.encode("ascii")
         cdef const Operation *operation = find_operation(encoded, len(encoded))
         cdef Step *step = &self.step
@@ -96,6 +98,7 @@ cdef class SingleStep:
         output.size = output.height * output.width * output.channels
         if status == OK:
             step.images = step.usual = images
+            step.frozen = frozen
             if operation.sizes != NULL:
                 status = operation.sizes(step, &step.sizes)
         if status != OK:
@@ -150,6 +153,8 @@ cdef class SingleStep:
         call.scratch = address(scratch.array)
         call.shared = address(shared.array)
         call.phase = phase
+        # cut for the images of the call, as a program does
+        self.step.images = call.images
         begin_products()
         try:
             if order is None or self.phases(direction) == [1]:
@@ -165,6 +170,7 @@ cdef class SingleStep:
                             scratch.check()
         finally:
             end_products()
+            self.step.images = self.images
         scratch.check()
         shared.check()
 
