@@ -39,6 +39,8 @@ cdef class SingleStep:
     dtype : float64 or float32
     images : int
     activation : (code, alpha, beta)
+    frozen : bool
+        Whether it is a step of a frozen network, which has no backward pass.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ cdef class SingleStep:
     cdef public bint poisons
 
     def __init__(self, str name, shapes, words, numbers, dtype, Py_ssize_t images,
-                 activation=(0, 0, 0)):
+                 activation=(0, 0, 0), bint frozen=False):
         cdef bytes encoded = name.encode("ascii")
         cdef const Operation *operation = find_operation(encoded, len(encoded))
         cdef Step *step = &self.step
@@ -96,6 +98,7 @@ cdef class SingleStep:
         output.size = output.height * output.width * output.channels
         if status == OK:
             step.images = step.usual = images
+            step.frozen = frozen
             if operation.sizes != NULL:
                 status = operation.sizes(step, &step.sizes)
         if status != OK:

@@ -16,6 +16,8 @@ Phases of the backward pass:
                 CHANNELS have no sums for dW, and the first piece of phase 1 sums db
 """
 
+from libc.string cimport memset
+
 from .._operation cimport (
     MAX_PIECES, PIECE_ELEMENTS, PIECE_MULTIPLY_ADDS, piece_count, piece_length,
 )
@@ -28,7 +30,7 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    TILES
+    TILES = 0
     IMAGES
     BANDS
     UNITS
@@ -42,11 +44,11 @@ cdef enum:
     MAX_WINOGRAD_UNITS = 4
     # so many images are runs enough; fewer are cut into bands
     ENOUGH_IMAGES = 16
-    # of a piece at least: columns of a product, or half as many for FEW_BANDS of an image
+    # of a piece at least: columns of a product, or half as many for FEW_RUNS
     MIN_POSITIONS = 256
     MIN_WINOGRAD_TILES = 28
     MIN_TAPS_IMAGES = 16
-    FEW_BANDS = 4
+    FEW_RUNS = 4
     # rows of a product; those of Winograd's against the transforms of the other operand
     MIN_CHANNELS = 32
     MIN_WINOGRAD_CHANNELS = 64
@@ -107,7 +109,7 @@ cdef inline void cut_runs(
     if c.by_winograd:
         positions = c.w.b.tiles * c.w.a.tiles
         minimum = MIN_WINOGRAD_TILES
-    bands = min(bands, max(positions // minimum, min(2 * positions // minimum, FEW_BANDS)))
+    bands = min(bands, max(positions // minimum, min(2 * positions // minimum, FEW_RUNS)))
     if g.l < ENOUGH_IMAGES and bands > 1:
         runs.way = BANDS
         runs.length = max(ceil_div(g.b_out, bands), rows)
@@ -119,9 +121,15 @@ cdef inline void cut_runs(
             return
     runs.way = IMAGES
     runs.bands = 1
-    runs.length = max(ceil_div(g.l, wanted), ceil_div(minimum, positions))
+    # near-equal runs
+    runs.pieces = g.l // ceil_div(minimum, positions)
+    runs.pieces = max(
+        runs.pieces, min(g.l // ceil_div(minimum, 2 * positions), <Py_ssize_t> FEW_RUNS)
+    )
     if has_taps(c):
-        runs.length = max(runs.length, <Py_ssize_t> MIN_TAPS_IMAGES)
+        runs.pieces = min(runs.pieces, g.l // MIN_TAPS_IMAGES)
+    runs.pieces = max(min(wanted, runs.pieces), <Py_ssize_t> 1)
+    runs.length = ceil_div(g.l, runs.pieces)
     runs.pieces = ceil_div(g.l, runs.length)
 
 
@@ -150,7 +158,7 @@ cdef inline Py_ssize_t cut_forward(const Convolution *c, ForwardCut *cut) noexce
     cdef double work = multiply_adds(g)
     cdef Py_ssize_t tiles = conv_tiles(c), runs = runs_of(work), pieces
     cdef Convolution part
-    cut.way = TILES
+    memset(cut, 0, sizeof(ForwardCut))
     cut.pieces = piece_count(
         tiles, piece_length(tiles, work / max(tiles, <Py_ssize_t> 1), PIECE_MULTIPLY_ADDS)
     )
@@ -240,7 +248,7 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
     cdef Py_ssize_t n = g.l * g.b_out * g.a_out, at_once, sums, scratch
     cdef double work = 2 * multiply_adds(g)
     cdef BackwardCut channels
-    cut.shared = 0
+    memset(cut, 0, sizeof(BackwardCut))
     cut.pieces = 1
     # no sum below overflows
     if g.l == 0 or c.prepared > PY_SSIZE_T_MAX // 1024:
@@ -256,7 +264,9 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
         if at_once < min(channels.pieces, <Py_ssize_t> ENOUGH_PIECES):
             cut[0] = channels
             scratch = max(scratch, sums)
-    if cut.pieces == 1:
+            at_once = channels.pieces
+    if at_once == 1:
+        cut.pieces = 1
         return c.backward
     sums = sums_of(cut, g.l)
     cut.channels = piece_length(g.d_g, <double> sums * c.sum / g.d_g, PIECE_ELEMENTS)
