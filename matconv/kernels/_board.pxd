@@ -2,7 +2,7 @@
 
 A call that has helpers has a board, in memory of its own that the last who knows of it frees: the
 caller or a helper. The caller publishes a job there by one store of `state`, epoch << 32 | pieces
-that nobody has taken. Whoever decrements it, by compare-and-swap, has a piece. A piece that is
+not taken yet. The thread that decrements it, by compare-and-swap, has a piece. A piece that is
 taken keeps the job alive until it is counted as done, so that what the board says of the job may be
 read after the swap and not before; and a helper that comes late finds nothing to take and is not
 waited for.

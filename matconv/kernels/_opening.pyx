@@ -175,7 +175,7 @@ cdef int set_size(Value *value) noexcept nogil:
         return OVERFLOW
     if mul_overflows(value.size, value.channels, &value.size):
         return OVERFLOW
-    # of 65536 images in bytes, with room for sums of a few
+    # bytes of 65536 images, and the sums of several such sizes, do not overflow
     return OVERFLOW if value.size > PY_SSIZE_T_MAX >> 24 else OK
 
 

@@ -10,7 +10,7 @@ from matconv import load_model
 from matconv.cli import main
 from matconv.commands import training
 
-# 56: whoever reads has gone
+# 56: the reader is gone
 
 
 @pytest.mark.catalogue(56)

@@ -48,7 +48,7 @@ def counted_checks():
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C raises, though whoever started the tests may have ignored it."""
+    """Ctrl-C raises, though the process that started the tests may ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

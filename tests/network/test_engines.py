@@ -132,7 +132,7 @@ def test_what_is_under_way_is_waited_for():
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C raises, though whoever started the tests may have ignored it."""
+    """Ctrl-C raises, though the process that started the tests may ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -97,7 +97,7 @@ def test_terminated_trainings_are_saved(figure):
 def test_threads_with_a_small_stack(figure):
     text = script("endurance.py", "stack")
     figure(text)
-    # a quarter is left to whoever calls
+    # a quarter is left to the caller
     assert float(re.search(r"at most ([\d.]+) KiB", text)[1]) < 48
 
 
