@@ -32,6 +32,7 @@ def same(found, part):
 # Names of MNIST's files
 
 
+@pytest.mark.catalogue(71)
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize(
     ("train", "test", "tail"),
@@ -236,6 +237,7 @@ def test_data_of_another_kind_is_refused(kinds, tmp_path, name, content, message
 # TOML
 
 
+@pytest.mark.catalogue(72)
 @pytest.mark.parametrize("text", [TOML, TOML.replace("\n", "\r\n")])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_toml_byte_order_mark_and_line_ends(tmp_path, text, mark):

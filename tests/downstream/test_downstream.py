@@ -38,6 +38,7 @@ def python(wheel, tmp_path_factory):
     return environment_with(folder, wheel, *NEEDED)
 
 
+@pytest.mark.catalogue(61)
 @pytest.mark.parametrize("project", PROJECTS)
 def test_project(project, python, tmp_path):
     source, empty = tmp_path / "source", tmp_path / "empty"
@@ -122,6 +123,7 @@ def include_folders(python, tmp_path_factory):
     return matconv_folder, python_folder
 
 
+@pytest.mark.catalogue(62)
 @pytest.mark.parametrize("standard", COMPILERS)
 def test_headers_compile_without_a_warning(standard, include_folders, tmp_path):
     compiler = shutil.which(COMPILERS[standard])

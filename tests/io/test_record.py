@@ -65,6 +65,7 @@ def test_save_model_history_within_the_limits_is_kept(path):
     assert saved(path, training) == training
 
 
+@pytest.mark.catalogue(67)
 @pytest.mark.parametrize("count", [MAX_ROWS + 1, 111_000, 250_001])
 def test_save_model_long_history_is_thinned(path, count):
     record = saved(path, {"history": rows(count), "iterations": count})

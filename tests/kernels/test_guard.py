@@ -37,6 +37,7 @@ def test_guarded_nested_outermost_restores(two_blas_threads):
     assert blas_threads() == [2]
 
 
+@pytest.mark.catalogue(64)
 def test_guarded_exception_passes_and_restores(two_blas_threads):
     def fail():
         assert blas_threads() == [1]

@@ -11,6 +11,7 @@ from support.processes import script
 
 
 # a step that is prime to the periods of loops, so that every part of them is met
+@pytest.mark.catalogue(63)
 @pytest.mark.parametrize(
     "call, n_threads, step",
     [
@@ -30,6 +31,7 @@ def test_interrupt_at_every_point_state_is_restored(call, n_threads, step):
     assert int(re.search(r": (\d+) points", text)[1]) > 20
 
 
+@pytest.mark.catalogue(64)
 @pytest.mark.parametrize("call", ["forward", "value_and_gradient", "lbfgs"])
 def test_signals_at_random_moments_state_is_restored(call):
     text = script("interrupts.py", "signals", call, 2, 60)

@@ -116,6 +116,7 @@ class Subclass(np.ndarray):
 
 
 @pytest.mark.catalogue(75)
+@pytest.mark.catalogue(75)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("form", FORMS)
@@ -201,6 +202,7 @@ def fill(z, y):
     z.fill(0)
 
 
+@pytest.mark.catalogue(75)
 @pytest.mark.catalogue(75)
 @pytest.mark.parametrize("write", [subtract, assign, into_targets, fill])
 @pytest.mark.parametrize("subset", [False, True])

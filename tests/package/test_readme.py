@@ -79,3 +79,13 @@ def test_files_that_are_named_exist(name):
 
 def test_top_readme_has_at_most_200_lines():
     assert len(README.splitlines()) <= 200
+
+
+def test_catalogue_of_bad_input_is_that_of_the_tests():
+    text = (TOP / "tests" / "README.md").read_text(encoding="utf-8")
+    listed = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    marked = set()
+    for path in (TOP / "tests").rglob("test_*.py"):
+        for numbers in re.findall(r"catalogue\(([\d, ]+)\)", path.read_text(encoding="utf-8")):
+            marked.update(map(int, numbers.split(",")))
+    assert listed == sorted(marked)
