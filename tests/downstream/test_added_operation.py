@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import run
+from downstream.running import run
 
 TOP = Path(__file__).resolve().parents[2]
 

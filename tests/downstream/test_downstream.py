@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import environment_with, run
+from downstream.running import environment_with, run
 
 HERE = Path(__file__).parent
 NEEDED = ("setuptools", "wheel", "cython>=3.1", "scikit-image", "scikit-learn", "matplotlib")

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from running import environment_with, run
+from downstream.running import environment_with, run
 
 HERE = Path(__file__).parent
 PRINTED = ("convolved", "built", "trained", "predicted", "submodules")
