@@ -1,10 +1,8 @@
 from typing import Self, final
 
 import numpy as np
-from typing_extensions import disjoint_base
 
 @final
-@disjoint_base
 class Buffers:
     nbytes: int
     idle: int
@@ -13,7 +11,6 @@ class Buffers:
     def give(self, buffer: np.ndarray, most: int = -1) -> None: ...
 
 @final
-@disjoint_base
 class Reservation:
     count: int
     def __new__(cls, count: int, nbytes: int) -> Self: ...
