@@ -197,19 +197,19 @@ def test_every_flip_and_truncation_of_a_small_file(name, figure):
 @pytest.mark.parametrize("call", ["forward", "value_and_gradient", "lbfgs", "python_loss", "sgd"])
 def test_many_interrupts(figure, call, n_threads):
     """Calls that last a millisecond and calls that last longer; 10,000 signals in all."""
-    figure(script("../interrupts.py", "signals", call, n_threads, "700"))
+    figure(script("../support/interrupts.py", "signals", call, n_threads, "700"))
 
 
 @pytest.mark.parametrize("call", ["forward", "forward_one_image", "value_and_gradient"])
 def test_interrupts_at_every_point(figure, call):
-    figure(script("../interrupts.py", "points", call, "2", "1"))
+    figure(script("../support/interrupts.py", "points", call, "2", "1"))
 
 
 def test_many_forks_while_threads_compute(figure):
-    figure(script("../forking.py", "300"))
+    figure(script("../support/forking.py", "300"))
 
 
 @pytest.mark.parametrize("name, argument", [("hammer", "10000"), ("forks", "300")])
 def test_teams_of_native_pieces(figure, name, argument, tmp_path):
     compiled.build(tmp_path)
-    figure(script("../teamwork.py", str(tmp_path), name, argument))
+    figure(script("../support/teamwork.py", str(tmp_path), name, argument))
