@@ -57,7 +57,8 @@ def interruptible():
 def teamwork(folder, name, argument, timeout=300):
     """The output of a script, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(SUPPORT / "teamwork.py"), str(folder), name, str(argument)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(SUPPORT / "teamwork.py"),
+         str(folder), name, str(argument)],
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]

@@ -18,7 +18,8 @@ def blas_threads():
 def script(name, *arguments, timeout=300):
     """The output of a script of tests/support."""
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(SUPPORT / name), *map(str, arguments)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-X", "faulthandler",
+         str(SUPPORT / name), *map(str, arguments)],
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]
