@@ -7,10 +7,10 @@ import sys
 import threading
 
 import crowds
+import faults
 import numpy as np
 import plain
 import truth
-from support import faults
 
 AUTO, IM2COL, WINOGRAD = range(3)
 
