@@ -106,7 +106,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     # a pass may be one of fewer images, whose cut is another
     for l in range(1, step.images + 1):
         c = convolution_of(step, l)
-        sizes.forward = max(sizes.forward, cut_forward(&c, &forward))
+        sizes.forward = max(sizes.forward, cut_forward(&c, step.frozen, &forward))
         if not step.frozen:
             sizes.backward = max(sizes.backward, cut_backward(&c, &backward))
             sizes.shared_backward = max(sizes.shared_backward, backward.shared)
@@ -127,7 +127,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     if direction == BACKWARD:
         cut_backward(&c, &backward)
         return backward_phase(&backward, phase)
-    cut_forward(&c, &forward)
+    cut_forward(&c, step.frozen, &forward)
     return forward.pieces if phase == 0 else 0
 
 
@@ -168,7 +168,7 @@ cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept no
             &c, Z, filters, b, &step.activation, S, 0, conv_tiles(&c), scratch
         )
         return
-    cut_forward(&c, &cut)
+    cut_forward(&c, step.frozen, &cut)
     conv_set_images(&c, call.images)
     forward_piece(&c, &cut, call.piece, Z, filters, b, &step.activation, S, scratch)
 

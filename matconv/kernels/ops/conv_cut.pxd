@@ -152,8 +152,11 @@ cdef inline Py_ssize_t units_of(const Convolution *c, double work) noexcept nogi
     )
 
 
-# OUT: cut. Returns the elements of scratch of the pass, whole or in pieces.
-cdef inline Py_ssize_t cut_forward(const Convolution *c, ForwardCut *cut) noexcept nogil:
+# OUT: cut. Returns the elements of scratch of the pass, whole or in pieces. A frozen network's
+# pieces by Winograd are whole blocks, which repeat nothing: it is one thread that usually runs it.
+cdef inline Py_ssize_t cut_forward(
+    const Convolution *c, bint frozen, ForwardCut *cut
+) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef double work = multiply_adds(g)
     cdef Py_ssize_t tiles = conv_tiles(c), runs = runs_of(work), pieces
@@ -162,6 +165,8 @@ cdef inline Py_ssize_t cut_forward(const Convolution *c, ForwardCut *cut) noexce
     cut.pieces = piece_count(
         tiles, piece_length(tiles, work / max(tiles, <Py_ssize_t> 1), PIECE_MULTIPLY_ADDS)
     )
+    if c.by_winograd and frozen:
+        return c.forward
     if c.by_winograd and cut.pieces < ENOUGH_PIECES and g.l > 0:
         # smaller than the blocks of the pass as a whole
         cut_runs(c, runs, ceil_div(runs, g.l), 1, &cut.runs)
