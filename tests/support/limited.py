@@ -5,7 +5,6 @@ afterwards, without the limit, it must succeed. A hang ends the process with all
 """
 
 import contextlib
-import faulthandler
 import resource
 import sys
 
@@ -26,6 +25,7 @@ from matconv.kernels.guard import guarded
 from support import capi
 from support.capi import Activation, Geometry, entry, pointers
 from support.describing import encoded
+from support.hangs import end_after
 from support.opened import Opened
 
 
@@ -138,7 +138,7 @@ def main(name, mebibytes):
     guarded(int)  # finds the libraries of BLAS, which takes imports
     with contextlib.suppress(ImportError):
         import scipy.optimize  # noqa: F401 - what a solver imports
-    faulthandler.dump_traceback_later(60, exit=True)
+    end_after(60)
     with open("/proc/self/statm", encoding="ascii") as file:
         size = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (int(mebibytes) << 20), -1))

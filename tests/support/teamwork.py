@@ -4,7 +4,6 @@ FOLDER has the module that `compiled.build` makes. In a process of its own each,
 tracebacks if it hangs.
 """
 
-import faulthandler
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 
 from matconv.kernels import workers
 from support.compiled import expected_sums
+from support.hangs import end_after
 
 LIMIT = 300
 START = np.arange(23, dtype=np.uint64)
@@ -147,7 +147,7 @@ def no_buffers(mebibytes):
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    faulthandler.dump_traceback_later(LIMIT, exit=True)
+    end_after(LIMIT)
     import pieces
 
     globals()[sys.argv[2]](*sys.argv[3:])
