@@ -1,7 +1,7 @@
 """Build the kernels: each ``matconv/kernels/*.pyx`` becomes one extension module.
 
 Those with loops become one more for each SIMD variant: the same C with other flags, in a
-sub-folder, ``matconv/kernels/avx2/conv.*.so``. ``matconv/kernels/simd.py`` chooses among them at
+sub-folder, ``matconv/kernels/avx2/_winograd.*.so``. ``matconv/kernels/simd.py`` chooses among them at
 run time. Everything else about the package stands in pyproject.toml.
 """
 
@@ -35,12 +35,10 @@ VARIANTS = {
     "avx2": ["-march=x86-64-v3"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
-# no loops over numbers in these, or imported before the choice
-BASELINE_ONLY = {
-    *("algorithms", "arrays", "capi", "conv", "conv_driver", "cpu", "dense", "frozen"),
-    *("geometry", "guard", "pool", "predictor", "program", "shapes", "workers"),
-    *("_arrange", "_blas_buffers", "_description", "_merge", "_opening", "_passes", "_plan"),
-    *("_helpers", "_prediction", "_session", "_single", "_team", "_watch", "buffers"),
+# the modules with loops over elements
+WITH_VARIANTS = {
+    *("_bias_relu", "_conv_im2col", "_conv_taps", "_im2col", "_losses", "_operations"),
+    *("_pool_loops", "_winograd", "sums"),
 }
 
 # Products and sums are not contracted to one operation in these: every loop and variant gives the
@@ -119,7 +117,7 @@ def with_variants(extensions):
     for variant, flags in VARIANTS.items():
         for extension in extensions:
             package, _, module = extension.name.rpartition(".")
-            if module not in BASELINE_ONLY:
+            if module in WITH_VARIANTS:
                 other = copy.copy(extension)
                 other.name = f"{package}.{variant}.{module}"
                 other.extra_compile_args = [*extension.extra_compile_args, *flags]
@@ -162,7 +160,7 @@ setup(
         "matconv": ["py.typed"],
         "matconv.data": ["*.csv.gz"],
         "matconv.include.matconv": ["*.h"],
-        "matconv.kernels": ["*.pxd", "*.pyi"],
+        "matconv.kernels": ["__init__.pxd", "*.pyi"],
     },
     ext_modules=list(
         with_variants(

@@ -34,7 +34,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 try:
-    from .kernels import conv as _conv  # noqa: F401
+    from .kernels import _conv  # noqa: F401
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith(f"{__name__}."):
         raise  # a dependency is missing

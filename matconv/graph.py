@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .activations import activation_code
 from .encoding import MAX_ELEMENTS, MAX_PARAMETERS, MAX_STEPS, OVERFLOW, Record
-from .kernels.shapes import ProgramError, output_shape
+from .kernels._shapes import ProgramError, output_shape
 from .layers import LAYERS, Layer, Parameter, Shape
 
 

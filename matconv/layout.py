@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .graph import Node
-from .kernels.arrays import as_array
+from .kernels._arrays import as_array
 
 
 class Place(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.arrays import refuse_masked
+from .kernels._arrays import refuse_masked
 
 Array = NDArray[Any]
 

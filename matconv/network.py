@@ -18,9 +18,9 @@ from .evaluation import Evaluation
 from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .graph import build, shape_text
-from .kernels.algorithms import as_algorithm
-from .kernels.arrays import as_array, contiguous, is_ready, refuse_masked
-from .kernels.geometry import as_size, is_sequence
+from .kernels._algorithms import as_algorithm
+from .kernels._arrays import as_array, contiguous, is_ready, refuse_masked
+from .kernels._geometry import as_size, is_sequence
 from .kernels.predictor import Predictor
 from .kernels.program import Program
 from .layers import Layer

@@ -11,9 +11,9 @@ import numpy as np
 from .buffers import Buffers
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
-from .kernels.arrays import contiguous, refuse_masked
-from .kernels.geometry import as_size
-from .kernels.guard import guarded
+from .kernels._arrays import contiguous, refuse_masked
+from .kernels._geometry import as_size
+from .kernels._guard import guarded
 from .kernels.program import LOSSES
 from .kernels.sums import add, regularise
 from .losses import (

@@ -24,8 +24,8 @@ from scipy.sparse import csr_array, get_index_dtype
 from scipy.sparse.linalg import LinearOperator
 
 from .kernels import col2im, im2col
-from .kernels.arrays import refuse_masked
-from .kernels.geometry import WindowGeometry, is_sequence
+from .kernels._arrays import refuse_masked
+from .kernels._geometry import WindowGeometry, is_sequence
 from .layers.windows import Sides, Size
 from .notes import (
     Array,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ..kernels import algorithms
+from ..kernels import _algorithms as algorithms
 from ..losses import LOSSES
 from ..network import DTYPES
 from ..options import Choice, Count, Flag, Option, Text

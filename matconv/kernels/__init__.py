@@ -8,11 +8,11 @@ from . import simd
 # before the first kernel is imported; what a variant does not have comes from this folder
 __path__[:0] = simd.path
 
-from .bias_relu import bias_relu, bias_relu_backward
-from .conv import conv2d, conv2d_backward
-from .dense import dense, dense_backward
-from .im2col import col2im, im2col
-from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from ._bias_relu import bias_relu, bias_relu_backward
+from ._conv import conv2d, conv2d_backward
+from ._dense import dense, dense_backward
+from ._im2col import col2im, im2col
+from ._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 if TYPE_CHECKING:
     from . import (  # noqa: F401

@@ -6,8 +6,8 @@ s need not be kept. NaN is propagated by sigma; where z is NaN, sigma' is 1.
 
 from libc.math cimport INFINITY
 
-from .status cimport ACTIVATION, OK
-from .types cimport real
+from ._status cimport ACTIVATION, OK
+from ._types cimport real
 
 cdef extern from "matconv/types.h" nogil:
     enum:

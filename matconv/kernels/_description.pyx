@@ -2,8 +2,8 @@
 
 from libc.string cimport memcmp, memcpy
 
-from .geometry cimport mul_overflows
-from .status cimport FORMAT, OK, VERSION
+from ._geometry cimport mul_overflows
+from ._status cimport FORMAT, OK, VERSION
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX

@@ -15,8 +15,8 @@ from ._board cimport (
 from ._native cimport (
     add, current_process, exchange_pointer, load, load_pointer, load_word, now, pause_cpu, store,
 )
-from .blas cimport gemm
-from .guard cimport (
+from ._blas cimport gemm
+from ._guard cimport (
     begin_products_of_helper, disown_buffer, end_products, own_buffer, use_own_buffer,
 )
 

@@ -3,7 +3,7 @@
 A loss has a code; its targets are labels, one for each image, or rows of n numbers.
 """
 
-from .types cimport real
+from ._types cimport real
 
 cdef enum:
     NO_LOSS = 0

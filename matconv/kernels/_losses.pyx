@@ -2,7 +2,7 @@
 
 from libc.math cimport exp, log
 
-from .types cimport real
+from ._types cimport real
 
 
 cdef inline double target(

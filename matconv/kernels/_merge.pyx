@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 from ._activation cimport ACTIVATION_NONE
 from ._operation cimport Step
 from ._program cimport Program
-from .status cimport MEMORY, OK
+from ._status cimport MEMORY, OK
 
 
 # Scratch of one call. By step: the step that takes it in (-1: none), and its old self; by value:

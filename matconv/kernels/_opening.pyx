@@ -10,8 +10,8 @@ from ._description cimport (
 from ._operation cimport Operation, Step, Value, set_image
 from ._operations cimport find_operation
 from ._program cimport PY_SSIZE_T_MAX, Program, rounded
-from .geometry cimport mul_overflows
-from .status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
+from ._geometry cimport mul_overflows
+from ._status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
 
 
 # Memory -------------------------------------------------------------------------------------------

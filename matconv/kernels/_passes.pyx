@@ -9,9 +9,9 @@ from ._operation cimport (
 )
 from ._program cimport Places, Program, Tables, tables_of, tables_size
 from ._team cimport Piece, team_run, watch_stopped
-from .bias_relu cimport activation_backward_rows, bias_activation_rows
-from .status cimport INTERRUPTED, OK
-from .types cimport real
+from ._bias_relu cimport activation_backward_rows, bias_activation_rows
+from ._status cimport INTERRUPTED, OK
+from ._types cimport real
 
 
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:

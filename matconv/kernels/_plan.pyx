@@ -6,8 +6,8 @@ from libc.string cimport memset
 from ._arrange cimport Buffer, arrange
 from ._operation cimport Sizes, Step
 from ._program cimport PY_SSIZE_T_MAX, Places, Program, grow, rounded, tables_size
-from .geometry cimport mul_overflows
-from .status cimport MEMORY, OK, OVERFLOW
+from ._geometry cimport mul_overflows
+from ._status cimport MEMORY, OK, OVERFLOW
 
 cdef enum:
     # prepared filters for the backward pass are shared by all shards up to so many bytes in all,

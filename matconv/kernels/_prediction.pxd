@@ -1,8 +1,8 @@
 """Predictions of frozen networks; ``include/matconv/types.h`` has the contracts."""
 
 from ._passes cimport Execution
-from .frozen cimport Frozen
-from .types cimport real
+from ._frozen cimport Frozen
+from ._types cimport real
 
 cdef extern from "matconv/types.h" nogil:
     ctypedef int (*Poll "matconv_poll")(void *argument) noexcept

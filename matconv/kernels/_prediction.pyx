@@ -14,10 +14,10 @@ from ._plan cimport program_extra_size, program_predict_size
 from ._program cimport LINE, Program, aligned, grow, rounded
 from ._session cimport Session, session_close, session_end, session_open_polled
 from ._team cimport team_run, watch_stopped
-from .frozen cimport Frozen, Net
-from .geometry cimport mul_overflows
-from .status cimport DTYPE, INTERRUPTED, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE
-from .types cimport real
+from ._frozen cimport Frozen, Net
+from ._geometry cimport mul_overflows
+from ._status cimport DTYPE, INTERRUPTED, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE
+from ._types cimport real
 
 
 # Batches of n images. One alone runs in pieces, also on one thread; several run whole, each on one

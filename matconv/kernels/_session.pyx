@@ -5,8 +5,8 @@ from libc.string cimport memset
 from ._team cimport (
     raise_interrupted, team_close, team_open, watch_current, watch_poll, watch_signals,
 )
-from .guard cimport begin_products, end_products, enter, leave
-from .status cimport INTERRUPTED, OK
+from ._guard cimport begin_products, end_products, enter, leave
+from ._status cimport INTERRUPTED, OK
 
 
 cdef void watch_for(Session *session, int n_threads) noexcept:

@@ -15,8 +15,8 @@ from ._operation cimport (
     set_vector,
 )
 from ._operations cimport find_operation
-from .guard cimport begin_products, end_products
-from .status cimport OK
+from ._guard cimport begin_products, end_products
+from ._status cimport OK
 
 cnp.import_array()
 

@@ -12,8 +12,8 @@ from ._native cimport (
     add, current_process, exchange_pointer, exchange_word, load, load_word, now, pause_cpu, store,
 )
 from ._watch cimport Watch, watch_forked, watch_stopped
-from .guard cimport need_buffer, pause_products, products_have_begun, resume_products
-from .status cimport INTERRUPTED, OK
+from ._guard cimport need_buffer, pause_products, products_have_begun, resume_products
+from ._status cimport INTERRUPTED, OK
 
 cdef enum:
     POLL_INTERVAL = 50_000      # microseconds

@@ -7,7 +7,7 @@ from cpython.ref cimport PyObject
 from libc.string cimport memset
 
 from ._native cimport add, load, now, store
-from .guard cimport pause_products, resume_products
+from ._guard cimport pause_products, resume_products
 
 cdef extern from "Python.h":
     # noexcept: what they raise stays set, for `raise_interrupted`

@@ -11,23 +11,24 @@ from ._activation cimport Activation, activation_status
 from ._prediction cimport (
     frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
 )
-from .algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
-from .bias_relu cimport activation_backward_rows, bias_activation_rows
-from .conv_driver cimport (
+from ._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
+from ._bias_relu cimport activation_backward_rows, bias_activation_rows
+from ._capi_table cimport MATCONV_ABI_VERSION, Table
+from ._conv_driver cimport (
     Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_tiles,
 )
-from .frozen cimport (
+from ._frozen cimport (
     Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
-from .geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
-from .guard cimport begin_products_from_c, end_products
-from .im2col cimport col2im_add, im2col_fill, phi_overflows
-from .pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
-from .status cimport (
+from ._geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
+from ._guard cimport begin_products_from_c, end_products
+from ._im2col cimport col2im_add, im2col_fill, phi_overflows
+from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
+from ._status cimport (
     ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, INTERRUPTED, KERNEL, MEMORY,
     NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
 )
-from .types cimport real
+from ._types cimport real
 
 cdef extern from "limits.h":
     const int INT_MAX

@@ -6,29 +6,29 @@ import numpy as np
 
 cimport numpy as cnp
 
-from .arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
+from ._arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
 from ._description cimport FORMAT_VERSION, word
 from ._prediction cimport (
     MAX_THREADS, frozen_execute, frozen_threads, frozen_workspace_threads,
 )
 from ._session cimport Session, session_close, session_end, session_open
-from .frozen cimport (
+from ._frozen cimport (
     Frozen, Shape, frozen_close, frozen_is_vector, frozen_open_memory, frozen_outputs,
     frozen_shape,
 )
-from .status cimport FORMAT, MEMORY, OK, VERSION
+from ._status cimport MEMORY, OK, VERSION
 
-from .geometry import as_size
+from ._geometry import as_size
 
 cnp.import_array()
 
 
-cdef raise_opening(int status, const unsigned char[::1] data):
+cdef raise_opening(int status, const unsigned char *data):
     if status == MEMORY:
         raise MemoryError("Predictor: no memory for the network's weights")
     if status == VERSION:
         raise ValueError(
-            f"Predictor: an exported network of version {word(&data[0], 1)} of the format; this "
+            f"Predictor: an exported network of version {word(data, 1)} of the format; this "
             f"matconv reads version {FORMAT_VERSION}"
         )
     raise ValueError("Predictor: not an exported network, or a damaged one")
@@ -101,23 +101,28 @@ cdef class Predictor:
     True
     """
 
+    cdef object __weakref__
+    cdef Frozen *network
+    cdef bytes data                 # the exported network, to be pickled
+    cdef readonly tuple input_shape, output_shape
+    cdef tuple output_shapes, names     # one for each output, also if there is one only
+    cdef readonly object dtype
+
     def __cinit__(self, data):
-        cdef const unsigned char[::1] view
+        cdef const unsigned char *content
+        cdef Py_ssize_t size
         cdef int status
         try:
-            view = memoryview(data).cast("B")
+            self.data = data if type(data) is bytes else bytes(memoryview(data).cast("B"))
         except TypeError:
             raise TypeError(
                 f"Predictor: data must be bytes, got {type(data).__name__}"
             ) from None
-        if view.shape[0] == 0:
-            raise_opening(FORMAT, view)
-        self.data = data if type(data) is bytes else bytes(view)
-        view = self.data
+        content, size = self.data, len(self.data)
         with nogil:
-            status = frozen_open_memory(&view[0], view.shape[0], &self.network)
+            status = frozen_open_memory(content, size, &self.network)
         if status != OK:
-            raise_opening(status, view)
+            raise_opening(status, content)
         self.input_shape, self.output_shapes, self.dtype = shapes_of(self.network)
         self.output_shape = self.output_shapes
         self.names = ("out",)

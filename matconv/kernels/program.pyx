@@ -18,11 +18,12 @@ from ._passes cimport (
     program_target, program_target_gradient,
 )
 from ._plan cimport program_extra_size, program_plan
+from ._program cimport Program as Graph
 from ._session cimport Session, session_close, session_end, session_open
-from .shapes cimport as_tuple
-from .status cimport MEMORY, OK
+from ._shapes cimport as_tuple
+from ._status cimport MEMORY, OK
 
-from .shapes import ProgramError
+from ._shapes import ProgramError
 
 cnp.import_array()
 
@@ -52,6 +53,11 @@ cdef class Program:
     ------
     ProgramError, MemoryError
     """
+
+    cdef object __weakref__
+    cdef Graph *graph
+    cdef readonly object dtype
+    cdef readonly Py_ssize_t n, n_steps
 
     def __cinit__(self, bytes description not None):
         cdef const void *data = <const char *> description

@@ -9,7 +9,7 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from ._watch cimport Watch, raise_interrupted, watch_current, watch_stopped
-from .types cimport real
+from ._types cimport real
 
 cdef extern from *:
     """

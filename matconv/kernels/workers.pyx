@@ -13,11 +13,11 @@ from ._watch cimport (
     Place, Watch, choose_check, context_at, current_place, raise_interrupted, watch_signals,
     watch_stop,
 )
-from .guard cimport enter, leave
-from .status cimport OK
+from ._guard cimport enter, leave
+from ._status cimport OK
 
 from ._watch import Stopped
-from .guard import silent_context
+from ._guard import silent_context
 
 
 cdef class _Work:

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..activations import ActivationFunction
-from ..kernels.algorithms import as_algorithm
-from ..kernels.geometry import WindowGeometry, as_size
+from ..kernels._algorithms import as_algorithm
+from ..kernels._geometry import WindowGeometry, as_size
 from .base import Layer, Parameter
 from .windows import Pad, Shape, Size, as_window, four, image_shape, padding
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..kernels.geometry import check_pool_padding
-from ..kernels.pool import pool_geometry
+from ..kernels._geometry import check_pool_padding
+from ..kernels._pool import pool_geometry
 from .base import Layer
 from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, shortest
 

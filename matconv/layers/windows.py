@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
-from ..kernels.geometry import as_padding, window_sizes
+from ..kernels._geometry import as_padding, window_sizes
 
 Shape = tuple[int, ...]
 Size = SupportsIndex | Sequence[SupportsIndex]

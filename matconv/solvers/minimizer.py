@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from ..arguments import as_count
-from ..kernels.guard import guarded
+from ..kernels._guard import guarded
 from ..objective import Objective
 from .lbfgs import METHOD as LBFGS
 from .method import Method

@@ -302,9 +302,9 @@ def test_the_public_cython_constants_are_those_of_the_header():
         ("__init__.pxd", "ctypedef struct NetworkShape", "matconv_network_shape", PUBLIC),
         ("__init__.pxd", "ctypedef struct Activation", "matconv_activation", PUBLIC),
         ("_activation.pxd", "ctypedef struct Activation", "matconv_activation", INTERNAL),
-        ("geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
-        ("frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
-        ("capi.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
+        ("_geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
+        ("_frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
+        ("_capi_table.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
     ],
 )  # fmt: skip
 def test_cython_structs_have_the_members_of_the_header(file, start, name, names):
@@ -323,7 +323,7 @@ def test_the_activations_within_are_those_of_the_header():
 
 
 def test_the_statuses_within_are_those_of_the_header():
-    text = (KERNELS / "status.pxd").read_text()
+    text = (KERNELS / "_status.pxd").read_text()
     statuses = current()["enums"][0]
     names = list(statuses)
     assert list(headers.cython_constants(text, "cdef extern").values()) == names

@@ -11,8 +11,8 @@ import pytest
 from support import SUPPORT, capi, geometries
 from support.capi import ALGORITHMS, DTYPES, OK, Call, Geometry, entry, geometry_of, poisoned
 
-from matconv.kernels import conv
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels import _conv as conv
+from matconv.kernels._geometry import WindowGeometry
 
 
 def test_the_table_is_that_of_the_header():

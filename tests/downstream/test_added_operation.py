@@ -80,7 +80,7 @@ def test_added_operation_passes_its_tests(added):
 
 def test_added_operation_is_unknown_to_the_tree_itself(added):
     folder, _, _ = added
-    code = "from matconv.kernels.shapes import output_shape; print(output_shape(*{!r}))"
+    code = "from matconv.kernels._shapes import output_shape; print(output_shape(*{!r}))"
     call = ("SquareRoot", [(3, 2, 1)], [], [])
     for place, known in ((folder, True), (TOP, False)):
         result = subprocess.run(

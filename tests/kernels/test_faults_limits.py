@@ -10,7 +10,8 @@ import pytest
 from support.operators import OPERATORS, WINDOW, WITH_OUT, check_refused, every_array, results
 
 import matconv
-from matconv.kernels import conv, geometry
+from matconv.kernels import _conv as conv
+from matconv.kernels import _geometry as geometry
 
 DTYPES = ("float64", "float32")
 

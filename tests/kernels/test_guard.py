@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from matconv import Conv, Dense, Network, Objective, minimize
 from matconv.engines import ThreadEngine
-from matconv.kernels.guard import guarded
+from matconv.kernels._guard import guarded
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from matconv import (
     vec,
 )
 from matconv.io import Model
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels._geometry import WindowGeometry
 from matconv.losses import SoftmaxLoss, SquaredLoss
 
 NET = mixed()

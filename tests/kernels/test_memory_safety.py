@@ -17,7 +17,8 @@ from support.operators import OPERATORS, results
 from support.tolerances import assert_same_bytes
 
 import matconv
-from matconv.kernels import conv, geometry
+from matconv.kernels import _conv as conv
+from matconv.kernels import _geometry as geometry
 
 DTYPES = ("float64", "float32")
 

@@ -13,8 +13,8 @@ from matconv.kernels._single import SingleStep
 from support.tolerances import assert_same, assert_same_bytes, assert_within, inner_product_bound
 from support.winograd_bounds import magnitudes
 
-from matconv.kernels.conv import ConvPlan
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels._conv import ConvPlan
+from matconv.kernels._geometry import WindowGeometry
 
 FORWARD, BACKWARD = 0, 1
 IM2COL, WINOGRAD = 1, 2

@@ -6,7 +6,7 @@ from support import geometries, reference
 from support.tolerances import assert_same, assert_same_bytes, assert_within
 
 import matconv
-from matconv.kernels import pool
+from matconv.kernels import _pool as pool
 
 DTYPES = ("float64", "float32")
 CASES = 400

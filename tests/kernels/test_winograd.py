@@ -10,8 +10,9 @@ from support.tolerances import assert_same_bytes, assert_within, inner_product_b
 from support.winograd_bounds import bounds
 
 import matconv
-from matconv.kernels import conv, toom_cook
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels import _conv as conv
+from matconv.kernels import toom_cook
+from matconv.kernels._geometry import WindowGeometry
 
 LONG = np.longdouble
 

@@ -10,8 +10,9 @@ from support.by_im2col import conv2d_backward as im2col_backward
 from support.tolerances import assert_same, assert_same_bytes
 
 import matconv
-from matconv.kernels import conv, toom_cook
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels import _conv as conv
+from matconv.kernels import toom_cook
+from matconv.kernels._geometry import WindowGeometry
 
 DTYPES = ("float64", "float32")
 TILES = [(n, r, dtype) for dtype in DTYPES for n, r in toom_cook.pairs(dtype)]

@@ -216,7 +216,7 @@ def refuse(*arguments, **options):
     raise AssertionError("used by the engine")
 import numpy as np
 from matconv import Conv, Dense, Network, Objective
-from matconv.kernels.guard import guarded
+from matconv.kernels._guard import guarded
 guarded(int)
 for module, names in ((threading, ("Lock", "RLock", "Condition", "Event", "Thread", "Semaphore")),
                       (_thread, ("allocate_lock", "start_new_thread")), (queue, ("Queue",)),

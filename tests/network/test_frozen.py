@@ -14,8 +14,8 @@ from support.winograd_bounds import bounds
 
 import matconv
 from matconv import AvgPool, Conv, Dense, MaxPool, Network, load_predictor
-from matconv.kernels import conv
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels import _conv as conv
+from matconv.kernels._geometry import WindowGeometry
 
 LONG = np.longdouble
 AT_ONCE = 2**19  # elements of the largest value between two steps, of all images at once

@@ -211,7 +211,7 @@ print(len(names) - len(errors), errors)
 USED = (
     "phi.P_phi", "io.npz", "solvers.sgd", "presets", "losses", "data.load_digits", "minimize",
     "load_model", "P_phi", "notes.vec", "kernels.toom_cook", "kernels.capi", "Predictor",
-    "FormatError", "conv2d", "kernels.conv",
+    "FormatError", "conv2d", "kernels._conv",
 )  # fmt: skip
 
 

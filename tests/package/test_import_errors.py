@@ -68,7 +68,7 @@ def test_import_source_that_is_not_built_says_how_to_build(arguments, tmp_path):
     assert last_line(*arguments, cwd=tmp_path) == NOT_BUILT
 
 
-@pytest.mark.parametrize("module", ["cpu", "conv", "geometry"])
+@pytest.mark.parametrize("module", ["cpu", "_conv", "_geometry"])
 def test_import_build_that_lacks_a_module_names_it(module, tmp_path):
     copy(tmp_path, PACKAGE, f"{module}.*.so", f"{module}.*.pyd")
     for path in SOURCE.rglob("*.pyx"):
@@ -85,7 +85,7 @@ def test_import_build_that_lacks_a_module_names_it(module, tmp_path):
 
 @pytest.mark.parametrize(
     "module, without",
-    [("cpu", COMPILED), ("geometry", ("geometry.*.so", "geometry.*.pyd"))],
+    [("cpu", COMPILED), ("_geometry", ("_geometry.*.so", "_geometry.*.pyd"))],
 )
 def test_import_installation_that_lacks_a_module_names_it(module, without, tmp_path):
     copy(tmp_path, PACKAGE, "*.pyx", *without)
@@ -111,7 +111,7 @@ def test_import_modules_for_another_python_names_both(without, suffix, tmp_path)
 
 def test_import_damaged_module_keeps_the_error(tmp_path):
     copy(tmp_path, PACKAGE)
-    for path in (tmp_path / "matconv" / "kernels").glob("geometry.*"):
+    for path in (tmp_path / "matconv" / "kernels").glob("_geometry.*"):
         if path.suffix == ".so":
             path.write_bytes(b"not a shared library" * 10)
     line = import_matconv(tmp_path)
@@ -122,10 +122,10 @@ def test_import_module_of_another_build_keeps_the_error(tmp_path):
     """A module without the expected functions, as an undefined symbol or another ABI has."""
     copy(tmp_path, PACKAGE)
     kernels = tmp_path / "matconv" / "kernels"
-    for path in kernels.glob("geometry.*.so"):
+    for path in kernels.glob("_geometry.*.so"):
         shutil.copy(next(kernels.glob("cpu.*.so")), path)
     assert import_matconv(tmp_path) == (
-        "ImportError: dynamic module does not define module export function (PyInit_geometry)"
+        "ImportError: dynamic module does not define module export function (PyInit__geometry)"
     )
 
 
@@ -148,7 +148,7 @@ def test_import_without_a_dependency_names_it(missing, tmp_path):
     folder = site(tmp_path / "site", DEPENDENCIES.keys() - {missing})
     copied = copy(tmp_path / "copy", PACKAGE)
     # threadpoolctl is imported when the first computation begins
-    then = "; matconv.kernels.guard.guarded(int)" if missing == "threadpoolctl" else ""
+    then = "; matconv.kernels._guard.guarded(int)" if missing == "threadpoolctl" else ""
     assert last_line(cwd=tmp_path, path=(copied, folder), then=then) == (
         f"ModuleNotFoundError: No module named '{missing}'"
     )
@@ -202,10 +202,10 @@ def test_import_from_a_zip_file_says_that_it_cannot_work(tmp_path):
 # Frozen applications (tests/downstream has a real one) --------------------------------------------
 
 
-@pytest.mark.parametrize("without", [COMPILED, ("conv.*.so", "conv.*.pyd")])
+@pytest.mark.parametrize("without", [COMPILED, ("_conv.*.so", "_conv.*.pyd")])
 def test_import_frozen_application_that_lacks_a_module_names_it(without, tmp_path):
     copy(tmp_path, SOURCE if without == COMPILED else PACKAGE, *without)
-    module = "cpu" if without == COMPILED else "conv"
+    module = "cpu" if without == COMPILED else "_conv"
     code = "import sys; sys.frozen = True; import matconv"
     assert last_line("-c", code, cwd=tmp_path) == (
         f"ImportError: matconv.kernels.{module} is missing from this frozen application: build it "

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import matconv
-from matconv.kernels import algorithms
+from matconv.kernels import _algorithms as algorithms
 from matconv.layers import LAYERS
 from matconv.losses import LOSSES
 from matconv.presets import PRESETS
@@ -26,7 +26,7 @@ PLACES = {
     "solvers": ([*METHODS], ("solvers/minimizer.py",)),
     "layers": ([*LAYERS], ("layers/",)),
     "losses": ([*LOSSES], ("losses.py",)),
-    "algorithms": ([*algorithms.NAMES], ("kernels/algorithms.pyx",)),
+    "algorithms": ([*algorithms.NAMES], ("kernels/_algorithms.pyx",)),
     # "digits" is a word as well, and the name of the data set
     "networks": ([name for name in PRESETS if name != "digits"], ("presets.py",)),
     "schedules": ([*SCHEDULES], ("solvers/schedules.py",)),

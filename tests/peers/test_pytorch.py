@@ -21,8 +21,8 @@ from support.tolerances import assert_same, assert_within, inner_product_bound
 import matconv
 from matconv import Conv, Dense, MaxPool, Network, Objective
 from matconv.data import load_digits
-from matconv.kernels.conv import ConvPlan
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels._conv import ConvPlan
+from matconv.kernels._geometry import WindowGeometry
 
 DTYPES = [np.float64, np.float32]
 

@@ -104,7 +104,7 @@ def environment(folder, simd):
 
 def own(folder, environ, simd):
     """The modules that are loaded must be those of this build and variant."""
-    code = "import matconv.kernels.winograd as m; print(m.__file__)"
+    code = "import matconv.kernels._winograd as m; print(m.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True,
         check=False,

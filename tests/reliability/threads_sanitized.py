@@ -22,7 +22,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-SANITIZED = ("_team", "_helpers", "_watch", "_blas_buffers", "guard", "workers")
+SANITIZED = ("_team", "_helpers", "_watch", "_blas_buffers", "_guard", "workers")
 FLAGS = ["-fsanitize=thread", "-fno-omit-frame-pointer", "-O1", "-g"]
 
 # glibc's own: it frees the thread-local variables of a thread that has ended and was detached

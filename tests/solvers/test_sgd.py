@@ -6,7 +6,7 @@ from support.minimizing import C, Spy, small
 
 import matconv.solvers.sgd as sgd_module
 from matconv import Objective, minimize
-from matconv.kernels.guard import guarded
+from matconv.kernels._guard import guarded
 from matconv.solvers.schedules import SCHEDULES
 
 

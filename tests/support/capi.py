@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import matconv
-from matconv.kernels import capi, conv, pool
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels import _conv as conv
+from matconv.kernels import _pool as pool
+from matconv.kernels import capi
+from matconv.kernels._geometry import WindowGeometry
 from support import geometries
 from support.activations import CLIP, LEAKY_RELU, NONE, RELU, activated, gradient
 

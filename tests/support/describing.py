@@ -3,7 +3,7 @@
 import numpy as np
 
 from matconv.encoding import CLIP, LEAKY, NO_ACTIVATION, RELU, Record, encode
-from matconv.kernels.algorithms import as_algorithm
+from matconv.kernels._algorithms import as_algorithm
 from matconv.kernels.predictor import Predictor
 
 ACTIVATIONS = {None: (NO_ACTIVATION, 0.0, 0.0), "relu": (RELU, 0.0, 0.0)}

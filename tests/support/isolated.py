@@ -15,7 +15,9 @@ import time
 import numpy as np
 
 import matconv
-from matconv.kernels import conv, geometry, pool
+from matconv.kernels import _conv as conv
+from matconv.kernels import _geometry as geometry
+from matconv.kernels import _pool as pool
 from support import geometries
 from support.operators import OPERATORS, results
 

@@ -21,7 +21,7 @@ from matconv import (
     dense_backward,
     minimize,
 )
-from matconv.kernels.guard import guarded
+from matconv.kernels._guard import guarded
 from support import capi
 from support.capi import Activation, Geometry, entry, pointers
 from support.describing import encoded

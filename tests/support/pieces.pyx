@@ -10,8 +10,8 @@ from matconv.kernels._team cimport (
     Team, Watch, raise_interrupted, team_close, team_open, team_run, team_size, watch_current,
     watch_poll, watch_signals, watch_stop, watch_stopped,
 )
-from matconv.kernels.guard cimport begin_products, end_products
-from matconv.kernels.status cimport INTERRUPTED, OK
+from matconv.kernels._guard cimport begin_products, end_products
+from matconv.kernels._status cimport INTERRUPTED, OK
 
 cdef enum:
     MAX_THREADS = 64

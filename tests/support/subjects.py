@@ -10,7 +10,7 @@ import numpy as np
 from matconv import AvgPool, Conv, Dense, FormatError, MaxPool, Network, Objective, minimize
 from matconv.data import Split, load_digits
 from matconv.io import Model
-from matconv.kernels.geometry import WindowGeometry
+from matconv.kernels._geometry import WindowGeometry
 from matconv.kernels.predictor import Predictor
 from matconv.losses import SoftmaxLoss, SquaredLoss
 from matconv.solvers import Result, State, TrainingError

@@ -3,10 +3,10 @@
 from .._operation cimport (
     Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, split_elements,
 )
-from ..bias_relu cimport activation_backward_rows, bias_activation_rows
-from ..status cimport OK
-from ..tile cimport add_run
-from ..types cimport real
+from .._bias_relu cimport activation_backward_rows, bias_activation_rows
+from .._status cimport OK
+from .._tile cimport add_run
+from .._types cimport real
 
 
 # The output of an elementwise step has the shape of its first input.

@@ -7,8 +7,8 @@ from .._operation cimport (
     Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, same_shape,
     split_elements,
 )
-from ..status cimport OK, SIZE
-from ..types cimport real
+from .._status cimport OK, SIZE
+from .._types cimport real
 
 cdef enum:
     MANY = 1 << 30

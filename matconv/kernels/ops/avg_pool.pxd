@@ -4,9 +4,9 @@
 """
 
 from .._operation cimport Call, Operation, Range, Step, new_operation
-from ..geometry cimport Geometry
-from ..pool_loops cimport avg_pool, avg_pool_backward
-from ..types cimport real
+from .._geometry cimport Geometry
+from .._pool_loops cimport avg_pool, avg_pool_backward
+from .._types cimport real
 from .max_pool cimport gradient_rows, rows_of, split, window_shape
 
 

@@ -4,9 +4,9 @@ from .._operation cimport (
     Call, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of, new_operation, piece_count,
     piece_length, range_of,
 )
-from ..status cimport OK, OVERFLOW, SIZE
-from ..tile cimport add_run, copy_run
-from ..types cimport real
+from .._status cimport OK, OVERFLOW, SIZE
+from .._tile cimport add_run, copy_run
+from .._types cimport real
 from .add cimport MANY
 
 cdef extern from "Python.h":

@@ -12,16 +12,16 @@ from .._operation cimport (
     BACKWARD, Call, IMAGE, Operation, Sizes, Step, Value, WHOLE, input_of, new_operation,
     set_image,
 )
-from ..algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
-from ..bias_relu cimport activation_backward_rows
-from ..conv_driver cimport (
+from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
+from .._bias_relu cimport activation_backward_rows
+from .._conv_driver cimport (
     Convolution, conv_backward_prepared, conv_forward_prepared, conv_plan, conv_prepare,
     conv_prepare_backward, conv_same_prepared, conv_set_images, conv_tiles,
 )
-from ..geometry cimport Geometry, geometry_default, geometry_init
-from ..status cimport ALGORITHM, OK, SIZE
-from ..tile cimport filters_in_tile_order
-from ..types cimport real
+from .._geometry cimport Geometry, geometry_default, geometry_init
+from .._status cimport ALGORITHM, OK, SIZE
+from .._tile cimport filters_in_tile_order
+from .._types cimport real
 from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cut_forward
 from .conv_pieces cimport backward_piece, forward_piece
 

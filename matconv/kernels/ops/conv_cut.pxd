@@ -21,10 +21,10 @@ from libc.string cimport memset
 from .._operation cimport (
     MAX_PIECES, PIECE_ELEMENTS, PIECE_MULTIPLY_ADDS, piece_count, piece_length,
 )
-from ..conv_driver cimport Convolution, conv_channels, conv_tiles, conv_units
-from ..conv_im2col cimport is_direct
-from ..conv_taps cimport taps_pay
-from ..geometry cimport Geometry
+from .._conv_driver cimport Convolution, conv_channels, conv_tiles, conv_units
+from .._conv_im2col cimport is_direct
+from .._conv_taps cimport taps_pay
+from .._geometry cimport Geometry
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX

@@ -4,15 +4,15 @@ from libc.string cimport memset
 
 from .._activation cimport Activation
 from .._operation cimport Call, Range, Step, range_of
-from ..bias_relu cimport activation_backward_rows, bias_activation_rows
-from ..conv_driver cimport (
+from .._bias_relu cimport activation_backward_rows, bias_activation_rows
+from .._conv_driver cimport (
     Convolution, conv_add_sums, conv_backward_prepared, conv_backward_sum, conv_band,
     conv_channels, conv_forward_prepared, conv_prepare_backward, conv_set_images, conv_tiles,
     conv_units,
 )
-from ..geometry cimport Geometry
-from ..tile cimport add_run
-from ..types cimport real
+from .._geometry cimport Geometry
+from .._tile cimport add_run
+from .._types cimport real
 from .conv_cut cimport (
     BANDS, BackwardCut, CHANNELS, ForwardCut, Runs, TILES, UNITS, adds_images, backward_phase,
     ceil_div, sums_of,

@@ -9,9 +9,9 @@ from .._operation cimport (
     BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
     new_operation, piece_count, piece_length, range_of, set_image,
 )
-from ..status cimport OK, SIZE
-from ..tile cimport add_run, copy_run
-from ..types cimport real
+from .._status cimport OK, SIZE
+from .._tile cimport add_run, copy_run
+from .._types cimport real
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:

@@ -5,9 +5,9 @@
 """
 
 from .._operation cimport Operation, Step, Value, input_of, new_operation, set_vector
-from ..algorithms cimport IM2COL
-from ..geometry cimport geometry_default
-from ..status cimport OK, SIZE
+from .._algorithms cimport IM2COL
+from .._geometry cimport geometry_default
+from .._status cimport OK, SIZE
 from .conv cimport (
     Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
 )

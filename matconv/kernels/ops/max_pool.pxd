@@ -11,10 +11,10 @@ from .._operation cimport (
     BACKWARD, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, input_of,
     new_operation, piece_count, piece_length, range_of, set_image,
 )
-from ..geometry cimport Geometry, geometry_default, geometry_init
-from ..pool_loops cimport max_pool, max_pool_backward
-from ..status cimport OK, OVERFLOW, PADDING, SIZE
-from ..types cimport real
+from .._geometry cimport Geometry, geometry_default, geometry_init
+from .._pool_loops cimport max_pool, max_pool_backward
+from .._status cimport OK, OVERFLOW, PADDING, SIZE
+from .._types cimport real
 
 
 # The window of a pooling step; OUT: step.own, output.

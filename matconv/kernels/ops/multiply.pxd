@@ -3,7 +3,7 @@
 from .._operation cimport (
     Call, Operation, Range, Step, elements_of, new_operation, split_elements,
 )
-from ..types cimport real
+from .._types cimport real
 from .add cimport MANY, shape_of_all
 
 

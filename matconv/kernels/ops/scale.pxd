@@ -10,9 +10,9 @@ from .._operation cimport (
     BACKWARD, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, input_of,
     new_operation, piece_bound, piece_count, piece_length, range_of,
 )
-from ..status cimport OK, SIZE
-from ..tile cimport add_run
-from ..types cimport real
+from .._status cimport OK, SIZE
+from .._tile cimport add_run
+from .._types cimport real
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:

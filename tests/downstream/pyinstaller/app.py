@@ -15,7 +15,7 @@ S = matconv.conv2d(Z, W)  # Winograd's algorithm, from the folder of a variant
 np.testing.assert_allclose(S, matconv.conv2d(Z, W, algorithm="im2col"), rtol=0, atol=1e-10)
 print(f"convolved: {S.size} outputs, {matconv.kernels.variant}")
 print(f"built: {len(matconv.kernels.built)} {' '.join(matconv.kernels.built)}")
-print(f"module: {sys.modules['matconv.kernels.winograd'].__file__}")
+print(f"module: {sys.modules['matconv.kernels._winograd'].__file__}")
 
 digits = load_digits()
 layers = [matconv.Conv(8, 3, pad=1, activation="relu"), matconv.MaxPool(2), matconv.Dense(10)]

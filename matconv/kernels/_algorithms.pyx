@@ -1,0 +1,91 @@
+"""Which of the two paths a convolution takes, and with which tiles: the one place that says so.
+
+Each candidate has a cost, in multiply-adds of a product of matrices in cache; the least wins. What
+is not a product counts as many of them as it was measured to take:
+
+    im2col      outputs (K d_out + GATHER K), or without the zeros (`conv_taps`)
+    winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
+
+with d' = s_b s_a d channels of all phases. A number gathered costs as much in single precision as
+in double, where products take half the time, and little where rows of one channel are copied. The
+second line holds the transforms in and out, and that of the filters, which few images cannot pay
+for; those of a frozen network, which are transformed once and for all, cost only their way from
+memory: STREAM for each number of U, or of W. ``bench/run.py algorithms`` measures both paths on
+every layer beside what is chosen here.
+
+Larger tiles need fewer products and lose accuracy; `toom_cook.LARGEST` says how large they are.
+"""
+
+from ._conv_taps cimport taps_count, taps_pay
+from ._geometry cimport Geometry
+from ._winograd cimport Winograd, winograd_plan
+
+cdef enum:
+    GATHER_F64 = 20
+    GATHER_F32 = 40
+    GATHER_ROW = 10
+    TRANSFORM = 14
+    CALL = 6
+    FILTERS = 40
+    STREAM = 10
+    MOST_OUTPUTS = 9        # of a tile in one direction: 10 inputs, filters of 2
+
+# In the order of AUTO, IM2COL, WINOGRAD.
+DESCRIPTIONS = {
+    "auto": "whichever is faster, by a fixed rule",
+    "im2col": "one matrix product, as in the notes",
+    "winograd": "transforms that need fewer products, where there are any",
+}
+NAMES = tuple(DESCRIPTIONS)
+
+
+cdef double im2col_cost(const Geometry *g, bint is_double, bint prepared) noexcept nogil:
+    cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
+    cdef double gather = GATHER_F64 if is_double else GATHER_F32
+    cdef double filters = <double> STREAM * g.K * g.d_out if prepared else 0
+    if g.d == 1 and g.s_a == 1:
+        gather = GATHER_ROW
+    if taps_pay(g):
+        return filters + <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
+    return filters + outputs * g.K * (g.d_out_g + gather)
+
+
+cdef double winograd_cost(const Geometry *g, const Winograd *w, bint prepared) noexcept nogil:
+    cdef double filters = STREAM if prepared else FILTERS
+    cdef double tiles = <double> g.l * w.b.tiles * w.a.tiles
+    cdef double product = <double> w.inner * g.d_out_g
+    return g.groups * <double> w.positions * (
+        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g + CALL)) + filters * product
+    )
+
+
+cdef void choose_tile(
+    const Geometry *g, bint is_double, int algorithm, bint prepared, Py_ssize_t *m_b,
+    Py_ssize_t *m_a,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef double cost, least = im2col_cost(g, is_double, prepared)
+    cdef bint found = algorithm != WINOGRAD
+    cdef Winograd w
+    m_b[0] = 0
+    m_a[0] = 0
+    if algorithm == IM2COL:
+        return
+    for i in range(2, MOST_OUTPUTS + 1):
+        for j in range(2, MOST_OUTPUTS + 1):
+            if winograd_plan(g, i, j, is_double, &w):
+                cost = winograd_cost(g, &w, prepared)
+                if not found or cost < least:
+                    found = True
+                    least = cost
+                    m_b[0] = i
+                    m_a[0] = j
+
+
+def as_algorithm(str function, name):
+    """The number of an algorithm by its name."""
+    if not isinstance(name, str) or name not in NAMES:
+        raise ValueError(
+            f"{function}: algorithm must be 'auto', 'im2col' or 'winograd', got {name!r}"
+        )
+    return NAMES.index(name)

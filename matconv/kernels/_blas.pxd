@@ -1,0 +1,71 @@
+"""The one door to BLAS: SciPy's dgemm and sgemm, called directly.
+
+Only here do sizes become the integers of BLAS; `geometry_init` has checked that they fit.
+"""
+
+from scipy.linalg.cython_blas cimport dgemm, sgemm
+
+from ._types cimport real
+
+
+# C(m, n) = op(A)(m, k) op(B)(k, n) + beta C, column-major, op by 'N' or 'T'.
+# IN: A, B. INOUT: C (only written when beta is 0). No aliasing. 2 m n k flops.
+# All sizes at least 1: BLAS is not called with an empty matrix.
+cdef inline void gemm(
+    char op_A, char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
+    real beta, real *C, Py_ssize_t ld_C,
+) noexcept nogil:
+    cdef int m_ = <int> m, n_ = <int> n, k_ = <int> k
+    cdef int ld_A_ = <int> ld_A, ld_B_ = <int> ld_B, ld_C_ = <int> ld_C
+    cdef real alpha = 1
+    if real is double:
+        dgemm(&op_A, &op_B, &m_, &n_, &k_, &alpha, <double *> A, &ld_A_, <double *> B, &ld_B_,
+              &beta, C, &ld_C_)
+    else:
+        sgemm(&op_A, &op_B, &m_, &n_, &k_, &alpha, <float *> A, &ld_A_, <float *> B, &ld_B_,
+              &beta, C, &ld_C_)
+
+
+# Up to about this many multiply-adds OpenBLAS takes the operands as they lie, which for matrices
+# in cache beats copying them into its own order first.
+cdef enum:
+    BLOCK_ROWS = 64
+    BLOCK_COLUMNS = 48
+    BLOCK_INNER = 128
+    BLOCK_MULTIPLY_ADDS = BLOCK_ROWS * BLOCK_COLUMNS * BLOCK_INNER
+
+
+# The length of the next block: near-equal blocks of at most `most`, whole cache lines of doubles.
+cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
+    cdef Py_ssize_t count = (n + most - 1) // most
+    return min(n, ((n + count - 1) // count + 7) // 8 * 8)
+
+
+# C(m, n) = A(m, k) op(B)(k, n), or += when add, in blocks that each are one `gemm`.
+# Arguments as for gemm; op by 'N' or 'T'.
+cdef inline void product(
+    char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
+    bint add, real *C, Py_ssize_t ld_C,
+) noexcept nogil:
+    cdef Py_ssize_t m_ = block_length(m, BLOCK_ROWS)
+    cdef Py_ssize_t k_ = block_length(k, BLOCK_INNER)
+    cdef Py_ssize_t n_ = block_length(n, BLOCK_MULTIPLY_ADDS // (m_ * k_))
+    cdef Py_ssize_t i, j, p
+    # a block of A, usually the larger matrix, is read once and stays in cache for all columns
+    p = 0
+    while p < k:
+        i = 0
+        while i < m:
+            j = 0
+            while j < n:
+                gemm(
+                    c'N', op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
+                    A + p * ld_A + i, ld_A,
+                    B + (p + j * ld_B if op_B == c'N' else j + p * ld_B), ld_B,
+                    1 if add or p > 0 else 0, C + j * ld_C + i, ld_C,
+                )
+                j += n_
+            i += m_
+        p += k_

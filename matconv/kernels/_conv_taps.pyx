@@ -1,0 +1,126 @@
+"""Convolution of images so small that most of phi is padding: one product per tap that is not.
+
+On 2 x 2 images a padded 3 x 3 filter meets a pixel with 4 of its 9 taps. So nothing is gathered:
+for each output position and tap that meet in a pixel, the images are the columns,
+
+    S_position(d_out, l) += W_tap(d_out, d) Z_pixel(d, l)
+
+with one image's size between columns: formula (1) without the zeros of phi.
+"""
+
+from libc.limits cimport INT_MAX
+from libc.string cimport memset
+
+from ._blas cimport product
+from ._geometry cimport Geometry
+from ._tile cimport inside, zero_run
+from ._types cimport real
+
+cdef enum:
+    LEAST_IMAGES = 16       # as columns of a product
+    LEAST_CHANNELS = 16     # as its inner length
+
+
+cdef Py_ssize_t taps_count(const Geometry *g) noexcept nogil:
+    cdef Py_ssize_t down = 0, right = 0, k, lo = 0, hi = 0
+    for k in range(g.b_out):
+        inside(k * g.s_b - g.top, g.dil_b, g.b, g.h_b, &lo, &hi)
+        down += hi - lo
+    for k in range(g.a_out):
+        inside(k * g.s_a - g.left, g.dil_a, g.a, g.h_a, &lo, &hi)
+        right += hi - lo
+    return down * right
+
+
+cdef bint taps_pay(const Geometry *g) noexcept nogil:
+    cdef Py_ssize_t positions = g.b_out * g.a_out
+    if g.l < LEAST_IMAGES or g.d_g < LEAST_CHANNELS or positions * g.h_b * g.h_a > 400:
+        return False
+    if g.b * g.a * g.d > INT_MAX or positions * g.d_out > INT_MAX:
+        return False
+    # a product with so few columns at a time loses what fewer than a third of zeros give
+    return 3 * taps_count(g) <= 2 * positions * g.h_b * g.h_a
+
+
+cdef void taps_forward(
+    const Geometry *g, const real *Z, const real *W_tile, real *S, Py_ssize_t first,
+    Py_ssize_t last,
+) noexcept nogil:
+    cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
+    cdef Py_ssize_t position, u, v, t, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
+    cdef real *S_position
+    for position in range(first, last):
+        S_position = S + position * g.d_out
+        y = position // g.a_out * g.s_b - g.top
+        x = position % g.a_out * g.s_a - g.left
+        inside(y, g.dil_b, g.b, g.h_b, &u0, &u1)
+        inside(x, g.dil_a, g.a, g.h_a, &v0, &v1)
+        if u0 == u1 or v0 == v1:
+            for t in range(g.l):
+                zero_run(S_position + t * step_S, g.d_out)
+        for u in range(u0, u1):
+            for v in range(v0, v1):
+                for group in range(g.groups):
+                    product(
+                        c'N', g.d_out_g, g.l, g.d_g,
+                        W_tile + (u * g.h_a + v) * g.d_g * g.d_out + group * g.d_out_g, g.d_out,
+                        Z + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
+                        step_Z, u > u0 or v > v0, S_position + group * g.d_out_g, step_S,
+                    )
+
+
+cdef void taps_images(
+    const Geometry *g, const real *dS, const real *W_turned, Py_ssize_t row_W, bint add, real *dZ
+) noexcept nogil:
+    cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
+    cdef Py_ssize_t position, u, v, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
+    if not add:
+        memset(dZ, 0, g.l * step_Z * sizeof(real))
+    for position in range(g.b_out * g.a_out):
+        y = position // g.a_out * g.s_b - g.top
+        x = position % g.a_out * g.s_a - g.left
+        inside(y, g.dil_b, g.b, g.h_b, &u0, &u1)
+        inside(x, g.dil_a, g.a, g.h_a, &v0, &v1)
+        for u in range(u0, u1):
+            for v in range(v0, v1):
+                for group in range(g.groups):
+                    # dZ_pixel(d, l) += W_tap(d_out, d)' dS_position(d_out, l)
+                    product(
+                        c'N', g.d_g, g.l, g.d_out_g,
+                        W_turned + group * g.d_out_g * row_W + (u * g.h_a + v) * g.d_g, row_W,
+                        dS + position * g.d_out + group * g.d_out_g, step_S, True,
+                        dZ + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
+                        step_Z,
+                    )
+
+
+cdef void taps_filters(
+    const Geometry *g, const real *dS, const real *Z, bint add, real *dW_tile
+) noexcept nogil:
+    cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
+    cdef Py_ssize_t u, v, q, p, y, x, group
+    cdef bint met
+    cdef real *dW_tap
+    for u in range(g.h_b):
+        for v in range(g.h_a):
+            dW_tap = dW_tile + (u * g.h_a + v) * g.d_g * g.d_out
+            met = add
+            for q in range(g.b_out):
+                y = q * g.s_b - g.top + u * g.dil_b
+                if y < 0 or y >= g.b:
+                    continue
+                for p in range(g.a_out):
+                    x = p * g.s_a - g.left + v * g.dil_a
+                    if x < 0 or x >= g.a:
+                        continue
+                    for group in range(g.groups):
+                        # dW_tap(d_out, d) += dS_position(d_out, l) Z_pixel(d, l)'
+                        product(
+                            c'T', g.d_out_g, g.d_g, g.l,
+                            dS + (q * g.a_out + p) * g.d_out + group * g.d_out_g, step_S,
+                            Z + (y * g.a + x) * g.d + group * g.d_g, step_Z,
+                            met, dW_tap + group * g.d_out_g, g.d_out,
+                        )
+                    met = True
+            if not met:
+                zero_run(dW_tap, g.d_g * g.d_out)

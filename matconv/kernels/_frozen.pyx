@@ -1,0 +1,352 @@
+"""Frozen networks: programs with prepared parameters, used by any number of threads.
+
+Beside the program one block of memory holds a whole network:
+
+    Net | prepared parameters | parameters that are used as they are
+
+It is never written to again. _prediction.pyx takes images through it.
+"""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.errno cimport ENOMEM, errno
+from libc.stdio cimport (
+    FILE, SEEK_END, SEEK_SET, fclose, ferror, fgetc, fread, fseek, ftell,
+)
+from libc.string cimport memcpy, memset
+
+from ._merge cimport program_merge
+from ._operation cimport IMAGE, MAX_ARRAYS, Step, Value
+from ._opening cimport program_close, program_open
+from ._passes cimport program_prepare_step
+from ._plan cimport program_arrange, program_plan
+from ._program cimport LINE, Program, aligned, grow
+from ._status cimport (
+    FORMAT, INDEX, MEMORY, NULL_POINTER, OK, OVERFLOW, STRUCT, UNREADABLE, VERSION,
+)
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    # the largest value between two steps, of all images at once, has so many numbers or twice
+    # theta's, which all come through the cache for each of these batches
+    MAX_NUMBERS = 1 << 19
+    MAX_AT_ONCE = 256
+    # opening takes up to so many times the bytes of the description, and some beside that; filters
+    # are not transformed when that takes more
+    MAX_FACTOR = 62
+    MAX_BESIDE = 1 << 19
+
+cdef extern from * nogil:
+    """
+    #ifdef _WIN32
+    static FILE *matconv_open_file(const char *path)
+    {
+        return fopen(path, "rb");
+    }
+    #else
+    #include <fcntl.h>
+    #include <unistd.h>
+    /* without waiting for somebody who writes into a FIFO */
+    static FILE *matconv_open_file(const char *path)
+    {
+        int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
+        if (file == NULL && descriptor >= 0)
+            close(descriptor);
+        return file;
+    }
+    #endif
+    """
+    FILE *open_file "matconv_open_file"(const char *path) noexcept
+
+
+# Numbers of the block, and of the memory for preparing one step.
+cdef struct Totals:
+    Py_ssize_t numbers
+    Py_ssize_t temporary
+
+
+cdef inline char *at_number(const Net *net, void *start, Py_ssize_t count) noexcept nogil:
+    return <char *> start + count * net.program.item_size
+
+
+# Opening ------------------------------------------------------------------------------------------
+
+
+# How many images keep their values in cache. INOUT: net.
+cdef int choose_at_once(Net *net, size_t size) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k, numbers, largest = 1
+    cdef int status = program_arrange(p)
+    if status != OK:
+        return status
+    for k in range(1, p.n_steps + 1):
+        if p.last_reader[k] < p.n_steps:
+            largest = max(largest, p.values[k].size)
+    # two values of a chain are held at the same time, of a graph there may be more
+    largest = max(largest, p.inference.values // p.item_size // 2)
+    numbers = max(<Py_ssize_t> MAX_NUMBERS, <Py_ssize_t> size // p.item_size * 2)
+    net.at_once = min(max(numbers // largest, <Py_ssize_t> 1), <Py_ssize_t> MAX_AT_ONCE)
+    return OK
+
+
+# Parameters that are used as they are get places behind the prepared ones. INOUT: p, totals.
+cdef int place_kept(Program *p, Step *step, Py_ssize_t k, Py_ssize_t *numbers) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef int i
+    cdef const Step *other
+    for i in range(step.operation.prepared_arrays, step.n_arrays):
+        for j in range(step.owner, k):
+            other = &p.steps[j]
+            if other.owner == step.owner and other.operation.prepared_arrays <= i:
+                step.kept_at[i] = other.kept_at[i]
+                break
+        else:
+            step.kept_at[i] = numbers[0]
+            if grow(numbers, step.array_size[i]):
+                return OVERFLOW
+    return OK
+
+
+# What the block and preparing need. OUT: totals.
+cdef int measure(Net *net, Totals *totals) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k, needed
+    cdef Step *step
+    cdef const Step *affine
+    cdef int i
+    totals.numbers = p.preparing
+    totals.temporary = 0
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        if place_kept(p, step, k, &totals.numbers) != OK:
+            return OVERFLOW
+        needed = 0
+        for i in range(step.n_arrays):
+            if grow(&needed, step.array_size[i]):
+                return OVERFLOW
+        if p.merged[k] >= 0:
+            affine = &p.steps[p.merged[k]]
+            # its arrays, gain and bias
+            for i in range(affine.n_arrays):
+                if grow(&needed, affine.array_size[i]):
+                    return OVERFLOW
+            if (
+                grow(&needed, p.values[step.output].channels)
+                or grow(&needed, p.values[step.output].channels)
+            ):
+                return OVERFLOW
+        if grow(&needed, step.sizes.preparing):
+            return OVERFLOW
+        totals.temporary = max(totals.temporary, needed)
+    return OK
+
+
+# As many images at once as the network allows, and its memory. INOUT: net. OUT: totals.
+cdef int plan(Net *net, size_t size, Totals *totals) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t limit = MAX_BESIDE
+    cdef int status, compact
+    if size <= <size_t> (PY_SSIZE_T_MAX // 2 // MAX_FACTOR):
+        limit += MAX_FACTOR * <Py_ssize_t> size
+    status = program_merge(p)
+    if status == OK:
+        status = choose_at_once(net, size)
+    for compact in range(2):
+        if status == OK:
+            status = program_plan(
+                p, net.at_once, min(p.usual, net.at_once), -1, True, compact
+            )
+        if status == OK:
+            status = measure(net, totals)
+        if status != OK:
+            return status
+        if totals.numbers + totals.temporary <= (limit - p.bytes) // p.item_size:
+            return OK
+    return OVERFLOW
+
+
+# The arrays of a step, from theta, which may begin anywhere. INOUT: at, the memory that is left.
+# OUT: arrays.
+cdef void load_arrays(
+    const Net *net, const unsigned char *data, const Step *step, Py_ssize_t *at, void *temporary,
+    void **arrays,
+) noexcept nogil:
+    cdef Program *p = net.program
+    cdef size_t length
+    cdef int i
+    for i in range(step.n_arrays):
+        length = step.array_size[i] * p.item_size
+        arrays[i] = at_number(net, temporary, at[0])
+        grow(at, step.array_size[i])
+        if step.array_at[i] < 0:
+            memset(arrays[i], 0, length)
+        else:
+            memcpy(arrays[i], data + p.theta + step.array_at[i] * p.item_size, length)
+
+
+# Step k's parameters from the description into the block. SCRATCH: temporary.
+cdef void prepare(
+    Net *net, const unsigned char *data, Py_ssize_t k, void *temporary
+) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Step *step = &p.steps[k]
+    cdef const Step *affine
+    cdef void *arrays[MAX_ARRAYS]
+    cdef void *affine_arrays[MAX_ARRAYS]
+    cdef void *gain
+    cdef void *bias
+    cdef Py_ssize_t at = 0
+    cdef int i
+    load_arrays(net, data, step, &at, temporary, arrays)
+    if p.merged[k] >= 0:
+        affine = &p.steps[p.merged[k]]
+        load_arrays(net, data, affine, &at, temporary, affine_arrays)
+        gain = at_number(net, temporary, at)
+        grow(&at, p.values[step.output].channels)
+        bias = at_number(net, temporary, at)
+        grow(&at, p.values[step.output].channels)
+        affine.operation.affine(affine, <const void **> affine_arrays, gain, bias)
+        step.operation.absorb(step, gain, bias, arrays)
+    for i in range(step.operation.prepared_arrays, step.n_arrays):
+        memcpy(
+            at_number(net, net.numbers, step.kept_at[i]), arrays[i],
+            step.array_size[i] * p.item_size,
+        )
+    if step.operation.prepare != NULL and p.prepared_by[k] == k:
+        program_prepare_step(
+            p, k, <const void **> arrays, at_number(net, net.numbers, p.prepared[k]),
+            at_number(net, temporary, at),
+        )
+
+
+cdef void prepare_all(Net *net, const unsigned char *data, void *temporary) noexcept nogil:
+    cdef Program *p = net.program
+    cdef Py_ssize_t k
+    cdef int i
+    for k in range(p.n_steps):
+        prepare(net, data, k, temporary)
+    # from now on in the block, where `forward` finds those that it reads
+    for k in range(p.n_steps):
+        for i in range(p.steps[k].n_arrays):
+            p.steps[k].array_at[i] = p.steps[k].kept_at[i]
+
+
+# The block of a program that is planned. INOUT: net. OUT: network.
+cdef int build(
+    Net *net, const unsigned char *data, const Totals *totals, Frozen **network
+) noexcept nogil:
+    cdef Py_ssize_t item_size = net.program.item_size
+    cdef Net *kept = <Net *> PyMem_RawMalloc(
+        <Py_ssize_t> sizeof(Net) + LINE + totals.numbers * item_size
+    )
+    cdef void *temporary = PyMem_RawMalloc(LINE + totals.temporary * item_size)
+    if kept == NULL or temporary == NULL:
+        PyMem_RawFree(kept)
+        PyMem_RawFree(temporary)
+        return MEMORY
+    net.numbers = aligned(kept + 1)
+    kept[0] = net[0]
+    prepare_all(kept, data, aligned(temporary))
+    PyMem_RawFree(temporary)
+    network[0] = <Frozen *> kept
+    return OK
+
+
+cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noexcept nogil:
+    cdef Net net
+    cdef Totals totals
+    cdef Py_ssize_t at = 0
+    cdef int status
+    if network == NULL:
+        return NULL_POINTER
+    network[0] = NULL
+    if data == NULL:
+        return NULL_POINTER
+    status = program_open(data, size, &net.program, &at)
+    if status == OK and net.program.theta == 0:
+        status = FORMAT
+    if status == OK:
+        status = plan(&net, size, &totals)
+    if status == OK:
+        status = build(&net, <const unsigned char *> data, &totals, network)
+    if status == OK:
+        return OK
+    program_close(net.program)
+    # whatever else is wrong with a step or too large is wrong with the file
+    return status if status == MEMORY or status == VERSION else FORMAT
+
+
+cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
+    cdef FILE *file
+    cdef long size = -1
+    cdef void *data = NULL
+    cdef int status = UNREADABLE
+    cdef bint empty
+    if network == NULL:
+        return NULL_POINTER
+    network[0] = NULL
+    if path == NULL:
+        return NULL_POINTER
+    file = open_file(path)
+    if file == NULL:
+        return MEMORY if errno == ENOMEM else UNREADABLE
+    # a directory has an end, but no first byte; a device a first byte, but no end
+    empty = fgetc(file) < 0
+    if not ferror(file) and fseek(file, 0, SEEK_END) == 0:
+        size = ftell(file)
+    if (size > 0 or empty and size == 0) and fseek(file, 0, SEEK_SET) == 0:
+        data = PyMem_RawMalloc(size + 1)
+        if data == NULL:
+            status = MEMORY
+        elif fread(data, 1, size, file) == <size_t> size:
+            status = OK
+    fclose(file)
+    if status == OK:
+        status = frozen_open_memory(data, size, network)
+    PyMem_RawFree(data)
+    return status
+
+
+cdef void frozen_close(Frozen *network) noexcept nogil:
+    if network != NULL:
+        program_close((<Net *> network).program)
+    PyMem_RawFree(network)
+
+
+# Using --------------------------------------------------------------------------------------------
+
+
+cdef int frozen_outputs(const Frozen *network, Py_ssize_t *outputs) noexcept nogil:
+    if network == NULL or outputs == NULL:
+        return NULL_POINTER
+    outputs[0] = (<const Net *> network).program.n_outputs
+    return OK
+
+
+cdef const Value *output_value(const Frozen *network, Py_ssize_t output) noexcept nogil:
+    cdef const Program *p = (<const Net *> network).program
+    return &p.values[p.outputs[output]]
+
+
+cdef int frozen_shape(const Frozen *network, Py_ssize_t output, Shape *shape) noexcept nogil:
+    cdef const Program *p
+    cdef const Value *Z
+    if network == NULL or shape == NULL:
+        return NULL_POINTER
+    if shape.struct_size != sizeof(Shape):
+        return STRUCT
+    p = (<const Net *> network).program
+    if not 0 <= output < p.n_outputs:
+        return INDEX
+    Z = &p.values[0]
+    shape.b, shape.a, shape.d = Z.height, Z.width, Z.channels
+    Z = output_value(network, output)
+    shape.b_out, shape.a_out, shape.d_out = Z.height, Z.width, Z.channels
+    shape.item_size = p.item_size
+    return OK
+
+
+cdef bint frozen_is_vector(const Frozen *network, Py_ssize_t output) noexcept nogil:
+    return output_value(network, output).rank != IMAGE

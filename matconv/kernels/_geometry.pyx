@@ -1,0 +1,409 @@
+"""Sizes: what a window does on an image, checked in one place for Python, C and Network."""
+
+from operator import index
+
+import numpy as np
+
+from ._status cimport OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT
+
+cdef extern from "limits.h":
+    const int INT_MAX
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcept nogil:
+    if y != 0 and x > PY_SSIZE_T_MAX // y:
+        return True
+    product[0] = x * y
+    return False
+
+
+cdef bint add_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *total) noexcept nogil:
+    if x > PY_SSIZE_T_MAX - y:
+        return True
+    total[0] = x + y
+    return False
+
+
+cdef int output_length(
+    Py_ssize_t n, Py_ssize_t before, Py_ssize_t after, Py_ssize_t h, Py_ssize_t stride,
+    Py_ssize_t dilation, Py_ssize_t *length,
+) noexcept nogil:
+    # floor((n + before + after - ((h-1) dilation + 1)) / stride) + 1, and at least one window.
+    # The numerator is tested before the division, which truncates in C.
+    cdef Py_ssize_t padded = 0, extent = 0
+    if add_overflows(n, before, &padded) or add_overflows(padded, after, &padded):
+        return OVERFLOW
+    if mul_overflows(h - 1, dilation, &extent) or add_overflows(extent, 1, &extent):
+        return OVERFLOW
+    if extent > padded:
+        return KERNEL
+    length[0] = (padded - extent) // stride + 1
+    return OK
+
+
+cdef bint elements_overflow(
+    Py_ssize_t l, Py_ssize_t b, Py_ssize_t a, Py_ssize_t d
+) noexcept nogil:
+    # whether an array of l x b x a x d doubles has more bytes than Py_ssize_t counts
+    cdef Py_ssize_t total = 0
+    return (
+        mul_overflows(b, a, &total)
+        or mul_overflows(total, d, &total)
+        or mul_overflows(total, 8, &total)
+        or mul_overflows(total, l, &total)
+    )
+
+
+cdef int geometry_init(Geometry *g) noexcept nogil:
+    cdef int status
+    if g.l < 0 or g.b < 1 or g.a < 1 or g.d < 1 or g.d_out < 1 or g.groups < 1:
+        return SIZE
+    if g.h_b < 1 or g.h_a < 1 or g.s_b < 1 or g.s_a < 1 or g.dil_b < 1 or g.dil_a < 1:
+        return SIZE
+    if g.top < 0 or g.bottom < 0 or g.left < 0 or g.right < 0:
+        return SIZE
+    if g.d % g.groups != 0 or g.d_out % g.groups != 0:
+        return GROUPS
+    # the dilation of a single row or column means nothing, and nothing bounds it
+    if g.h_b == 1:
+        g.dil_b = 1
+    if g.h_a == 1:
+        g.dil_a = 1
+    status = output_length(g.b, g.top, g.bottom, g.h_b, g.s_b, g.dil_b, &g.b_out)
+    if status != OK:
+        return status
+    status = output_length(g.a, g.left, g.right, g.h_a, g.s_a, g.dil_a, &g.a_out)
+    if status != OK:
+        return status
+    g.d_g = g.d // g.groups
+    g.d_out_g = g.d_out // g.groups
+    if elements_overflow(g.l, g.b, g.a, g.d):
+        return OVERFLOW
+    if elements_overflow(g.l, g.b_out, g.a_out, g.d_out):
+        return OVERFLOW
+    if elements_overflow(g.d_out, g.h_b, g.h_a, g.d_g):
+        return OVERFLOW
+    g.K = g.h_b * g.h_a * g.d_g
+    # leading dimensions and inner sizes of the products are d, d_out and K
+    if g.d > INT_MAX or g.d_out > INT_MAX or g.K > INT_MAX:
+        return BLAS_INT
+    return OK
+
+
+def as_size(str function, str name, value, expected="an integer"):
+    """`value` as a Python int that fits Py_ssize_t.
+
+    Anything with ``__index__`` (a 0-d array of integers too) but bool and masked arrays.
+    """
+    if isinstance(value, (bool, np.ma.MaskedArray)):
+        raise TypeError(
+            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+        )
+    try:
+        size = index(value)
+    except TypeError:
+        raise TypeError(
+            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+        ) from None
+    if not -PY_SSIZE_T_MAX <= size <= PY_SSIZE_T_MAX:
+        raise OverflowError(f"{function}: {name} {size} does not fit a signed 64-bit size")
+    return size
+
+
+def is_sequence(value):
+    """Whether `value` may stand for several sizes, in order: a list, a tuple, an array."""
+    # the order of a set is arbitrary, a dict gives its keys, a masked array hides elements
+    if isinstance(value, (str, bytes, set, frozenset, dict, np.ma.MaskedArray)):
+        return False
+    try:
+        len(value)
+    except TypeError:
+        return False
+    return True
+
+
+def as_pair(str function, str name, value):
+    """(height, width) from an integer or a pair of integers."""
+    expected = "an integer or a pair (height, width)"
+    if not is_sequence(value):
+        size = as_size(function, name, value, expected)
+        return size, size
+    if len(value) != 2:
+        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
+    return tuple([as_size(function, name, entry, expected) for entry in value])
+
+
+def as_padding(str function, value, str name="pad"):
+    """((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
+    expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
+    if not is_sequence(value):
+        size = as_size(function, name, value, expected)
+        return (size, size), (size, size)
+    if len(value) != 2:
+        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
+    sides = []
+    for entry in value:
+        if is_sequence(entry):
+            if len(entry) != 2:
+                raise ValueError(f"{function}: {name} must be {expected}, got {value!r}")
+            sides.append(tuple([as_size(function, name, side, expected) for side in entry]))
+        else:
+            size = as_size(function, name, entry, expected)
+            sides.append((size, size))
+    return tuple(sides)
+
+
+def window_sizes(
+    str function, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
+    str kernel_name="kernel",
+):
+    """The sizes of a window in full, checked as far as that is possible without images.
+
+    Parameters
+    ----------
+    function, kernel, stride, pad, dilation, groups, channels, kernel_name
+        As for `WindowGeometry`.
+
+    Returns
+    -------
+    kernel, stride : (height, width)
+    pad : ((top, bottom), (left, right))
+    dilation : (height, width)
+    groups : int
+    channels : int or None
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+
+    Examples
+    --------
+    >>> from matconv.kernels._geometry import window_sizes
+    >>> window_sizes("conv2d", 3, pad=[1, 2])
+    ((3, 3), (1, 1), ((1, 1), (2, 2)), (1, 1), 1, None)
+    """
+    cdef Geometry g
+    geometry_default(&g)
+    g.b = g.a = g.d = g.d_out = 1
+    if channels is not None:
+        channels = g.d_out = as_size(function, "channels", channels)
+    read_window(function, kernel_name, kernel, stride, pad, dilation, groups, &g)
+    problem = bad_size(kernel_name, &g)
+    if problem is not None:
+        raise ValueError(f"{function}: {problem}")
+    if channels is not None and g.d_out % g.groups != 0:
+        raise ValueError(
+            f"{function}: groups {g.groups} must divide the {g.d_out} output channels"
+        )
+    return (
+        (g.h_b, g.h_a), (g.s_b, g.s_a), ((g.top, g.bottom), (g.left, g.right)),
+        (g.dil_b, g.dil_a), g.groups, channels,
+    )
+
+
+def check_pool_padding(str function, window, pad):
+    """Raise ValueError unless each pooling window has a pixel of the image.
+
+    Parameters
+    ----------
+    function : str
+        The first word of the error message.
+    window : (height, width)
+    pad : ((top, bottom), (left, right))
+    """
+    if any(side >= h for h, sides in zip(window, pad) for side in sides):
+        raise ValueError(
+            f"{function}: pad {pad} must be smaller than the window ({window[0]} x {window[1]})"
+        )
+
+
+cdef int read_window(
+    str function, str kernel_name, kernel, stride, pad, dilation, groups, Geometry *g
+) except -1:
+    g.groups = as_size(function, "groups", groups)
+    g.h_b, g.h_a = as_pair(function, kernel_name, kernel)
+    g.s_b, g.s_a = as_pair(function, "stride", stride)
+    g.dil_b, g.dil_a = as_pair(function, "dilation", dilation)
+    (g.top, g.bottom), (g.left, g.right) = as_padding(function, pad)
+    return 0
+
+
+cdef class WindowGeometry:
+    """What a window does on images: checked sizes, given once, used by every kernel.
+
+    Parameters
+    ----------
+    function : str
+        Who asks; the first word of every error message.
+    shape : (l, b, a, d)
+        Images, height, width, channels; ``l`` may be 0.
+    kernel, stride, dilation : int or (height, width)
+    pad : int, (height, width) or ((top, bottom), (left, right))
+    groups : int
+    channels : int, optional
+        Output channels (filters); those of the input when left out.
+    kernel_name : str
+        What error messages call the kernel.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        With the function, the argument, what came and what was expected.
+
+    Notes
+    -----
+    The output has ``floor((n + pad - ((h - 1) dilation + 1)) / stride) + 1`` rows and columns;
+    the notes' a_out and b_out, generalised.
+
+    Examples
+    --------
+    >>> from matconv.kernels._geometry import WindowGeometry
+    >>> WindowGeometry("conv2d", (2, 28, 28, 1), 5, channels=20).out_shape
+    (2, 24, 24, 20)
+    """
+
+    def __init__(
+        self, str function, shape, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
+        str kernel_name="kernel",
+    ):
+        cdef Geometry *g = &self.c
+        self.function = function
+        self.kernel_name = kernel_name
+        if not is_sequence(shape):
+            raise TypeError(
+                f"{function}: shape must be (images, height, width, channels), "
+                f"got {shape!r} ({type(shape).__name__})"
+            )
+        if len(shape) != 4:
+            raise ValueError(
+                f"{function}: shape must be (images, height, width, channels), got {shape!r}"
+            )
+        g.l, g.b, g.a, g.d = [as_size(function, "shape", size) for size in shape]
+        g.d_out = g.d if channels is None else as_size(function, "channels", channels)
+        read_window(function, kernel_name, kernel, stride, pad, dilation, groups, g)
+        raise_status(function, kernel_name, geometry_init(g), g)
+
+    def __reduce__(self):
+        return type(self), self._arguments()
+
+    def __eq__(self, other):
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._arguments() == (<WindowGeometry> other)._arguments()
+
+    def __hash__(self):
+        return hash(self._arguments())
+
+    def _arguments(self):
+        return (
+            self.function, self.shape, self.kernel, self.stride, self.pad, self.dilation,
+            self.groups, self.c.d_out, self.kernel_name,
+        )
+
+    cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1:
+        """The same window on l images, into *g."""
+        g[0] = self.c
+        g.l = l
+        raise_status(self.function, self.kernel_name, geometry_init(g), g)
+        return 0
+
+    def with_images(self, l):
+        """The same window on l images, as another object."""
+        function, shape, *rest = self._arguments()
+        return WindowGeometry(function, (l, *shape[1:]), *rest)
+
+    @property
+    def shape(self):
+        """(l, b, a, d) of the input."""
+        return self.c.l, self.c.b, self.c.a, self.c.d
+
+    @property
+    def out_shape(self):
+        """(l, b_out, a_out, d_out) of the output."""
+        return self.c.l, self.c.b_out, self.c.a_out, self.c.d_out
+
+    @property
+    def kernel(self):
+        """(height, width)."""
+        return self.c.h_b, self.c.h_a
+
+    @property
+    def stride(self):
+        """(down, right)."""
+        return self.c.s_b, self.c.s_a
+
+    @property
+    def dilation(self):
+        """(down, right)."""
+        return self.c.dil_b, self.c.dil_a
+
+    @property
+    def pad(self):
+        """((top, bottom), (left, right))."""
+        return (self.c.top, self.c.bottom), (self.c.left, self.c.right)
+
+    @property
+    def groups(self):
+        """Number of groups."""
+        return self.c.groups
+
+    @property
+    def filter_shape(self):
+        """(d_in/groups, h_b, h_a, d_out): the shape of W as a view of theta."""
+        return self.c.d_g, self.c.h_b, self.c.h_a, self.c.d_out
+
+
+cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
+    # the one place where a status becomes an exception
+    if status == OK:
+        return
+    if status == SIZE:
+        raise ValueError(f"{function}: {bad_size(kernel_name, g)}")
+    if status == KERNEL:
+        # Python's integers: the direction that was not at fault may overflow
+        padded = f"{<object> g.b + g.top + g.bottom} x {<object> g.a + g.left + g.right}"
+        kernel = f"{g.h_b} x {g.h_a}"
+        if g.dil_b > 1 or g.dil_a > 1:
+            extents = [
+                (<object> h - 1) * dilation + 1
+                for h, dilation in ((g.h_b, g.dil_b), (g.h_a, g.dil_a))
+            ]
+            kernel += f", dilated {extents[0]} x {extents[1]}"
+        raise ValueError(
+            f"{function}: padded input ({padded}) is smaller than the {kernel_name} ({kernel})"
+        )
+    if status == GROUPS:
+        raise ValueError(
+            f"{function}: groups {g.groups} must divide the {g.d} input channels "
+            f"and the {g.d_out} output channels"
+        )
+    sizes = (
+        f"images {g.l}, input {g.b} x {g.a} x {g.d}, {kernel_name} {g.h_b} x {g.h_a}, "
+        f"pad (({g.top}, {g.bottom}), ({g.left}, {g.right})), output channels {g.d_out}"
+    )
+    if status == OVERFLOW:
+        raise OverflowError(f"{function}: the sizes overflow ({sizes})")
+    raise OverflowError(
+        f"{function}: a matrix dimension exceeds the integers of BLAS, {INT_MAX} ({sizes})"
+    )
+
+
+cdef str bad_size(str kernel_name, const Geometry *g):
+    # what is wrong with one size alone, or None
+    for name, least, values in (
+        ("the number of images", 0, (g.l,)),
+        ("input height and width", 1, (g.b, g.a)),
+        ("input channels", 1, (g.d,)),
+        ("output channels", 1, (g.d_out,)),
+        ("groups", 1, (g.groups,)),
+        (f"{kernel_name} height and width", 1, (g.h_b, g.h_a)),
+        ("stride", 1, (g.s_b, g.s_a)),
+        ("dilation", 1, (g.dil_b, g.dil_a)),
+        ("pad", 0, (g.top, g.bottom, g.left, g.right)),
+    ):
+        if min(values) < least:
+            came = " x ".join(map(str, values)) if len(values) == 2 else ", ".join(map(str, values))
+            return f"{name} must be at least {least}, got {came}"
+    return None

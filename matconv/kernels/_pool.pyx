@@ -1,0 +1,312 @@
+"""Pooling: the largest or the mean of the real pixels of each window, and their adjoints."""
+
+from libc.string cimport memset
+
+import numpy as np
+
+cimport numpy as cnp
+
+from ._arrays cimport as_input, as_output, check_shape
+from ._geometry cimport Geometry, WindowGeometry
+from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
+
+from ._geometry import check_pool_padding
+
+cnp.import_array()
+
+cdef extern from "limits.h":
+    const int INT_MAX
+
+
+def pool_geometry(str function, shape, window, stride=None, pad=0):
+    """The geometry of a pooling window: as for a filter, but each window needs a real pixel."""
+    cdef WindowGeometry geometry = WindowGeometry(
+        function, shape, window, window if stride is None else stride, pad, kernel_name="window"
+    )
+    cdef const Geometry *g = &geometry.c
+    check_pool_padding(function, geometry.kernel, geometry.pad)
+    if g.b > INT_MAX // g.a:
+        raise OverflowError(f"{function}: an image of {g.b} x {g.a} has too many pixels")
+    return geometry
+
+
+def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=None, indices=None):
+    """`max_pool2d` for a geometry that is already checked; l is taken from Z.
+
+    Returns
+    -------
+    out, indices : ndarray, ndarray or None
+    """
+    cdef str function = geometry.function
+    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef cnp.ndarray where = None
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
+    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    cdef tuple shape = (g.l, g.b_out, g.a_out, g.d)
+    cdef cnp.ndarray result = as_output(function, "out", out, shape, images, (("Z", Z),))
+    if return_indices:
+        where = as_output(
+            function, "indices", indices, shape, np.empty(0, np.intc), (("Z", Z), ("out", result))
+        )
+    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef void *Z_ = cnp.PyArray_DATA(images)
+    cdef void *out_ = cnp.PyArray_DATA(result)
+    cdef Py_ssize_t rows = g.l * g.b_out
+    cdef int *where_ = NULL
+    if where is not None:
+        where_ = <int *> cnp.PyArray_DATA(where)
+    with nogil:
+        if is_double:
+            max_pool(&g, <const double *> Z_, <double *> out_, where_, 0, rows)
+        else:
+            max_pool(&g, <const float *> Z_, <float *> out_, where_, 0, rows)
+    return result, where
+
+
+cdef void scatter(
+    const Geometry *g, cnp.ndarray gradient, cnp.ndarray indices, cnp.ndarray dZ
+) noexcept:
+    # max_pool_backward into a zeroed dZ, for arrays that are already checked
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef const int *where_ = <const int *> cnp.PyArray_DATA(indices)
+    cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    cdef Py_ssize_t rows = g.l * g.b_out
+    with nogil:
+        memset(dZ_, 0, size)
+        if is_double:
+            max_pool_backward(g, <const double *> dOut_, where_, <double *> dZ_, 0, rows)
+        else:
+            max_pool_backward(g, <const float *> dOut_, where_, <float *> dZ_, 0, rows)
+
+
+def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
+    """`max_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out.
+
+    The indices are those that `max_pool_forward` gave for this geometry: their values are not
+    looked at again.
+    """
+    cdef str function = geometry.function
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(gradient, 0), &g)
+    cdef tuple shape = (g.l, g.b_out, g.a_out, g.d)
+    check_shape(function, "dZ_out", gradient, shape)
+    check_shape(function, "indices", indices, shape)
+    if cnp.PyArray_TYPE(indices) != cnp.NPY_INT or not cnp.PyArray_ISCARRAY_RO(indices):
+        raise TypeError(f"{function}: indices must be contiguous int32, got {indices.dtype}")
+    cdef cnp.ndarray dZ = as_output(
+        function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
+    )
+    scatter(&g, gradient, indices, dZ)
+    return dZ
+
+
+def avg_pool_forward(WindowGeometry geometry, Z, out=None):
+    """`avg_pool2d` for a geometry that is already checked; l is taken from Z."""
+    cdef str function = geometry.function
+    cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
+    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    cdef cnp.ndarray result = as_output(
+        function, "out", out, (g.l, g.b_out, g.a_out, g.d), images, (("Z", Z),)
+    )
+    cdef bint is_double = cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE
+    cdef void *Z_ = cnp.PyArray_DATA(images)
+    cdef void *out_ = cnp.PyArray_DATA(result)
+    cdef Py_ssize_t rows = g.l * g.b_out
+    with nogil:
+        if is_double:
+            avg_pool(&g, <const double *> Z_, <double *> out_, 0, rows)
+        else:
+            avg_pool(&g, <const float *> Z_, <float *> out_, 0, rows)
+    return result
+
+
+def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
+    """`avg_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out."""
+    cdef str function = geometry.function
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    cdef Geometry g
+    geometry.for_images(cnp.PyArray_DIM(gradient, 0), &g)
+    check_shape(function, "dZ_out", gradient, (g.l, g.b_out, g.a_out, g.d))
+    cdef cnp.ndarray dZ = as_output(
+        function, "out", out, (g.l, g.b, g.a, g.d), gradient, (("dZ_out", dZ_out),)
+    )
+    cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
+    cdef void *dOut_ = cnp.PyArray_DATA(gradient)
+    cdef void *dZ_ = cnp.PyArray_DATA(dZ)
+    cdef size_t size = cnp.PyArray_NBYTES(dZ)
+    cdef Py_ssize_t rows = g.l * g.b_out
+    with nogil:
+        memset(dZ_, 0, size)
+        if is_double:
+            avg_pool_backward(&g, <const double *> dOut_, <double *> dZ_, 0, rows)
+        else:
+            avg_pool_backward(&g, <const float *> dOut_, <float *> dZ_, 0, rows)
+    return dZ
+
+
+def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
+    """The largest pixel of each window, channel by channel.
+
+    Parameters
+    ----------
+    Z : array, shape (l, b, a, d)
+        Images: count, height, width, channels; float64 or float32.
+    window : int or (height, width)
+    stride : int or (height, width), optional
+        The window when left out.
+    pad : int, (height, width) or ((top, bottom), (left, right))
+        Smaller than the window. Padding is never the largest, whatever the sign of the pixels.
+    return_indices : bool
+    out : array, shape of the result, optional
+
+    Returns
+    -------
+    Z_out : ndarray, shape (l, b_out, a_out, d)
+        A NaN in a window is its largest.
+    indices : ndarray of int32, shape of Z_out, when ``return_indices``
+        Where it came from: pixel (q, p) of the image as ``q * a + p``; of equal ones the first.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> Z = np.array([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]]).reshape(1, 2, 3, 1)
+    >>> values, indices = matconv.max_pool2d(Z, 2, stride=1, return_indices=True)
+    >>> values.ravel(), indices.ravel()
+    (array([6., 5.]), array([3, 4], dtype=int32))
+    """
+    cdef cnp.ndarray images = as_input("max_pool2d", "Z", Z, 4)
+    geometry = pool_geometry("max_pool2d", (<object> images).shape, window, stride, pad)
+    result = as_output("max_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
+    result, indices = max_pool_forward(geometry, images, return_indices, result)
+    return (result, indices) if return_indices else result
+
+
+def max_pool2d_backward(dZ_out, indices, shape):
+    """The gradient for the images from the one for `max_pool2d`'s output.
+
+    Parameters
+    ----------
+    dZ_out : array, shape (l, b_out, a_out, d)
+    indices : array of int32, shape of dZ_out
+        As `max_pool2d` returned them.
+    shape : (l, b, a, d)
+        Of the images.
+
+    Returns
+    -------
+    dZ : ndarray, shape (l, b, a, d)
+        A pixel that was the largest of several windows gets the sum.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> indices = np.array([3, 3], np.int32).reshape(1, 1, 2, 1)
+    >>> matconv.max_pool2d_backward(np.ones((1, 1, 2, 1)), indices, (1, 2, 3, 1)).ravel()
+    array([0., 0., 0., 2., 0., 0.])
+    """
+    function = "max_pool2d_backward"
+    cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
+    if (
+        not isinstance(indices, np.ndarray) or isinstance(indices, np.ma.MaskedArray)
+        or indices.dtype.newbyteorder("=") != np.intc
+    ):
+        came = type(indices).__name__
+        if type(indices) is np.ndarray:
+            came = indices.dtype
+        raise TypeError(f"{function}: indices must be an array of int32, got {came}")
+    cdef WindowGeometry geometry = pool_geometry(function, shape, 1)
+    cdef Geometry *g = &geometry.c
+    outputs = (<object> gradient).shape
+    if outputs[0] != g.l or outputs[3] != g.d:
+        raise ValueError(
+            f"{function}: dZ_out has {outputs[0]} images of {outputs[3]} channels where shape "
+            f"says {g.l} of {g.d}"
+        )
+    check_shape(function, "indices", indices, outputs)
+    if indices.size and not (0 <= indices.min() and indices.max() < g.b * g.a):
+        raise ValueError(
+            f"{function}: indices must be from 0 to {g.b * g.a - 1}, got {indices.min()} to "
+            f"{indices.max()}"
+        )
+    # any window with these outputs will do: the adjoint only reads the indices
+    g.b_out, g.a_out = outputs[1], outputs[2]
+    cdef cnp.ndarray dZ = np.empty(geometry.shape, gradient.dtype)
+    scatter(g, gradient, np.require(indices, np.intc, ["C", "A"]), dZ)
+    return dZ
+
+
+def avg_pool2d(Z, window, stride=None, pad=0, out=None):
+    """The mean of each window's real pixels, channel by channel.
+
+    Parameters
+    ----------
+    Z, window, stride, pad, out
+        As for `max_pool2d`. Pixels of the padding do not count: the sum is divided by the number
+        of real pixels.
+
+    Returns
+    -------
+    Z_out : ndarray, shape (l, b_out, a_out, d)
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> Z = np.array([[1.0, 2.0, 3.0]]).reshape(1, 1, 3, 1)
+    >>> matconv.avg_pool2d(Z, (1, 2), stride=1, pad=((0, 0), (1, 0))).ravel()
+    array([1. , 1.5, 2.5])
+    """
+    cdef cnp.ndarray images = as_input("avg_pool2d", "Z", Z, 4)
+    geometry = pool_geometry("avg_pool2d", (<object> images).shape, window, stride, pad)
+    result = as_output("avg_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
+    return avg_pool_forward(geometry, images, result)
+
+
+def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
+    """The gradient for the images from the one for `avg_pool2d`'s output: its exact adjoint.
+
+    Parameters
+    ----------
+    dZ_out : array, shape (l, b_out, a_out, d)
+    shape : (l, b, a, d)
+        Of the images.
+    window, stride, pad
+        As for `avg_pool2d`.
+
+    Returns
+    -------
+    dZ : ndarray, shape (l, b, a, d)
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, MemoryError
+
+    Examples
+    --------
+    >>> import numpy as np, matconv
+    >>> matconv.avg_pool2d_backward(np.ones((1, 1, 1, 1)), (1, 2, 2, 1), 2).ravel()
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    cdef cnp.ndarray gradient = as_input("avg_pool2d_backward", "dZ_out", dZ_out, 4)
+    cdef WindowGeometry geometry = pool_geometry(
+        "avg_pool2d_backward", shape, window, stride, pad
+    )
+    check_shape("avg_pool2d_backward", "dZ_out", gradient, geometry.out_shape)
+    return avg_pool_adjoint(geometry, gradient)
