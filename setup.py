@@ -3,6 +3,15 @@
 Those with loops become one more for each SIMD variant: the same C with other flags, in a
 sub-folder, ``matconv/kernels/avx2/_winograd.*.so``. ``matconv/kernels/simd.py`` chooses among them at
 run time. Everything else about the package stands in pyproject.toml.
+
+Environment variables for builds that are not released:
+
+MATCONV_BUILD_DEBUG=1
+    With debugging symbols, almost without optimization.
+MATCONV_BUILD_SANITIZE=address,undefined
+    The same with sanitizers of gcc or clang. Signed integers may not wrap.
+MATCONV_BUILD_VARIANTS=avx2
+    The SIMD variants to build, separated by commas; none if empty.
 """
 
 import copy
@@ -18,9 +27,13 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-# IEEE arithmetic throughout. -fno-trapping-math says only that nobody reads the exception
-# flags; without it the compiler may not turn `x if not x <= 0 else 0` into a SIMD mask.
-# The loops that copy a few numbers must stay loops instead of becoming calls of memcpy.
+SANITIZERS = os.environ.get("MATCONV_BUILD_SANITIZE", "")
+LINK_FLAGS = [f"-fsanitize={SANITIZERS}"] if SANITIZERS else []
+
+# No flag changes a result, except that products and sums may be contracted to one operation.
+# -fno-trapping-math says only that nobody reads the exception flags; without it the compiler may
+# not replace `x if not x <= 0 else 0` by a SIMD mask. The loops that copy a few elements must stay
+# loops instead of becoming calls of memcpy.
 if sys.platform == "win32":
     FLAGS = ["/O2"]
 else:
@@ -28,6 +41,10 @@ else:
     if sys.platform == "linux":
         # without debugging symbols the wheel has a quarter of the size
         FLAGS += ["-fno-tree-loop-distribute-patterns", "-g0"]
+    if SANITIZERS or os.environ.get("MATCONV_BUILD_DEBUG"):
+        FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer"]
+    if SANITIZERS:
+        FLAGS += [*LINK_FLAGS, "-fno-sanitize-recover=undefined", "-fno-wrapv"]
 
 # By the names that matconv.kernels.cpu knows. Vectors of 512 bits leave a long scalar rest of the
 # 6 or 20 channels that such loops often run over, and are no faster where none is left.
@@ -35,14 +52,20 @@ VARIANTS = {
     "avx2": ["-march=x86-64-v3"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=256"],
 }
+if "MATCONV_BUILD_VARIANTS" in os.environ:
+    chosen = [name for name in os.environ["MATCONV_BUILD_VARIANTS"].split(",") if name]
+    if not VARIANTS.keys() >= {*chosen}:
+        sys.exit(f"MATCONV_BUILD_VARIANTS: expected some of {', '.join(VARIANTS)}, got {chosen}")
+    VARIANTS = {name: VARIANTS[name] for name in chosen}
+
 # the modules with loops over elements
 WITH_VARIANTS = {
     *("_bias_relu", "_conv_im2col", "_conv_taps", "_im2col", "_losses", "_operations"),
     *("_pool_loops", "_winograd", "sums"),
 }
 
-# Products and sums are not contracted to one operation in these: every loop and variant gives the
-# same bits.
+# Products and sums are not contracted to one operation in these, so that every loop and variant
+# gives the same bits.
 UNCONTRACTED = {"sums"}
 
 # what a compiler must understand beside the flags; other processors' compilers do not
@@ -67,12 +90,12 @@ class BuildVariants(build_ext):
     """`build_ext` where the modules of a variant have object files of their own."""
 
     def build_extensions(self):
-        if self.compiler_knows_variants():
+        if VARIANTS and self.compiler_knows_variants():
             for extension in self.extensions:
                 if extension.name == "matconv.kernels.cpu":
                     extension.define_macros.append(("MATCONV_VARIANTS", None))
         else:
-            print("this compiler builds no SIMD variants for this processor: baseline only")
+            print("no SIMD variants are built: baseline only")
             self.extensions[:] = [e for e in self.extensions if variant_of(e) is None]
         super().build_extensions()
 
@@ -146,6 +169,7 @@ extensions = [
         include_dirs=[np.get_include(), str(GENERATED), "include"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags_of(path),
+        extra_link_args=LINK_FLAGS,
         depends=["setup.py", *map(str, Path("include").rglob("*.h"))],  # the flags, the structs
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))

@@ -34,29 +34,6 @@ TESTS = (
 # process where malloc would return NULL. The time of a call says nothing here.
 NOT_HERE = "nothing_leaks or fresh_memory or within or no_memory"
 
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-FLAGS = [*SANITIZERS, "-fno-wrapv", "-fno-omit-frame-pointer", "-O1", "-g"]
-
-# Run in the copy: setup.py as it is, but for the flags and the variants.
-BUILD = """
-import runpy, setuptools, sys
-
-def build(cmdclass, ext_modules, real=setuptools.setup, **options):
-    class Chosen(cmdclass["build_ext"]):
-        def compiler_knows_variants(self):
-            return SIMD != "baseline" and super().compiler_knows_variants()
-
-    for extension in ext_modules:
-        kept = [f for f in extension.extra_compile_args if not f.startswith(("-O", "-g"))]
-        extension.extra_compile_args = kept + FLAGS
-        extension.extra_link_args = SANITIZERS
-    real(cmdclass={**cmdclass, "build_ext": Chosen}, ext_modules=ext_modules, **options)
-
-setuptools.setup = build
-sys.argv = ["setup.py", "build_ext", "--inplace"]
-runpy.run_path("setup.py", run_name="__main__")
-"""
-
 
 def copy_tree(folder):
     """The source without anything that was built."""
@@ -75,10 +52,13 @@ def build(folder, simd):
         'undefined = ctypes.CDLL("libubsan.so.1")\n'
         f'undefined.__sanitizer_set_report_path(b"{folder}/report.undefined")\n'
     )
-    script = f"FLAGS = {FLAGS}\nSANITIZERS = {SANITIZERS}\nSIMD = {simd!r}\n{BUILD}"
+    variants = "" if simd == "baseline" else simd
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=folder,
+        env={**os.environ, "MATCONV_BUILD_SANITIZE": "address,undefined",
+             "MATCONV_BUILD_VARIANTS": variants},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         sys.exit(f"the sanitized build failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 

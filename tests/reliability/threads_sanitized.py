@@ -1,9 +1,8 @@
 """The thread pool under the sanitizer for data races: ``python tests/reliability/threads_sanitized.py``.
 
-Needs gcc with libtsan. A copy of the built tree has the modules of the pool, and the native pieces
-of the tests, built again with ``-fsanitize=thread``; everything else stays as it is. Callers with
-teams of their own then run jobs one after another, callbacks and items of Python. A report is a
-failure.
+Needs gcc with libtsan. A copy of the tree, and the native pieces of the tests, are built with
+``-fsanitize=thread``. Callers with teams of their own then run jobs one after another, callbacks
+and items of Python. A report is a failure.
 
 ``--break ATOMIC`` makes one atomic of the copy an ordinary access or a relaxed one, to see that the
 sanitizer reports it; the exit status is then 0 if it does.
@@ -22,8 +21,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-SANITIZED = ("_team", "_helpers", "_watch", "_blas_buffers", "_guard", "workers")
-FLAGS = ["-fsanitize=thread", "-fno-omit-frame-pointer", "-O1", "-g"]
+FLAGS = ["-fsanitize=thread", "-fno-omit-frame-pointer", "-O1", "-g"]  # of pieces.pyx
 
 # glibc's own: it frees the thread-local variables of a thread that has ended and was detached
 SUPPRESSIONS = "race:_dl_deallocate_tls\n"
@@ -47,26 +45,9 @@ BROKEN = {
     ),
 }
 
-# Run in the copy: setup.py as it is, but for some modules only, with other flags.
-BUILD = """
-import runpy, setuptools, sys
-
-def build(cmdclass, ext_modules, real=setuptools.setup, **options):
-    chosen = [e for e in ext_modules if e.name in NAMES]
-    for extension in chosen:
-        kept = [f for f in extension.extra_compile_args if not f.startswith(("-O", "-g"))]
-        extension.extra_compile_args = kept + FLAGS
-        extension.extra_link_args = FLAGS[:1]
-    real(cmdclass=cmdclass, ext_modules=chosen, **options)
-
-setuptools.setup = build
-sys.argv = ["setup.py", "build_ext", "--inplace", "--force"]
-runpy.run_path("setup.py", run_name="__main__")
-"""
-
 
 def copy_tree(folder, broken):
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".pytest_cache")
+    ignored = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info", ".pytest_cache")
     for name in COPIED:
         if (TOP / name).is_dir():
             shutil.copytree(TOP / name, folder / name, ignore=ignored)
@@ -89,20 +70,18 @@ def checked(command, folder, environ):
 
 
 def build(folder):
-    names = {f"matconv.kernels.{name}" for name in SANITIZED}
-    script = f"NAMES = {names}\nFLAGS = {FLAGS}\n{BUILD}"
-    checked([sys.executable, "-c", script], folder, None)
-    for name in SANITIZED:
-        (built,) = folder.glob(f"matconv/kernels/{name}.*.so")
+    switches = {"MATCONV_BUILD_SANITIZE": "thread", "MATCONV_BUILD_VARIANTS": ""}
+    checked(
+        [sys.executable, "setup.py", "build_ext", "--inplace"], folder, {**os.environ, **switches}
+    )
+    for built in folder.glob("matconv/kernels/*.so"):
         if b"__tsan_init" not in built.read_bytes():
             sys.exit(f"not sanitized: {built}")
     # pieces.pyx is built in a process that imports matconv, which now needs the sanitizer
     pieces = folder / "pieces"
     pieces.mkdir()
     script = f"from support import compiled; compiled.build({str(pieces)!r}, *{FLAGS})"
-    environ = environment(folder, "build")
-    environ["PYTHONPATH"] += os.pathsep + str(folder / "tests")
-    checked([sys.executable, "-c", script], folder, environ)
+    checked([sys.executable, "-c", script], folder, environment(folder, "build"))
     return pieces
 
 
@@ -119,7 +98,7 @@ def environment(folder, name):
         "TSAN_OPTIONS": f"log_path={folder}/report.{name} exitcode=0 report_signal_unsafe=0 "
         f"suppressions={suppressions}",
         "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "tests")]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
