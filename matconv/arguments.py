@@ -1,7 +1,8 @@
-"""Checks of arguments: each returns the argument in its plain form or raises an error.
+"""Checks of arguments.
 
-``name`` begins the error message. It is the name of the argument, after that of the function or
-class where this is not plain: "learning_rate", "Dense: bias".
+Each function returns the argument as a plain Python object or an array, or raises an error whose
+message begins with ``name``: the name of the argument, or that of the function or class and of the
+argument, as in "learning_rate", "Dense: bias".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def as_flag(name: str, value: Any) -> bool:
     Raises
     ------
     TypeError
+        If the value is neither a bool nor NumPy's.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -105,3 +107,49 @@ def as_reals(name: str, value: Any) -> tuple[float, ...]:
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     return numbers
+
+
+def as_regularisation(name: str, value: Any) -> float:
+    """Return a positive float, which may be infinite: no regularisation.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    _refuse_masked(name, value)
+    if isinstance(value, (bool, str, bytes)) or value is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not number > 0:
+        raise ValueError(f"{name} must be positive (inf: no regularisation), got {value!r}")
+    return number
+
+
+def as_indices(name: str, value: Any, count: int) -> np.ndarray:
+    """Return a vector of at least one index from 0 to count - 1; a slice is converted to one.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if isinstance(value, slice):
+        value = np.arange(count)[value]
+    _refuse_masked(name, value)
+    indices = np.asarray(value)
+    if indices.dtype.kind not in "iu" and indices.size:
+        raise TypeError(f"{name} must be integers, got {indices.dtype}")
+    if indices.ndim != 1 or indices.size == 0:
+        raise ValueError(f"{name} must be a vector of at least one, got shape {indices.shape}")
+    if not (0 <= indices.min() and indices.max() < count):
+        raise ValueError(
+            f"{name} must be from 0 to {count - 1}, got {indices.min()} to {indices.max()}"
+        )
+    return indices
+
+
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")

@@ -71,7 +71,7 @@ def _shortened(text: str, limit: int = 70) -> str:
 
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the entries of a training record but its history, settings and checksums."""
+    """Return the entries of a training record except history, settings and fingerprints."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
     later = ("history", "history_thinned", "settings", "fingerprints")
@@ -90,7 +90,7 @@ def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
     count = records.history_length(record)
     if count == len(history):
         return [("history", counted(count, "row"))]
-    # in an untrusted file the number may have any length
+    # the number comes from an untrusted file and may have any length
     total = f"{count:,}" if count < 10**15 else "very many"
     return [("history", f"{len(history):,} of {total} rows: the first, the last, evenly between")]
 
@@ -109,7 +109,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def installation() -> str:
-    """Return what a problem report needs: versions, folder of the package, BLAS, cores."""
+    """Return a text for problem reports: versions, folder of the package, BLAS, cores."""
     import importlib.metadata
     import os
     import platform

@@ -37,7 +37,7 @@ OUTPUT = Option(
     default_text="-, standard output",
     metavar="FILE",
 )
-# of a loss that is not known here, the scores are the outputs of the network
+# a model file may record any loss; the scores of one that is not in LOSSES are the outputs
 LOSS = replace(options.LOSS, values=Text())
 
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     def write(path: str) -> None:
-        # as standard output does it: a label may contain half of a surrogate pair
+        # the encoding of standard output: a label may contain a lone surrogate
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 

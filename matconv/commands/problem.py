@@ -1,4 +1,4 @@
-"""What a training minimises: the images, the network, f and the solver, from the options."""
+"""Problem: the images, the network, f and the solver of a training, made from the options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tables import counted, facts
 
 
 class Problem:
-    """What `matconv train` is asked to do, with all that it takes loaded and checked.
+    """The minimisation problem of a `matconv train` command, with all files loaded and checked.
 
     Parameters
     ----------
@@ -29,23 +29,23 @@ class Problem:
     Attributes
     ----------
     settings : dict
-        As the model file will record them.
+        The settings that the model file will record.
     method : Method
         The solver.
     start, iterations : int
-        Iterations before this training, and in it.
+        Number of iterations before this training, and in it.
     model : Model
-        The network and the theta to begin with.
+        The network and the initial theta.
     name : str
         Name of the network: a preset, or a file.
     images : int
         Number of training images.
     split : Split
-        The training and test images beside those of the file of --resume.
+        Comparison of the training and test images with those of the file of --resume.
     objective : Objective
         f of the training images.
     test : Objective or None
-        The same for the test images, if there are any.
+        f of the test images; None if there are none.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ class Problem:
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
-        # Fail now rather than when the model is saved; the training record is always accepted.
+        # raises errors now rather than when the model is saved; a training record never raises any
         header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
@@ -93,7 +93,7 @@ class Problem:
         return {name: self.settings[name] for name in self.method.names}
 
     def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """Load the images; ``found`` are the settings of the file that is continued."""
+        """Load the images; ``found`` has the settings of the file of --resume."""
         names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
@@ -126,7 +126,7 @@ class Problem:
         return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
     def _iterations(self, given: int | None) -> int:
-        """Return the number given, else what is left of those planned, else the usual number."""
+        """Return the given number, else the remaining part of the planned one, else the default."""
         if given is not None:
             return given
         usual = self.method.iterations
@@ -148,7 +148,7 @@ class Problem:
         )
 
     def describe(self) -> str:
-        """Return a text about what will be done."""
+        """Return a text that describes the training."""
         chosen, told = self.settings, [*self._told]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
@@ -165,7 +165,7 @@ class Problem:
 
 
 def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
-    """Describe the images, so that their pixels need not be kept."""
+    """Return lines that describe the images, made early so that their pixels can be freed."""
     shape = datasets.shape_text(data.train.shape)
     told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
     if data.test is not None:

@@ -15,16 +15,16 @@ from matconv.files.regular import shortened
 
 __all__ = ["describe_pixels", "mismatch", "pixels_problem", "scaled"]
 
-# elements at a time: the temporary arrays stay in the cache
+# number of elements at a time, so that temporary arrays stay in the cache
 _CHUNK = 2**16
 _EXACT = 2**53
 _DTYPE = re.compile(r"bool|u?int(?:8|16|32|64)|float\d{2,3}")
-# floating-point images so much darker than all training images have another scale
+# images whose maximum is below that of the training images by this factor have another scale
 _DARKER = 128
 
 
 def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
-    """Iterate over 1-D pieces of arrays of equal shape, in native byte order, in C order."""
+    """Iterate in C order over 1-D pieces, in native byte order, of arrays of equal shape."""
     arrays = [pixels, *more]
     op_flags: list[Any] = [["readonly"], *(["writeonly"] for _ in more)]
     return np.nditer(
@@ -38,7 +38,7 @@ def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
 
 
 def _shifted(pixels: np.ndarray, shift: float) -> np.ndarray:
-    """pixels - shift in double precision (of longdouble pixels: in longdouble)."""
+    """Return pixels - shift in double precision (for longdouble pixels in longdouble)."""
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
         return pixels - np.longdouble(shift)
     result = pixels.astype(np.float64)
@@ -59,11 +59,15 @@ def scaled(pixels: np.ndarray, shift: float, scale: float, dtype: np.dtype) -> n
     Parameters
     ----------
     pixels : ndarray of real numbers
-        For 64-bit integers beyond 2^53 only the difference is rounded.
+        64-bit integers beyond 2^53 are not rounded before shift is subtracted.
     shift, scale : float
     dtype : float64 or float32
-        The result is computed in float64 (longdouble pixels in longdouble) and rounded to this
-        dtype once.
+        dtype of the result, to which it is rounded once. It is computed in float64 (for longdouble
+        pixels in longdouble).
+
+    Returns
+    -------
+    ndarray, the shape of `pixels`
 
     Examples
     --------
@@ -90,7 +94,7 @@ def _range(pixels: np.ndarray) -> tuple[float, float] | None:
 
 
 def _name(dtype: np.dtype) -> str:
-    """Return a name from a dtype's kind and size, which is the same for int64 and long long."""
+    """Return the name of a dtype, made from kind and size: equal for int64 and long long."""
     kinds = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
     return kinds[dtype.kind] + ("" if dtype.kind == "b" else str(8 * dtype.itemsize))
 
@@ -101,7 +105,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     Parameters
     ----------
     pixels : array_like of real numbers
-        As read from a file, before shift and scale.
+        Pixels as read from a file, before shift and scale.
 
     Returns
     -------
@@ -128,7 +132,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
 
 
 def pixels_problem(value: Any) -> str | None:
-    """Return what is wrong with a description of pixels, or None."""
+    """Return a text about an error in a description of pixels, or None."""
     if not isinstance(value, dict) or set(value) != {"dtype", "min", "max"}:
         return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
     if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
@@ -150,18 +154,18 @@ def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:
     Parameters
     ----------
     trained : dict or None
-        As `describe_pixels` returns it; None if it is not known.
+        Result of `describe_pixels` for the training images; None if it is not known.
     pixels : ndarray of real numbers
 
     Returns
     -------
     str or None
-        A text about the difference; None if the images may be of the same kind:
+        A text about the difference. None if there is none, which means that
 
-        * both are floating-point or both are integers;
-        * integers of another dtype have values that the one of training can hold;
-        * no value is further outside the range of training than that range is wide;
-        * the largest magnitude of floating-point images is 0, or at least 1/128 of that of
+        * both are floating-point numbers, or both are integers;
+        * integers of another dtype are in the range of the dtype of training;
+        * no value is farther outside the range of training than that range is wide;
+        * the maximum magnitude of floating-point images is 0, or at least 1/128 of that of
           training. (Integers of the same dtype may have any magnitude.)
 
     Examples
