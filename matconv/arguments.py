@@ -14,6 +14,17 @@ from typing import Any
 import numpy as np
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise TypeError for a masked array, whose mask would be ignored.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
+
+
 def as_flag(name: str, value: Any) -> bool:
     """Return a bool.
 
@@ -116,7 +127,7 @@ def as_regularisation(name: str, value: Any) -> float:
     ------
     TypeError, ValueError
     """
-    _refuse_masked(name, value)
+    refuse_masked(name, value)
     if isinstance(value, (bool, str, bytes)) or value is None:
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -137,7 +148,7 @@ def as_indices(name: str, value: Any, count: int) -> np.ndarray:
     """
     if isinstance(value, slice):
         value = np.arange(count)[value]
-    _refuse_masked(name, value)
+    refuse_masked(name, value)
     indices = np.asarray(value)
     if indices.dtype.kind not in "iu" and indices.size:
         raise TypeError(f"{name} must be integers, got {indices.dtype}")
@@ -148,8 +159,3 @@ def as_indices(name: str, value: Any, count: int) -> np.ndarray:
             f"{name} must be from 0 to {count - 1}, got {indices.min()} to {indices.max()}"
         )
     return indices
-
-
-def _refuse_masked(name: str, value: Any) -> None:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")

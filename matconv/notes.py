@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import refuse_masked
+
 __all__ = [
     "activation",
     "filter_matrix",
@@ -33,8 +35,7 @@ Array = NDArray[Any]
 
 def _array(function: str, name: str, value: ArrayLike, ndim: int | None = None) -> Array:
     """Return `value` as an array, checked to have `ndim` dimensions; None allows any number."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
+    refuse_masked(f"{function}: {name}", value)
     array = np.asarray(value)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(

@@ -304,10 +304,10 @@ class Option:
     @property
     def full_help(self) -> str:
         """The command line's help: the description and the default."""
-        said = self.default_text
-        if not said and self.usual is not None and self.usual is not False:
-            said = shown(self.usual)
-        return f"{self.help}. Default: {said}" if said else self.help
+        default = self.default_text
+        if not default and self.usual is not None and self.usual is not False:
+            default = shown(self.usual)
+        return f"{self.help}. Default: {default}" if default else self.help
 
     def check(self, value: Any) -> Any:
         """Return a keyword argument, checked; an error names the option."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import load_digits
 from ..files.errors import format_error
+from ..graph import shape_text
 from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read_images_npz
 from .mnist import find_pairs
 from .options import UsageError
@@ -264,8 +265,3 @@ def scaling(pixels: np.ndarray) -> dict[str, float] | None:
         # Python integers: the negative of the smallest int64 is not an int64
         largest = max(int(pixels.max(initial=0)), -int(pixels.min(initial=0)), 1)
     return {"shift": 0.0, "scale": 1 / largest}
-
-
-def shape_text(shape: Any) -> str:
-    """Return a text like ``8 x 8 x 1``."""
-    return " x ".join(map(str, shape))

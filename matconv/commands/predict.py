@@ -79,9 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = OutputFile(arguments.output, arguments.force, "labels.csv")
     output.write(write, last=True)
-    for name in output.avoided:
-        sys.stdout.write(f"{name} was written by another program meanwhile and is not replaced\n")
-        sys.stdout.write(f"the labels are in {output.path}\n")
+    for note in output.notes:
+        sys.stdout.write(f"{note}\nthe labels are in {output.path}\n")
     return 1 if output.rescued else 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import shape_text
 from ..io import Model, describe_pixels, header, load_model
 from ..objective import Objective
 from ..presets import make_network, preset_for
@@ -59,7 +60,7 @@ class Problem:
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
         data = self._load(arguments, found)
-        self._told = _told(data)
+        self._data_rows = _data_rows(data)
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
@@ -149,25 +150,25 @@ class Problem:
 
     def describe(self) -> str:
         """Return a text that describes the training."""
-        chosen, told = self.settings, [*self._told]
+        chosen, rows = self.settings, [*self._data_rows]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
-        told.append(("objective", f"{chosen['loss']} loss, {end}"))
+        rows.append(("objective", f"{chosen['loss']} loss, {end}"))
         count = counted(self.iterations, self.method.iteration)
         solver = self.method.describe(count, self.options)
         if self.start:
             solver += f", after {self.start} before"
-        told.append(("solver", solver))
+        rows.append(("solver", solver))
         net, threads = self.objective.net, self.objective.engine.n_threads
-        told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
-        told += [("note", note) for note in self.split.notes]
-        return f"{facts(told)}\n\n{net.summary()}"
+        rows.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
+        rows += [("note", note) for note in self.split.notes]
+        return f"{facts(rows)}\n\n{net.summary()}"
 
 
-def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
+def _data_rows(data: datasets.DataSet) -> list[tuple[str, str]]:
     """Return lines that describe the images, made early so that their pixels can be freed."""
-    shape = datasets.shape_text(data.train.shape)
-    told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
+    shape = shape_text(data.train.shape)
+    rows = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
     if data.test is not None:
-        told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
-    return told
+        rows.append(("", f"{len(data.test):,} test images: {data.test.name}"))
+    return rows

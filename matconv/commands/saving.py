@@ -62,6 +62,14 @@ class OutputFile:
             self.rescued = True
         self._written = self._identity()
 
+    @property
+    def notes(self) -> list[str]:
+        """A text for each name in ``avoided``."""
+        return [
+            f"{name} was written by another program meanwhile and is not replaced"
+            for name in self.avoided
+        ]
+
     def _is_ours(self) -> bool:
         return self._written is not None and self._identity() == self._written
 

@@ -197,20 +197,17 @@ class Training:
     def outcome(self, result: Result, seconds: float) -> str:
         """Return a text that describes the result."""
         test = self.problem.test
-        told = [("ended", result.message)]
+        rows = [("ended", result.message)]
         if "test_accuracy" in self.accuracies and test is not None:
             accuracy = self.accuracies["test_accuracy"]
             right = f"{round(accuracy * test.l):,} of {test.l:,} images"
-            told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
+            rows.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
         each = result.seconds / max(len(result.history), 1)
         iteration = self.problem.method.iteration
-        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
-        told.append(("model", self.output))
-        for name in self._file.avoided:
-            told.append(
-                ("note", f"{name} was written by another program meanwhile and is not replaced")
-            )
-        return facts([*told, *(("note", note) for note in self.problem.split.notes)])
+        rows.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
+        rows.append(("model", self.output))
+        notes = (*self._file.notes, *self.problem.split.notes)
+        return facts([*rows, *(("note", note) for note in notes)])
 
 
 def _last_row(result: Result) -> dict[str, Any]:

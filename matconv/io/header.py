@@ -15,20 +15,17 @@ It is strict JSON, except for NaN and infinities in `training`.
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
-from matconv.io.pixels import pixels_problem
+from matconv.io.pixels import numbers_problem, pixels_problem
 from matconv.io.plain import encode, exact
 from matconv.io.record import fitted
-
-if TYPE_CHECKING:
-    from matconv.network import Network
+from matconv.network import Network
 
 __all__ = [
     "FORMAT_VERSION",
@@ -95,17 +92,11 @@ def _check_preprocessing(value: Any) -> str | None:
     """Return a text about an error in the preprocessing, or None."""
     if not isinstance(value, dict) or set(value) != {"shift", "scale"}:
         return f"expected 'shift' and 'scale', got {shortened(value)}"
-    for key in ("shift", "scale"):
-        number = value[key]
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return f"{key!r} must be a number, got {shortened(repr(number))}"
-        if not abs(number) <= sys.float_info.max:
-            return f"{key!r} must be finite, got {shortened(number)}"
-    return None
+    return numbers_problem(value, ("shift", "scale"))
 
 
 def make_header(
-    net: "Network",
+    net: Network,
     labels: Iterable[Any] | None,
     preprocessing: dict[str, Any] | None,
     pixels: dict[str, Any] | None,
@@ -204,7 +195,7 @@ def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
     return header
 
 
-def check_header(path: FilePath, header: dict[str, Any], net: "Network") -> None:
+def check_header(path: FilePath, header: dict[str, Any], net: Network) -> None:
     """Raise FormatError unless the entries of a header fit the network."""
     labels, preprocessing = header["labels"], header["preprocessing"]
     pixels = header["pixels"]

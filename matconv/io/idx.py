@@ -173,7 +173,7 @@ def read_idx_images(
     ------
     FormatError
         As in `read_idx`; also if the images do not have 3 dimensions, the labels are not
-        integers of 1 dimension, or their numbers differ.
+        integers of 1 dimension, or the numbers of images and labels differ.
     OSError
         As in `read_idx`.
 

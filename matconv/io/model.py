@@ -13,20 +13,19 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from matconv.arguments import refuse_masked
 from matconv.files.atomic import atomic_write
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io import header as headers
 from matconv.io import pixels as pixel_values
 from matconv.io.npz import Arrays, check_names, open_npz
-
-if TYPE_CHECKING:
-    from matconv.network import Network
+from matconv.network import Network
 
 __all__ = ["Model", "load_model", "save_model"]
 
@@ -53,7 +52,7 @@ class Model:
         ``{"dtype": str, "min": float, "max": float}`` of the training images.
     """
 
-    network: "Network"
+    network: Network
     theta: np.ndarray
     labels: tuple[Any, ...] | None = None
     preprocessing: dict[str, float] | None = None
@@ -65,7 +64,7 @@ class Model:
         theta.flags.writeable = False
         object.__setattr__(self, "theta", theta)
         if self.labels is not None:
-            _refuse_masked("Model: labels", self.labels)
+            refuse_masked("Model: labels", self.labels)
             labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
             object.__setattr__(self, "labels", tuple(labels))
         for field in fields(self):
@@ -167,7 +166,7 @@ class Model:
 
     def _checked(self, pixels: Any, method: str) -> np.ndarray:
         """Return the pixels as an array, checked to be real and of the network's shape."""
-        _refuse_masked(f"Model.{method}: pixels", pixels)
+        refuse_masked(f"Model.{method}: pixels", pixels)
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.{method}: pixels must be real numbers, got {pixels.dtype}")
@@ -179,14 +178,9 @@ class Model:
         return pixels
 
 
-def _refuse_masked(name: str, value: Any) -> None:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
-
-
-def _check_theta(net: "Network", theta: Any) -> np.ndarray:
+def _check_theta(net: Network, theta: Any) -> np.ndarray:
     """Return theta as an array, checked to fit the network."""
-    _refuse_masked("save_model: theta", theta)
+    refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
         raise TypeError(f"save_model: theta must be {net.dtype}, got {theta.dtype}")
@@ -200,7 +194,7 @@ def _check_theta(net: "Network", theta: Any) -> np.ndarray:
 
 def save_model(
     path: FilePath,
-    net: "Network",
+    net: Network,
     theta: Any,
     labels: Iterable[Any] | None = None,
     preprocessing: dict[str, Any] | None = None,
@@ -272,7 +266,7 @@ def save_model(
     (True, ('cat', 'dog', 'pig'))
     """
     theta = _check_theta(net, theta)
-    _refuse_masked("save_model: labels", labels)
+    refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, pixels)
     problems = headers.add_training(header, training)
     # a copy, because another thread may write into theta between hashing and writing
@@ -312,18 +306,15 @@ def _shape_problems(arrays: Arrays) -> dict[str, str]:
     return problems
 
 
-def _network(path: FilePath, description: Any) -> "Network":
+def _network(path: FilePath, description: Any) -> Network:
     """Return the network of an untrusted description."""
-    # not at the top, so that image files can be read without the compiled kernels
-    from matconv.network import Network
-
     try:
         return Network.from_description(description)
     except (ValueError, TypeError, OverflowError) as error:
         raise format_error(path, f"'header': network: {shortened(error, 400)}") from error
 
 
-def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], "Network", np.ndarray]:
+def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], Network, np.ndarray]:
     """Return the header, the network and theta, or raise one error about all problems."""
     problems = check_names(arrays, ("theta", "header"))
     misshapen = _shape_problems(arrays)

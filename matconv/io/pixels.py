@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from matconv.arguments import refuse_masked
 from matconv.files.regular import shortened
 
-__all__ = ["describe_pixels", "mismatch", "pixels_problem", "scaled"]
+__all__ = ["describe_pixels", "mismatch", "numbers_problem", "pixels_problem", "scaled"]
 
 # number of elements at a time, so that temporary arrays stay in the cache
 _CHUNK = 2**16
@@ -122,13 +124,23 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     >>> describe_pixels(np.array([[0, 255], [3, 4]], np.uint8))
     {'dtype': 'uint8', 'min': 0.0, 'max': 255.0}
     """
-    if isinstance(pixels, np.ma.MaskedArray):
-        raise TypeError("describe_pixels: pixels is a masked array; fill it or drop the mask first")
+    refuse_masked("describe_pixels: pixels", pixels)
     pixels = np.asarray(pixels)
     if pixels.dtype.kind not in "biuf":
         raise TypeError(f"describe_pixels: pixels must be real numbers, got {pixels.dtype}")
     found = _range(pixels)
     return found and {"dtype": _name(pixels.dtype), "min": found[0], "max": found[1]}
+
+
+def numbers_problem(values: dict[str, Any], keys: Iterable[str]) -> str | None:
+    """Return a text about the first of some entries that is not a finite number, or None."""
+    for key in keys:
+        number = values[key]
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return f"{key!r} must be a number, got {shortened(repr(number))}"
+        if not abs(number) <= sys.float_info.max:
+            return f"{key!r} must be finite, got {shortened(number)}"
+    return None
 
 
 def pixels_problem(value: Any) -> str | None:
@@ -137,15 +149,10 @@ def pixels_problem(value: Any) -> str | None:
         return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
     if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
         return f"'dtype' must name a type of real numbers, got {shortened(repr(value['dtype']))}"
-    for key in ("min", "max"):
-        number = value[key]
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return f"{key!r} must be a number, got {shortened(repr(number))}"
-        if not abs(number) <= sys.float_info.max:
-            return f"{key!r} must be finite, got {shortened(number)}"
-    if value["min"] > value["max"]:
-        return f"'min' {value['min']} is over 'max' {value['max']}"
-    return None
+    problem = numbers_problem(value, ("min", "max"))
+    if problem is None and value["min"] > value["max"]:
+        problem = f"'min' {value['min']} is over 'max' {value['max']}"
+    return problem
 
 
 def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:

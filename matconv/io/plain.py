@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from matconv.arguments import refuse_masked
 from matconv.files.regular import shortened
 
 __all__ = ["Converter", "TooLarge", "encode", "exact"]
@@ -36,10 +37,9 @@ def encode(value: Any) -> str:
 def exact(value: Any, where: str) -> Any:
     """Return a value that JSON can represent and that is equal to ``value``, or raise TypeError.
 
-    NumPy's numbers and arrays, and tuples, are converted.
+    NumPy's scalars and arrays, and tuples, are converted.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
+    refuse_masked(f"save_model: {where}", value)
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):
@@ -57,7 +57,7 @@ def exact(value: Any, where: str) -> Any:
 class Converter:
     """Conversion of values of any type to values that JSON can represent.
 
-    NumPy's numbers and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
+    NumPy's scalars and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
     an equivalent; masked elements become None. Everything else is replaced by text: sets, complex
     numbers, bytes, integers of more than 2048 bits, a list that contains itself, values nested
     deeper than 50 levels, and keys that are not str.

@@ -106,7 +106,7 @@ class Scale(Layer):
     bias : bool
         Whether the layer has a bias.
     parameters : str, optional
-        Name of an earlier layer whose gain and bias this one uses; theta holds them once.
+        Name of an earlier layer whose gain and bias this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
     """

@@ -56,7 +56,7 @@ class Conv(Filters):
     bias : bool
         Whether the layer has b.
     parameters : str, optional
-        Name of an earlier layer whose W and b this one uses; theta holds them once.
+        Name of an earlier layer whose W and b this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -146,7 +146,7 @@ class Dense(Filters):
     bias : bool
         Whether the layer has b.
     parameters : str, optional
-        Name of an earlier layer whose W and b this one uses; theta holds them once.
+        Name of an earlier layer whose W and b this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
 

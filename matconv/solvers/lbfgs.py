@@ -66,7 +66,7 @@ class _Trials:
         return self.f + rise, (2 * rise / squared) * s
 
     def accept(self, intermediate_result: Any) -> None:
-        """Accept the last trial point; scipy calls this after every iteration."""
+        """Accept the last trial point; SciPy calls this after every iteration."""
         theta, f, norm, self.largest = self.trial
         # the search has gone back to x_k, because f was not finite at the points that it tried
         if self.not_finite is not None and f >= self.f:
