@@ -95,7 +95,7 @@ def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None
     ----------
     kind : str
         Beginning of the error message.
-    activation : "relu", LeakyReLU, Clip, dict or None
+    activation : "relu", an instance of a class in `ACTIVATIONS`, dict or None
 
     Raises
     ------

@@ -15,12 +15,7 @@ import numpy as np
 
 
 def refuse_masked(name: str, value: Any) -> None:
-    """Raise TypeError for a masked array, whose mask would be ignored.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Raise TypeError for a masked array, because its mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
 
@@ -44,6 +39,7 @@ def as_text(name: str, value: Any) -> str:
     Raises
     ------
     TypeError, ValueError
+        If the value is not a str, or not such a str.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {value!r} ({type(value).__name__})")
@@ -58,6 +54,7 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     Raises
     ------
     TypeError, ValueError
+        If the value is not an integer, or less than ``minimum``.
     """
     if isinstance(value, (bool, np.ma.MaskedArray)):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
@@ -78,6 +75,7 @@ def as_real(name: str, value: Any) -> float:
     Raises
     ------
     TypeError, OverflowError
+        If the value is not a number, or an integer that no float can represent.
     """
     problem = f"{name} must be a number, got {value!r} ({type(value).__name__})"
     if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)) or np.ndim(value):
@@ -96,6 +94,7 @@ def as_number(name: str, value: Any, minimum: float = 0.0, below: float = math.i
     Raises
     ------
     TypeError, ValueError, OverflowError
+        If the value is not a number, or out of range.
     """
     number = as_real(name, value)
     if not minimum <= number < below:
@@ -110,6 +109,7 @@ def as_reals(name: str, value: Any) -> tuple[float, ...]:
     Raises
     ------
     TypeError, ValueError, OverflowError
+        If the value is not a sequence of numbers, or one of them is not finite.
     """
     if isinstance(value, (str, bytes, np.ma.MaskedArray)) or not hasattr(value, "__len__"):
         raise TypeError(f"{name} must be a sequence of numbers, got {value!r}")
@@ -126,6 +126,7 @@ def as_regularisation(name: str, value: Any) -> float:
     Raises
     ------
     TypeError, ValueError
+        If the value is not a number, or not positive.
     """
     refuse_masked(name, value)
     if isinstance(value, (bool, str, bytes)) or value is None:
@@ -145,6 +146,7 @@ def as_indices(name: str, value: Any, count: int) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
+        If the value is not such a vector.
     """
     if isinstance(value, slice):
         value = np.arange(count)[value]

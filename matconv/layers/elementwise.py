@@ -20,7 +20,7 @@ class Activation(Layer):
 
     Parameters
     ----------
-    activation : "relu", `LeakyReLU` or `Clip`
+    activation : "relu" or an instance of a class in `matconv.activations`
     name, inputs
         See `matconv.layers.Layer`.
     """
@@ -45,7 +45,7 @@ class Add(Layer):
         Names of two or more layers, whose outputs have the same shape.
     factors : sequence of float, optional
         One for each input; all are 1 by default. ``(1, -1)`` subtracts.
-    activation : "relu", `LeakyReLU`, `Clip` or None
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -82,7 +82,7 @@ class Multiply(Layer):
     ----------
     inputs : sequence of str
         Names of two or more layers, whose outputs have the same shape.
-    activation : "relu", `LeakyReLU`, `Clip` or None
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -102,7 +102,7 @@ class Scale(Layer):
 
     Parameters
     ----------
-    activation : "relu", `LeakyReLU`, `Clip` or None
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     bias : bool
         Whether the layer has a bias.
     parameters : str, optional
