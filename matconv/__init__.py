@@ -1,23 +1,62 @@
-"""matconv: the convolutional network as matrix operations, f(theta) and its gradient.
+"""matconv: convolutional networks as matrix operations, on CPUs.
 
+A network is a function of one vector theta, which has the parameters of all layers, and of images.
+matconv computes its outputs, the objective
+
+    f(theta) = theta'theta / (2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i)
+
+over l images, and the gradient of f, in double or single precision. Results have the same bits for
+any number of threads.
+
+Objects
+-------
+Conv, Dense, MaxPool, Add, ...
+    Descriptions of layers.
+Network
+    Layers, connected: ``init`` returns a theta, ``forward`` the outputs, ``predict`` classes.
+    ``pack`` and ``unpack`` convert between theta and the parameters of each layer.
+Objective
+    f(theta) and its gradient for a network, images and labels; for any optimiser.
+minimize
+    Minimises an Objective by L-BFGS or stochastic gradient descent.
+Predictor
+    A network with fixed theta for fast inference, from ``Network.freeze`` or `load_predictor`.
+save_model, load_model
+    Model files: a network, theta, labels and preprocessing.
+conv2d, max_pool2d, bias_relu, im2col, ...
+    The operations of a network and their gradients as functions of arrays.
+mat, vec, P_phi, phi_operator
+    The matrices of the lecture notes whose notation matconv follows.
+
+Images are arrays of shape (l, height, width, channels); channels are contiguous.
+
+Where to go next
+----------------
+``help(matconv.Network)`` and ``help(matconv.Objective)`` have examples. ``matconv --help`` describes
+the command line. README.md of the repository has installation and examples, matconv/README.md
+the structure of the code and how to extend it.
+
+Submodules
+----------
 Each submodule imports only from those above it. ``import matconv`` gives access to all of them;
 those that it does not need itself are loaded at first use.
 
-    kernels       compiled code: im2col, convolution, pooling, bias and ReLU, with BLAS
-    engines       evaluation of the shards of a data set on threads
+    kernels       compiled code: operations, programs, predictors
+    engines       evaluation of items on threads; the default number of threads
     arguments     checks of arguments
     options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
     activations   LeakyReLU, Clip: functions that layers apply to each element
     layers        Conv, Dense, MaxPool, Add, ...: descriptions of layers
     graph         inputs, outputs and shapes of the layers of a network
-    layout        the place of each parameter in theta
+    layout        places of each layer's parameters in theta
     descriptions  layers as text, and as JSON-able data
     losses        squared, softmax: value and gradient
     sharding      the rule of shards and leaves, and the order of sums
-    buffers       memory that calls take turns with, bounded over the process
-    evaluation    evaluation of shards on threads, with memory for them
-    files         opening untrusted files, writing files atomically
+    buffers       workspace memory that calls reuse, with limits for the process
+    evaluation    evaluation of a program over shards, with memory and threads
+    files         opening of untrusted files, atomic writing of files
+    structure     Structure: the part of a network that does not need theta
     network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
     notes         matrices and equations of the notes in NumPy: vec, mat, ...
@@ -88,6 +127,7 @@ if TYPE_CHECKING:
         presets,
         sharding,
         solvers,
+        structure,
     )
     from .files import FormatError
     from .io import (
@@ -105,7 +145,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# public submodules; those that import more than numpy and scipy.linalg are loaded at first use
+# public submodules; those that import more than NumPy and scipy.linalg are loaded at first use
 _SUBMODULES = (
     "activations",
     "arguments",
@@ -132,8 +172,9 @@ _SUBMODULES = (
     "presets",
     "sharding",
     "solvers",
+    "structure",
 )
-# names of the package that are loaded at first use, and their submodules
+# public names that are loaded at first use, and the submodules that define them
 _LATER = {
     "FormatError": "files",
     "P_phi": "phi",

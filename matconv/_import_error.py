@@ -1,4 +1,4 @@
-"""The ImportError for a module of matconv that is not found, with the reason."""
+"""The ImportError for a module of matconv that is not found, with an explanation."""
 
 import os
 import sys

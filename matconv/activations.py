@@ -1,6 +1,6 @@
 """Activations: functions that a layer applies to each element of its output.
 
-`ACTIVATIONS` lists the classes. "relu" is sigma(x) = max(x, 0), equation (3) of the notes.
+`ACTIVATIONS` lists the classes of activations with parameters. The name "relu" stands for sigma(x) = max(x, 0), equation (3) of the notes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from .encoding import CLIP, LEAKY, NO_ACTIVATION, RELU
 
 @dataclass(frozen=True)
 class LeakyReLU:
-    """sigma(x) = x for x > 0, else slope x.
+    """Leaky ReLU: sigma(x) = x for x > 0, otherwise slope x.
 
     Parameters
     ----------
     slope : float
-        From 1e-45 to 1e38. It must be positive because the backward pass finds the derivative from
+        From 1e-45 to 1e38. It is positive because the backward pass computes the derivative from
         the sign of sigma(x).
 
     Raises
     ------
     TypeError, ValueError
+        If the slope is not a number, or out of range.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic
+    models" (2013).
     """
 
     kind: ClassVar[str] = "LeakyReLU"
@@ -41,22 +47,23 @@ class LeakyReLU:
         object.__setattr__(self, "slope", slope)
 
     def code(self) -> tuple[int, float, float]:
-        """Return the code and the two numbers that describe it to compiled code."""
+        """Return (code, alpha, beta), which describe the activation to compiled code."""
         return LEAKY, self.slope, 0.0
 
 
 @dataclass(frozen=True)
 class Clip:
-    """sigma(x) = min(max(x, lo), hi); ``Clip(0, 6)`` is relu6.
+    """Clipping: sigma(x) = min(max(x, lo), hi). ``Clip(0, 6)`` is known as ReLU6.
 
     Parameters
     ----------
     lo, hi : float
-        lo < hi; either may be infinite.
+        Bounds, lo < hi; either may be infinite.
 
     Raises
     ------
     TypeError, ValueError
+        If a bound is not a number, or lo is not below hi.
     """
 
     kind: ClassVar[str] = "Clip"
@@ -71,27 +78,29 @@ class Clip:
         object.__setattr__(self, "hi", hi)
 
     def code(self) -> tuple[int, float, float]:
-        """Return the code and the two numbers that describe it to compiled code."""
+        """Return (code, alpha, beta), which describe the activation to compiled code."""
         return CLIP, self.lo, self.hi
 
 
 ActivationFunction = LeakyReLU | Clip
 
+# every class of activations; descriptions name a class by its kind
 ACTIVATIONS: dict[str, type[ActivationFunction]] = {one.kind: one for one in (LeakyReLU, Clip)}
 
 
 def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None:
-    """Return an activation, also from the dict of a description.
+    """Return an activation, checked; the dict of a description is converted to its object.
 
     Parameters
     ----------
     kind : str
         Beginning of the error message.
-    activation : "relu", LeakyReLU, Clip, dict or None
+    activation : "relu", an instance of a class in `ACTIVATIONS`, dict or None
 
     Raises
     ------
     ValueError
+        If it is not an activation.
     """
     if activation is None or type(activation) in ACTIVATIONS.values():
         return activation  # type: ignore[no-any-return]
@@ -117,7 +126,7 @@ def _from_dict(kind: str, entry: dict[Any, Any]) -> ActivationFunction:
 
 
 def activation_code(activation: str | ActivationFunction | None) -> tuple[int, float, float]:
-    """Return the code and the two numbers that describe an activation to compiled code."""
+    """Return (code, alpha, beta), which describe an activation to compiled code."""
     if activation is None:
         return NO_ACTIVATION, 0.0, 0.0
     return (RELU, 0.0, 0.0) if isinstance(activation, str) else activation.code()

@@ -1,7 +1,8 @@
-"""Checks of arguments: each returns the argument in its plain form or raises an error.
+"""Checks of arguments.
 
-``name`` begins the error message. It is the name of the argument, after that of the function or
-class where this is not plain: "learning_rate", "Dense: bias".
+Each function returns the argument as a plain Python object or an array, or raises an error whose
+message begins with ``name``: the name of the argument, or that of the function or class and of the
+argument, as in "learning_rate", "Dense: bias".
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from typing import Any
 import numpy as np
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise TypeError for a masked array, because its mask would be ignored."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
+
+
 def as_flag(name: str, value: Any) -> bool:
     """Return a bool.
 
     Raises
     ------
     TypeError
+        If the value is neither a bool nor NumPy's.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -31,6 +39,7 @@ def as_text(name: str, value: Any) -> str:
     Raises
     ------
     TypeError, ValueError
+        If the value is not a str, or not such a str.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {value!r} ({type(value).__name__})")
@@ -45,6 +54,7 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     Raises
     ------
     TypeError, ValueError
+        If the value is not an integer, or less than ``minimum``.
     """
     if isinstance(value, (bool, np.ma.MaskedArray)):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
@@ -65,6 +75,7 @@ def as_real(name: str, value: Any) -> float:
     Raises
     ------
     TypeError, OverflowError
+        If the value is not a number, or an integer that no float can represent.
     """
     problem = f"{name} must be a number, got {value!r} ({type(value).__name__})"
     if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)) or np.ndim(value):
@@ -83,6 +94,7 @@ def as_number(name: str, value: Any, minimum: float = 0.0, below: float = math.i
     Raises
     ------
     TypeError, ValueError, OverflowError
+        If the value is not a number, or out of range.
     """
     number = as_real(name, value)
     if not minimum <= number < below:
@@ -97,6 +109,7 @@ def as_reals(name: str, value: Any) -> tuple[float, ...]:
     Raises
     ------
     TypeError, ValueError, OverflowError
+        If the value is not a sequence of numbers, or one of them is not finite.
     """
     if isinstance(value, (str, bytes, np.ma.MaskedArray)) or not hasattr(value, "__len__"):
         raise TypeError(f"{name} must be a sequence of numbers, got {value!r}")
@@ -105,3 +118,46 @@ def as_reals(name: str, value: Any) -> tuple[float, ...]:
         if not math.isfinite(number):
             raise ValueError(f"{name} must be finite, got {number}")
     return numbers
+
+
+def as_regularisation(name: str, value: Any) -> float:
+    """Return a positive float, which may be infinite: no regularisation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not a number, or not positive.
+    """
+    refuse_masked(name, value)
+    if isinstance(value, (bool, str, bytes)) or value is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not number > 0:
+        raise ValueError(f"{name} must be positive (inf: no regularisation), got {value!r}")
+    return number
+
+
+def as_indices(name: str, value: Any, count: int) -> np.ndarray:
+    """Return a vector of at least one index from 0 to count - 1; a slice is converted to one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not such a vector.
+    """
+    if isinstance(value, slice):
+        value = np.arange(count)[value]
+    refuse_masked(name, value)
+    indices = np.asarray(value)
+    if indices.dtype.kind not in "iu" and indices.size:
+        raise TypeError(f"{name} must be integers, got {indices.dtype}")
+    if indices.ndim != 1 or indices.size == 0:
+        raise ValueError(f"{name} must be a vector of at least one, got shape {indices.shape}")
+    if not (0 <= indices.min() and indices.max() < count):
+        raise ValueError(
+            f"{name} must be from 0 to {count - 1}, got {indices.min()} to {indices.max()}"
+        )
+    return indices

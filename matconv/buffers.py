@@ -1,13 +1,14 @@
-"""Memory of workspaces, which calls take turns with, bounded over the whole process.
+"""Workspace memory that calls reuse, with limits for the whole process.
 
-What a call needs beside its arguments and results, it takes from here and gives back at its end:
+A call takes the memory that it needs in addition to its arguments and results from here, and
+returns it at its end:
 
-* Idle buffers stay for the next call of the same `Network` or `Objective`, 1 GiB of them in the
-  whole process. Beyond that, those are freed that were not used for the longest time; those of an
-  object are freed with it. A call that fails frees its buffers.
-* A calling thread always gets its own buffers. Threads that help it get some as long as all that
-  helpers hold stays within a budget: a quarter of the machine's memory, at least 1 GiB. Beyond
-  that a call is evaluated by fewer threads, with the same bits.
+* Idle buffers are kept for the next call of the same `Network` or `Objective`, up to 1 GiB in the
+  whole process. Beyond this limit the buffers that have been idle longest are freed. The buffers of
+  an object are freed with it, and a call that fails frees its buffers.
+* The calling thread always gets buffers. Helper threads get buffers within a budget for all helpers
+  of the process: a quarter of the machine's memory, but at least 1 GiB. When it is exhausted, a
+  call is evaluated by fewer threads, with the same bits.
 
 `set_limits` changes both limits.
 """
@@ -22,7 +23,7 @@ __all__ = ["Buffers", "Reservation", "limits", "set_limits", "usage"]
 
 
 def _machine_bytes() -> int:
-    """Memory of the machine; 0 where that is not known."""
+    """Return the memory of the machine in bytes; 0 if it is not known."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

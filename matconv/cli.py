@@ -1,15 +1,15 @@
-"""The command line: its commands, the format of errors, exit statuses.
+"""The command line: commands, errors, exit statuses.
 
 exit status 0    success
             1    an error, in one line on standard error (with --debug, its traceback)
             2    a wrong command line
-          129    SIGHUP ended a training; it is saved
-          130    Ctrl-C; a training is saved
+          129    SIGHUP; a training is ended and saved
+          130    Ctrl-C; a training is ended and saved
           141    the reader of the output has closed it, as in ``| head``; a training is finished and
                  saved
-          143    SIGTERM ended a training; it is saved
+          143    SIGTERM; a training is ended and saved
 
-Output to a closed stream (``>&-``) is dropped without an error.
+Output to a closed stream (``>&-``) is discarded without an error.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        ``sys.argv[1:]`` when left out.
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    status : int
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Descriptions of layers: as text, and as JSON-able data."""
+"""Descriptions of layers as text and as JSON-able data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .layers.base import HIDDEN
 # row of the table of layers: layer, output, parameters, place in theta, multiply-adds
 Row = tuple[str, str, str, str, str]
 
-# arguments that a description leaves out if they have their defaults
+# arguments that a description omits if they have their default values
 OPTIONAL = ("algorithm", *HIDDEN)
 
 
 def layer_text(layer: Layer, name: str | None = None) -> str:
     """Return a text like ``Conv(20, kernel=5, relu)``, or with a name ``conv1: Conv(...)``.
 
-    It shows arguments that differ from their defaults, and the activation.
+    The text has the activation and the arguments that differ from their default values.
     """
     shown: list[str] = []
     defaults = {field.name: field.default for field in dataclasses.fields(layer)}
@@ -64,9 +64,9 @@ def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        The class is not one of `LAYERS` but, for instance, a subclass.
+        If the class is not in `LAYERS`, for instance because it is a subclass.
     ValueError
-        The entry does not describe the layer, whose attributes were changed.
+        If attributes of the layer were changed, so that the entry does not describe it.
     """
     if LAYERS.get(layer.kind) is not type(layer):
         raise TypeError(
@@ -101,7 +101,13 @@ def check_keys(name: str, entry: Any, needed: set[str], optional: set[str]) -> N
 
 
 def layer_from(k: int, entry: Any) -> Layer:
-    """Return the layer of a description; ``k`` is its index, for the message of the ValueError."""
+    """Return the layer of an entry made by `layer_entry`; the errors name its index k.
+
+    Raises
+    ------
+    ValueError
+        If something in the entry is missing, unknown or out of range.
+    """
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if not isinstance(kind, str) or kind not in LAYERS:
         raise ValueError(f"layer {k}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")

@@ -1,6 +1,6 @@
-"""The description of a network as bytes, which compiled code reads.
+"""Encoding of the description of a network as bytes, which compiled code reads.
 
-The format is in ``kernels/_description.pxd``.
+``kernels/_description.pxd`` documents the format.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 MAGIC = b"\x89matcnv\n"
 VERSION = 2
-# magic bytes, version, bytes in all, bytes of an element, steps, usual number of images,
-# height, width, channels, outputs, elements of theta, whether theta is there
+# magic bytes, version, total size in bytes, bytes of an element, number of steps, usual number of
+# images, height, width, channels, number of outputs, elements of theta, whether theta follows
 HEADER = struct.Struct("<8s11q")
 # limits of compiled code
 MAX_STEPS = 4096
 MAX_IMAGES = 65536
-MAX_ELEMENTS = sys.maxsize >> 24  # of one image's part of a value
+MAX_ELEMENTS = sys.maxsize >> 24  # of a value, per image
 MAX_PARAMETERS = sys.maxsize // 16
 
-# status of compiled code that refuses sizes because a sum or product of them overflows
+# status that compiled code returns if a sum or product of sizes overflows
 OVERFLOW = 4
 
 # code of an activation in a description
@@ -39,13 +39,13 @@ class Record(NamedTuple):
     operation : str
         Name of the operation, up to 16 ASCII characters.
     inputs : sequence of int
-        Values that the step reads: 0 is the image, k + 1 the output of step k.
+        Numbers of the values that the step reads: 0 is the image, k + 1 the output of step k.
     words : sequence of int
     numbers : sequence of float
-        Sizes and options of the operation, as its file in ``kernels/ops`` defines them.
-    activation : (code, a, b)
+        Sizes and options of the operation, which its file in ``kernels/ops`` documents.
+    activation : (code, alpha, beta)
     owner : int, optional
-        Step whose parameters this one uses; None: its own, if it has any.
+        Index of the step whose parameters this one uses; None if it uses its own or has none.
     """
 
     operation: str
@@ -65,21 +65,21 @@ def encode(
     images: int = 1,
     theta: np.ndarray | None = None,
 ) -> bytes:
-    """Return the description of a network.
+    """Return the description of a network as bytes.
 
     Parameters
     ----------
     input_shape : (height, width, channels)
     records : sequence of Record
     outputs : sequence of int
-        Values that are outputs.
+        Numbers of the values that are outputs.
     n : int
         Number of elements of theta.
     dtype : float64 or float32
     images : int
         Usual number of images of a call, for which algorithms are chosen.
     theta : ndarray, shape (n,), optional
-        Appended to the records.
+        Parameters, written after the records.
 
     Returns
     -------

@@ -1,6 +1,7 @@
-"""Evaluation: one program's passes over the shards of a data set, with memory and threads.
+"""Evaluation of a program over the shards of a data set, with memory and threads.
 
-`Network` and `Objective` say what is done with a shard. Here memory for it is found, and threads.
+`Network` and `Objective` define the computation on a shard; this module calls it with memory from
+`matconv.buffers`, on several threads.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ Sum = tuple[float, np.ndarray | None]
 
 
 class Evaluation:
-    """Calls of one program.
+    """Evaluation of one program, with the buffers that its calls reuse.
 
-    The calling thread always has memory of its own. Helpers take part as far as the process's
-    budget goes; results do not depend on their number.
+    The calling thread always gets memory. Helper threads take part as far as the budget of
+    `matconv.buffers` allows; results do not depend on their number.
 
     Parameters
     ----------
     program : Program
     whole_bytes, shared_bytes : int
-        Bytes of the block that a thread needs for a shard of its own, and for one whose passes are
-        shared.
+        Size in bytes of a thread's block for a shard that it evaluates alone, and for one whose
+        passes are shared by the threads.
     """
 
     def __init__(self, program: Program, whole_bytes: int, shared_bytes: int) -> None:
@@ -40,7 +41,7 @@ class Evaluation:
         self._prepared = Buffers(program.prepared_bytes)
         self._blocks = Buffers(whole_bytes)
         self._shared_blocks = Buffers(shared_bytes)
-        # by number of threads: memory of those beside the calling one
+        # by number of threads: memory of the helper threads
         self._extra: dict[int, Buffers] = {}
 
     def run(
@@ -61,17 +62,17 @@ class Evaluation:
         theta : ndarray, shape (n,)
         items : sequence
         evaluate : callable
-            With the prepared parameters, a block of memory for the program's passes and their
-            keyword arguments.
+            Its arguments are the prepared parameters, a block of memory for the program's passes,
+            and keyword arguments for these passes.
         n_threads : int
             Maximum number of threads.
         shared : bool
-            Whether there is one item whose passes the threads share; else each item is evaluated by
-            one of them.
+            Whether there is a single item whose passes are shared by the threads. Otherwise each
+            item is evaluated by one thread.
         backward : bool
-            Whether parameters are prepared for the backward pass too.
+            Whether to prepare the parameters for the backward pass too.
         helper_bytes : int
-            What a thread beside the calling one needs beside its block.
+            Bytes that a helper thread needs in addition to its block.
         """
         if shared:
             self._run_shared(theta, items[0], evaluate, n_threads, backward)
@@ -126,7 +127,7 @@ class Evaluation:
                 for _ in range(reservation.count):
                     blocks.append(self._blocks.take())
             except MemoryError:
-                pass  # fewer helpers
+                pass  # fewer helper threads
             self.program.prepare(theta, prepared, backward)
 
             def run(item: Any) -> None:
@@ -138,22 +139,22 @@ class Evaluation:
             ThreadEngine(len(blocks)).run(run, items)
         finally:
             reservation.release()
-        # after an error they are freed instead
+        # not reached after an error: then the buffers are freed
         self._prepared.give(prepared)
         for block in blocks:
             self._blocks.give(block)
 
 
 class Vectors:
-    """Gradients of one call, of which at most ``count`` are held at once.
+    """Vectors for the gradients of one call, at most ``count`` at the same time.
 
     Parameters
     ----------
     buffers : Buffers or None
-        Where their memory comes from and goes to, but for those that are returned. None: there are
-        no gradients.
+        Memory of the vectors, except for those that the call returns. None: no gradients are
+        computed.
     theta : ndarray
-        What they are like.
+        Array whose shape and dtype the vectors have.
     count : int
     """
 
@@ -166,14 +167,15 @@ class Vectors:
         self._free = [None] * count
 
     def wait(self) -> None:
-        """Count one more, once fewer than ``count`` are held.
+        """Reserve a vector; wait while ``count`` of them are in use.
 
         Raises
         ------
         BaseException
-            What has stopped the call.
+            The error that has stopped the call, if it was stopped.
         RuntimeError
-            This is a forked child, whose parent has the threads that hold the others.
+            If this process was forked during the call: the threads that use the other vectors are
+            in the parent.
         """
         while self._buffers is not None:
             try:
@@ -189,7 +191,7 @@ class Vectors:
                 return
 
     def take(self, *, returned: bool) -> np.ndarray | None:
-        """Return a vector, which `wait` has counted; one that the caller gets is new."""
+        """Return a vector that `wait` has reserved; a new array if the call returns it."""
         if self._buffers is None:
             return None
         if returned:
@@ -197,7 +199,7 @@ class Vectors:
         return self._buffers.take().view(self._theta.dtype)
 
     def give(self, vector: np.ndarray) -> None:
-        """Give a vector back that `take` returned."""
+        """Release a vector that `take` returned."""
         if self._buffers is not None:
             self._buffers.give(vector.view(np.uint8), self._count)
             self._free.append(None)
@@ -213,7 +215,7 @@ def sum_leaves(
     gradients: Buffers | None = None,
     add_root: Callable[[np.ndarray, np.ndarray], object] = add,
 ) -> dict[Node, Sum]:
-    """Return sums over a run of leaves, in the order that `matconv.sharding` has.
+    """Return sums over a run of leaves, added in the order that `matconv.sharding` defines.
 
     Parameters
     ----------
@@ -222,22 +224,22 @@ def sum_leaves(
     leaves : list of Leaf
         All leaves of the data set.
     run : range
-        Those that are summed.
+        Indices of the leaves to sum over.
     sum_shard : callable
-        ``sum_shard(part, prepared, block, gradient, add, sharing)`` returns the value of a shard;
-        its gradient is written into ``gradient``, or added if ``add``. ``sharing`` is keyword
-        arguments of the program's passes.
+        ``sum_shard(part, prepared, block, gradient, add, sharing)`` returns the value of a shard.
+        It writes the gradient into ``gradient``, or adds it if ``add`` is True. ``sharing`` are
+        keyword arguments of the program's passes.
     n_threads : int
     gradients : Buffers, optional
-        Memory for vectors like theta. Gradients are not computed when left out.
+        Memory for gradients. They are not computed without it.
     add_root : callable
-        ``add_root(left, right)`` adds the two gradients that make the sum over all leaves, in
-        place.
+        ``add_root(left, right)`` adds, in place, the two gradients whose sum is that over all
+        leaves.
 
     Returns
     -------
     sums : dict
-        By node: value and gradient, which is None without ``gradients``.
+        Value and gradient of each node of the run; without ``gradients`` the gradient is None.
     """
     root = root_of(len(leaves))
 
@@ -249,7 +251,7 @@ def sum_leaves(
 
     tree = Tree(len(leaves), add_pair, run.start, run.stop)
     nodes = tree.nodes()
-    # the caller gets the sum of a node in the memory of its first leaf's
+    # the vector of a node's first leaf becomes that of the node, which is returned
     returned = {tree.span(node)[0] for node in nodes}
     count = min(n_threads, len(run)) + max_waiting(len(leaves)) + len(nodes) - 1
     vectors = Vectors(gradients, theta, count)
@@ -257,7 +259,7 @@ def sum_leaves(
     order = iter(run)
 
     def evaluate(_: int, prepared: np.ndarray, block: np.ndarray, **sharing: Any) -> None:
-        # before a leaf is taken: all leaves that are under way have a vector
+        # before a leaf is taken, so that every leaf under way has a vector
         vectors.wait()
         leaf = next(order)
         gradient = vectors.take(returned=leaf in returned)

@@ -1,4 +1,4 @@
-"""The graph of a network: which layer reads which, and the shape of what each one computes.
+"""The graph of a network: which layers each layer reads, and the shape of its output.
 
 Values are numbered: value 0 is the image, value k + 1 the output of layer k.
 """
@@ -22,13 +22,13 @@ class Node(NamedTuple):
     ----------
     layer : Layer
     name : str
-        Its own or, as "conv1", by its place.
+        The given name or, as "conv1", one made from the kind and the position.
     record : Record
-        Its description for compiled code.
+        Description of the layer for compiled code.
     arrays : list of Parameter
-        The parameters that it uses, its own or those of another layer.
+        The parameters that the layer uses, its own or those of another layer.
     shape : tuple
-        Of its output.
+        Shape of the output.
     """
 
     layer: Layer
@@ -44,7 +44,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def title(k: int, layer: Any) -> str:
-    """Return what messages call a layer: its index, its kind and, if it was given one, its name."""
+    """Return a text for messages: the layer's index, its kind and its name, if it was given one."""
     name = "" if getattr(layer, "name", None) is None else f" {layer.name!r}"
     return f"layer {k} ({layer.kind}{name})"
 
@@ -52,12 +52,13 @@ def title(k: int, layer: Any) -> str:
 def build(
     input_shape: Shape, layers: Sequence[Layer], outputs: Sequence[str] | None, algorithm: str
 ) -> tuple[list[Node], list[int]]:
-    """Return the layers as nodes, and the values that are the network's outputs.
+    """Return the layers as nodes, and the numbers of the values that are the network's outputs.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
-        With the index, the kind and the name of the layer that does not fit.
+        If the layers do not fit each other; the message has the index, the kind and the name of
+        the layer.
     """
     if len(layers) > MAX_STEPS:
         raise ValueError(f"Network: a network has at most {MAX_STEPS} layers, got {len(layers)}")
@@ -105,7 +106,7 @@ def _check_elements(function: str, shape: Shape) -> None:
 
 
 def _inputs(k: int, layer: Layer, names: dict[str, int]) -> list[int]:
-    """Return the values that a layer reads."""
+    """Return the numbers of the values that a layer reads."""
     if layer.inputs is None:
         return [k]
     for name in layer.inputs:
@@ -118,7 +119,7 @@ def _inputs(k: int, layer: Layer, names: dict[str, int]) -> list[int]:
 
 
 def _owner(k: int, layer: Layer, names: dict[str, int], nodes: list[Node]) -> int | None:
-    """Return the index of the layer that owns the parameters of this one; None: it does."""
+    """Return the index of the layer whose parameters this one uses; None if it uses its own."""
     name = layer.parameters_of
     if name is None:
         return None
@@ -161,7 +162,7 @@ def _node(
 def _inputs_text(shapes: list[Shape]) -> str:
     """Return ``images 8 x 8 x 1, 8 x 8 x 2``, ``vectors of 10``, ``images 1 x 1 x 2, ...``.
 
-    Of more than four inputs the last ones are counted only.
+    Only the first four inputs are listed; the text ends with the number of the others.
     """
     images = all(len(shape) == 3 for shape in shapes)
     one_by_one = [
@@ -185,7 +186,7 @@ def _check_shared(k: int, node: Node, owner: Node) -> None:
 
 
 def _outputs(outputs: Sequence[str] | None, names: dict[str, int], last: int) -> list[int]:
-    """Return the values that are outputs."""
+    """Return the numbers of the values that are outputs."""
     if outputs is None:
         return [last]
     if not isinstance(outputs, (list, tuple)) or not all(isinstance(x, str) for x in outputs):

@@ -18,26 +18,26 @@ from .kernels._arrays import as_array
 
 
 class Place(NamedTuple):
-    """The elements start, ..., stop - 1 of theta, which are the parameters of a layer."""
+    """Place of a layer's parameters: the elements start, ..., stop - 1 of theta."""
 
     start: int
     stop: int
 
 
 class Layout:
-    """The places of a network's parameters in theta.
+    """Places of a network's parameters in theta.
 
     Parameters
     ----------
     nodes : list of Node
     fan_in : list of int
-        For each layer the number of inputs of one output.
+        Number of inputs of one output, for each layer.
     dtype : float64 or float32
 
     Attributes
     ----------
     places : list of Place or None
-        For each layer; None for one without parameters of its own.
+        One for each layer; None for a layer without parameters of its own.
     n : int
         Length of theta.
     """
@@ -57,7 +57,7 @@ class Layout:
             self.n += size
 
     def random(self, seed: int | None) -> np.ndarray:
-        """Return the theta of `Network.init`."""
+        """Return a random theta; see `Network.init`."""
         random = np.random.default_rng(seed)
         theta = np.zeros(self.n)
         for k, arrays in self.views(theta):
@@ -80,12 +80,12 @@ class Layout:
         return found
 
     def packed(self, parameters: Iterable[Any]) -> np.ndarray:
-        """Return a theta of the arrays of each layer with parameters of its own.
+        """Return theta, made from the arrays of each layer with parameters of its own.
 
         Raises
         ------
         TypeError, ValueError
-            For a wrong number of arrays, a wrong dtype or a wrong shape.
+            If the number of arrays, a dtype or a shape is wrong.
         """
         parameters = list(parameters)
         theta = np.empty(self.n, self.dtype)
@@ -130,5 +130,5 @@ class Layout:
 
 @cache
 def _parameters_type(names: tuple[str, ...]) -> Any:
-    """Return the named tuple with these fields."""
+    """Return the class of named tuples with these fields."""
     return namedtuple("Parameters", names)

@@ -1,11 +1,11 @@
 """The matrices and equations (1), (2), (3) and (5) of the notes, in NumPy.
 
-A matrix has a column for each pixel or output position: images are ``d x ab``, filters
-``d_out x hhd``. The arrays of the library are these matrices in column-major order, so
-`image_matrix` and `filter_matrix` return views.
+An image is a ``d x ab`` matrix with a column for each pixel, filters are a ``d_out x hhd`` matrix
+with a row for each filter. The memory of the library's arrays is that of these matrices in
+column-major order, so that `image_matrix` and `filter_matrix` return views.
 
-These functions define what the compiled kernels compute; they are not fast. Masked arrays are
-refused by a TypeError. `matconv.phi` has a table of all equations.
+These functions define what the compiled kernels compute; they are not fast. Masked arrays raise
+TypeError. `matconv.phi` has a table of all equations.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .arguments import refuse_masked
 
 __all__ = [
     "activation",
@@ -32,9 +34,8 @@ Array = NDArray[Any]
 
 
 def _array(function: str, name: str, value: ArrayLike, ndim: int | None = None) -> Array:
-    """Return `value` as an array of `ndim` dimensions; None: of any number."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
+    """Return `value` as an array, checked to have `ndim` dimensions; None allows any number."""
+    refuse_masked(f"{function}: {name}", value)
     array = np.asarray(value)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(
@@ -69,7 +70,7 @@ def vec(M: ArrayLike) -> Array:
 
 
 def mat(v: ArrayLike, rows: int, cols: int) -> Array:
-    """Return the matrix whose columns, one below the other, are `v`: equation (5).
+    """Return the matrix whose columns, one below the other, form `v`: equation (5).
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def mat(v: ArrayLike, rows: int, cols: int) -> Array:
 
 
 def _columns(function: str, name: str, array: Array) -> Array:
-    """Return the matrix with a row for each element of the last axis of a C-contiguous array."""
+    """Return a matrix with one row per index of the last axis; a view of a C-contiguous array."""
     if not array.flags.c_contiguous:
         raise ValueError(
             f"{function}: {name} must be C-contiguous to be seen as a matrix without a copy, "

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_indices, as_regularisation
 from .buffers import Buffers
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
-from .kernels._arrays import contiguous, refuse_masked
+from .kernels._arrays import contiguous
 from .kernels._geometry import as_size
 from .kernels._guard import guarded
 from .kernels.program import LOSSES
@@ -34,41 +35,43 @@ class Objective:
 
         f(theta) = theta'theta / (2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i)
 
-    The images are cut into shards, and sums over them are added in an order that depends on the
-    network and l alone (`matconv.sharding`): f and its gradient have the same bits for any number
-    of threads, and of processes that share the work (`partial_sums`). Memory beyond Z does not grow
-    with l.
+    The images are cut into shards, and sums over shards are added in an order that depends on the
+    network and l alone (`matconv.sharding`). Therefore f and its gradient have the same bits for
+    any number of threads, and of processes that share the work (`partial_sums`). The memory that is
+    needed in addition to Z does not grow with l.
 
-    An objective can be copied and pickled. ``copy.copy`` shares Z and Y; a pickle holds them, that
-    of a subset only the images of the subset. Threads are not pickled: where ``n_threads`` was
-    left out, the copy takes all cores of its own process. Objectives compare by identity.
+    An objective can be copied and pickled. ``copy.copy`` shares Z and Y. A pickle contains them, the
+    pickle of a subset only its own images. If ``n_threads`` was not given, an unpickled objective
+    uses the default number of threads of its own process. Objectives compare by identity.
 
     Parameters
     ----------
     net : Network
     Z : array, shape (l, height, width, channels)
-        In the network's dtype, of any layout; may be read-only or memory-mapped. Not copied: it
-        stays the caller's, and what is written into it changes f.
+        Images, in the network's dtype and any memory layout; may be read-only or memory-mapped. Not
+        copied: writing into it changes f.
     Y : array, shape (l,) of integer labels, or (l, n_outputs)
-        What the loss compares the outputs with. Copied only where it is converted.
+        What the loss compares the outputs with. Copied only if it must be converted.
     loss : "squared", "softmax" or an object as in `matconv.losses`
     C : float
-        Regularisation; ``inf`` (none) when left out.
+        Inverse strength of the regularisation, positive. ``inf``, the default, is none.
     n_threads : int, optional
-        All cores when left out.
+        Number of threads; `matconv.engines.default_threads` by default.
     algorithm : "auto", "im2col" or "winograd", optional
-        See `conv2d`; the network's own when left out.
+        Algorithm of the convolutions, see `matconv.conv2d`. By default that of the network.
     output : str, optional
-        Name of the layer whose output the loss is of; needed for a network with several outputs.
+        Name of the layer whose output is passed to the loss; needed for a network with several
+        outputs.
 
     Attributes
     ----------
     net : Network
-        As given, or the same by the algorithm.
+        The argument, with ``algorithm``.
     l : int
         Number of images.
     Z, Y : ndarray
-        Of all images, also those that a subset leaves out; Y as the loss returned it, read-only.
+        Images and targets, also those that are not part of a subset. Y is the read-only result of
+        ``loss.targets``.
     loss : object
         See `matconv.losses.Loss`.
     C : float
@@ -76,6 +79,7 @@ class Objective:
     Raises
     ------
     TypeError, ValueError
+        If an argument is invalid, or the shapes of Z and Y do not fit the network.
 
     Examples
     --------
@@ -106,7 +110,7 @@ class Objective:
         self.output = output
         self.loss = get_loss(loss)
         self._set_program()
-        self.C = _regularisation(C)
+        self.C = as_regularisation("Objective: C", C)
         self._n_threads = n_threads
         self.engine = ThreadEngine(n_threads)
         self.Z = net.as_images(Z, "Objective")
@@ -117,10 +121,10 @@ class Objective:
         self.l = len(self.Z)
 
     def _set_program(self) -> None:
-        """The program, and the memory that its calls take turns with."""
+        """Set the program and the buffers that its calls reuse."""
         self._program = self.net.program(self.output)
         self.n_outputs = prod(self._program.shape(self._program.target))
-        # 0: a loss written in Python
+        # 0: a loss that is evaluated in Python
         self._code = LOSSES.get(compiled_name(self.loss), 0)
         self._evaluation = Evaluation(
             self._program, self._program.whole_training_bytes, self._program.training_bytes
@@ -146,16 +150,16 @@ class Objective:
         return other
 
     def __call__(self, theta: Any) -> float:
-        """f(theta)."""
+        """Return f(theta)."""
         return self.value(theta)
 
     def subset(self, indices: Any) -> Objective:
-        """The same objective on some of the images: a mini-batch.
+        """Return the same objective on some of the images, for instance a mini-batch.
 
         Parameters
         ----------
         indices : array of integers from 0 to l - 1, or slice
-            Images may come in any order and more than once. Nothing is copied.
+            Indices of the images, in any order, possibly repeated. Images are not copied.
 
         Returns
         -------
@@ -165,61 +169,57 @@ class Objective:
         Raises
         ------
         TypeError, ValueError
+            If the indices are not integers, not a vector, empty or out of range.
         """
-        if isinstance(indices, slice):
-            indices = np.arange(self.l)[indices]
-        refuse_masked("Objective", "indices", indices)
-        indices = np.asarray(indices)
-        if indices.dtype.kind not in "iu" and indices.size:
-            raise TypeError(f"Objective: indices must be integers, got {indices.dtype}")
-        if indices.ndim != 1 or indices.size == 0:
-            raise ValueError(
-                f"Objective: indices must be a vector of at least one, got shape {indices.shape}"
-            )
-        if not (0 <= indices.min() and indices.max() < self.l):
-            raise ValueError(
-                f"Objective: indices must be from 0 to {self.l - 1}, got {indices.min()} to "
-                f"{indices.max()}"
-            )
+        indices = as_indices("Objective: indices", indices, self.l)
         part = self.__copy__()
         part._indices = indices if self._indices is None else self._indices[indices]
         part.l = len(indices)
         return part
 
     def value(self, theta: Any) -> float:
-        """f(theta).
+        """Return f(theta).
 
         Parameters
         ----------
         theta : array, shape (n,)
+            In the network's dtype.
+
+        Returns
+        -------
+        f : float
 
         Raises
         ------
         TypeError, ValueError
+            If theta has another dtype or shape.
         """
         theta = self.net.as_theta(theta)
         ((value, _),) = self._sums(theta).values()
         return self._mean(value, self._squares(theta))
 
     def gradient(self, theta: Any) -> np.ndarray:
-        """The gradient of f at theta; parameters and errors as for `value`."""
+        """Return the gradient of f at theta; see `value_and_gradient`."""
         return self.value_and_gradient(theta)[1]
 
     def value_and_gradient(self, theta: Any) -> tuple[float, np.ndarray]:
-        """f(theta) and its gradient, in one forward and one backward pass.
+        """Return f(theta) and its gradient, computed in one forward and one backward pass.
 
         Parameters
         ----------
         theta : array, shape (n,)
+            In the network's dtype.
 
         Returns
         -------
         f : float
-        gradient : ndarray, shape (n,), of the network's dtype
+        gradient : ndarray, shape (n,)
+            A new array, in the network's dtype.
 
         Raises
         ------
         TypeError, ValueError
+            If theta has another dtype or shape.
         """
         theta = self.net.as_theta(theta)
         squares = None
@@ -236,7 +236,7 @@ class Objective:
         return self._mean(value, squares), gradient
 
     def outputs(self, theta: Any) -> np.ndarray:
-        """z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
+        """Return z^{L+1} of every image, shape (l, n_outputs); parameters and errors as for `value`."""
         theta = self.net.as_theta(theta)
         result = np.empty((self.l, self.n_outputs), self.net.dtype)
 
@@ -250,34 +250,36 @@ class Objective:
         )
         return result
 
-    # for several processes
+    # evaluation by several processes
 
     def partial_sums(
         self, theta: Any, first: int, last: int, gradient: bool = True
     ) -> list[PartialSum]:
-        """Return the sums over the images of some leaves, without the penalty.
+        """Return the sums of xi and of its gradient over a run of leaves.
 
-        Several processes can share the leaves of the images, ``net.leaves(l)``, evaluate a run
-        each, and `from_partial_sums` makes of their results what `value_and_gradient` returns, with
-        the same bits. `matconv.sharding` has the order of the sums.
+        Several processes can share the images: each evaluates a run of the leaves,
+        ``net.leaves(l)``, and `from_partial_sums` computes from their results what
+        `value_and_gradient` returns, with the same bits. `matconv.sharding` defines the order of
+        the sums.
 
         Parameters
         ----------
         theta : array, shape (n,)
         first, last : int
-            The leaves first to last - 1.
+            The run consists of the leaves first to last - 1.
         gradient : bool
-            Whether the gradient is computed too.
+            Whether to compute the gradient too.
 
         Returns
         -------
         sums : list of PartialSum
-            Of the nodes that the run consists of, in the order of their images: one where the run
-            is aligned, that is, where it has all leaves of a node, otherwise several.
+            Sums over the nodes of the tree that make up the run, in the order of their images: a
+            single one if the run consists of all leaves of a node.
 
         Raises
         ------
         TypeError, ValueError
+            If theta has another dtype or shape, or there are no such leaves.
 
         Examples
         --------
@@ -313,19 +315,18 @@ class Objective:
         ----------
         theta : array, shape (n,)
         sums : iterable of PartialSum
-            As `partial_sums` or `matconv.sharding.combine` return them, of all leaves, in any
-            order.
+            Results of `partial_sums` or `matconv.sharding.combine`, of all leaves, in any order.
 
         Returns
         -------
         f : float
         gradient : ndarray, shape (n,), or None
-            None where the sums have none.
+            None if the sums have no gradients.
 
         Raises
         ------
         TypeError, ValueError
-            Also where a leaf is missing, or given twice.
+            If theta has another dtype or shape, or a leaf is missing or given twice.
         """
         theta = self.net.as_theta(theta)
         leaves = len(self.net.leaves(self.l))
@@ -338,7 +339,7 @@ class Objective:
             gradient = gradient.copy()
         return self._mean(value, self._squares(theta, gradient)), gradient
 
-    # parts
+    # parts of an evaluation
 
     def _sums(
         self,
@@ -348,7 +349,7 @@ class Objective:
         gradient: bool = False,
         add_root: Callable[[np.ndarray, np.ndarray], object] = add,
     ) -> dict[Node, Sum]:
-        """The sums of xi, and its gradient, over a run of leaves; over all when left out."""
+        """Return the sums of xi and of its gradient over a run of leaves, by default over all."""
         leaves = self.net.leaves(self.l)
 
         def sum_shard(
@@ -383,28 +384,15 @@ class Objective:
         )
 
     def _squares(self, theta: np.ndarray, gradient: np.ndarray | None = None) -> float:
-        """theta'theta, and theta / C is added to the gradient; 0 and nothing where C is infinite."""
+        """Return theta'theta and add theta / C to the gradient; 0 and no change if C is inf."""
         return 0.0 if self.C == np.inf else regularise(theta, self.C, gradient)
 
     def _mean(self, value: float, squares: float) -> float:
-        """f from the sum of xi and theta'theta."""
+        """Return f from the sum of xi and theta'theta."""
         return value / self.l + squares / (2 * self.C)
 
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Z and y of a shard: Z as the kernels read it, y read-only."""
+        """Return Z of a shard, C-contiguous, and y, contiguous or read-only as the loss needs it."""
         where = part if self._indices is None else self._indices[part]
         y = self.Y[where]
         return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y)
-
-
-def _regularisation(C: Any) -> float:
-    refuse_masked("Objective", "C", C)
-    if isinstance(C, (bool, str, bytes)) or C is None:
-        raise TypeError(f"Objective: C must be a number, got {C!r}")
-    try:
-        value = float(C)
-    except (TypeError, ValueError):
-        raise TypeError(f"Objective: C must be a number, got {C!r}") from None
-    if not value > 0:
-        raise ValueError(f"Objective: C must be positive (inf: no regularisation), got {C!r}")
-    return value

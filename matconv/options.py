@@ -1,9 +1,9 @@
-"""Options: one record each, for solvers and commands alike.
+"""Options of solvers and commands, each described by one record.
 
-An `Option` says what an option is called, which values it may have, its default and what it is
-for. Derived from this record are the check of the keyword argument in Python, the argument on the
-command line with its help, and the check of a setting that is read from a model file. The kinds of
-values are `Count`, `Number`, `Choice`, `Flag` and `Text`.
+An `Option` has a name, the values that it may have, a default and a description. Three things are
+derived from it: the check of the keyword argument in Python, the argument on the command line with
+its help, and the check of a setting that is read from a model file. The kinds of values are
+`Count`, `Number`, `Choice`, `Flag` and `Text`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from .arguments import as_count, as_flag, as_real
 
 
 class Values:
-    """The values that an option may have; subclasses say which."""
+    """Base class of the sets of values that an option may have."""
 
     @property
     def description(self) -> str:
-        """What is expected, for messages: "a whole number of at least 1"."""
+        """Text for messages about what is expected: "a whole number of at least 1"."""
         raise NotImplementedError
 
     @property
     def type_name(self) -> str:
-        """The same for the documentation of a keyword argument: "int, at least 1"."""
+        """Text for the documentation of a keyword argument: "int, at least 1"."""
         raise NotImplementedError
 
     def check(self, name: str, value: Any) -> Any:
-        """Return a keyword argument in its plain form.
+        """Return a keyword argument, checked, as a plain Python object.
 
         Raises
         ------
         TypeError, ValueError, OverflowError
-            With a message that begins with the name of the argument.
+            If it is not one of the values; the message begins with ``name``.
         """
         raise NotImplementedError
 
@@ -46,7 +46,7 @@ class Values:
         Raises
         ------
         ValueError
-            With a message that says what is expected.
+            If it is not one of the values; the message says what is expected.
         """
         try:
             return self.check("", self._from_text(text))
@@ -57,22 +57,23 @@ class Values:
         return text
 
     def read(self, value: Any) -> Any:
-        """Return a value of a model file, as JSON has it, in the plain form of `check`.
+        """Return a value that was read from the JSON of a model file, as `check` returns it.
 
         Raises
         ------
         TypeError, ValueError, OverflowError
+            If it is not one of the values.
         """
         return self.check("", value)
 
     def written(self, value: Any) -> Any:
-        """Return a value as a model file holds it; `read` takes it back."""
+        """Return a value as JSON for a model file; `read` is the inverse."""
         return value
 
 
 @dataclass(frozen=True)
 class Count(Values):
-    """Integers from a minimum on.
+    """Integers of at least ``minimum``.
 
     Examples
     --------
@@ -101,8 +102,8 @@ class Count(Values):
 class Number(Values):
     """Real numbers x with above < x, minimum <= x, x < below.
 
-    Without ``below`` they are finite, unless ``infinite`` admits infinity, which JSON does not
-    have: a model file holds it as the text "inf".
+    They are finite unless ``infinite`` is True. As JSON has no infinity, a model file contains the
+    text "inf" instead.
 
     Examples
     --------
@@ -154,16 +155,16 @@ class Number(Values):
 
 @dataclass(frozen=True)
 class Choice(Values):
-    """One of several names, or in Python what a function of its own accepts.
+    """One of several names; in Python also other values, if a function checks them.
 
     Parameters
     ----------
     names : iterable of str
-        Read whenever they are needed: a name that is added to a dictionary is known at once.
+        They are read at each use, so that names may be added, for instance to a dictionary.
     function : callable, optional
-        Gets a keyword argument and returns what the solver gets, or raises an error.
+        Converts a keyword argument to what is passed to the solver, or raises an error.
     other : str
-        What the function accepts besides the names, for the documentation.
+        Text for the documentation: what the function accepts in addition to the names.
 
     Examples
     --------
@@ -221,7 +222,7 @@ class Flag(Values):
 
 @dataclass(frozen=True)
 class Text(Values):
-    """Any text: the name of a file, for instance."""
+    """Any text, for instance the name of a file."""
 
     @property
     def description(self) -> str:
@@ -256,17 +257,18 @@ class Option:
         The keyword argument in Python, and the key in a model file. The command line spells it
         with hyphens: ``batch_size`` is ``--batch-size``.
     values : Values
-        Which values it may have.
+        The values that it may have.
     help : str
-        What it is, as a phrase without a full stop.
+        Description, a phrase without a full stop.
     default : object
-        None: there is no value where none is given, and None may be given in Python.
+        Default value. None: the option has no value unless one is given; Python accepts None.
     command_default : object
-        The default of the command line, if it is not that of Python.
+        Default value on the command line, if it differs from that in Python.
     default_text : str
-        What the command line's help says in place of a default value.
+        Text for the command line's help in place of a default value.
     metavar : str or tuple of str
-        The value in the command line's help; several names: as many values.
+        Placeholder of the value in the command line's help; a tuple for an option with several
+        values.
     aliases : tuple of str
         Other names on the command line.
 
@@ -301,21 +303,21 @@ class Option:
 
     @property
     def full_help(self) -> str:
-        """The command line's help: what the option is, and its default."""
-        said = self.default_text
-        if not said and self.usual is not None and self.usual is not False:
-            said = shown(self.usual)
-        return f"{self.help}. Default: {said}" if said else self.help
+        """The command line's help: the description and the default."""
+        default = self.default_text
+        if not default and self.usual is not None and self.usual is not False:
+            default = shown(self.usual)
+        return f"{self.help}. Default: {default}" if default else self.help
 
     def check(self, value: Any) -> Any:
-        """Return a keyword argument in its plain form, or raise an error that names it."""
+        """Return a keyword argument, checked; an error names the option."""
         if value is None and self.default is None:
             return None
         return self.values.check(self.name, value)
 
     @property
     def documentation(self) -> str:
-        """The option as numpydoc has it: a line with the values, and an indented description."""
+        """The option in numpydoc's format: a line with the values, and an indented description."""
         if isinstance(self.default, str):
             default = f'default "{self.default}"'
         else:
@@ -328,5 +330,5 @@ class Option:
 
 
 def shown(value: Any) -> str:
-    """Return a value as the screen shows it."""
+    """Return a value as text for the screen."""
     return f"{value:g}" if isinstance(value, float) else str(value)

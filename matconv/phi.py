@@ -1,4 +1,4 @@
-"""phi of the notes and its matrix P_phi of zeros and ones, and a table of all equations.
+"""The operator phi of the notes, its matrix P_phi, and a table of all equations.
 
 ==========  ==========================================================
 equation    function
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def _image_shape(function: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return (b, a, d) as a tuple of three; `WindowGeometry` checks each of them."""
+    """Return (b, a, d) as a tuple of three sizes, which `WindowGeometry` checks."""
     if not is_sequence(shape):
         raise TypeError(f"{function}: shape must be (height, width, channels), got {shape!r}")
     sizes = tuple(shape)
@@ -67,9 +67,9 @@ def _image_shape(function: str, shape: Sequence[int]) -> tuple[int, ...]:
 def phi(
     Z_i: ArrayLike, kernel: Size, stride: Size = 1, pad: Sides = 0, dilation: Size = 1
 ) -> Array:
-    """Return all sub-images of an image, each in a column: equation (4).
+    """Return all sub-images of an image as the columns of a matrix: equation (4).
 
-    It is equal to ``mat(P_phi @ vec(image_matrix(Z_i)), rows, cols)``, but computed by `im2col`
+    The result is equal to ``mat(P_phi @ vec(image_matrix(Z_i)), rows, cols)``, but computed by `im2col`
     without P_phi.
 
     Parameters
@@ -133,13 +133,14 @@ def P_phi(
     Raises
     ------
     TypeError, ValueError, OverflowError
-        As `matconv.im2col`; also OverflowError if the matrix has too many rows for any memory.
+        As `matconv.im2col`; also OverflowError if the matrix has more rows than can be addressed.
     MemoryError
+        If there is no memory for the matrix.
 
     Notes
     -----
-    The matrix has an element for every element of phi. `phi_operator` is the same map without a
-    matrix.
+    The matrix has one stored element for each element of phi(Z) that is not padding. `phi_operator`
+    is the same map without a matrix.
 
     Examples
     --------
@@ -168,7 +169,7 @@ def P_phi(
             geometry.pad,
         )
     )
-    # the axes of vec(phi), slowest first: output row and column, channel, q, p
+    # axes of vec(phi), slowest first: output row, output column, channel, q, p
     y = y[:, np.newaxis, np.newaxis, :, np.newaxis]
     x = x[np.newaxis, :, np.newaxis, np.newaxis, :]
     j = np.arange(d)[np.newaxis, np.newaxis, :, np.newaxis, np.newaxis]
@@ -209,7 +210,7 @@ def phi_operator(
     dilation: Size = 1,
     dtype: DTypeLike = np.float64,
 ) -> LinearOperator:
-    """Return P_phi of equation (4) as a linear operator, without a matrix.
+    """Return P_phi of equation (4) as a linear operator, without storing the matrix.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def phi_operator(
     kernel, stride, dilation : int or (height, width)
     pad : int, (height, width) or ((top, bottom), (left, right))
     dtype : float64 or float32, optional
-        Integers are converted to it; vectors of float64 and float32 keep their dtype.
+        Operands of integers are converted to it; those of float64 and float32 keep their dtype.
 
     Returns
     -------
@@ -248,7 +249,7 @@ def phi_operator(
 
 
 class _PhiOperator(LinearOperator):  # type: ignore[misc]
-    """im2col and col2im as products; the columns of a matrix are the images of a batch."""
+    """Products by im2col and col2im; each column of a matrix is an image of a batch."""
 
     def __init__(self, geometry: WindowGeometry, dtype: DTypeLike) -> None:
         super().__init__(dtype, _operator_shape(geometry))

@@ -1,4 +1,4 @@
-"""Networks by name, and networks from TOML files.
+"""Networks by name, and networks from TOML files such as this one:
 
 [network]                  # optional, as is each of its keys
 dtype = "float64"
@@ -31,10 +31,10 @@ from typing import Any
 
 from .files.errors import format_error
 from .files.regular import open_regular
-from .layers import Conv, Dense, Layer, MaxPool
+from .layers import LAYERS, Conv, Dense, Layer, MaxPool
 from .network import Network
 
-# bytes of a TOML file; one with a thousand layers has a tenth of this
+# maximum size of a TOML file in bytes; a thousand layers take a tenth of it
 MAX_BYTES = 2**20
 
 # keys of the table [network]
@@ -64,7 +64,7 @@ def lenet(classes: int) -> list[Layer]:
 
 
 def simplenn_3(classes: int) -> list[Layer]:
-    """Return three convolutional layers and a dense one, after the default network of simpleNN."""
+    """Return three convolutional layers and a dense one, as in the default network of simpleNN."""
     return [
         Conv(32, 5, pad="same", activation="relu"),
         MaxPool(2),
@@ -76,7 +76,7 @@ def simplenn_3(classes: int) -> list[Layer]:
     ]
 
 
-# name: (function of the number of classes, usual shape of the images)
+# name: (function of the number of classes, default shape of the images)
 PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = {
     "digits": (digits, (8, 8, 1)),
     "lenet": (lenet, (28, 28, 1)),
@@ -84,12 +84,12 @@ PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = 
 }
 
 
-# height and width from which on images get the larger of the two usual presets
+# minimum height and width of images for which `preset_for` returns the larger of its two presets
 LARGE = 16
 
 
 def preset_for(input_shape: Sequence[int]) -> str:
-    """Return the name of the usual preset for images of a shape.
+    """Return the name of the default preset for images of a shape.
 
     >>> preset_for((28, 28, 1)), preset_for((8, 8, 1))
     ('lenet', 'digits')
@@ -107,17 +107,24 @@ def make_network(
     name : str
         A key of `PRESETS`, or a path.
     input_shape : (height, width, channels), optional
-        Of the images. Default: the usual one of the preset, or that of the file.
+        Shape of the images. By default that of the preset or of the file.
     classes : int
         Number of outputs of a preset. Not used for a file.
     dtype : "float64" or "float32", optional
-        Default: that of the file, else float64.
+        By default that of the file, else float64.
+
+    Returns
+    -------
+    net : Network
 
     Raises
     ------
     FormatError
-        If the file is wrong; the message names the file.
-    OSError, TypeError, ValueError
+        If the content of the file is invalid; the message names the file.
+    OSError
+        If the file cannot be read.
+    TypeError, ValueError
+        If there is no such preset, or an argument is invalid.
 
     Examples
     --------
@@ -174,25 +181,27 @@ def _read(path: str) -> dict[str, Any]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise format_error(path, "the text is UTF-16, but TOML is UTF-8: save it as UTF-8")
     try:
-        # "utf-8-sig": editors of Windows begin files with a byte order mark
+        # "utf-8-sig": editors on Windows begin files with a byte order mark
         return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise format_error(path, f"not TOML: {error}") from error
 
 
 def _layers(path: str, layers: Any) -> Any:
-    """Return the entries of layers, with None for ``activation = "none"``: TOML has no None.
+    """Return the tables of layers with None in place of ``activation = "none"``.
 
-    A Conv must have the key: earlier versions had another default.
+    TOML has no None. Raises FormatError if a kind with `Layer.explicit_activation` has none.
     """
     if not isinstance(layers, list):
         return layers
+    explicit = [kind for kind, known in LAYERS.items() if known.explicit_activation]
     entries = []
     for k, layer in enumerate(layers):
         if isinstance(layer, dict):
-            if layer.get("kind") == "Conv" and "activation" not in layer:
+            kind = layer.get("kind")
+            if kind in explicit and "activation" not in layer:
                 raise format_error(
-                    path, f'layer {k} (Conv): activation must be given, "relu" or "none"'
+                    path, f'layer {k} ({kind}): activation must be given, "relu" or "none"'
                 )
             if layer.get("activation") == "none":
                 layer = {**layer, "activation": None}

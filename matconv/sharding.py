@@ -1,27 +1,27 @@
-"""The rule that cuts images into shards and shards into leaves, and the order of sums over them.
+"""Rule that cuts images into shards and groups shards into leaves, and order of sums over them.
 
-It depends on the network and the number of images l alone, never on the number of threads or on
-the machine's memory, so that sums are added in the same order, with the same bits, on any number of
-threads or processes. For a network with n parameters, w multiply-adds and e elements in all its
-values per image, where a thread that evaluates m images needs a block of b(m) bytes for training:
+The rule depends on the network and the number of images l alone, not on the number of threads or
+the machine's memory, so that sums are added in the same order, with the same bits, by any number of
+threads or processes. For a network with n parameters and, per image, w multiply-adds and e elements
+in all values, where a thread needs a block of b(m) bytes to train on m images at once:
 
-1. **Images of a shard.** At most m of them, the largest power of two with m <= 256,
-   m e <= max(2^21, 2 n) and b(m) <= 512 MiB; m = 1 where there is none. `Network.shard_size`.
+1. **Images of a shard.** At most m, the largest power of two with m <= 256,
+   m e <= max(2^21, 2 n) and b(m) <= 512 MiB; m = 1 if there is none. `Network.shard_size`.
 2. **Number of shards.** s = ceil(l / m). If s <= 16, s is rounded up to a multiple of 4, so that 2
-   or 4 threads have equal work; if that leaves a shard fewer than a = ceil(max(2^25, 2^10 n) / w)
-   images, s is the largest even number with s a <= l instead. If now s < 2 and l is at least
-   2 ceil(max(2^23, 2^7 n) / w), s = 2. It is never less than ceil(l / m). Shard k has the images
-   floor(k l / s) to floor((k + 1) l / s) - 1. `Network.shards`.
-3. **Leaves.** There are L = min(s, 64) of them, at most 16 where n > 2^22, 8 where n > 2^25. Leaf i
+   or 4 threads have equal work; if a shard then has fewer than a = ceil(max(2^25, 2^10 n) / w)
+   images, s is instead the largest even number with s a <= l. If then s < 2 and l is at least
+   2 ceil(max(2^23, 2^7 n) / w), s = 2. Finally s is raised to ceil(l / m) if it is smaller. Shard k
+   has the images floor(k l / s) to floor((k + 1) l / s) - 1. `Network.shards`.
+3. **Leaves.** Their number is L = min(s, 64); at most 16 if n > 2^22, at most 8 if n > 2^25. Leaf i
    has the shards floor(i s / L) to floor((i + 1) s / L) - 1. `Network.leaves`.
-4. **Sums.** The sums of a leaf, of xi and of its gradient, begin with those of its first shard; the
-   other shards are added in order. Node (h, j) of the tree has the leaves j 2^h to
-   min((j + 1) 2^h, L) - 1: node (0, j) is leaf j, and (h, j) is the sum of (h - 1, 2 j) and
-   (h - 1, 2 j + 1), in this order, or its only child where there is no second one. The sum over all
-   images is that of the highest node. A run of leaves is a set of nodes: those inside the run whose
-   parent is not. `Objective.partial_sums` returns these, and `combine` adds those of several runs.
-   If s = 1 the passes over the only shard are shared by the threads, which is another order of
-   sums within the shard than that of one among several.
+4. **Sums.** The sums of a leaf, of xi and of its gradient, begin with those of its first shard, to
+   which the other shards are added in order. Sums of leaves are added in a binary tree. Node (h, j)
+   of it has the leaves j 2^h to min((j + 1) 2^h, L) - 1: node (0, j) is leaf j, and (h, j) is the
+   sum of (h - 1, 2 j) and (h - 1, 2 j + 1), in this order, or equal to the first of them if there
+   is no second. The root has the sum over all images. A run of leaves consists of nodes: those
+   inside the run whose parent is not. `Objective.partial_sums` returns the sums of these nodes, and
+   `combine` adds those of several runs. If s = 1, the threads share the passes over the only
+   shard; the order of sums within it then differs from that within a shard among several.
 
 Values are added in double precision, gradients in the network's dtype. The gradient of each shard
 is divided by l before it is added, values are not: f = (sum of xi) / l + theta'theta / (2C).
@@ -40,18 +40,18 @@ __all__ = [
     "root_of",
 ]  # fmt: skip
 
-# A shard has to be worth what each one costs whatever its size: Python, one addition of its
-# gradient. So four shards have at least this many multiply-adds each, also per parameter of the
-# network; two, which is better than an idle core, ...
+# Minimum work of a shard, in multiply-adds: (in total, per parameter of the network). Every shard
+# has a fixed cost, a call from Python and the addition of its gradient. FOUR is used for several
+# shards; TWO decides whether there are two instead of one, because with one a core may be idle.
 FOUR = (1 << 25, 1 << 10)
 TWO = (1 << 23, 1 << 7)
-# ... and any has at most as many images as keep so many elements, or twice the parameters,
+# maximum size of a shard: elements of its values (if more than twice the parameters), images, and
+# bytes of the block of memory for training
 MAX_ELEMENTS = 1 << 21
 MAX_IMAGES = 256
-# and a block of memory for training of so many bytes.
 MAX_BLOCK_BYTES = 512 << 20
 
-# maximum number of leaves for networks with more than so many parameters
+# (n, maximum number of leaves) for networks with more than n parameters
 MAX_LEAVES = ((1 << 25, 8), (1 << 22, 16), (-1, 64))
 
 T = TypeVar("T")
@@ -72,29 +72,31 @@ def cut_evenly(l: int, count: int) -> list[slice]:
 
 
 def root_of(leaves: int) -> Node:
-    """Return the node that has all leaves."""
+    """Return the root of a tree: the node that has all leaves."""
     return (leaves - 1).bit_length(), 0
 
 
 def max_waiting(leaves: int) -> int:
     """Return the maximum number of nodes that wait for their siblings while no leaf is under way.
 
-    Leaves are taken in order: these are the nodes that 0, ..., k - 1 consist of, for any k.
+    Leaves are taken in order. The nodes that wait are those that the run 0, ..., k - 1 of the leaves
+    taken so far consists of.
     """
     return (leaves - 1).bit_length()
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """The rule for one network.
+    """Rule of shards and leaves for one network.
 
     Parameters
     ----------
     shard_size : int
         Maximum number of images of a shard.
     four, two : int
-        Minimum number of images of a shard where there are four or two of them.
+        Minimum number of images of a shard for there to be several shards, or two.
     max_leaves : int
+        Maximum number of leaves.
 
     Examples
     --------
@@ -124,10 +126,11 @@ class Sharding:
         Parameters
         ----------
         multiply_adds, elements : int
-            Per image; elements of all values.
+            Multiply-adds, and elements of all values, per image.
         parameters : int
         block_bytes : callable
-            Of a number of images: bytes of the block of memory that a thread needs for so many.
+            Function of a number of images that returns the size in bytes of the block that a thread
+            needs to train on them at once.
         """
         size = min(max(MAX_ELEMENTS, 2 * parameters) // elements, MAX_IMAGES)
         size = 1 << max(size, 1).bit_length() - 1
@@ -162,26 +165,26 @@ class Sharding:
 
 
 class Tree(Generic[T]):
-    """The sums of a run of leaves, added in pairs as they become known.
+    """Sums over a run of leaves, added in pairs as they become known.
 
-    Several threads may put sums of different nodes at the same time: the one that completes a pair
-    adds it. There are no locks: what threads share are atomic operations of a dict.
+    Several threads may put sums of different nodes at the same time; the thread that completes a
+    pair adds it. There are no locks: threads share a dict and use only its atomic operations.
 
     Parameters
     ----------
     leaves : int
         Number of leaves of the whole tree.
     add : callable
-        ``add(node, left, right)`` returns the sum of a node from those of its two children, which
-        are not used again.
+        ``add(node, left, right)`` returns the sum of a node, given the sums of its two children,
+        which are not used afterwards.
     first, last : int, optional
-        The run: the leaves first to last - 1; all when left out.
+        The run consists of the leaves first to last - 1; of all leaves by default.
 
     Attributes
     ----------
     sums : dict
-        By node (level, index): the sums whose parent is not inside the run. Complete once those of
-        all leaves of the run have been put.
+        By node (level, index): the sums of nodes whose parent is not inside the run. Complete when
+        the sums of all leaves of the run have been put.
 
     Examples
     --------
@@ -209,12 +212,12 @@ class Tree(Generic[T]):
         self._waiting: dict[Node, tuple[Node, T]] = {}
 
     def span(self, node: Node) -> tuple[int, int]:
-        """Return (first, last): a node has the leaves first to last - 1."""
+        """Return (first, last) of a node, which has the leaves first to last - 1."""
         level, index = node
         return index << level, min((index + 1) << level, self._leaves)
 
     def parent(self, node: Node) -> Node | None:
-        """Return the parent of a node; None where it is not inside the run, or there is none."""
+        """Return the parent of a node; None if there is none inside the run."""
         level, index = node
         parent = level + 1, index >> 1
         first, last = self.span(parent)
@@ -234,7 +237,7 @@ class Tree(Generic[T]):
         return found
 
     def put(self, node: Node, sum: T) -> None:
-        """Add the sum of a node, and those of all pairs that it completes."""
+        """Record the sum of a node, and add all pairs that it completes."""
         while (parent := self.parent(node)) is not None:
             if self.span(node) != self.span(parent):
                 mine = node, sum
@@ -244,28 +247,28 @@ class Tree(Generic[T]):
                 del self._waiting[parent]
                 left, right = (mine, other) if node[1] % 2 == 0 else (other, mine)
                 sum = self._add(parent, left[1], right[1])
-                # the right one's memory is free
+                # no references to the children's sums remain while the parent waits
                 del mine, other, left, right
             node = parent
         self.sums[node] = sum
 
     def remaining(self) -> dict[Node, T]:
-        """Return all sums by node that are not part of another one."""
+        """Return, by node, all sums that are not part of the sum of another node."""
         return {**self.sums, **dict(self._waiting.values())}
 
 
 @dataclass(frozen=True, eq=False)
 class PartialSum:
-    """The sums over the images of one node of the tree.
+    """Sums over the images of one node of the tree.
 
     Attributes
     ----------
     level, index : int
-        The node: the leaves index 2^level to min((index + 1) 2^level, L) - 1.
+        The node, which has the leaves index 2^level to min((index + 1) 2^level, L) - 1.
     value : float
         The sum of xi.
     gradient : ndarray, shape (n,), or None
-        Its gradient, divided by the number of all images.
+        The gradient of this sum, divided by the number l of all images.
     """
 
     level: int
@@ -282,25 +285,25 @@ def _added(node: Node, left: PartialSum, right: PartialSum) -> PartialSum:
 
 
 def combine(sums: Iterable[PartialSum], leaves: int) -> list[PartialSum]:
-    """Return partial sums with all pairs added, in the order of their images.
+    """Add all pairs among partial sums; return the remaining sums in the order of their images.
 
     Parameters
     ----------
     sums : iterable of PartialSum
-        As `Objective.partial_sums` returns them, also of several runs, in any order; or returned by
-        another `combine`. No two of them have a leaf in common.
+        Results of `Objective.partial_sums` for one or several runs, or of `combine`, in any order.
+        No two of them may have a leaf in common.
     leaves : int
         Number of leaves of all images.
 
     Returns
     -------
     sums : list of PartialSum
-        A single one where ``sums`` has all leaves.
+        A single one if ``sums`` has all leaves.
 
     Raises
     ------
     ValueError
-        A node that the tree does not have, or a leaf that two of the sums have in common.
+        If the tree does not have one of the nodes, or two of the sums have a leaf in common.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Hooks for PyInstaller, which does not see all imports of matconv.
 
-PyInstaller asks for the folder through the entry point ``pyinstaller40``, see pyproject.toml.
+PyInstaller finds this folder through the entry point ``pyinstaller40`` in pyproject.toml.
 """
 
 import os

@@ -1,20 +1,20 @@
-"""The commands of the command line, a module for each, and modules that they share.
+"""The commands of the command line: a module for each, and modules that they share.
 
-train evaluate predict info check
+Commands: train, evaluate, predict, info, check.
 
-options     how an option becomes an argument; options that several commands have
+options     conversion of options to arguments; options of several commands
 datasets    images and labels of the option --data
-mnist       the files of MNIST in a directory, with any usual spelling
+mnist       search for the files of MNIST in a directory
 settings    settings of a training, from the command line or from a model file
 split       comparison of training and test images with those of an earlier training
-problem     what a training minimises: images, network, f, solver
-training    a training: minimise f, save the model
+problem     images, network, f and solver of a training
+training    minimisation of f, and saving of the model
 saving      writing the file of a command, and checkpoints of a training
 interrupts  signals that end a training
 streams     standard streams that may be closed, full or without a reader
 messages    warnings as lines
-labels      labels of files as indices of outputs, and back
-checks      the checks of the command check
+labels      conversion of labels in files to indices of outputs, and back
+checks      checks of derivatives, for the command check
 outputs     names of output files
 tables      text in columns
 """
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         training,
     )
 
-# all loaded at first use
+# loaded at first use
 _SUBMODULES = (
     "check",
     "checks",

@@ -1,4 +1,4 @@
-"""matconv check: check the derivatives of a network."""
+"""matconv check: checks of the derivatives of a network."""
 
 from __future__ import annotations
 

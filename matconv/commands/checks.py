@@ -1,4 +1,4 @@
-"""The checks of `matconv check`: of the gradient of f, and of the adjoint of each layer."""
+"""Checks of the gradient of f and of the adjoint of each layer, for `matconv check`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..network import Network
 from ..objective import Objective
 
 DIRECTIONS = 4
-# f is smooth except at the kinks of ReLU and max-pooling. The step is short, so that it meets few
-# of them, and long enough for the rounding of f, eps / STEP, to stay below the bound.
+# Length of the step of central differences: short enough to cross few of the kinks of f that ReLU and
+# max-pooling cause, long enough for the rounding error of the difference, eps / STEP, to be small.
 STEP = 1e-7
 GRADIENT_BOUND = 1e-7
-# difference of the gradients in float32 and float64
+# bound of the relative difference between the gradients in float32 and float64
 SINGLE_BOUND = 1e-3
-# for sums of up to some thousands of products of either sign
+# relative, for sums of up to some thousands of products of either sign
 ADJOINT_BOUNDS = {"float64": 1e-12, "float32": 1e-4}
 
 
 class Check(NamedTuple):
-    """A number that must be at most its bound."""
+    """Result of a check: a difference and its bound."""
 
     name: str
     difference: float
@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the number is within its bound; False for a NaN."""
+        """Whether the difference is within its bound; False for NaN."""
         return bool(self.difference <= self.bound)
 
 
@@ -44,7 +44,7 @@ def checks(
     Z = random.standard_normal((images, *net.input_shape))
     y = random.integers(0, net.n_outputs, images)
     theta = net.init(seed).astype(np.float64)
-    # biases other than 0, so that their gradients are checked too
+    # initial biases are 0; their gradients are checked at other values
     theta += 0.01 * random.standard_normal(net.n)
     wide = Network(net.input_shape, net.layers, algorithm=net.algorithm)
     f = Objective(wide, Z, y, loss, C=100, n_threads=n_threads)
@@ -61,7 +61,7 @@ def checks(
 def _differences(
     f: Objective, theta: np.ndarray, gradient: np.ndarray, random: np.random.Generator
 ) -> Iterator[Check]:
-    """(f(theta + h v) - f(theta - h v)) / 2h = v'gradient, relative to |v| |gradient|."""
+    """Compare (f(theta + h v) - f(theta - h v)) / 2h with v'gradient, relative to |gradient|."""
     norm = float(np.linalg.norm(gradient))
     for k in range(DIRECTIONS):
         v = random.standard_normal(len(theta))
@@ -76,9 +76,10 @@ def _differences(
 
 
 def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
-    """Check the adjoint of each layer that is linear in its one input.
+    """Check the adjoint of each layer that is linear in its single input.
 
-    The layer is taken alone, without bias and activation: <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
+    A network of this layer alone, without bias and activation, has
+    <Z_out, dZ_out> = <Z, dZ> = <W, dW>.
     """
     for k, (layer, shape) in enumerate(zip(net.layers, net.input_shapes)):
         if layer.input_limits()[1] > 1 or not layer.linear:
@@ -95,7 +96,7 @@ def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:
         )
         # a vector as an image of one pixel
         shape = shape if len(shape) == 3 else (1, 1, *shape)
-        # the gradient for the gains, which are 1, is the sum of Z dZ channel by channel
+        # a Scale with gain 1 before the layer: d gain, the sum of Z dZ per channel, gives <Z, dZ>
         alone = Network(shape, [Scale(bias=False), plain], net.dtype, net.algorithm)
         for name, difference in _adjoint(alone, random):
             what = f"adjoint of layer {k} ({layer.kind}), {name}"

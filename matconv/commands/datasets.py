@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import load_digits
 from ..files.errors import format_error
+from ..graph import shape_text
 from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read_images_npz
 from .mnist import find_pairs
 from .options import UsageError
@@ -22,7 +23,7 @@ from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images as read from a file, and their labels.
+    """Images and labels, as read from files.
 
     Attributes
     ----------
@@ -45,13 +46,13 @@ class Images:
 
     @property
     def truth(self) -> np.ndarray:
-        """The labels; ValueError without any."""
+        """The labels; raises ValueError if there are none."""
         if self.y is None:
             raise ValueError(f"{self.name} has no labels")
         return self.y
 
     def take(self, indices: np.ndarray, what: str) -> Images:
-        """Return the images of some indices; ``what`` is appended to the name."""
+        """Return the images with some indices; ``what`` is appended to the name."""
         y = None if self.y is None else self.y[indices]
         return Images(self.pixels[indices], y, f"{self.name} ({what})")
 
@@ -75,14 +76,15 @@ def load(
 ) -> DataSet:
     """Load the images of the options.
 
-    The test images are those of ``test_data``, else those that are part of the data ('digits', a
-    directory), else a part of the images: ``test_fraction`` of them, drawn by ``seed``.
+    The test images are those of ``test_data``; otherwise those that belong to the data ('digits', a
+    directory); otherwise a part of the images, ``test_fraction`` of them, drawn by ``seed``.
 
     Raises
     ------
     UsageError
         If the options contradict each other.
     FormatError, OSError
+        If the content of a file is invalid, or it cannot be read.
     """
     test: Images | None
     if data == DIGITS or os.path.isdir(data):
@@ -111,7 +113,7 @@ def load(
 def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool = True) -> Images:
     """Return the images that --data, --labels and --part choose for a model.
 
-    ``before`` are the settings that the model was trained with; they give the defaults.
+    ``before`` has the settings that the model was trained with, which are the defaults.
     """
     if arguments.data is None:
         if arguments.labels is not None:
@@ -175,7 +177,7 @@ def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
 
 
 def _unlabelled(path: str) -> np.ndarray | None:
-    """Return the images of an .npz file without labels; None if it has other arrays than Z."""
+    """Return the images of an .npz file without labels; None if it has any array but Z."""
     with npz.open_npz(path) as arrays:
         if set(arrays.headers) != {"Z"}:
             return None
@@ -198,7 +200,7 @@ def check_recorded(settings: dict[str, Any], model: str) -> None:
     Parameters
     ----------
     settings : dict
-        The settings of the model file that are to be used.
+        The settings of the model file that are used.
     model : str
         Name of the model file, for the message.
     """
@@ -219,12 +221,12 @@ def check_recorded(settings: dict[str, Any], model: str) -> None:
 
 
 def prepared(model: Model, images: Images) -> np.ndarray:
-    """Return images as input of the network; warn if they do not look like its training images.
+    """Return images as input of the network; warn if they differ from its training images.
 
     Warns
     -----
     UserWarning
-        With the name of the images.
+        If they differ in dtype or range (`matconv.io.Model.mismatch`); it has their name.
     """
     check_shape(images, model.network.input_shape)
     different = model.mismatch(images.pixels)
@@ -247,8 +249,8 @@ def check_shape(images: Images, input_shape: tuple[int, ...]) -> None:
 def scaling(pixels: np.ndarray) -> dict[str, float] | None:
     """Return the preprocessing that scales integer pixels to at most 1; None for floats.
 
-    Pixels of 8 and 16 bits are divided by 255 and 65535, those of other integer types, whose range
-    is not known, by their maximum magnitude.
+    uint8 and uint16 pixels are divided by 255 and 65535. Pixels of other integer types, whose range
+    is not known, are divided by their maximum magnitude.
 
     Examples
     --------
@@ -263,8 +265,3 @@ def scaling(pixels: np.ndarray) -> dict[str, float] | None:
         # Python integers: the negative of the smallest int64 is not an int64
         largest = max(int(pixels.max(initial=0)), -int(pixels.min(initial=0)), 1)
     return {"shift": 0.0, "scale": 1 / largest}
-
-
-def shape_text(shape: Any) -> str:
-    """Return a text like ``8 x 8 x 1``."""
-    return " x ".join(map(str, shape))

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     import numpy as np
 
+    from ..graph import shape_text
     from ..io import load_model
     from ..losses import get_loss, usual_loss
     from ..objective import Objective
@@ -44,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     found = z.argmax(axis=1)
     right = int((found == y).sum())
     mean = get_loss(loss).value(z, objective.Y) / len(y)
-    told = [
+    rows = [
         ("model", arguments.model),
-        ("images", f"{len(y):,} of {datasets.shape_text(images.shape)}: {images.name}"),
+        ("images", f"{len(y):,} of {shape_text(images.shape)}: {images.name}"),
         ("accuracy", f"{100 * right / len(y):.2f} % ({right:,} of {len(y):,})"),
         ("loss", f"{mean:.6g}, the mean {loss} loss of an image"),
     ]
@@ -54,13 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     if C != float("inf"):
         theta = model.theta.astype(np.float64)
         penalty = float(theta @ theta) / (2 * C)
-        told.append(
+        rows.append(
             ("f", f"{mean + penalty:.6g}, with theta'theta / 2C = {penalty:.6g}, C = {C:g}")
         )
     if arguments.data is None:
         notes = evaluation_notes(model, images, arguments.part)
-        told += [("note", note) for note in notes]
-    print(tables.facts(told))
+        rows += [("note", note) for note in notes]
+    print(tables.facts(rows))
     print()
     labels = model.labels or range(net.n_outputs)
     print(tables.confusion(y, found, [str(label) for label in labels]))

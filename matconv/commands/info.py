@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from ..files.regular import shortened
 from . import options
 
 SUMMARY = "content of a model file; without one, what is installed"
@@ -35,11 +36,11 @@ def _model(path: str) -> str:
     from .tables import facts
 
     model = load_model(path)
-    told = [("model", path)]
+    rows = [("model", path)]
     labels = model.labels
-    told.append(("labels", "none" if labels is None else _printable(", ".join(map(str, labels)))))
+    rows.append(("labels", "none" if labels is None else _printable(", ".join(map(str, labels)))))
     scale = model.preprocessing
-    told.append(
+    rows.append(
         ("pixels", "as they are")
         if scale is None
         else ("pixels", f"(pixel - {scale['shift']:g}) * {scale['scale']:.6g}")
@@ -47,17 +48,17 @@ def _model(path: str) -> str:
     trained = model.pixels
     if trained is not None:
         values = f"{trained['dtype']} from {trained['min']:.6g} to {trained['max']:.6g}"
-        told.append(("trained on", values))
+        rows.append(("trained on", values))
     theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
-    told.append(("theta", f"{model.theta.size:,} elements, {theta}"))
+    rows.append(("theta", f"{model.theta.size:,} elements, {theta}"))
     record = model.training or {}
-    told += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
-    told += _history(record)
+    rows += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
+    rows += _history(record)
     chosen = record.get("settings")
     if isinstance(chosen, dict):
         pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
-        told.append(("settings", ", ".join(pairs)))
-    return f"{facts(told)}\n\n{model.network.summary()}"
+        rows.append(("settings", ", ".join(pairs)))
+    return f"{facts(rows)}\n\n{model.network.summary()}"
 
 
 def _norm(theta: Any) -> float:
@@ -66,12 +67,8 @@ def _norm(theta: Any) -> float:
     return float(np.linalg.norm(theta.astype(np.float64)))
 
 
-def _shortened(text: str, limit: int = 70) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the entries of a training record but its history, settings and checksums."""
+    """Return the entries of a training record except history, settings and fingerprints."""
     first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
     names = [name for name in first if name in record]
     later = ("history", "history_thinned", "settings", "fingerprints")
@@ -90,13 +87,13 @@ def _history(record: dict[str, Any]) -> list[tuple[str, str]]:
     count = records.history_length(record)
     if count == len(history):
         return [("history", counted(count, "row"))]
-    # in an untrusted file the number may have any length
+    # the number comes from an untrusted file and may have any length
     total = f"{count:,}" if count < 10**15 else "very many"
     return [("history", f"{len(history):,} of {total} rows: the first, the last, evenly between")]
 
 
 def _printable(text: str) -> str:
-    return _shortened(text if text.isprintable() else json.dumps(text))
+    return shortened(text if text.isprintable() else json.dumps(text), 70)
 
 
 def _text(name: str, value: Any) -> str:
@@ -109,7 +106,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def installation() -> str:
-    """Return what a problem report needs: versions, folder of the package, BLAS, cores."""
+    """Return a text for problem reports: versions, folder of the package, BLAS, cores."""
     import importlib.metadata
     import os
     import platform
@@ -126,7 +123,7 @@ def installation() -> str:
     from ..kernels import built, capi, supported, variant
     from .tables import facts
 
-    told = [
+    rows = [
         ("matconv", f"{__version__}, {os.path.dirname(package)}"),
         ("Python", f"{platform.python_version()}, {sys.executable}"),
         ("system", f"{platform.platform()}, {available_cores()} cores for this process"),
@@ -134,17 +131,17 @@ def installation() -> str:
         ("scipy", scipy.__version__),
     ]
     try:
-        told.append(("tqdm", importlib.metadata.version("tqdm")))
+        rows.append(("tqdm", importlib.metadata.version("tqdm")))
     except importlib.metadata.PackageNotFoundError:
-        told.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+        rows.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
     abi = f"version {capi.ABI_VERSION}, #include <matconv/matconv.h> in {get_include()}"
-    told.append(("C API", abi))
+    rows.append(("C API", abi))
     known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"
-    told.append(("kernels", f"{variant} ({known})"))
+    rows.append(("kernels", f"{variant} ({known})"))
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
             kernel = f", kernel {library['architecture']}" if "architecture" in library else ""
             version = f"{library['internal_api']} {library['version']}{kernel}"
             threads = f"{library['num_threads']} threads"
-            told.append(("BLAS", f"{version}, {threads}, {library['filepath']}"))
-    return facts(told)
+            rows.append(("BLAS", f"{version}, {threads}, {library['filepath']}"))
+    return facts(rows)

@@ -1,4 +1,4 @@
-"""Signals that end a training early, and when they raise an exception."""
+"""Signals that end a training early, and control over when they raise an exception."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-# The handler of SIGINT is replaced first and restored last: in between no other one can raise.
+# The handler of SIGINT is replaced first and restored last, so that the original one, which raises,
+# is not active while the others are replaced.
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
 
 class Interrupted(KeyboardInterrupt):
-    """The exception of a signal.
+    """Exception that a signal raises.
 
     Attributes
     ----------
     number : int
-        Of the signal; the exit status is 128 + number.
+        Number of the signal; the exit status is 128 + number.
     """
 
     def __init__(self, number: int, more: str = "") -> None:
@@ -33,9 +34,9 @@ class Interrupted(KeyboardInterrupt):
 class Interrupts:
     """Context manager in which SIGINT, SIGTERM and SIGHUP raise `Interrupted`.
 
-    Only the first signal raises, and only within `raising`; otherwise it is recorded, so that
-    saving a file is not interrupted. A signal that is ignored remains ignored (``nohup``). In
-    other threads than the main one nothing is changed.
+    Only the first signal raises, and only within `raising`. Elsewhere it is recorded, so that it
+    does not interrupt the saving of a file. A signal that is ignored (``nohup``) remains ignored.
+    In threads other than the main one nothing is changed.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            return  # a second exception would interrupt the cleaning up after the first
+            return  # a second exception would interrupt the clean-up after the first
         self.received = number
         if self._raising:
             raise Interrupted(number)
@@ -72,7 +73,7 @@ class Interrupts:
     def check(self) -> None:
         """Raise `Interrupted` if there was a signal.
 
-        Needed because Python drops an exception that a handler raises in ``__del__``, for instance.
+        The exception of the handler may have been lost: Python ignores those raised in ``__del__``.
         """
         if self.received is not None:
             raise Interrupted(self.received)
@@ -86,7 +87,7 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within `raising`: let signals raise at the end of the block only."""
+        """Defer signals to the end of the block, where they raise within `raising`."""
         with self._set(False):
             yield
         if self._raising:

@@ -1,4 +1,4 @@
-"""Labels of files as indices of a network's outputs, and back."""
+"""Conversion of labels in files to indices of a network's outputs, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..network import Network
 
 
 def check_one_output(net: Network, name: str) -> None:
-    """Raise ValueError unless a network has one output; ``name`` is that of its file."""
+    """Raise ValueError if a network has several outputs; ``name`` is that of its file."""
     if net.outputs is not None and len(net.outputs) > 1:
         raise ValueError(
             f"{name}: the network has {len(net.outputs)} outputs ({', '.join(net.outputs)}), "
@@ -22,8 +22,8 @@ def check_one_output(net: Network, name: str) -> None:
 def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     """Return the label of each output of a network for images with labels ``y``.
 
-    There is an output for each label that occurs. A given network with more outputs is taken to
-    have the labels 0, 1, ...
+    There is an output for each label that occurs. The outputs of a given network with more outputs
+    than labels have the labels 0, 1, ...
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def as_indices(
 ) -> np.ndarray:
     """Return the index of the output for each label.
 
-    Without labels, or with labels that are texts, output k has the label k.
+    If there are no labels, or they are strings, output k has the label k.
 
     Raises
     ------
     ValueError
-        No output has one of the labels.
+        If one of the labels is not that of an output.
 
     Examples
     --------

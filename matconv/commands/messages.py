@@ -1,4 +1,4 @@
-"""Warnings of the command line: one line each, without source and category."""
+"""Warnings on the command line: one line each, without file, line and category."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["printable", "warnings_as_lines"]
 
 
 def printable(text: str) -> str:
-    """Return the text in one line of printable characters.
+    """Return the text as one line of printable characters.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def warnings_as_lines(show: Callable[[str], None]) -> Iterator[None]:
-    """Pass each warning to a function, as a line ``warning: text``.
+    """Pass each warning within the block to a function, as a line ``warning: text``.
 
     The warning filters are not changed.
 

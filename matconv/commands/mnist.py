@@ -1,6 +1,6 @@
-"""Finding the files of MNIST and similar data sets in a directory.
+"""Search for the files of MNIST and similar data sets in a directory.
 
-Usual spellings of a file's name:
+Names that a file may have:
 
     train-images-idx3-ubyte        as published; with .gz if compressed
     train-images.idx3-ubyte        of some archive programs and mirrors
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A file; the smallest of several with the same meaning is preferred."""
+    """A file that was found. Of several files for the same array, the minimum is used."""
 
     compressed: bool
     unusual: bool
@@ -65,7 +65,7 @@ def find_pairs(directory: str) -> tuple[Pair, Pair | None]:
     Raises
     ------
     FileNotFoundError
-        If a file is missing. The error has the directory and the names that were looked for.
+        If a file is missing. The error has the directory and the expected names.
     FormatError
         If there are several sets with different prefixes, and none without a prefix.
     OSError

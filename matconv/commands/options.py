@@ -1,4 +1,4 @@
-"""How an `Option` becomes an argument of the command line, and options of several commands."""
+"""Conversion of an `Option` to an argument of the command line; options of several commands."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from ..kernels import _algorithms as algorithms
 from ..losses import LOSSES
-from ..network import DTYPES
 from ..options import Choice, Count, Flag, Option, Text
 from ..presets import PRESETS
+from ..structure import DTYPES
 
 # a parser or a group of options: argparse has no public name for their base class
 Group = Any
@@ -22,7 +22,7 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser whose errors are one line."""
+    """Parser with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
@@ -30,25 +30,25 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Argument(Option):
-    """An argument of the command line that is known by its position.
+    """A positional argument of the command line.
 
     Parameters
     ----------
     required : bool
-        Whether the command needs it.
+        Whether it must be given.
     """
 
     required: bool = True
 
 
 def add(group: Group, *options: Option) -> None:
-    """Add options to a parser or to a group of one; where they are not given, the default counts."""
+    """Add options to a parser or a group; an option that is not given has its default value."""
     for option in options:
         _add(group, option, option.usual)
 
 
 def add_settings(group: Group, *options: Option) -> None:
-    """Add options that a model file may hold: None where they are not given."""
+    """Add options that a model file may record; an option that is not given is None."""
     for option in options:
         _add(group, option, None)
 
@@ -73,7 +73,7 @@ def _add(group: Group, option: Option, default: Any) -> None:
 
 
 def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function whose errors argparse shows as they are."""
+    """Return a function that raises the errors of `parse` as argparse expects them."""
 
     def parsed(text: str) -> Any:
         try:
@@ -129,6 +129,6 @@ ALGORITHM = Option(
 FORCE = Option("force", Flag(), "replace the output if it exists", False)
 DEBUG = Option("debug", Flag(), "show the whole traceback of an error", False)
 
-# which images a model is used on; how to compute
+# options about the images that a model is used on, and about the computation
 IMAGES = (DATA, LABELS, PART)
 COMPUTING = (THREADS, ALGORITHM)

@@ -1,6 +1,6 @@
-"""Names of output files, checked before the work begins. Files are replaced only with --force.
+"""Names of output files, checked before the work begins. Only --force replaces existing files.
 
-If the file cannot be written at the end, the result is saved elsewhere: see `write_elsewhere`.
+If the file cannot be written at the end, `write_elsewhere` writes it to another directory.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ STANDARD = "-"
 
 
 def check_output(path: str, force: bool) -> None:
-    """Raise unless a path can be written; one that exists needs ``force``.
+    """Raise an error if a path cannot be written, or exists and ``force`` is False.
 
     Raises
     ------
     UsageError
-        For ``-``: commands do not write binary files to standard output.
+        If the path is ``-``: commands do not write binary files to standard output.
     OSError
-        With the path.
+        In all other cases; the error has the path.
     """
     if path == STANDARD:
         raise UsageError(
@@ -61,7 +61,7 @@ def free_name(stem: str, extension: str) -> str:
 
 
 def write_elsewhere(path: str, error: OSError, write: Callable[[str], None], spare: str) -> str:
-    """Write a file to another place after an error.
+    """Write a file to another path after an error.
 
     Parameters
     ----------
@@ -72,18 +72,18 @@ def write_elsewhere(path: str, error: OSError, write: Callable[[str], None], spa
     write : callable
         Writes the whole file to a path, or raises OSError.
     spare : str
-        A short file name, in case the one of ``path`` is not possible.
+        A short file name, in case that of ``path`` is the reason for the error.
 
     Returns
     -------
     str
-        The file that was written: a free name in the directory of ``path``, in the working
-        directory, or in the directory for temporary files.
+        Path of the file that was written: a free name in the directory of ``path``, the working
+        directory or the directory for temporary files.
 
     Raises
     ------
     OSError
-        ``error``, if the file could not be written to any of these.
+        The argument ``error``, if the file could not be written to any of these directories.
 
     Warns
     -----

@@ -37,7 +37,7 @@ OUTPUT = Option(
     default_text="-, standard output",
     metavar="FILE",
 )
-# of a loss that is not known here, the scores are the outputs of the network
+# a model file may record any loss; the scores of one that is not in LOSSES are the outputs
 LOSS = replace(options.LOSS, values=Text())
 
 
@@ -73,15 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     def write(path: str) -> None:
-        # as standard output does it: a label may contain half of a surrogate pair
+        # the encoding of standard output: a label may contain a lone surrogate
         with atomic_write(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
 
     output = OutputFile(arguments.output, arguments.force, "labels.csv")
     output.write(write, last=True)
-    for name in output.avoided:
-        sys.stdout.write(f"{name} was written by another program meanwhile and is not replaced\n")
-        sys.stdout.write(f"the labels are in {output.path}\n")
+    for note in output.notes:
+        sys.stdout.write(f"{note}\nthe labels are in {output.path}\n")
     return 1 if output.rescued else 0
 
 

@@ -1,4 +1,4 @@
-"""What a training minimises: the images, the network, f and the solver, from the options."""
+"""Problem: the images, the network, f and the solver of a training, made from the options."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import shape_text
 from ..io import Model, describe_pixels, header, load_model
 from ..objective import Objective
 from ..presets import make_network, preset_for
@@ -19,7 +20,7 @@ from .tables import counted, facts
 
 
 class Problem:
-    """What `matconv train` is asked to do, with all that it takes loaded and checked.
+    """The minimisation problem of a `matconv train` command, with all files loaded and checked.
 
     Parameters
     ----------
@@ -29,23 +30,23 @@ class Problem:
     Attributes
     ----------
     settings : dict
-        As the model file will record them.
+        The settings that the model file will record.
     method : Method
         The solver.
     start, iterations : int
-        Iterations before this training, and in it.
+        Number of iterations before this training, and in it.
     model : Model
-        The network and the theta to begin with.
+        The network and the initial theta.
     name : str
         Name of the network: a preset, or a file.
     images : int
         Number of training images.
     split : Split
-        The training and test images beside those of the file of --resume.
+        Comparison of the training and test images with those of the file of --resume.
     objective : Objective
         f of the training images.
     test : Objective or None
-        The same for the test images, if there are any.
+        f of the test images; None if there are none.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -59,7 +60,7 @@ class Problem:
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
         data = self._load(arguments, found)
-        self._told = _told(data)
+        self._data_rows = _data_rows(data)
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
@@ -75,7 +76,7 @@ class Problem:
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
-        # Fail now rather than when the model is saved; the training record is always accepted.
+        # raises errors now rather than when the model is saved; a training record never raises any
         header.make_header(
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
@@ -93,7 +94,7 @@ class Problem:
         return {name: self.settings[name] for name in self.method.names}
 
     def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """Load the images; ``found`` are the settings of the file that is continued."""
+        """Load the images; ``found`` has the settings of the file of --resume."""
         names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
@@ -126,7 +127,7 @@ class Problem:
         return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
 
     def _iterations(self, given: int | None) -> int:
-        """Return the number given, else what is left of those planned, else the usual number."""
+        """Return the given number, else the remaining part of the planned one, else the default."""
         if given is not None:
             return given
         usual = self.method.iterations
@@ -148,26 +149,26 @@ class Problem:
         )
 
     def describe(self) -> str:
-        """Return a text about what will be done."""
-        chosen, told = self.settings, [*self._told]
+        """Return a text that describes the training."""
+        chosen, rows = self.settings, [*self._data_rows]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
-        told.append(("objective", f"{chosen['loss']} loss, {end}"))
+        rows.append(("objective", f"{chosen['loss']} loss, {end}"))
         count = counted(self.iterations, self.method.iteration)
         solver = self.method.describe(count, self.options)
         if self.start:
             solver += f", after {self.start} before"
-        told.append(("solver", solver))
+        rows.append(("solver", solver))
         net, threads = self.objective.net, self.objective.engine.n_threads
-        told.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
-        told += [("note", note) for note in self.split.notes]
-        return f"{facts(told)}\n\n{net.summary()}"
+        rows.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
+        rows += [("note", note) for note in self.split.notes]
+        return f"{facts(rows)}\n\n{net.summary()}"
 
 
-def _told(data: datasets.DataSet) -> list[tuple[str, str]]:
-    """Describe the images, so that their pixels need not be kept."""
-    shape = datasets.shape_text(data.train.shape)
-    told = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
+def _data_rows(data: datasets.DataSet) -> list[tuple[str, str]]:
+    """Return lines that describe the images, made early so that their pixels can be freed."""
+    shape = shape_text(data.train.shape)
+    rows = [("data", f"{len(data.train):,} training images of {shape}: {data.train.name}")]
     if data.test is not None:
-        told.append(("", f"{len(data.test):,} test images: {data.test.name}"))
-    return told
+        rows.append(("", f"{len(data.test):,} test images: {data.test.name}"))
+    return rows

@@ -1,4 +1,4 @@
-"""Writing the file of a command, and checkpoints of a training."""
+"""OutputFile, the file that a command writes, and Checkpoints of a training."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Callable
 from .outputs import free_name, write_elsewhere
 from .streams import complain, message
 
-# maximum part of the time that checkpoints may take
+# maximum part of the time that is spent on checkpoints
 _SHARE = 1 / 20
 
 
 class OutputFile:
-    """A file that a command writes, perhaps several times. Files of others are not replaced.
+    """A file that a command writes, possibly several times, without replacing other files.
 
     Parameters
     ----------
     path : str
         If a file that this object has not written exists there, a free name is used instead.
     force : bool
-        Replace any file.
+        Replace any file that exists.
     spare : str
         A short file name, for `write_elsewhere`.
 
     Attributes
     ----------
     path : str
-        The name of the last write.
+        Name of the file that was written last, or will be written.
     avoided : list of str
         Names that were not used because another file exists there.
     rescued : bool
@@ -62,6 +62,14 @@ class OutputFile:
             self.rescued = True
         self._written = self._identity()
 
+    @property
+    def notes(self) -> list[str]:
+        """A text for each name in ``avoided``."""
+        return [
+            f"{name} was written by another program meanwhile and is not replaced"
+            for name in self.avoided
+        ]
+
     def _is_ours(self) -> bool:
         return self._written is not None and self._identity() == self._written
 
@@ -79,10 +87,10 @@ class Checkpoints:
     Parameters
     ----------
     seconds : float
-        Minimum time between two checkpoints; 0: no checkpoints. The time is at least 20 times
-        that of saving.
+        Minimum time between two checkpoints; 0: no checkpoints. The actual interval is at least 20
+        times the time that saving takes.
     save : callable
-        Saves the training. An exception is shown as a warning, the first time only.
+        Saves the training. Its first exception is shown as a warning, later ones are ignored.
     clock : callable
         Returns the time in seconds.
     """

@@ -1,7 +1,7 @@
-"""Settings of a training: from the command line, else from the model file that it continues.
+"""Settings of a training, from the command line or from the model file that it continues.
 
-A setting is an `Option` whose value the model file records. The solvers bring their own: see
-`matconv.solvers.METHODS`.
+A setting is an `Option` whose value the model file records. Solvers have settings of their own, the
+options of `matconv.solvers.METHODS`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..options import Choice, Count, Number, Option, Text
 from ..solvers import METHODS, Method, merged_options, usual_method
 from .options import DATA, LABELS, LOSS, SEED, UsageError
 
-# the name of the images that ship with matconv, in place of a path
+# name, in place of a path, of the images that are included in matconv
 DIGITS = "digits"
-# part of the images that is kept for testing where none come with the data
+# part of the images that is used for testing if the data has no test images
 TEST_FRACTION = 0.2
 
 DATA_SETTINGS = (
@@ -41,13 +41,13 @@ DATA_SETTINGS = (
 C = Option(
     "C", Number(above=0, infinite=True), "regularisation; 'inf' is none", 1000.0, metavar="C"
 )
-# draws the test images; it is kept when --seed changes
+# seed that draws the test images; --seed does not change it when a training is continued
 SPLIT_SEED = Option("split_seed", Count(0), "seed of the split")
 
 DATA_NAMES = tuple(option.name for option in DATA_SETTINGS)
 SPLIT_NAMES = (*DATA_NAMES, SPLIT_SEED.name)
 
-# what `matconv evaluate` needs to know of a training
+# settings of a training that `matconv evaluate` uses
 SEEDS = (SEED, SPLIT_SEED)
 EVALUATION = (*DATA_SETTINGS, C, LOSS, *SEEDS)
 
@@ -69,7 +69,7 @@ def solver_setting() -> Option:
 
 
 def iterations_setting() -> Option:
-    """Return the option --iterations, which has another name for each name of an iteration."""
+    """Return the option --iterations, with an alias such as --epochs for each other name."""
     methods = METHODS.values()
     names = dict.fromkeys(f"{method.iteration}s" for method in methods)
     return Option(
@@ -83,7 +83,7 @@ def iterations_setting() -> Option:
 
 
 def solver_options() -> list[Option]:
-    """Return the options of all solvers; the seed is that of the whole training."""
+    """Return the options of all solvers, without the seed, which is that of the training."""
     return [
         replace(option, help=f"with {' or '.join(names)}: {option.help}")
         for option, names in merged_options(METHODS.values()).values()
@@ -92,12 +92,12 @@ def solver_options() -> list[Option]:
 
 
 def all_settings() -> list[Option]:
-    """Return all that a model file records."""
+    """Return all settings that a model file records."""
     return [*EVALUATION, solver_setting(), iterations_setting(), *solver_options()]
 
 
 def recorded(model: Model, path: str, options: Iterable[Option]) -> dict[str, Any]:
-    """Return the settings that a model file records, of the given options.
+    """Return the values of the given options that a model file records.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def recorded(model: Model, path: str, options: Iterable[Option]) -> dict[str, An
 
 
 def iterations_done(model: Model, path: str) -> int:
-    """Return the number of iterations that a model file records; 0 without one."""
+    """Return the number of iterations that a model file records; 0 if it records none."""
     done = (model.training or {}).get("iterations", 0)
     if isinstance(done, bool) or not isinstance(done, int) or done < 0:
         raise format_error(path, f"'header': training: iterations is {done!r}")
@@ -136,11 +136,11 @@ def iterations_done(model: Model, path: str) -> int:
 def choose(
     arguments: argparse.Namespace, before: dict[str, Any], new_split: bool = False
 ) -> dict[str, Any]:
-    """Return the settings: those given, else those of ``before``, else the defaults.
+    """Return the settings: given values, else those of ``before``, else the defaults.
 
-    The split between training and test images is kept unless ``new_split``: --seed and --data do
-    not change how it is drawn. `choose_solver` completes the settings once the
-    number of images is known.
+    The split between training and test images is kept unless ``new_split`` is True: --seed and
+    --data do not change how it is drawn. `choose_solver` completes the settings when the number of
+    images is known.
     """
     given = {option.name: getattr(arguments, option.name, None) for option in all_settings()}
     given = {name: value for name, value in given.items() if value is not None}
@@ -157,7 +157,7 @@ def choose(
 
 
 def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
-    """Return the earlier settings that do not apply to the images given now."""
+    """Return the names of earlier settings that do not apply to the images given now."""
     replaced: set[str] = set()
     if "data" in given:
         replaced.update(DATA_NAMES if new_split else ("labels",))
@@ -169,15 +169,15 @@ def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
 
 
 def choose_solver(chosen: dict[str, Any], arguments: argparse.Namespace, images: int) -> Method:
-    """Complete the settings by the solver and its options, and drop those of other solvers.
+    """Add the solver and its options to the settings, and remove those of other solvers.
 
-    Where no solver is named, it is the usual one for the number of images, of those that have all
-    the options given.
+    By default the solver is the default for the number of images among those that have all given
+    options.
 
     Raises
     ------
     UsageError
-        If an option is given that the solver does not have.
+        If the solver does not have a given option.
     """
     options = {option.name: option for option in solver_options()}
     given = [name for name in options if getattr(arguments, name) is not None]
@@ -197,7 +197,7 @@ def choose_solver(chosen: dict[str, Any], arguments: argparse.Namespace, images:
 
 
 def written(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings for a model file, without those that have no value."""
+    """Return the settings for a model file, without those whose value is None."""
     options = {option.name: option for option in all_settings()}
     return {
         name: options[name].values.written(value)

@@ -50,12 +50,12 @@ def recorded_fingerprint(record: dict[str, Any] | None, part: str) -> Fingerprin
 
 @dataclass
 class Split:
-    """The images of a training, compared with those of the training that it continues.
+    """Comparison of the images of a training with those of the training that it continues.
 
     Attributes
     ----------
     parts : dict
-        As `fingerprints` returns it.
+        Result of `fingerprints`.
     leak : bool
         Whether test images may have been trained on.
     notes : list of str
@@ -86,9 +86,9 @@ def compare(
     resume : str
         Name of the model file.
     before : Model
-        Its content.
+        Content of the model file.
     new_split : bool
-        Accept other test images than before.
+        Whether test images other than those before are accepted.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _same_test_images(
 ) -> bool:
     if isinstance(record.get("fingerprints"), dict):
         return parts["test"] == recorded_fingerprint(record, "test")
-    # A file of version 0.1.0 has no fingerprints: compare the names and the number of images.
+    # a file without fingerprints: compare the names and the number of images
     usual = {"data": DIGITS, "test_fraction": TEST_FRACTION, "split_seed": 0}
     same = all(_value(chosen, name, usual) == _value(found, name, usual) for name in SPLIT_NAMES)
     count = record.get("images")
@@ -144,7 +144,7 @@ def _refusal(
     found: dict[str, Any],
     record: dict[str, Any],
 ) -> Exception:
-    """Return the error for other test images, by the command line or in a file that has changed."""
+    """Return the error if the options, or a change of a file, give other test images."""
     asked = any(chosen[name] != found.get(name) for name in DATA_NAMES if chosen[name] is not None)
     then = recorded_fingerprint(record, "test")
     before = f"{then['images']} then, " if then and "images" in then else ""
@@ -166,9 +166,9 @@ def evaluation_notes(model: Model, images: Images, part: str | None = None) -> l
     ----------
     model : Model
     images : Images
-        Images of the evaluation, which the model file names.
+        Images of the evaluation, taken from the files that the model file names.
     part : {"train", "test"}, optional
-        The part that they are. Default: the test part, if there is one.
+        The part that they belong to. By default the test part, if there is one.
     """
     record = model.training or {}
     if part is None:

@@ -23,7 +23,7 @@ class Output:
     error : OSError or None
         The first error of the stream, with "standard output" as its file name.
     keep_going : bool
-        Raise an error in `finish` only, so that the work is finished first.
+        Whether an error is raised only in `finish`, so that the work is finished first.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -76,9 +76,9 @@ def _named(error: OSError) -> OSError:
 def standard_streams() -> Iterator[Output]:
     """Make ``sys.stdin``, ``sys.stdout`` and ``sys.stderr`` usable in the block.
 
-    A closed stream is replaced by the null device. So is a closed descriptor 0, 1 or 2, for the
-    rest of the process: otherwise the next file to be opened would get its number, and with it the
-    output of libraries.
+    A closed stream is replaced by the null device. A closed descriptor 0, 1 or 2 is also opened on
+    the null device, for the rest of the process: otherwise the next file that is opened would get
+    this number, and libraries would write their messages into it.
 
     Yields
     ------
@@ -94,7 +94,7 @@ def standard_streams() -> Iterator[Output]:
                 null = stack.enter_context(open(os.devnull, mode, encoding="utf-8"))
                 setattr(sys, name, null)
             elif mode == "w" and getattr(stream, "errors", None) == "strict":
-                # characters that the terminal's encoding does not have are written as numbers
+                # characters that the encoding does not have are written as escape sequences
                 with suppress(AttributeError):
                     stream.reconfigure(errors="backslashreplace")
         output = Output(sys.stdout)
@@ -109,7 +109,7 @@ def standard_streams() -> Iterator[Output]:
 
 
 def complain(text: str) -> None:
-    """Print a line on standard error, if that is possible."""
+    """Print a line on standard error; errors of the stream are ignored."""
     try:
         print(f"matconv: {text}", file=sys.stderr, flush=True)
     except OSError:
@@ -143,7 +143,7 @@ def _reserve_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # the system gives the lowest free number, this one, as those below are in use
+            # the system uses the lowest free number, which is this one: those below are in use
             opened = os.open(os.devnull, os.O_RDWR)
             if opened == number:
                 os.set_inheritable(opened, True)
@@ -159,7 +159,7 @@ def _flush_errors() -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Redirect a stream to the null device, because the interpreter flushes it at exit."""
+    """Redirect a stream to the null device, so that flushing it at exit raises no error."""
     with suppress(OSError, ValueError, AttributeError):
         number = stream.fileno()
         null = os.open(os.devnull, os.O_WRONLY)

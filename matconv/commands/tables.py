@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# of a matrix that fits a screen
+# maximum number of classes of a matrix that fits on a screen, and of pairs that are shown instead
 MATRIX_CLASSES = 20
-MOST_PAIRS = 20
+MAX_PAIRS = 20
 
 
 def counted(count: int, what: str) -> str:
@@ -23,13 +23,13 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, labels: Sequence[str]) -> str:
-    """Return the confusion matrix as text; of many classes the most frequent mistakes.
+    """Return the confusion matrix as text; for many classes the most frequent mistakes.
 
     Parameters
     ----------
     truth, found : ndarray of class indices, (l,)
     labels : sequence of str
-        Of the classes.
+        Labels of the classes.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, labels: Sequence[str]) -> st
 
 def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> str:
     wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(order, wrong.shape)) if wrong[i, j]]
     if not pairs:
         return "no image was taken for another class"

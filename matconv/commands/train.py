@@ -1,4 +1,4 @@
-"""matconv train: train a network on images and save it in a model file."""
+"""matconv train: train a network on images and save it to a model file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ examples:
 
 
 def _example(name: str) -> str:
-    """Return the layers of a preset as TOML, without arguments that have their defaults."""
+    """Return the layers of a preset as TOML, without arguments that have their default values."""
     lines = [f"the network {name} as a TOML file:"]
     for k, layer in enumerate(PRESETS[name][0](10)):
         defaults = {field.name: field.default for field in dataclasses.fields(layer)}
@@ -55,10 +55,11 @@ def _example(name: str) -> str:
 
 
 def _kinds() -> str:
-    """Return the kinds of layers, each with the keys of its table."""
+    """Return the kinds of layers as text, each with the keys of its table."""
+    explicit = " and ".join(kind for kind, layer in LAYERS.items() if layer.explicit_activation)
     lines = [
         "kinds of layers with their keys, in brackets those that may be left out; each may have",
-        'name and inputs as well; Conv must have an activation, "none" if there is to be none:',
+        f'name and inputs as well; {explicit} must have an activation, "none" if there is to be none:',
     ]
     for kind, layer in LAYERS.items():
         fields = [one for one in dataclasses.fields(layer) if one.name not in ("name", "inputs")]

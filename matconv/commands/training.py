@@ -1,4 +1,4 @@
-"""A training: minimise f, save the model on the way and at the end."""
+"""Training: minimisation of f, with the model saved at intervals and at the end."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Training:
     arguments : Namespace
         The options of the command.
     interrupts : Interrupts
-        When signals may interrupt the training.
+        Handler of the signals that may interrupt the training.
 
     Attributes
     ----------
     problem : Problem
-        What is minimised, and how.
+        The minimisation problem.
     accuracies : dict
-        Of the model that was saved last: "train_accuracy", "test_accuracy", where they are known.
+        "train_accuracy" and "test_accuracy" of the model that was saved last, if they are known.
     """
 
     def __init__(self, arguments: argparse.Namespace, interrupts: Interrupts) -> None:
@@ -54,12 +54,12 @@ class Training:
         self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
     def minimize(self, show: bool) -> Result:
-        """Minimise f; ``show`` a line for each iteration.
+        """Minimise f; with ``show`` write a line for each iteration.
 
         Raises
         ------
         Interrupted
-            By a signal before the first step. After it, the result is marked as interrupted.
+            If a signal arrives before the first step. After it, the result is marked as interrupted.
         """
         problem = self.problem
         try:
@@ -76,7 +76,7 @@ class Training:
                     **problem.options,
                 )
         except KeyboardInterrupt:
-            # outside of the steps; inside, `minimize` returns a result
+            # not while `minimize` runs, which returns a result
             if self._run is None:
                 raise self.interruption("before the first step; nothing is saved") from None
             return self._run.result("interrupted", interrupted=True)
@@ -115,7 +115,7 @@ class Training:
         Returns
         -------
         Result
-            As given; with ``interrupted=True`` if the evaluation was interrupted.
+            The argument; with ``interrupted=True`` if the evaluation was interrupted.
         """
         evaluated, test = {}, self.problem.test
         if not (result.interrupted or test is None or "test_accuracy" in _last_row(result)):
@@ -154,7 +154,7 @@ class Training:
             **self.accuracies,
             **records.extended(problem.model.training, result.history),
         }
-        if np.isfinite(result.f):  # f is NaN if it was not computed, which strict JSON cannot hold
+        if np.isfinite(result.f):  # f is NaN if it was not computed; strict JSON has no NaN
             record["f"] = result.f
         if problem.split.leak:
             record["new_split"] = True
@@ -183,34 +183,31 @@ class Training:
 
     @property
     def rescued(self) -> bool:
-        """Whether the output could not be written and another file was."""
+        """Whether another file was written because the output could not be."""
         return self._file.rescued
 
     def interruption(self, more: str) -> Interrupted:
-        """Return the exception for the signal; ``more`` says what was saved."""
+        """Return the exception for the signal; ``more`` is a text about what was saved."""
         return Interrupted(self._interrupts.received or signal.SIGINT, f" {more}")
 
     def moved(self, result: Result) -> bool:
-        """Whether any step was made."""
+        """Return whether a step was made."""
         return not np.array_equal(result.theta, self.problem.model.theta)
 
     def outcome(self, result: Result, seconds: float) -> str:
-        """Return a text about the result."""
+        """Return a text that describes the result."""
         test = self.problem.test
-        told = [("ended", result.message)]
+        rows = [("ended", result.message)]
         if "test_accuracy" in self.accuracies and test is not None:
             accuracy = self.accuracies["test_accuracy"]
             right = f"{round(accuracy * test.l):,} of {test.l:,} images"
-            told.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
+            rows.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
         each = result.seconds / max(len(result.history), 1)
         iteration = self.problem.method.iteration
-        told.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
-        told.append(("model", self.output))
-        for name in self._file.avoided:
-            told.append(
-                ("note", f"{name} was written by another program meanwhile and is not replaced")
-            )
-        return facts([*told, *(("note", note) for note in self.problem.split.notes)])
+        rows.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
+        rows.append(("model", self.output))
+        notes = (*self._file.notes, *self.problem.split.notes)
+        return facts([*rows, *(("note", note) for note in notes)])
 
 
 def _last_row(result: Result) -> dict[str, Any]:
@@ -223,7 +220,7 @@ def _accuracy(objective: Objective, theta: np.ndarray) -> float:
 
 
 def _default_output(resume: str | None, data: str) -> str:
-    """Return a free file name, made from that of the model that is continued or of the data."""
+    """Return a free file name, made from that of the file of --resume or from that of the data."""
     if resume:
         return free_name(*os.path.splitext(resume))
     stem = os.path.splitext(os.path.basename(os.path.abspath(data)))[0]

@@ -1,4 +1,4 @@
-"""A small real data set, included in the library.
+"""Data that is included in the library.
 
 digits    load_digits: 1,797 handwritten digits of 8 x 8 pixels
 """

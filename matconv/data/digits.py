@@ -37,7 +37,7 @@ def load_digits(dtype: Any = np.float64) -> Split:
     by 16, which is exact. Every fifth image is a test image.
 
     **The same 13 people wrote the digits of both parts.** The accuracy on the test images is an
-    estimate for further digits of these writers; for other writers it is too high.
+    estimate for other digits of these writers; for other writers it is too high.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def load_digits(dtype: Any = np.float64) -> Split:
     -------
     Split
         ``Z_train`` (1438, 8, 8, 1), ``y_train`` (1438,), ``Z_test`` (359, 8, 8, 1) and
-        ``y_test`` (359,); new arrays on every call.
+        ``y_test`` (359,); new arrays in every call.
 
     Raises
     ------

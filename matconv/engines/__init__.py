@@ -1,4 +1,4 @@
-"""Engines: who evaluates the shards of a data set, and on how many threads."""
+"""Engines: evaluation of items, such as shards, on threads; the default number of threads."""
 
 from .cores import available_cores, default_threads
 from .threads import ThreadEngine

@@ -1,4 +1,4 @@
-"""How many threads to use by default."""
+"""The default number of threads."""
 
 import math
 import os
@@ -11,18 +11,18 @@ _CGROUP_ROOT = "/sys/fs/cgroup"
 
 
 def available_cores() -> int:
-    """Number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_threads() -> int:
-    """Number of threads when none is given.
+    """Return the number of threads that is used if none is given.
 
-    The minimum of the cores that this process may use, of ``OMP_NUM_THREADS`` where it is set to a
-    positive number (of a list, its first), and of the processor time that its control group grants
-    it, in cores, rounded up.
+    It is the minimum of three numbers: the cores that this process may use; ``OMP_NUM_THREADS``, if
+    it is set to a positive integer or to a list that begins with one; and the processor time that
+    the process's control group grants it, in cores, rounded up.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def default_threads() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Processor time in units of one core: one limit for each control group that has one."""
+    """Yield the limit on processor time, in cores, of each control group that has one."""
     for line in _read(_CGROUPS).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -58,7 +58,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """``/a/b``, ``/a`` and the empty path of the root, where a limit counts as well."""
+    """Yield ``/a/b``, ``/a`` and the empty path of the root, whose limit applies as well."""
     path = path.rstrip("/")
     while path:
         yield path
@@ -67,7 +67,7 @@ def _ancestors(path: str) -> Iterator[str]:
 
 
 def _quota(folder: str) -> float | None:
-    """The limit of one control group in cores; None: it has none."""
+    """Return the limit of a control group in cores; None if it has none."""
     words = _read(f"{folder}/cpu.max").split()
     if not words:  # version 1
         words = _read(f"{folder}/cpu.cfs_quota_us").split()

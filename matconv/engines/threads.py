@@ -1,4 +1,4 @@
-"""Evaluation of shards on a pool of threads; the kernels run without the GIL."""
+"""Evaluation of items on a thread pool; the kernels run without the GIL."""
 
 from collections.abc import Callable, Iterable
 from operator import index
@@ -13,16 +13,19 @@ MAX_THREADS = 1024
 
 
 class ThreadEngine:
-    """Evaluates items on ``n_threads`` threads: the calling one and helpers of a common pool.
+    """Evaluates items on several threads: the calling one and helpers from a thread pool.
+
+    The process has one pool, which all engines share.
 
     Parameters
     ----------
     n_threads : int, optional
-        From 1 to 1024; `default_threads` when left out.
+        Number of threads, from 1 to 1024; `default_threads` by default.
 
     Raises
     ------
     TypeError, ValueError
+        If ``n_threads`` is not such an integer.
 
     Examples
     --------
@@ -51,21 +54,22 @@ class ThreadEngine:
             raise ValueError(f"n_threads must be from 1 to {MAX_THREADS}, got {n_threads}")
 
     def run(self, evaluate: Callable[[Item], object], items: Iterable[Item]) -> None:
-        """Call ``evaluate(item)`` for each item, on any thread, in ascending order.
+        """Call ``evaluate(item)`` for each item, each on one of the threads.
 
-        Meanwhile BLAS is on one thread and numpy ignores floating-point errors. If anything raises
-        (Ctrl-C too), no further item begins; what is under way stops or is waited for. Then the
-        error of the first item that failed goes on.
+        Items are started in order. During the call BLAS uses one thread and NumPy ignores
+        floating-point errors. If an item or a signal handler (Ctrl-C) raises an exception, no
+        further item is started; those under way are stopped or waited for. Then the exception of
+        the first item that failed is raised.
 
         Parameters
         ----------
         evaluate : callable
-            What it returns is dropped.
+            Its result is ignored.
         items : iterable
 
         Raises
         ------
         MemoryError
-            There is no memory for BLAS.
+            If there is no memory for the buffers of BLAS.
         """
         run(evaluate, list(items), self.n_threads)

@@ -1,9 +1,9 @@
 """Opening untrusted files, and writing files atomically.
 
-errors      FormatError: the content of a file is wrong
-regular     opening regular files only; limits for the expansion of compressed data
+errors      FormatError, for the content of a file
+regular     opening of regular files, not of devices; limits for the expansion of compressed data
 attributes  owner, group, mode and access control list of a file that is replaced
-atomic      atomic_write: the old file or the whole new one
+atomic      atomic_write: replacement of a whole file at once
 """
 
 from matconv.files.atomic import atomic_write

@@ -1,4 +1,4 @@
-"""Writing files atomically: at any moment there is the old file or the whole new one."""
+"""Atomic writing of files: at any moment the path leads to the old or to the whole new file."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ for _name in ("O_CLOEXEC", "O_BINARY"):
 def _target(path: str) -> tuple[str, Attributes | None]:
     """Return the file that `path` leads to through symbolic links, and its attributes or None.
 
-    Raises OSError where ``open(path, "wb")`` would, and for a file that must not be replaced.
+    Raises OSError if ``open(path, "wb")`` would, and for a file that must not be replaced.
     """
     try:
         status = os.stat(path)
@@ -59,7 +59,7 @@ def check_target(path: FilePath) -> None:
     Raises
     ------
     OSError
-        With the path.
+        If the file cannot be written; the error has the path.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def _sync_directory(descriptor: int | None) -> None:
 def _temporary(path: str, directory: str, private: bool) -> Iterator[tuple[BinaryIO, str]]:
     """Create a file in `directory`, yield (file, its name), and remove it.
 
-    The length of its name is constant: the target's may have the maximum length already.
+    Its name does not contain that of the target, which may have the maximum length.
     """
     name = os.path.join(directory, f".matconv-{secrets.token_hex(8)}.tmp")
     ours = True
@@ -174,7 +174,7 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     with naming(path, always=True):
         target, old = _target(path)
         directory = os.path.dirname(target)
-        # before anything is written: it may fail
+        # before anything is written, because it may fail
         directory_descriptor = _open_directory(directory)
     try:
         with _temporary(path, directory, private=old is not None) as (file, name):

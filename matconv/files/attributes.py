@@ -12,7 +12,7 @@ __all__ = ["Attributes", "apply_attributes", "attributes_of"]
 
 # POSIX access control lists are stored in this extended attribute.
 _ACL = "system.posix_acl_access"
-# Not security.capability, security.ima and security.evm, which depend on the content.
+# security.capability, security.ima and security.evm are not kept: they depend on the content.
 _LABEL = "security.selinux"
 _UNSUPPORTED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -27,7 +27,7 @@ class Attributes(NamedTuple):
 
 
 def _extended(file: str | int) -> dict[str, bytes]:
-    """Return the extended attributes to keep; none on systems without them."""
+    """Return the extended attributes to keep; {} on systems without extended attributes."""
     found: dict[str, bytes] = {}
     if hasattr(os, "listxattr"):
         with suppress(OSError):
@@ -51,15 +51,15 @@ def apply_attributes(wanted: Attributes, descriptor: int, name: str) -> list[str
     ----------
     wanted : Attributes
     descriptor : int
-        Of the new file, opened for writing.
+        Descriptor of the new file, opened for writing.
     name : str
-        Its path.
+        Path of the new file.
 
     Returns
     -------
     list of str
-        The attributes that could not be kept. If the owner or the group is among them, the
-        set-user-ID and set-group-ID bits are dropped as well, and not listed.
+        Texts about the attributes that could not be kept. If the owner or the group is among them,
+        the set-user-ID and set-group-ID bits are not kept either, which is not listed.
     """
     lost = _apply_owner(wanted, descriptor)
     mode = wanted.mode & ~(stat.S_ISUID | stat.S_ISGID) if lost else wanted.mode

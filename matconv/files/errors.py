@@ -1,4 +1,4 @@
-"""FormatError, for the content of a file; errors of the system remain OSError."""
+"""FormatError: the error for the content of a file. Errors of the system remain OSError."""
 
 import os
 from typing import TypeAlias
@@ -9,9 +9,9 @@ FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class FormatError(ValueError):
-    """A file can be read, but its content is damaged, malicious or of another format.
+    """The content of a file is damaged, malicious or of another format.
 
-    The message names the file and the part of it, what was found and what was expected.
+    The message has the file, the part of it, what was found and what was expected.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Opening untrusted files, and limits for the expansion of compressed content.
+"""Opening of untrusted files, and limits for the expansion of compressed content.
 
-Every reader opens its file by `open_regular`, so that none waits for a FIFO or reads a device, and
+All readers open files by `open_regular`, so that they neither wait for a FIFO nor read a device, and
 every OSError names its file.
 """
 
@@ -25,7 +25,7 @@ __all__ = [
     "shortened",
 ]
 
-# O_NONBLOCK: opening a FIFO returns at once instead of waiting for a writer.
+# O_NONBLOCK: opening a FIFO does not wait for a writer.
 _FLAGS = os.O_RDONLY
 for _name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
@@ -37,10 +37,10 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 
-# the shortest deflate code for a match has 2 bits, and a match has at most 258 bytes
+# the shortest deflate code for a match has 2 bits and expands to at most 258 bytes
 DEFLATE_RATIO = 258 * 8 // 2
 
-# real files of images stay far below both
+# far above the ratios and sizes of real files of images
 USUAL_RATIO = 200
 USUAL_BYTES = 64 * 2**20
 
@@ -48,14 +48,14 @@ _CHUNK = 2**20
 
 
 def shortened(value: object, limit: int = 80) -> str:
-    """Return `str(value)` cut to `limit` characters, so that messages about files stay short."""
+    """Return `str(value)`, cut to `limit` characters for a message."""
     text = str(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 @contextmanager
 def naming(path: FilePath, always: bool = False) -> Iterator[None]:
-    """Add the name `path` to an OSError without a file name, or with ``always`` to any."""
+    """Set the file name of an OSError to `path` if it has none; with ``always`` in any case."""
     try:
         yield
     except OSError as error:
@@ -117,7 +117,7 @@ def open_regular(path: FilePath) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def fill(stream: Any, array: np.ndarray) -> int:
-    """Read bytes into all of `array` (1-D, uint8); return how many were read."""
+    """Read bytes into `array` (1-D, uint8) until it is full; return the number of bytes read."""
     buffer = array.data
     done = 0
     while done < len(buffer):

@@ -2,13 +2,13 @@
 
     idx       IDX, the format of MNIST, plain or gzip
     npy, npz  arrays by name, without pickle
-    model     save_model, load_model: a network, its theta, and what is needed to use them
+    model     save_model, load_model: a network, theta, labels and preprocessing in one file
     header    the JSON part of a model file
-    record    the training record in it, reduced to a size
-    plain     conversion of values to those of JSON
-    kinds     the format of a file, found from its content
-    pixels    scaling of pixels, and comparison with those of training
-    exported  load_predictor: files that compiled code can open too
+    record    the training record in it, reduced to a maximum size
+    plain     conversion of values to types that JSON has
+    kinds     the format of a file, recognised by its content
+    pixels    scaling of pixels, and comparison with the training images
+    exported  load_predictor: files that `Network.export` wrote
 
 Every size that a file declares is compared with the file before memory is allocated.
 """

@@ -20,8 +20,8 @@ def load_predictor(path: FilePath) -> Predictor:
     Returns
     -------
     predictor : Predictor
-        It keeps a copy of the file's content, from which it can be pickled, in addition to the
-        prepared filters. The file is not needed afterwards.
+        It keeps a copy of the file's content, so that it can be pickled, in addition to the
+        prepared parameters. The file is not needed afterwards.
 
     Raises
     ------

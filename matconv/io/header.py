@@ -2,33 +2,30 @@
 
     format          "matconv-model"
     format_version  2
-    network         as Network.description() gives it
-    labels          a name or number per output, or null
+    network         the result of Network.description()
+    labels          a string or an integer for each output, or null
     preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, or null
-    pixels          {"dtype": name, "min": x, "max": y} of the pixels of training, or null
+    pixels          {"dtype": name, "min": x, "max": y} of the training images, or null
     training        the training record (see `matconv.io.record`), or null
-    sha256          of theta's bytes (little-endian), followed by this object without this
-                    entry as `to_text` writes it
+    sha256          checksum of theta's bytes (little-endian), followed by the text of this object
+                    without this entry, as `to_text` returns it
 
-NaN and infinities in `training` are the only exception to strict JSON.
+It is strict JSON, except for NaN and infinities in `training`.
 """
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
-from matconv.io.pixels import pixels_problem
+from matconv.io.pixels import numbers_problem, pixels_problem
 from matconv.io.plain import encode, exact
 from matconv.io.record import fitted
-
-if TYPE_CHECKING:
-    from matconv.network import Network
+from matconv.network import Network
 
 __all__ = [
     "FORMAT_VERSION",
@@ -44,7 +41,7 @@ __all__ = [
 FORMAT = "matconv-model"
 FORMAT_VERSION = 2
 MAX_BYTES = 16 * 2**20
-# All but the training record, which takes the rest.
+# all entries except the training record
 _MAX_FIXED_BYTES = MAX_BYTES // 2
 _SHA256_BYTES = 100
 
@@ -76,7 +73,7 @@ def digest(theta: np.ndarray, header: dict[str, Any]) -> str:
 
 
 def _check_labels(labels: Any, outputs: int) -> str | None:
-    """Return what is wrong with labels of a network with ``outputs`` outputs, or None."""
+    """Return a text about an error in the labels of ``outputs`` outputs, or None."""
     if not isinstance(labels, list):
         return "expected a list or null"
     for kind in (str, int):
@@ -92,20 +89,14 @@ def _check_labels(labels: Any, outputs: int) -> str | None:
 
 
 def _check_preprocessing(value: Any) -> str | None:
-    """Return what is wrong with the preprocessing, or None."""
+    """Return a text about an error in the preprocessing, or None."""
     if not isinstance(value, dict) or set(value) != {"shift", "scale"}:
         return f"expected 'shift' and 'scale', got {shortened(value)}"
-    for key in ("shift", "scale"):
-        number = value[key]
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return f"{key!r} must be a number, got {shortened(repr(number))}"
-        if not abs(number) <= sys.float_info.max:
-            return f"{key!r} must be finite, got {shortened(number)}"
-    return None
+    return numbers_problem(value, ("shift", "scale"))
 
 
 def make_header(
-    net: "Network",
+    net: Network,
     labels: Iterable[Any] | None,
     preprocessing: dict[str, Any] | None,
     pixels: dict[str, Any] | None,
@@ -153,12 +144,12 @@ def make_header(
 
 
 def add_training(header: dict[str, Any], training: Any) -> list[str]:
-    """Put a training record into a header as far as it fits; return texts for a warning.
+    """Add a training record to a header, reduced to the size left; return texts for warnings.
 
     Raises
     ------
     TypeError
-        If it is not a dict.
+        If the record is not a dict.
     """
     if training is None:
         return []
@@ -170,7 +161,7 @@ def add_training(header: dict[str, Any], training: Any) -> list[str]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; raise ValueError for a key that is there twice."""
+    """Return a JSON object as a dict; raise ValueError if a key occurs twice."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
@@ -204,7 +195,7 @@ def parse_header(path: FilePath, content: np.ndarray) -> dict[str, Any]:
     return header
 
 
-def check_header(path: FilePath, header: dict[str, Any], net: "Network") -> None:
+def check_header(path: FilePath, header: dict[str, Any], net: Network) -> None:
     """Raise FormatError unless the entries of a header fit the network."""
     labels, preprocessing = header["labels"], header["preprocessing"]
     pixels = header["pixels"]

@@ -34,7 +34,7 @@ _TYPES: dict[int, np.dtype] = {
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 Shape: TypeAlias = tuple[int, ...]
-# the maximum of numpy 1; real files have up to 4
+# maximum of NumPy 1; real files have at most 4
 _MAX_DIMS = 32
 
 
@@ -59,7 +59,7 @@ def _read_header(path: FilePath, stream: Any) -> tuple[Shape, np.dtype, int]:
         )
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     dtype = _TYPES[magic[2]]
-    # Without the zeros: an empty array must have other dimensions that are possible too.
+    # without zeros: also the other dimensions of an empty array must be possible
     if math.prod(size for size in shape if size) * dtype.itemsize > np.iinfo(np.intp).max:
         raise format_error(path, f"the dimensions {shape} are beyond any memory")
     return shape, dtype, 4 + 4 * ndim
@@ -94,7 +94,7 @@ def _gzip_errors(path: FilePath) -> Iterator[None]:
 
 
 def read_idx(path: FilePath, max_bytes: int | None = None) -> np.ndarray:
-    """Read an IDX file, plain or compressed by gzip, whatever its name is.
+    """Read an IDX file, plain or compressed by gzip; its name does not matter.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def read_idx(path: FilePath, max_bytes: int | None = None) -> np.ndarray:
     Returns
     -------
     ndarray
-        Of the file's shape and type (uint8, int8, int16, int32, float32 or float64), in native
-        byte order.
+        With the shape and type in the file (uint8, int8, int16, int32, float32 or float64), in
+        native byte order.
 
     Raises
     ------
@@ -166,14 +166,14 @@ def read_idx_images(
     Returns
     -------
     Z : ndarray, (l, height, width, 1)
-        In the type of the file, usually uint8.
+        Of the type in the file, usually uint8.
     y : ndarray, (l,), int64
 
     Raises
     ------
     FormatError
         As in `read_idx`; also if the images do not have 3 dimensions, the labels are not
-        integers of 1 dimension, or their numbers differ.
+        integers of 1 dimension, or the numbers of images and labels differ.
     OSError
         As in `read_idx`.
 

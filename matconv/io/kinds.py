@@ -1,4 +1,4 @@
-"""The format of a data file, found from its content, not from its name."""
+"""The format of a data file, recognised by its content, not by its name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from matconv.files.regular import open_regular
 __all__ = ["file_kind"]
 
 _GZIP = b"\x1f\x8b"
-# Archives with members, without members, and in several parts.
+# archives with members, without members, and in several parts
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _NPY = b"\x93NUMPY"
 _IDX = b"\0\0"
 
 
 def file_kind(path: FilePath) -> str:
-    """Return the format that the first bytes of a file belong to.
+    """Return the format of a file, recognised by its first bytes.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def file_kind(path: FilePath) -> str:
             try:
                 start = gzip.GzipFile(fileobj=file).read(8)
             except (gzip.BadGzipFile, EOFError, zlib.error):
-                # the reader of IDX files raises the error
+                # the reader of IDX files raises a precise error
                 return "idx"
     if start.startswith(_ZIP):
         return "npz"

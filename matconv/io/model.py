@@ -1,48 +1,47 @@
-"""Model files: a trained network and what is needed to use it, in one .npz file without pickle.
+"""Model files: a trained network, its labels and its preprocessing in one .npz file.
 
-The zip archive has two members, stored (not compressed):
+The zip archive has two members, which are not compressed:
 
     theta.npy   the parameters, 1-D, float64 or float32, little-endian
     header.npy  uint8, the text of the JSON object that `matconv.io.header` describes
 
-Any reader of .npz files and of JSON can read it. A checksum over both members detects damage.
-Equal input gives equal bytes.
+Any reader of .npz files and of JSON can read it; there is no pickle. A checksum over both members
+detects damage. Saving equal arguments gives equal bytes.
 """
 
 import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from matconv.arguments import refuse_masked
 from matconv.files.atomic import atomic_write
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io import header as headers
 from matconv.io import pixels as pixel_values
 from matconv.io.npz import Arrays, check_names, open_npz
-
-if TYPE_CHECKING:
-    from matconv.network import Network
+from matconv.network import Network
 
 __all__ = ["Model", "load_model", "save_model"]
 
-# A constant, the earliest time of the zip format, so that equal input gives equal bytes.
+# constant, so that equal arguments give equal bytes: the earliest time of the zip format
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The content of a model file. Immutable; can be copied and pickled; compares by identity.
+    """Content of a model file. Immutable; can be copied and pickled; compares by identity.
 
     Attributes
     ----------
     network : Network
     theta : ndarray, (n,)
-        Of the network's dtype; a read-only copy of the argument.
+        In the network's dtype; a read-only copy of the argument.
     labels : tuple of str or tuple of int, or None
         The label of each output.
     preprocessing : dict, or None
@@ -53,7 +52,7 @@ class Model:
         ``{"dtype": str, "min": float, "max": float}`` of the training images.
     """
 
-    network: "Network"
+    network: Network
     theta: np.ndarray
     labels: tuple[Any, ...] | None = None
     preprocessing: dict[str, float] | None = None
@@ -65,7 +64,7 @@ class Model:
         theta.flags.writeable = False
         object.__setattr__(self, "theta", theta)
         if self.labels is not None:
-            _refuse_masked("Model: labels", self.labels)
+            refuse_masked("Model: labels", self.labels)
             labels = (x.item() if isinstance(x, np.generic) else x for x in self.labels)
             object.__setattr__(self, "labels", tuple(labels))
         for field in fields(self):
@@ -79,8 +78,8 @@ class Model:
     def prepare(self, pixels: Any) -> np.ndarray:
         """Return the network's input, ``(pixels - shift) * scale``.
 
-        It is computed in double precision (longdouble pixels in longdouble) and rounded once to
-        the network's dtype. The additional memory does not depend on the number of pixels.
+        It is computed in double precision (for longdouble pixels in longdouble) and rounded once to
+        the network's dtype. The temporary memory does not depend on the number of pixels.
 
         Parameters
         ----------
@@ -90,7 +89,7 @@ class Model:
         Returns
         -------
         ndarray, (l, height, width, channels)
-            Of the network's dtype; a new array.
+            A new array in the network's dtype.
 
         Raises
         ------
@@ -102,9 +101,9 @@ class Model:
         Warns
         -----
         UserWarning
-            If the model describes the training images and `pixels` do not look like them: one
-            are integers, the other floating-point numbers, or the ranges do not fit. The text
-            has both.
+            If the model has a description of the training images, and `pixels` differ from it: one
+            has integers and the other floating-point numbers, or the ranges do not match. The
+            text shows both.
         """
         return self._prepare(pixels, "prepare")
 
@@ -114,7 +113,7 @@ class Model:
         Parameters
         ----------
         pixels : array_like, (l, height, width, channels)
-            As for `prepare`, with the same errors and warnings.
+            The same as for `prepare`, with the same errors and warnings.
 
         Returns
         -------
@@ -125,7 +124,7 @@ class Model:
         return index if self.labels is None else np.array(self.labels)[index]
 
     def convert(self, pixels: Any) -> np.ndarray:
-        """Return the same as `prepare`, without comparing the pixels with those of training.
+        """Return the same as `prepare` without a comparison with the training images.
 
         Parameters
         ----------
@@ -138,7 +137,7 @@ class Model:
         return self._converted(self._checked(pixels, "convert"))
 
     def mismatch(self, pixels: Any) -> str | None:
-        """Compare images with those of training; return the text of the warning of `prepare`.
+        """Compare images with the training images; return the text of the warning of `prepare`.
 
         Parameters
         ----------
@@ -147,7 +146,7 @@ class Model:
         Returns
         -------
         str or None
-            None without a difference, or if the model does not describe the training images.
+            None if there is no difference, or the model has no description of training images.
         """
         return pixel_values.mismatch(self.pixels, self._checked(pixels, "mismatch"))
 
@@ -166,8 +165,8 @@ class Model:
         return pixel_values.scaled(pixels, shift, scale, self.network.dtype)
 
     def _checked(self, pixels: Any, method: str) -> np.ndarray:
-        """Return the pixels as an array of real numbers of the network's shape."""
-        _refuse_masked(f"Model.{method}: pixels", pixels)
+        """Return the pixels as an array, checked to be real and of the network's shape."""
+        refuse_masked(f"Model.{method}: pixels", pixels)
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.{method}: pixels must be real numbers, got {pixels.dtype}")
@@ -179,14 +178,9 @@ class Model:
         return pixels
 
 
-def _refuse_masked(name: str, value: Any) -> None:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it or drop the mask first")
-
-
-def _check_theta(net: "Network", theta: Any) -> np.ndarray:
-    """Return theta as an array that fits the network."""
-    _refuse_masked("save_model: theta", theta)
+def _check_theta(net: Network, theta: Any) -> np.ndarray:
+    """Return theta as an array, checked to fit the network."""
+    refuse_masked("save_model: theta", theta)
     theta = np.asarray(theta)
     if theta.dtype.newbyteorder("=") != net.dtype:
         raise TypeError(f"save_model: theta must be {net.dtype}, got {theta.dtype}")
@@ -200,32 +194,32 @@ def _check_theta(net: "Network", theta: Any) -> np.ndarray:
 
 def save_model(
     path: FilePath,
-    net: "Network",
+    net: Network,
     theta: Any,
     labels: Iterable[Any] | None = None,
     preprocessing: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     pixels: dict[str, Any] | None = None,
 ) -> None:
-    """Save a network and its parameters; see `matconv.files.atomic_write` for what is guaranteed.
+    """Save a network and its parameters, atomically (see `matconv.files.atomic_write`).
 
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        No ending is appended; ``.npz`` is usual.
+        No extension is appended; ``.npz`` is usual.
     net : Network
     theta : ndarray, (net.n,)
-        Of the network's dtype. NaN and infinities are saved as they are.
+        In the network's dtype. May contain NaN and infinities.
     labels : sequence of str or of int, optional
         The label of each output.
     preprocessing : dict, optional
         ``{"shift": s, "scale": c}``: the network was trained on ``(pixels - s) * c``.
     training : dict, optional
-        Record of the training, for instance ``{"history": result.history}``. What cannot be saved
-        of it is left out; see the notes.
+        Record of the training, for instance ``{"history": result.history}``. Parts that cannot be
+        saved are omitted, see Notes.
     pixels : dict, optional
         Description of the training images (before shift and scale), from
-        `matconv.io.describe_pixels`. `Model.prepare` warns of images that do not look like them.
+        `matconv.io.describe_pixels`. `Model.prepare` warns if images differ from it.
 
     Raises
     ------
@@ -241,7 +235,7 @@ def save_model(
     Warns
     -----
     UserWarning
-        After the file has been written, if a part of `training` was replaced or left out, or an
+        After the file has been written, if a part of `training` was replaced or omitted, or an
         attribute of the replaced file could not be kept.
 
     See Also
@@ -250,12 +244,12 @@ def save_model(
 
     Notes
     -----
-    The file holds at most 16 MiB of JSON. The list ``training["history"]`` keeps at most 100,000
-    rows, fewer if they do not fit: the first, the last and an even selection between.
+    The file has at most 16 MiB of JSON. Of the list ``training["history"]`` at most 100,000 rows are
+    saved, fewer if they do not fit: the first, the last and an even selection between them;
     ``training["history_thinned"]["of"]`` is then the original number of rows. The largest of the
-    other entries are left out if they do not fit; ``training["omitted"]`` names them. NumPy's
-    numbers and arrays become numbers and lists. Values without an equivalent in JSON (a set, a
-    complex number, an object) are saved as text.
+    other entries are omitted if they do not fit; ``training["omitted"]`` names them. NumPy's
+    scalars and arrays are saved as numbers and lists, and values without an equivalent in JSON (a
+    set, a complex number, an object) as text.
 
     Examples
     --------
@@ -272,10 +266,10 @@ def save_model(
     (True, ('cat', 'dog', 'pig'))
     """
     theta = _check_theta(net, theta)
-    _refuse_masked("save_model: labels", labels)
+    refuse_masked("save_model: labels", labels)
     header = headers.make_header(net, labels, preprocessing, pixels)
     problems = headers.add_training(header, training)
-    # A copy: another thread may write into theta between hashing and writing.
+    # a copy, because another thread may write into theta between hashing and writing
     theta = np.array(theta, dtype=theta.dtype.newbyteorder("<"), order="C")
     header["sha256"] = headers.digest(theta, header)
     text = headers.to_text(header)
@@ -283,18 +277,18 @@ def save_model(
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _TIME)
-            # the same on every system, so that equal input gives equal bytes
+            # the same on every system, so that equal arguments give equal bytes
             info.create_system = 3
             info.external_attr = 0o644 << 16
             with archive.open(info, "w", force_zip64=True) as member:
                 npy.write_array(member, array, version=(1, 0), allow_pickle=False)
-    # After the file has been written: a filter may convert the warning to an error.
+    # after the file has been written, because a filter may convert the warning to an error
     for problem in problems:
         warnings.warn(f"save_model: {problem}", UserWarning, stacklevel=2)
 
 
 def _shape_problems(arrays: Arrays) -> dict[str, str]:
-    """Return, by name, what is wrong with the arrays of a model file, without its network."""
+    """Return texts, by name, about arrays whose type or shape no model file has."""
     problems: dict[str, str] = {}
     for name, types in (("theta", ("float64", "float32")), ("header", ("uint8",))):
         if name not in arrays.headers:
@@ -312,19 +306,16 @@ def _shape_problems(arrays: Arrays) -> dict[str, str]:
     return problems
 
 
-def _network(path: FilePath, description: Any) -> "Network":
+def _network(path: FilePath, description: Any) -> Network:
     """Return the network of an untrusted description."""
-    # here, so that image files can be read without the compiled kernels
-    from matconv.network import Network
-
     try:
         return Network.from_description(description)
     except (ValueError, TypeError, OverflowError) as error:
         raise format_error(path, f"'header': network: {shortened(error, 400)}") from error
 
 
-def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], "Network", np.ndarray]:
-    """Return the header, its network and theta, or raise one error with all problems."""
+def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], Network, np.ndarray]:
+    """Return the header, the network and theta, or raise one error about all problems."""
     problems = check_names(arrays, ("theta", "header"))
     misshapen = _shape_problems(arrays)
     header = net = None
@@ -345,7 +336,7 @@ def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], "Netwo
 
 
 def load_model(path: FilePath) -> Model:
-    """Load what `save_model` saved.
+    """Load a model file that `save_model` wrote.
 
     Parameters
     ----------
@@ -358,7 +349,7 @@ def load_model(path: FilePath) -> Model:
     Raises
     ------
     FormatError
-        If the file is not a model file, is damaged, or has another format version. One message
+        If the file is not a model file, is damaged, or has another format version. The message
         names all arrays that are missing, unexpected or of the wrong shape.
     OSError
         If the file cannot be read or is not a regular file.

@@ -17,13 +17,13 @@ from matconv.files.regular import shortened
 
 __all__ = ["ArrayHeader", "BadHeader", "read_header"]
 
-# numpy pads the headers of plain arrays to 128 bytes, with many dimensions to a few hundred.
+# NumPy pads the headers of plain arrays to 128 bytes, with many dimensions to a few hundred
 _MAX_HEADER = 4096
-# the maximum of numpy 1; images, labels and theta have up to 4
+# maximum of NumPy 1; images, labels and theta have at most 4
 _MAX_DIMS = 32
 
-# Not the letter a, for which numpy warns. Python 2 wrote long integers as 3L, and strings as
-# u'descr' in programs with unicode_literals.
+# Without the type letter a, for which NumPy warns. Python 2 wrote long integers as 3L and, in
+# programs with unicode_literals, strings as u'descr'.
 _ENTRY = (
     rb"(?:u?'descr': *u?'[<>|=]?[?A-Zb-z]\d{0,4}'"
     rb"|u?'fortran_order': *(?:True|False)"
@@ -39,7 +39,7 @@ class BadHeader(Exception):
 
 
 class ArrayHeader(NamedTuple):
-    """The content of an .npy header, after which, at byte `start`, `nbytes` bytes of data follow."""
+    """Content of an .npy header; `nbytes` bytes of data follow at byte `start`."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -48,7 +48,7 @@ class ArrayHeader(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Size of the data in bytes, a Python integer, which cannot overflow."""
+        """Size of the data in bytes; a Python integer, so that it cannot overflow."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -75,13 +75,13 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise BadHeader(f"{len(shape)} dimensions, expected at most {_MAX_DIMS}")
     if any(size < 0 for size in shape):
         raise BadHeader(f"a negative dimension in the shape {shortened(shape)}")
-    # Without the zeros: an empty array must have other dimensions that are possible too.
+    # without zeros: also the other dimensions of an empty array must be possible
     if math.prod(size for size in shape if size) * dtype.itemsize > np.iinfo(np.intp).max:
         raise BadHeader(f"the shape {shortened(shape)} is beyond any memory")
 
 
 def read_header(stream: Any) -> ArrayHeader:
-    """Read the .npy header at the beginning of `stream`, and no byte after it.
+    """Read the .npy header at the beginning of `stream`, and nothing after it.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def read_header(stream: Any) -> ArrayHeader:
         raise BadHeader(f"an .npy header of {count} bytes, expected at most {_MAX_HEADER}")
     text = _exactly(stream, count, "header")
     _check_plain(text)
-    # spaces in place of L: the length of the text stays the same
+    # spaces in place of L, so that the length of the text does not change
     text = _LONG.sub(b" ", text)
     try:
         shape, fortran_order, dtype = parse(io.BytesIO(length + text), max_header_size=_MAX_HEADER)

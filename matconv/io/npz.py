@@ -1,8 +1,8 @@
-"""Arrays by name from an untrusted .npz file (a zip archive of .npy members).
+"""Reader of named arrays in an untrusted .npz file (a zip archive of .npy members).
 
-Every declared size is compared with the file before memory of that size is allocated: the end
-record and the directory with the file, each member with the directory, each array's shape with its
-member. Nothing is unpickled.
+Every declared size is checked before memory of that size is allocated: those of the end record and
+of the directory against the file, those of members against the directory, and the shape of each
+array against its member. Nothing is unpickled.
 """
 
 import struct
@@ -30,9 +30,9 @@ _LOCAL_MAGIC = b"PK\3\4"
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
-# A directory entry has about 60 bytes; zipfile needs 20 times as much memory for it.
+# zipfile needs 20 times as much memory for the directory, whose entries have about 60 bytes each
 _MAX_DIRECTORY = 2**20
-# Bits 1, 2 (how hard deflate tried), 3 (sizes follow the data) and 11 (UTF-8 names).
+# bits 1 and 2 (compression level), 3 (sizes follow the data) and 11 (UTF-8 names)
 _HARMLESS_FLAGS = 0b1000_0000_1110
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENTRY = struct.Struct("<28x3H12x")
@@ -42,8 +42,8 @@ _UNICODE_PATH = 0x7075
 def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
     """Check the zip directory at the end of the file; return its position, where the members end.
 
-    It must be small, and neither a comment nor other data may follow it. zipfile would search for
-    it and read all of it.
+    It must be small and without a comment or other data after it, because zipfile searches for it
+    and reads all of it.
     """
     if file.read(4) != _LOCAL_MAGIC:
         raise format_error(path, "not an .npz file: it does not start as a zip archive")
@@ -86,7 +86,7 @@ def _check_directory(path: FilePath, file: BinaryIO, size: int) -> int:
 def _count_entries(path: FilePath, directory: bytes) -> int:
     """Return the number of entries; raise FormatError for one with a second name.
 
-    zipfile would use the second name, which is in an extra field.
+    zipfile uses the second name, which is in an extra field, in place of the first.
     """
     count = position = 0
     while position < len(directory):
@@ -157,12 +157,12 @@ def _zip_errors(path: FilePath, where: str) -> Iterator[None]:
 
 
 class Arrays:
-    """The arrays of an open .npz file; made by `open_npz`.
+    """Arrays of an open .npz file; made by `open_npz`.
 
     Attributes
     ----------
     headers : dict of str to ArrayHeader
-        Shape and type by name, all checked against the sizes in the file.
+        Shape and type of each array by name, checked against the sizes in the file.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Arrays:
         return header
 
     def stored(self, name: str) -> bool:
-        """Whether an array is not compressed."""
+        """Return whether an array is stored without compression."""
         return self._members[name].compress_type == zipfile.ZIP_STORED
 
     def read(self, name: str) -> np.ndarray:
@@ -221,7 +221,7 @@ class Arrays:
 
 @contextmanager
 def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
-    """Open an .npz file of plain numeric arrays, and check everything but their data.
+    """Open an .npz file of plain numeric arrays; check everything except their data.
 
     Parameters
     ----------
@@ -237,9 +237,9 @@ def open_npz(path: FilePath, max_bytes: int | None = None) -> Iterator[Arrays]:
     Raises
     ------
     FormatError
-        If the file is not a zip archive, is truncated, or has duplicate or unsafe names, encrypted
-        members, a member that declares a larger size than it can have, an array whose elements
-        are not numbers, or a shape that does not fit the size of its member.
+        If the file is not a zip archive or is truncated; if it has duplicate or unsafe names,
+        encrypted members, or a member that declares a larger size than it can have; if the elements
+        of an array are not numbers, or its shape does not fit the size of its member.
     OSError
         If the file cannot be read or is not a regular file.
 
@@ -289,7 +289,7 @@ def check_names(arrays: Arrays, names: Sequence[str]) -> list[str]:
 def read_npz(
     path: FilePath, names: Sequence[str], max_bytes: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz file, which must have these names.
+    """Read all arrays of an .npz file; their names must be those given.
 
     Parameters
     ----------
@@ -301,14 +301,14 @@ def read_npz(
     Returns
     -------
     dict of str to ndarray
-        C-contiguous, in native byte order, otherwise of the type in the file: booleans, integers,
+        C-contiguous arrays in native byte order, of the type in the file: booleans, integers,
         floats or complex numbers.
 
     Raises
     ------
     FormatError
-        As in `open_npz`; if arrays are missing or unexpected (one message names them all); if the
-        data of an array is damaged.
+        As in `open_npz`; also if arrays are missing or unexpected (one message names all of them),
+        or the data of an array is damaged.
     OSError
         If the file cannot be read or is not a regular file.
 
@@ -340,14 +340,14 @@ def read_images_npz(path: FilePath, max_bytes: int | None = None) -> tuple[np.nd
     Returns
     -------
     Z : ndarray, (l, height, width, channels)
-        C-contiguous, of the type in the file (real numbers). The array in the file may have three
-        dimensions; it then has one channel.
+        C-contiguous, of the real type in the file. An array with three dimensions is read as
+        images with one channel.
     y : ndarray, (l,), int64
 
     Raises
     ------
     FormatError
-        As in `read_npz`; if `Z` or `y` has another shape or type, or their lengths differ.
+        As in `read_npz`; also if `Z` or `y` has another shape or type, or their lengths differ.
     OSError
         If the file cannot be read or is not a regular file.
 

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from matconv.arguments import refuse_masked
 from matconv.files.regular import shortened
 
-__all__ = ["describe_pixels", "mismatch", "pixels_problem", "scaled"]
+__all__ = ["describe_pixels", "mismatch", "numbers_problem", "pixels_problem", "scaled"]
 
-# elements at a time: the temporary arrays stay in the cache
+# number of elements at a time, so that temporary arrays stay in the cache
 _CHUNK = 2**16
 _EXACT = 2**53
 _DTYPE = re.compile(r"bool|u?int(?:8|16|32|64)|float\d{2,3}")
-# floating-point images so much darker than all training images have another scale
+# images whose maximum is below that of the training images by this factor have another scale
 _DARKER = 128
 
 
 def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
-    """Iterate over 1-D pieces of arrays of equal shape, in native byte order, in C order."""
+    """Iterate in C order over 1-D pieces, in native byte order, of arrays of equal shape."""
     arrays = [pixels, *more]
     op_flags: list[Any] = [["readonly"], *(["writeonly"] for _ in more)]
     return np.nditer(
@@ -38,7 +40,7 @@ def _chunks(pixels: np.ndarray, *more: np.ndarray) -> Any:
 
 
 def _shifted(pixels: np.ndarray, shift: float) -> np.ndarray:
-    """pixels - shift in double precision (of longdouble pixels: in longdouble)."""
+    """Return pixels - shift in double precision (for longdouble pixels in longdouble)."""
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
         return pixels - np.longdouble(shift)
     result = pixels.astype(np.float64)
@@ -59,11 +61,15 @@ def scaled(pixels: np.ndarray, shift: float, scale: float, dtype: np.dtype) -> n
     Parameters
     ----------
     pixels : ndarray of real numbers
-        For 64-bit integers beyond 2^53 only the difference is rounded.
+        64-bit integers beyond 2^53 are not rounded before shift is subtracted.
     shift, scale : float
     dtype : float64 or float32
-        The result is computed in float64 (longdouble pixels in longdouble) and rounded to this
-        dtype once.
+        dtype of the result, to which it is rounded once. It is computed in float64 (for longdouble
+        pixels in longdouble).
+
+    Returns
+    -------
+    ndarray, the shape of `pixels`
 
     Examples
     --------
@@ -90,7 +96,7 @@ def _range(pixels: np.ndarray) -> tuple[float, float] | None:
 
 
 def _name(dtype: np.dtype) -> str:
-    """Return a name from a dtype's kind and size, which is the same for int64 and long long."""
+    """Return the name of a dtype, made from kind and size: equal for int64 and long long."""
     kinds = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
     return kinds[dtype.kind] + ("" if dtype.kind == "b" else str(8 * dtype.itemsize))
 
@@ -101,7 +107,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     Parameters
     ----------
     pixels : array_like of real numbers
-        As read from a file, before shift and scale.
+        Pixels as read from a file, before shift and scale.
 
     Returns
     -------
@@ -118,8 +124,7 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     >>> describe_pixels(np.array([[0, 255], [3, 4]], np.uint8))
     {'dtype': 'uint8', 'min': 0.0, 'max': 255.0}
     """
-    if isinstance(pixels, np.ma.MaskedArray):
-        raise TypeError("describe_pixels: pixels is a masked array; fill it or drop the mask first")
+    refuse_masked("describe_pixels: pixels", pixels)
     pixels = np.asarray(pixels)
     if pixels.dtype.kind not in "biuf":
         raise TypeError(f"describe_pixels: pixels must be real numbers, got {pixels.dtype}")
@@ -127,21 +132,27 @@ def describe_pixels(pixels: Any) -> dict[str, Any] | None:
     return found and {"dtype": _name(pixels.dtype), "min": found[0], "max": found[1]}
 
 
-def pixels_problem(value: Any) -> str | None:
-    """Return what is wrong with a description of pixels, or None."""
-    if not isinstance(value, dict) or set(value) != {"dtype", "min", "max"}:
-        return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
-    if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
-        return f"'dtype' must name a type of real numbers, got {shortened(repr(value['dtype']))}"
-    for key in ("min", "max"):
-        number = value[key]
+def numbers_problem(values: dict[str, Any], keys: Iterable[str]) -> str | None:
+    """Return a text about the first of some entries that is not a finite number, or None."""
+    for key in keys:
+        number = values[key]
         if isinstance(number, bool) or not isinstance(number, int | float):
             return f"{key!r} must be a number, got {shortened(repr(number))}"
         if not abs(number) <= sys.float_info.max:
             return f"{key!r} must be finite, got {shortened(number)}"
-    if value["min"] > value["max"]:
-        return f"'min' {value['min']} is over 'max' {value['max']}"
     return None
+
+
+def pixels_problem(value: Any) -> str | None:
+    """Return a text about an error in a description of pixels, or None."""
+    if not isinstance(value, dict) or set(value) != {"dtype", "min", "max"}:
+        return f"expected 'dtype', 'min' and 'max', got {shortened(value)}"
+    if not isinstance(value["dtype"], str) or not _DTYPE.fullmatch(value["dtype"]):
+        return f"'dtype' must name a type of real numbers, got {shortened(repr(value['dtype']))}"
+    problem = numbers_problem(value, ("min", "max"))
+    if problem is None and value["min"] > value["max"]:
+        problem = f"'min' {value['min']} is over 'max' {value['max']}"
+    return problem
 
 
 def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:
@@ -150,18 +161,18 @@ def mismatch(trained: dict[str, Any] | None, pixels: np.ndarray) -> str | None:
     Parameters
     ----------
     trained : dict or None
-        As `describe_pixels` returns it; None if it is not known.
+        Result of `describe_pixels` for the training images; None if it is not known.
     pixels : ndarray of real numbers
 
     Returns
     -------
     str or None
-        A text about the difference; None if the images may be of the same kind:
+        A text about the difference. None if there is none, which means that
 
-        * both are floating-point or both are integers;
-        * integers of another dtype have values that the one of training can hold;
-        * no value is further outside the range of training than that range is wide;
-        * the largest magnitude of floating-point images is 0, or at least 1/128 of that of
+        * both are floating-point numbers, or both are integers;
+        * integers of another dtype are in the range of the dtype of training;
+        * no value is farther outside the range of training than that range is wide;
+        * the maximum magnitude of floating-point images is 0, or at least 1/128 of that of
           training. (Integers of the same dtype may have any magnitude.)
 
     Examples

@@ -1,4 +1,7 @@
-"""Conversion of values to those of JSON: strictly, or with text for what JSON cannot hold."""
+"""Conversion of values to types that JSON has.
+
+`exact` refuses values without an equivalent; `Converter` replaces them by text.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from matconv.arguments import refuse_masked
 from matconv.files.regular import shortened
 
 __all__ = ["Converter", "TooLarge", "encode", "exact"]
 
 _SIMPLE = frozenset((str, bool, float, type(None)))
-# Python parses integers up to a number of digits only, which a program may lower to 640.
+# Python limits the number of digits of an integer in a text; a program may lower the limit to 640.
 MAX_INT = 2**2048
 MAX_DEPTH = 50
 _MAX_TEXT = 200
@@ -22,7 +26,7 @@ _MAX_NOTES = 3
 
 
 class TooLarge(Exception):
-    """A value has more elements than it may have."""
+    """A value has more elements than are allowed."""
 
 
 def encode(value: Any) -> str:
@@ -31,12 +35,11 @@ def encode(value: Any) -> str:
 
 
 def exact(value: Any, where: str) -> Any:
-    """Return a value of JSON that is equal to ``value``, or raise TypeError.
+    """Return a value that JSON can represent and that is equal to ``value``, or raise TypeError.
 
-    NumPy's numbers and arrays, and tuples, are converted.
+    NumPy's scalars and arrays, and tuples, are converted.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"save_model: {where} is a masked array; fill it or drop the mask first")
+    refuse_masked(f"save_model: {where}", value)
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):
@@ -52,12 +55,12 @@ def exact(value: Any, where: str) -> Any:
 
 
 class Converter:
-    """Conversion of any value to a value of JSON; no type is refused.
+    """Conversion of values of any type to values that JSON can represent.
 
-    NumPy's numbers and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
+    NumPy's scalars and arrays, objects with ``__array__`` or ``__float__``, tuples and paths have
     an equivalent; masked elements become None. Everything else is replaced by text: sets, complex
-    numbers, bytes, integers of more than 2048 bits, a list that contains itself, nesting deeper
-    than 50 levels, and keys that are not str.
+    numbers, bytes, integers of more than 2048 bits, a list that contains itself, values nested
+    deeper than 50 levels, and keys that are not str.
     """
 
     def __init__(self) -> None:
@@ -68,13 +71,13 @@ class Converter:
         self._open: set[int] = set()
 
     def convert(self, value: Any, where: str, max_elements: int) -> Any:
-        """Return a value of JSON for `value`.
+        """Return a value that JSON can represent.
 
         Parameters
         ----------
         value : object
         where : str
-            Name of the value, for `problems`.
+            Name of the value in the texts of `problems`.
         max_elements : int
             Maximum number of elements of all lists and dicts together.
 
@@ -154,7 +157,7 @@ class Converter:
         self._replaced += 1
         if len(self._notes) < _MAX_NOTES:
             self._notes.append(f"{shortened(where)} is a {type(value).__name__}")
-        # The text of a list that contains itself has no end; a key can be hashed and so has one.
+        # not the repr of a list or dict, which may be arbitrarily long; a key cannot contain itself
         if is_key or not isinstance(value, dict | list | tuple):
             # An unknown object may raise anything, an integer of too many digits ValueError.
             with suppress(Exception):

@@ -1,9 +1,9 @@
-"""The training record of a model file, reduced to the size that the file may have.
+"""The training record of a model file, reduced to the maximum size of the file.
 
-* Entries other than the history with over a million elements are left out, then the largest ones
-  until the rest fits; "omitted" names them.
-* The history keeps its first row, its last row and an even selection between them, at most
-  `MAX_ROWS` rows; "history_thinned": {"of": n} gives the original number of rows.
+* Entries other than the history that have over a million elements are omitted, then the largest
+  ones until the rest fits; "omitted" names them.
+* Of the history the first row, the last row and an even selection between them are kept, at most
+  `MAX_ROWS` rows; "history_thinned": {"of": n} has the original number of rows.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["MAX_ROWS", "extended", "fitted", "history_length"]
 
 # more points than a plot can show
 MAX_ROWS = 100_000
-# Elements of all lists and dicts of an entry; a number takes over 16 bytes of text.
+# maximum number of elements in all lists and dicts of an entry; a number may take 16 bytes or more
 _MAX_ELEMENTS = 10**6
 _MAX_ROW_BYTES = 2**20
-# Bytes that the other entries leave for two rows, and for the entries that `fitted` adds.
+# bytes reserved for two rows of the history, and for the entries that `fitted` adds
 _FOR_HISTORY = 4 * _MAX_ROW_BYTES
 _FOR_NOTES = 16 * 2**10
 _MAX_NAMES = 20
-# A row larger than _MAX_ROW_BYTES keeps only so many short entries.
+# maximum number and length of the entries that are kept of a row larger than _MAX_ROW_BYTES
 _SHORT_ENTRIES = 200
 _SHORT_TEXT = 100
 
 
 def history_length(record: dict[str, Any]) -> int:
-    """Return the number of rows of a record's history before any were left out."""
+    """Return the original number of rows of a record's history."""
     history, thinned = record.get("history"), record.get("history_thinned")
     count = len(history) if isinstance(history, list | tuple) else 0
     of = thinned.get("of") if isinstance(thinned, dict) else None
@@ -52,7 +52,7 @@ def extended(record: dict[str, Any] | None, rows: Sequence[Any]) -> dict[str, An
     Returns
     -------
     dict
-        The entry "history" and, if rows were left out before, "history_thinned".
+        The entry "history" and, if rows of the record were omitted, "history_thinned".
 
     Examples
     --------
@@ -71,12 +71,12 @@ def extended(record: dict[str, Any] | None, rows: Sequence[Any]) -> dict[str, An
 
 
 def fitted(training: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], list[str]]:
-    """Return a training record that JSON can hold, of limited length.
+    """Return a training record that JSON can represent, of limited length.
 
     Parameters
     ----------
     training : dict
-        With values of any type.
+        Record with values of any type.
     max_bytes : int
         Maximum length of its JSON text; at least 5 MiB, so that two rows of a history fit.
 
@@ -84,8 +84,8 @@ def fitted(training: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], li
     -------
     record : dict
     problems : list of str
-        Texts for a warning: values that were replaced by text, and entries that were left out.
-        A history with fewer rows is not a problem.
+        Texts for a warning about values that were replaced by text and entries that were omitted.
+        There is none about omitted rows of the history.
     """
     history = training.get("history")
     if not isinstance(history, list | tuple) or not history:
@@ -102,7 +102,7 @@ def fitted(training: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], li
 
 
 def _fitted_entries(entries: dict[Any, Any], max_bytes: int) -> tuple[dict[str, Any], list[str]]:
-    """Leave out the largest entries until the rest fits."""
+    """Convert the entries, and omit the largest ones until the rest fits."""
     converter = Converter()
     record: dict[str, Any] = {}
     sizes: dict[str, int] = {}
@@ -143,7 +143,7 @@ def _fitted_history(rows: Sequence[Any], max_bytes: int) -> tuple[list[Any], lis
     if sizes.sum() > max_bytes - 2:
         count = _largest_count(positions[chosen], sizes, max_bytes - 2)
     while sizes.sum() > max_bytes - 2:
-        # selected among all rows, so that the distances differ by one at most
+        # selected among all rows, not among those chosen before, so that the selection is even
         chosen = _evenly(positions, count)
         converted, sizes, problems = _converted(rows, chosen, max_bytes - 2)
         count = max(2, count * 9 // 10)

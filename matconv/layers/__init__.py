@@ -1,10 +1,10 @@
 """Layers: the descriptions that a network is made of.
 
 A layer such as ``Conv(20, 5)`` is a description without image sizes. Its class names the compiled
-operation that computes it, gives the integers and floats that describe it to that operation, and
-says what its parameters are called and how they begin.
+operation that computes it, describes it to this operation by integers and floats, and names and
+initialises its parameters.
 
-base         Layer: names, inputs, and what is the same for all layers
+base         Layer, the base class: name, inputs, representation
 windows      shapes of images, sizes and padding of windows
 filters      Conv, Dense
 pooling      MaxPool, AvgPool
@@ -26,7 +26,7 @@ from .shaping import Concat as Concat
 from .shaping import Crop as Crop
 from .windows import Shape as Shape
 
-# every class that a network may be made of; descriptions name them by their kind
+# every class of layers; descriptions and files name a class by its kind
 LAYERS: dict[str, type[Layer]] = {
     layer.kind: layer
     for layer in (
@@ -43,6 +43,6 @@ LAYERS: dict[str, type[Layer]] = {
     )
 }
 
-# pickles and messages name the classes by their public place, whatever file they are in
+# pickles and messages contain the public names of the classes, not the files that define them
 for _class in (Layer, Parameter, *LAYERS.values()):
     _class.__module__ = __name__

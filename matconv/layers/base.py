@@ -1,4 +1,4 @@
-"""Layer: what all layers share. Their classes describe the rest."""
+"""Layer: the base class of all layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from ..arguments import as_flag, as_text
 from ..kernels._operations import input_limits
 from .windows import Shape, shortest
 
-# arguments that `repr` leaves out where they have their defaults
+# arguments that `repr` omits if they have their default values
 HIDDEN = ("name", "inputs", "parameters", "bias", "factors")
 
 
@@ -24,26 +24,30 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Layer:
-    """Base class of layers; not a layer by itself.
+    """Base class of layers.
 
-    A subclass is a frozen dataclass. Its fields are the arguments of the layer; those called
-    ``activation``, ``bias`` and ``parameters`` are checked here. `words` and `numbers` describe
-    the layer to the operation called `kind`; `arrays` and `initial` say what it has in theta.
+    A subclass is a frozen dataclass whose fields are the arguments of the layer. Fields called
+    ``activation``, ``bias`` and ``parameters`` are checked here. `words` and `numbers` describe the
+    layer to the compiled operation called `kind`; `arrays` and `initial` define its parameters in
+    theta.
 
     Parameters
     ----------
     name : str, optional
-        By which other layers and `Network(outputs=)` refer to this one; "conv1", "dense2", ... by
-        its place in the network when left out.
+        Name by which other layers and ``Network(outputs=...)`` refer to this one. By default the
+        kind and the position in the network: "conv1", "dense2", ...
     inputs : str or sequence of str, optional
-        Names of the layers whose outputs it reads, "input" for the images; the layer before when
-        left out.
+        Names of the layers whose outputs this one reads; "input" stands for the images. By default
+        the previous layer.
     """
 
     kind: ClassVar[str]
-    linear: ClassVar[bool] = True  # in its input, but for bias and activation
-    # what is wrong when the operation refuses the shapes of its inputs
+    # whether the output, without bias and activation, is a linear function of the input
+    linear: ClassVar[bool] = True
+    # text of the error when the operation refuses the shapes of the inputs
     demand: ClassVar[str] = "this input does not fit"
+    # whether a TOML file must give the activation, so that it shows whether there is one
+    explicit_activation: ClassVar[bool] = False
 
     name: str | None = None
     inputs: str | Sequence[str] | None = None
@@ -63,7 +67,7 @@ class Layer:
             self._set(parameters=as_text(f"{self.kind}: parameters", self.parameters_of))
 
     def _input_names(self) -> tuple[str, ...] | None:
-        """The names of the inputs, as many as the operation takes."""
+        """Return the names of the inputs, checked; None if none are given."""
         minimum, maximum = self.input_limits()
         if self.inputs is None:
             if minimum > 1:
@@ -89,11 +93,11 @@ class Layer:
         """Return the minimum and the maximum number of inputs that the operation takes."""
         try:
             return input_limits(cls.kind)
-        except KeyError:  # a class that no network takes
+        except KeyError:  # a kind without an operation, which no network accepts
             return 1, 1
 
     def _set(self, **values: Any) -> None:
-        """Replace arguments by their checked form, in a frozen layer."""
+        """Set attributes of the frozen layer to their checked values."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -117,7 +121,7 @@ class Layer:
 
     @property
     def parameters_of(self) -> str | None:
-        """Name of the layer whose parameters this one uses; None: its own."""
+        """Name of the layer whose parameters this one uses; None if it uses its own, or has none."""
         return getattr(self, "parameters", None)
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
@@ -126,16 +130,16 @@ class Layer:
         Parameters
         ----------
         shapes : list of (height, width, channels) or (units,)
-            Of the inputs.
+            Shapes of the inputs.
         function : str
             Beginning of every error message.
         algorithm : str
-            Of the network, for a layer that has none of its own.
+            Algorithm of the network, for a layer that does not name its own.
 
         Raises
         ------
         ValueError, OverflowError
-            The layer does not fit inputs of these shapes.
+            If the layer does not fit inputs of these shapes.
         """
         return []
 
@@ -148,7 +152,13 @@ class Layer:
         return []
 
     def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
-        """Fill the layer's parameter arrays, which are zero, with their initial values.
+        """Write initial values into the layer's parameter arrays, which are filled with zeros.
 
-        ``fan_in`` is the number of inputs of one output.
+        Parameters
+        ----------
+        random : numpy.random.Generator
+        arrays : list of ndarray
+            The arrays of `arrays`, in the same order.
+        fan_in : int
+            Number of inputs of one output.
         """

@@ -1,4 +1,4 @@
-"""Layers whose output has the shape of their inputs: Activation, Add, Multiply, Scale."""
+"""Layers whose output has the shape of their input: Activation, Add, Multiply, Scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ ONE_SHAPE = "inputs must have one shape"
 
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
-    """z_out = sigma(z), element by element, of an image or a vector; immutable.
+    """Activation as a layer of its own: z_out = sigma(z), element by element. Immutable.
 
     Parameters
     ----------
-    activation : "relu", `LeakyReLU` or `Clip`
+    activation : "relu" or an instance of a class in `matconv.activations`
     name, inputs
         See `matconv.layers.Layer`.
     """
@@ -37,15 +37,15 @@ class Activation(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Add(Layer):
-    """z_out = sigma(factors[0] z_0 + factors[1] z_1 + ...), element by element; immutable.
+    """Weighted sum: z_out = sigma(factors[0] z_0 + factors[1] z_1 + ...). Immutable.
 
     Parameters
     ----------
     inputs : sequence of str
-        Names of two or more layers, whose outputs have one shape.
+        Names of two or more layers, whose outputs have the same shape.
     factors : sequence of float, optional
-        One for each input; 1 when left out. ``(1, -1)`` subtracts.
-    activation : "relu", `LeakyReLU`, `Clip` or None
+        One for each input; all are 1 by default. ``(1, -1)`` subtracts.
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -70,19 +70,19 @@ class Add(Layer):
         return [1.0] * count if self.factors is None else list(self.factors)
 
     def arguments(self) -> dict[str, Any]:
-        # (2, 2) in full: factors are not a size
+        # not shortened from (2, 2) to 2: factors are not a size
         return {**super().arguments(), "factors": self.factors}
 
 
 @dataclass(frozen=True, repr=False)
 class Multiply(Layer):
-    """z_out = sigma(z_0 z_1 ...), element by element; immutable.
+    """Elementwise product: z_out = sigma(z_0 z_1 ...). Immutable.
 
     Parameters
     ----------
     inputs : sequence of str
-        Names of two or more layers, whose outputs have one shape.
-    activation : "relu", `LeakyReLU`, `Clip` or None
+        Names of two or more layers, whose outputs have the same shape.
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -95,17 +95,18 @@ class Multiply(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Scale(Layer):
-    """z_out = sigma(gain z + bias) with a gain and a bias for each channel; immutable.
+    """Gain and bias for each channel: z_out = sigma(gain z + bias). Immutable.
 
-    Batch normalisation with fixed moments has this form. Both arrays are in theta, have shape
-    (channels,), or (units,) for vectors, and begin with 1 and 0.
+    Batch normalisation with fixed moments has this form. gain and bias are parts of theta with
+    shape (channels,), or (units,) for vectors. Initially gain is 1 and bias is 0.
 
     Parameters
     ----------
-    activation : "relu", `LeakyReLU`, `Clip` or None
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     bias : bool
+        Whether the layer has a bias.
     parameters : str, optional
-        Name of an earlier layer whose gain and bias this one uses; theta holds them once.
+        Name of an earlier layer whose gain and bias this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
     """

@@ -15,13 +15,14 @@ from .windows import Pad, Shape, Size, as_window, four, image_shape, padding
 
 @dataclass(frozen=True, repr=False)
 class Filters(Layer):
-    """Base class of layers with W and, unless ``bias`` is False, b.
+    """Base class of layers with parameters W and, unless ``bias`` is False, b.
 
-    W begins from N(0, 2/K) with K the inputs of one output (He et al., 2015), b with 0.
+    Initially the elements of W are drawn from N(0, 2/K), where K is the number of inputs of one
+    output (He et al., 2015; see `matconv.Network.init`), and b is 0.
     """
 
     def filters(self, W: Shape, outputs: int) -> list[Parameter]:
-        """Return the arrays W of a shape and b, which has an element for each output."""
+        """Return W with the given shape and, unless ``bias`` is False, b with shape (outputs,)."""
         return [Parameter("W", W), Parameter("b", (outputs,))][: 1 + self.bias]  # type: ignore[attr-defined]
 
     def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
@@ -31,26 +32,31 @@ class Filters(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Conv(Filters):
-    """Z_out = sigma(W phi(Z) + b 1'): equations (1) to (3) of the notes.
+    """Convolution: Z_out = sigma(W phi(Z) + b 1'), equations (1) to (3) of the notes.
 
-    An image (b, a, d) becomes (b_out, a_out, channels). W is (d/groups, h_b, h_a, channels), b is
-    (channels,). Immutable; layers with equal attributes are equal. Sizes are any integers (NumPy's
-    too) and any sequences of them, and are copied.
+    An image of shape (height, width, d) becomes one of shape (out_height, out_width, channels). W
+    has the shape (d/groups, kernel height, kernel width, channels), b the shape (channels,).
+    Immutable; layers with equal attributes are equal. Sizes may be any integers, also NumPy's, and
+    sequences of them of any type.
 
     Parameters
     ----------
     channels : int
-        Filters, d_out.
+        Number of filters, d_out.
     kernel, stride, dilation : int or (height, width)
+        In pixels.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
-        Zeros around each image; "same": as many as give ``ceil(n / stride)`` rows and columns.
+        Zeros added around each image, in pixels. "same" adds as many as give ``ceil(n / stride)``
+        output rows (columns) for n input rows (columns).
     groups : int
-    activation : "relu", `LeakyReLU`, `Clip` or None
+        Number of groups of channels that are convolved separately; divides d and ``channels``.
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     algorithm : "auto", "im2col", "winograd" or None
-        See `conv2d`; None: what the network says.
+        See `matconv.conv2d`. None: the algorithm of the network.
     bias : bool
+        Whether the layer has b.
     parameters : str, optional
-        Name of an earlier layer whose W and b this one uses; theta holds them once.
+        Name of an earlier layer whose W and b this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -62,7 +68,7 @@ class Conv(Filters):
     Raises
     ------
     TypeError, ValueError, OverflowError
-        For an argument that is wrong whatever the images are.
+        If an argument is invalid for images of any size.
 
     Examples
     --------
@@ -74,6 +80,7 @@ class Conv(Filters):
     """
 
     kind: ClassVar[str] = "Conv"
+    explicit_activation: ClassVar[bool] = True
     channels: int
     kernel: Size
     stride: Size = 1
@@ -126,24 +133,27 @@ class Conv(Filters):
 
 @dataclass(frozen=True, repr=False)
 class Dense(Filters):
-    """z_out = sigma(W vec(Z) + b).
+    """Fully connected layer: z_out = sigma(W vec(Z) + b).
 
-    An image or a vector of m elements becomes (units,). W is (m, units), b is (units,). Immutable.
+    An image or a vector of m elements becomes a vector of shape (units,). W has the shape
+    (m, units), b the shape (units,). Immutable.
 
     Parameters
     ----------
     units : int
-        Outputs.
-    activation : "relu", `LeakyReLU`, `Clip` or None
+        Number of outputs, at least 1.
+    activation : "relu", an instance of a class in `matconv.activations`, or None
     bias : bool
+        Whether the layer has b.
     parameters : str, optional
-        Name of an earlier layer whose W and b this one uses; theta holds them once.
+        Name of an earlier layer whose W and b this one uses; theta has them once.
     name, inputs
         See `matconv.layers.Layer`.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
+        If an argument is invalid for inputs of any size.
     """
 
     kind: ClassVar[str] = "Dense"
@@ -160,7 +170,7 @@ class Dense(Filters):
         self._set(units=units)
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
-        # for the message about sizes that no matrix product can have
+        # raises OverflowError if the sizes exceed those of a matrix product
         WindowGeometry(function, (1, 1, 1, prod(shapes[0])), 1, channels=self.units)
         return [self.units, int(self.bias)]
 

@@ -1,4 +1,4 @@
-"""Layers that reduce each window of an image to one element: MaxPool, AvgPool."""
+"""Layers that reduce each window of an image to one pixel: MaxPool, AvgPool."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, sh
 
 @dataclass(frozen=True, repr=False)
 class Pool(Layer):
-    """Base class of pooling layers: the window, its stride and padding."""
+    """Base class of pooling layers, with the window, its stride and the padding."""
 
     window: Size
     stride: Size | None = None
@@ -38,17 +38,21 @@ class Pool(Layer):
 
 @dataclass(frozen=True, repr=False)
 class MaxPool(Pool):
-    """z_out = max of the pixels in each window, channel by channel.
+    """Max-pooling: the maximum of each window, channel by channel.
 
-    An image (b, a, d) becomes (b_out, a_out, d). Immutable.
+    An image of shape (height, width, d) becomes one of shape (out_height, out_width, d). Immutable;
+    layers with equal attributes are equal.
 
     Parameters
     ----------
     window : int or (height, width)
     stride : int or (height, width), optional
-        The window when left out.
+        The window by default.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
-        Smaller than the window; padding is never the maximum.
+        Pixels added around each image, on each side fewer than the window has. They are never the
+        maximum.
+        "same" adds as many as give ``ceil(n / stride)`` output rows (columns) for n input rows
+        (columns).
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -60,7 +64,7 @@ class MaxPool(Pool):
     Raises
     ------
     TypeError, ValueError, OverflowError
-        For an argument that is wrong whatever the images are.
+        If an argument is invalid for images of any size.
 
     Examples
     --------
@@ -74,10 +78,10 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True, repr=False)
 class AvgPool(Pool):
-    """z_out = mean of the pixels in each window, channel by channel.
+    """Average pooling: the mean of each window, channel by channel.
 
-    The mean is over pixels of the image, without padding. Shapes, parameters and errors are those
-    of `MaxPool`.
+    Padding is not part of the mean: it is over the pixels of the window that are in the image.
+    Shapes, parameters and errors are those of `MaxPool`.
     """
 
     kind: ClassVar[str] = "AvgPool"

@@ -9,14 +9,15 @@ from .windows import Shape, Sides, as_sides, four, image_shape
 
 @dataclass(frozen=True, repr=False)
 class Concat(Layer):
-    """z_out = [z_0; z_1; ...], the channels of one input after those of the other; immutable.
+    """Concatenation of channels: z_out = [z_0; z_1; ...]. Immutable.
 
-    Images (b, a, d_0), (b, a, d_1), ... become (b, a, d_0 + d_1 + ...), and so do vectors.
+    Images of shapes (height, width, d_0), (height, width, d_1), ... become one of shape
+    (height, width, d_0 + d_1 + ...); vectors are concatenated.
 
     Parameters
     ----------
     inputs : sequence of str
-        Names of two or more layers, whose outputs have one height and width.
+        Names of two or more layers, whose outputs have the same height and width.
     name
         See `matconv.layers.Layer`.
     """
@@ -27,13 +28,15 @@ class Concat(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Crop(Layer):
-    """Z_out = Z without some rows and columns at its borders; immutable.
+    """Removal of rows and columns at the borders of an image. Immutable.
 
-    An image (b, a, d) becomes (b - top - bottom, a - left - right, d).
+    An image of shape (height, width, d) becomes one of shape
+    (height - top - bottom, width - left - right, d).
 
     Parameters
     ----------
     crop : int, (height, width) or ((top, bottom), (left, right))
+        Number of rows and columns to remove.
     name, inputs
         See `matconv.layers.Layer`.
     """

@@ -1,4 +1,4 @@
-"""Shapes of images, and windows that slide over them: what layers with sizes share."""
+"""Shapes of images, and sizes and padding of windows: helper functions of layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def image_shape(function: str, shape: Shape) -> Shape:
     Raises
     ------
     ValueError
-        The shape is that of a vector.
+        If the shape is that of a vector.
     """
     if len(shape) != 3:
         raise ValueError(f"{function}: images are needed")
@@ -27,7 +27,7 @@ def image_shape(function: str, shape: Shape) -> Shape:
 
 
 def as_sides(kind: str, name: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return ((top, bottom), (left, right)) of an integer, a pair or all four, none negative.
+    """Return ((top, bottom), (left, right)) from an integer, a pair or all four; none is negative.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def as_window(
     channels: Any = None,
     name: str = "kernel",
 ) -> tuple[Any, ...]:
-    """Return the arguments of a window as `window_sizes` does; pad may also be "same".
+    """Return the checked arguments of a window, as `window_sizes` does; pad may also be "same".
 
     Raises
     ------
@@ -73,10 +73,10 @@ def as_window(
 
 
 def padding(pad: Any, shape: Shape, window: Any, stride: Any, dilation: Any = (1, 1)) -> Any:
-    """Return ((top, bottom), (left, right)), also for the pad "same".
+    """Return ((top, bottom), (left, right)); the pad "same" is replaced by its sizes.
 
-    "same" gives ceil(n / stride) outputs for n pixels. An odd number of zeros has one more at the
-    bottom or on the right.
+    "same" gives ceil(n / stride) outputs for n pixels. If the number of added pixels is odd, the
+    bottom (right) gets one more than the top (left).
     """
     if pad != "same":
         return pad

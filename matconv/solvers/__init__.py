@@ -1,13 +1,13 @@
 """Minimisation of f(theta): L-BFGS over all images, stochastic gradient over mini-batches.
 
-minimizer   minimize, the entry point of all methods, and METHODS, their list
+minimizer   minimize, the entry point, and METHODS, the list of all methods
 method      Method: the record of a method and its options
-lbfgs       scipy's L-BFGS
-sgd         mini-batches, momentum
+lbfgs       L-BFGS of SciPy
+sgd         stochastic gradient descent with momentum
 schedules   schedules of the learning rate
-run         Run, shared by the methods: theta of the last complete step, history, callback
+run         Run, the state that all methods share: theta, history, callback
 result      Result, State, TrainingError
-progress    lines for iterations, and a bar on a terminal
+progress    a line for each iteration, and a progress bar on a terminal
 """
 
 from .method import Method, merged_options, usual_method

@@ -1,4 +1,4 @@
-"""L-BFGS on f over all images: scipy's L-BFGS-B, without bounds."""
+"""L-BFGS on f over all images: SciPy's L-BFGS-B without bounds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from .run import Run
 
 
 class _Trials:
-    """f and its gradient for scipy; the last trial point and the last accepted point.
+    """f and its gradient for SciPy, with the last trial point and the last accepted point.
 
-    scipy computes in float64, the network in its own dtype: theta is rounded, the gradient is
-    converted back.
+    SciPy computes in float64 and the network in its own dtype: theta is rounded to this dtype, and
+    the gradient is converted to float64.
 
-    A step of the line search may be so long that f overflows. scipy would end the search after an
-    infinity, and make an even longer step after a NaN. Instead it gets the values of a parabola
-    around the last accepted point x_k, along the step s,
+    A step of the line search may be so long that f overflows. SciPy would end the search after an
+    infinity, and try an even longer step after a NaN. In place of such a value it gets that of a
+    parabola around the last accepted point x_k,
 
-        f_k + r |s|^2 / |s_trial|^2,   r = max(|f_k|, 1),
+        p(s) = f_k + r |s|^2 / |x - x_k|^2,   r = max(|f_k|, 1),
 
-    which is above f_k at the trial point, so that it is not accepted and the next step is shorter.
+    at the step s = x - x_k to the trial point x. As p(s) = f_k + r is above f_k, the trial point is
+    not accepted, and the next step is shorter.
     """
 
     def __init__(self, objective: Any, run: Run) -> None:
@@ -32,9 +33,9 @@ class _Trials:
         self.run = run
         self.x: np.ndarray | None = None  # the accepted point in float64
         self.f = 0.0
-        self.trial: tuple[np.ndarray, float, float, float]  # theta, f, |g|, largest |g_i|
+        self.trial: tuple[np.ndarray, float, float, float]  # theta, f, |g|, max |g_i|
         self.largest = 0.0
-        self.not_finite: str | None = None  # what was not finite in a trial of this iteration
+        self.not_finite: str | None = None  # text: what was not finite at a trial of this iteration
         self.stopped = False
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -58,16 +59,16 @@ class _Trials:
     def _turn_back(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         s = x - self.x
         squared = float(s @ s)
-        # the step is infinite, or too short to be shortened
+        # the step overflows, or is too short to be shortened
         if not 0 < squared < np.inf:
             raise self.error(f"at step {self.run.iterations + 1}")
         rise = max(abs(self.f), 1.0)
         return self.f + rise, (2 * rise / squared) * s
 
     def accept(self, intermediate_result: Any) -> None:
-        """Accept the last trial point; scipy calls this after every iteration."""
+        """Accept the last trial point; SciPy calls this after every iteration."""
         theta, f, norm, self.largest = self.trial
-        # the search has returned to x_k: f is not finite at any point near it
+        # the search has gone back to x_k, because f was not finite at the points that it tried
         if self.not_finite is not None and f >= self.f:
             raise self.error(f"at step {self.run.iterations + 1}")
         self.x, self.f = intermediate_result.x.copy(), f
@@ -97,14 +98,14 @@ def lbfgs(
     Raises
     ------
     TrainingError
-        If f or its gradient is not finite at theta0, or for arbitrarily short steps.
+        If f or its gradient is not finite at theta0, or however short the step is.
 
     References
     ----------
     R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, "A limited memory algorithm for bound constrained
     optimization", SIAM Journal on Scientific Computing 16 (1995).
     """
-    # here, because it takes longer than the rest of `import matconv`
+    # not at the top, because this import takes longer than the rest of `import matconv`
     from scipy import optimize
 
     options = {
@@ -117,7 +118,7 @@ def lbfgs(
     trials = _Trials(objective, run)
     run.progress.begin(max_iterations, "iterations")
 
-    # scipy passes the intermediate result because of this argument's name
+    # SciPy passes the intermediate result to an argument with this name
     def accept(intermediate_result: Any) -> None:
         trials.accept(intermediate_result)
 

@@ -1,4 +1,4 @@
-"""Method: what a solver is, in one record."""
+"""Method: the record that describes a solver."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Method:
     ----------
     name : str
     function : callable
-        Called as ``function(objective, run, max_iterations, **options)`` with a value for each
-        option, which has been checked. Returns a message and whether the method converged.
+        Called as ``function(objective, run, max_iterations, **options)`` with a checked value for
+        each option. Returns a message and whether the method converged.
     summary : str
-        What the method is, as a phrase without a full stop.
+        Description, a phrase without a full stop.
     iterations : int
-        The default number of iterations of the command line.
+        Default number of iterations on the command line.
     iteration : str
-        The word for an iteration, in the singular.
+        Name of an iteration, in the singular: "iteration" or, for instance, "epoch".
     options : tuple of Option
     max_images : int, optional
-        The command line's default is the first method of the list that is meant for as many
-        images; None: any number.
+        Maximum number of images for which the method is a default of the command line, which
+        chooses the first such method of the list. None: no maximum.
     progress : str
-        Format of the text that says on the screen what will be done; its fields are ``count``, as
-        in "10 epochs", and the options. When left out, the name, the count and all options.
+        Format of the text that describes the minimisation on the screen; its fields are ``count``,
+        as in "10 epochs", and the options. By default the name, the count and all options.
     """
 
     name: str
@@ -45,15 +45,16 @@ class Method:
 
     @property
     def names(self) -> list[str]:
-        """The names of the options."""
+        """Names of the options."""
         return [option.name for option in self.options]
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return a value for each option: the one given, checked, else the default.
+        """Return a value for each option: the given one, checked, or the default.
 
         Raises
         ------
         TypeError, ValueError, OverflowError
+            If there is no such option, or a value is invalid.
         """
         for name in options:
             if name not in self.names:
@@ -64,7 +65,7 @@ class Method:
         return {one.name: one.check(options.get(one.name, one.default)) for one in self.options}
 
     def describe(self, count: str, options: dict[str, Any]) -> str:
-        """Return what will be done, as a text for the screen."""
+        """Return a text for the screen that describes the minimisation."""
         if self.progress:
             return self.progress.format(count=count, **options)
         values = [f"{name.replace('_', ' ')} {shown(value)}" for name, value in options.items()]
@@ -72,20 +73,20 @@ class Method:
 
     @property
     def documentation(self) -> str:
-        """The method and its options as numpydoc has them."""
+        """The method and its options in numpydoc's format."""
         blocks = [option.documentation.replace("\n", "\n    ") for option in self.options]
         head = f'"{self.name}" : {self.summary}; max_iterations counts {self.iteration}s'
         return "\n    ".join([head, *blocks])
 
 
 def merged_options(methods: Iterable[Method]) -> dict[str, tuple[Option, list[str]]]:
-    """Return the options of several methods by name, each with the names of its methods.
+    """Return the options of several methods by name, each with the names of the methods.
 
     Raises
     ------
     ValueError
-        If two methods have different options of the same name, which would be one and the same
-        on the command line and in a model file.
+        If two methods have different options of the same name: the command line and model files
+        cannot distinguish them.
     """
     merged: dict[str, tuple[Option, list[str]]] = {}
     for method in methods:

@@ -1,4 +1,4 @@
-"""minimize: the entry point of all methods, and their list."""
+"""minimize, the entry point, and METHODS, the list of all methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .result import Result
 from .run import Callback, Run
 from .sgd import METHOD as SGD
 
-# every method that minimize knows, by name
+# every method of `minimize`, by name
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -39,54 +39,54 @@ def minimize(
     on_step: Callable[[Run], None] | None = None,
     **options: Any,
 ) -> Result:
-    """Minimise f(theta) from theta0.
+    """Minimise f(theta), starting at theta0.
 
     Parameters
     ----------
     objective : Objective
     theta0 : array, shape (n,)
-        Of the network's dtype; not changed.
+        In the network's dtype; not changed.
     method : str
-        The name of a method: see Notes.
+        Name of a method, see Notes.
     max_iterations : int
-        For a method that computes on mini-batches the number of epochs, in each of which every
-        image is used once.
+        Maximum number of iterations. For a method with mini-batches the number of epochs, in each
+        of which every image is used once.
     callback : callable, optional
-        Called with a `State` after every iteration. It may return a dict, which is added to the
-        iteration's entry of the history, or raise StopIteration to end the minimisation.
+        Called with a `State` after every iteration. It may return a dict that is added to the
+        entry of the iteration in the history, or raise StopIteration to end the minimisation.
     progress : bool or text file
-        A file, or True for standard error, gets a line for each iteration. If standard error is a
-        terminal and tqdm is installed, there is a bar as well.
+        File to which a line is written after each iteration; True for standard error. If standard
+        error is a terminal and tqdm is installed, there is a progress bar as well.
     start : int
-        Number of iterations that led to theta0. They are counted, and the order of the images and
-        schedules continue from there (a velocity begins with 0).
+        Number of earlier iterations that led to theta0. Iterations are counted from it, and the
+        order of the images and schedules continue from it. (A velocity begins with 0.)
     on_step : callable, optional
         Called with the `Run` between two steps, also within an epoch, and after every iteration.
         ``run.result(message)`` is the `Result` so far, for instance to save it. Exceptions are
         propagated.
     **options
-        Options of the method: see Notes.
+        Options of the method, see Notes.
 
     Returns
     -------
     Result
         Also after Ctrl-C, with ``interrupted=True`` and theta of the last complete step.
 
-        In the history of a method that computes on mini-batches, f and the gradient are means over
-        the batches of the epoch, each at the theta of its step. They cost no additional pass over
-        the images. f of a batch has the whole term theta'theta/(2C), the weight decay.
+        For a method with mini-batches, f and the gradient in the history are means over the batches
+        of the epoch, each computed at the theta of its step, so that no additional pass over the
+        images is needed. f of a batch includes the whole term theta'theta/(2C).
 
     Raises
     ------
     TypeError, ValueError
-        For an unknown argument or one out of range, before anything is computed.
+        If an argument is unknown or invalid; raised before anything is computed.
     TrainingError
-        If f or its gradient is not finite (L-BFGS: also for arbitrarily short steps).
+        If f or its gradient is not finite (L-BFGS: however short the step is).
     Exception
         Exceptions of the callback are propagated.
 
-    An exception after the first step has an attribute ``result``, the `Result` up to the last
-    complete step.
+    An exception that is raised after the first step has an attribute ``result``, the `Result` at
+    the last complete step.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def minimize(
     lines = None if progress is False else sys.stderr if progress is True else progress
     run = Run(method, theta, callback, Progress(lines, known.iteration), start, on_step)
     try:
-        # guarded: the bits of the methods' own sums must not depend on BLAS's number of threads
+        # guarded: the bits of the methods' own sums must not depend on the number of BLAS threads
         message, converged = guarded(known.function, objective, run, max_iterations, **options)
     except KeyboardInterrupt:
         return run.result("interrupted", interrupted=True)
@@ -131,11 +131,11 @@ def minimize(
 
 
 def _with_methods(documentation: str) -> str:
-    """Return the documentation of `minimize` with a section on the methods before its examples."""
+    """Return the docstring of `minimize` with a section on the methods before the examples."""
     text, examples, rest = inspect.cleandoc(documentation).partition("\nExamples\n--------\n")
     methods = "\n\n".join(method.documentation for method in METHODS.values())
     return f"{text}\nNotes\n-----\nThe methods and their options:\n\n{methods}\n{examples}{rest}"
 
 
-if minimize.__doc__ is not None:  # there is none with python -OO
+if minimize.__doc__ is not None:  # None with python -OO
     minimize.__doc__ = _with_methods(minimize.__doc__)

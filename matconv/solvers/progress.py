@@ -1,4 +1,4 @@
-"""Progress of a minimisation: a line for each iteration, and a bar if tqdm is installed."""
+"""Progress of a minimisation: a line for each iteration, and a bar with tqdm."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# columns of every iteration: key, width, format
+# columns of every line: key, width, format
 _COLUMNS = (("iteration", 9, "d"), ("f", 12, ".6g"), ("gradient_norm", 12, ".4g"))
 
 
 def _cell(key: str, value: Any) -> str:
-    """Return the text of a value that a callback added; accuracies in percent."""
+    """Return a value that a callback added as text; accuracies in percent."""
     if isinstance(value, float):
         return f"{100 * value:.2f} %" if key.endswith("accuracy") else f"{value:.6g}"
     return str(value)
@@ -39,9 +39,9 @@ class Progress:
     Parameters
     ----------
     lines : text file, optional
-        Gets a line for each iteration. Without it nothing is shown.
+        File for the lines. Without it nothing is shown.
     iteration : str
-        The word for an iteration, a heading.
+        Name of an iteration, a heading.
     """
 
     def __init__(self, lines: TextIO | None = None, iteration: str = "iteration") -> None:
@@ -51,7 +51,7 @@ class Progress:
         self._bar: Any = None
 
     def begin(self, total: int, unit: str) -> None:
-        """Begin with ``total`` parts, called ``unit``: show a bar if there can be one."""
+        """Show a bar, if that is possible, for ``total`` parts called ``unit``."""
         if self._tqdm is not None:
             with self._losing_the_bar():
                 self._bar = self._tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stderr)
@@ -67,14 +67,14 @@ class Progress:
 
     @contextmanager
     def _losing_the_bar(self) -> Iterator[None]:
-        """Drop the bar after an error of the terminal."""
+        """Show no bar any more after an error of the terminal."""
         try:
             yield
         except OSError:
             self._bar = None
 
     def line(self, row: dict[str, Any]) -> None:
-        """Write the line of an iteration; `row` is its entry of the history."""
+        """Write the line of an iteration; `row` is its entry in the history."""
         if self._lines is None:
             return
         known = {key for key, _, _ in _COLUMNS} | {"seconds"}

@@ -1,4 +1,4 @@
-"""Result of a minimisation, and its state for callbacks."""
+"""Result of a minimisation, and the state that callbacks get."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ class State:
     method : str
         Name of the method.
     iteration : int
-        1 after the first iteration; for a method that computes on mini-batches, epochs are
-        counted.
+        Number of the iteration, 1 for the first; for a method with mini-batches, of the epoch.
     f, gradient_norm : float
-        f(theta) and the Euclidean norm of its gradient; for mini-batches the means over the epoch,
+        f(theta) and the Euclidean norm of its gradient; with mini-batches the means over the epoch,
         see `minimize`.
     theta : ndarray, (n,)
         Read-only; later iterations do not change it.
     seconds : float
-        Time since the start, callbacks included.
+        Time since the start, including callbacks.
     """
 
     method: str
@@ -52,18 +51,18 @@ class Result:
     Attributes
     ----------
     theta : ndarray, (n,)
-        Of the network's dtype, after the last complete step. A copy, which may be written into.
+        theta after the last complete step, in the network's dtype. A copy that may be changed.
     f : float
-        f(theta); for a method that computes on mini-batches, the mean over the batches of the last
-        complete epoch, or over the batches so far in the first one. NaN if f was not computed.
+        f(theta); for a method with mini-batches the mean over the batches of the last complete
+        epoch or, during the first epoch, over the batches so far. NaN if f was not computed.
     gradient_norm : float
-        Euclidean norm of the gradient at theta, or of its mean over the last complete epoch. NaN
-        if it was not computed.
+        Euclidean norm of the gradient at theta or, with mini-batches, of its mean over the last
+        complete epoch. NaN if it was not computed.
     history : list of dict
-        One per iteration: "iteration", "f", "gradient_norm", "seconds", and what the callback
-        returned. Empty if theta0 is already a minimum.
+        One entry per iteration with "iteration", "f", "gradient_norm", "seconds" and the items that
+        the callback returned. Empty if theta0 is already a minimum.
     message : str
-        The reason for the end.
+        Why the minimisation ended.
     converged : bool
         Whether a tolerance was reached.
     iterations : int
@@ -71,6 +70,7 @@ class Result:
     interrupted : bool
         Whether Ctrl-C ended the minimisation.
     seconds : float
+        Duration.
     """
 
     theta: np.ndarray
@@ -90,7 +90,7 @@ class TrainingError(ArithmeticError):
     Attributes
     ----------
     result : Result
-        The result so far; its theta is the last one at which f was finite.
+        The result at the last theta for which f was finite.
     """
 
     result: Result

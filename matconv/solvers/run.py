@@ -1,4 +1,4 @@
-"""Run: a minimisation in progress, shared by all methods."""
+"""Run: the state of a minimisation, which all methods share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Callback = Callable[[State], "dict[str, Any] | None"]
 
 
 class Run:
-    """A minimisation in progress: theta, the history, the callback.
+    """State of a minimisation: theta, the history, the callback.
 
     A method reports f at theta0 by `evaluated`, each complete step by `step` and each iteration by
     `iterate`.
@@ -24,15 +24,15 @@ class Run:
     Attributes
     ----------
     theta : ndarray, (n,)
-        After the last complete step. The method must not write into it before it has reported
-        another vector.
+        theta after the last complete step. A method must not write into this array until it has
+        reported another one.
     moved : bool
         Whether a step was made.
 
     Raises
     ------
     ValueError
-        theta has no elements.
+        If theta has no elements.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Run:
         if theta.size == 0:
             raise ValueError("minimize: the network has no parameters, theta is empty")
         self.method = method
-        # theta, f, |g|: one tuple, so that Ctrl-C cannot separate an old one from a new one
+        # theta, f, |g|: one tuple, so that all are replaced at once even if Ctrl-C interrupts
         self._reached = (theta, math.nan, math.nan)
         self.moved = False
         self.progress = progress
         self.history: list[dict[str, Any]] = []
         self._callback = callback
-        self._error_state = np.geterr()  # of the caller of minimize, and so of its callback
+        self._error_state = np.geterr()  # of the caller of minimize, for the callback
         self._start = start
         self._on_step = on_step
         self._began = time.perf_counter()
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def iterations(self) -> int:
-        """The number of the last complete iteration."""
+        """Number of the last complete iteration."""
         return self._start + len(self.history)
 
     @property
@@ -79,7 +79,7 @@ class Run:
     def step(
         self, theta: np.ndarray, f: float | None = None, gradient_norm: float | None = None
     ) -> None:
-        """Report a complete step; without f or the norm the current ones are kept."""
+        """Report a complete step; without f or the norm the current values are kept."""
         # before theta is replaced: f is known to be finite at the old one, but not at the new one
         self._between_steps()
         _, last_f, last_norm = self._reached
@@ -92,7 +92,7 @@ class Run:
             self._on_step(self)
 
     def iterate(self, f: float, gradient_norm: float) -> bool:
-        """Record an iteration and call the callback; False if the callback asks to stop."""
+        """Record an iteration and call the callback; return False if the callback asks to stop."""
         row: dict[str, Any] = {
             "iteration": self.iterations + 1,
             "f": f,
@@ -133,7 +133,7 @@ class Run:
 
 
 def _extra(more: Any) -> dict[str, Any]:
-    """Return entries of the history from a callback's return value, checked."""
+    """Return the dict that a callback returned, checked."""
     own = {"iteration", "f", "gradient_norm", "seconds"}
     if not isinstance(more, dict) or own & more.keys():
         raise TypeError(

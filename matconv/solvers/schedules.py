@@ -1,4 +1,7 @@
-"""Schedules: a factor of the learning rate for each part t of the training, 0 <= t < 1."""
+"""Schedules: factors of the learning rate as functions of the completed part t of the training.
+
+0 <= t < 1.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def constant(t: float) -> float:
 
 
 def step(t: float) -> float:
-    """Return 1, after half of the training 0.1, after three quarters 0.01.
+    """Return 1; 0.1 after half of the training; 0.01 after three quarters.
 
     >>> step(0.49), step(0.5), step(0.75)
     (1.0, 0.1, 0.01)
@@ -44,11 +47,12 @@ DESCRIPTIONS = {
 
 
 def get_schedule(schedule: str | Schedule) -> Schedule:
-    """Return the schedule of a name, or the function itself.
+    """Return the schedule with a name; a function is returned as it is.
 
     Raises
     ------
     TypeError, ValueError
+        If it is neither the name of a schedule nor a function.
     """
     if isinstance(schedule, str):
         if schedule not in SCHEDULES:

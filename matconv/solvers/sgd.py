@@ -12,12 +12,12 @@ from .result import TrainingError
 from .run import Run
 from .schedules import DESCRIPTIONS, SCHEDULES, Schedule, get_schedule
 
-# elements of each vector at a time: the pieces of four vectors stay in the cache
+# elements that are updated at a time, so that the pieces of four vectors stay in the cache
 BLOCK = 1 << 14
 
 
 class _Mean:
-    """The means of f and of its gradient over the batches of an epoch, weighted by images."""
+    """Means of f and of its gradient over the batches of an epoch, weighted by their images."""
 
     def __init__(self, n: int, batch_size: int) -> None:
         self._f = 0.0
@@ -47,8 +47,8 @@ class _Descent:
         v     <- momentum v - rate g
         theta <- theta + v                         (nesterov: theta + momentum v - rate g)
 
-    theta alternates between two vectors: the one of the last complete step is not written into,
-    and the other one has the step before it.
+    theta alternates between two vectors. A step overwrites the older of them, so that the theta of
+    the last complete step is not changed.
     """
 
     def __init__(self, theta: np.ndarray, momentum: float, nesterov: bool) -> None:
@@ -77,7 +77,7 @@ class _Descent:
 
 
 def _is_finite(gradient: np.ndarray) -> bool:
-    """Whether all elements are finite; a second vector is needed only if squares overflow."""
+    """Return whether all elements are finite; allocates a vector only if squares overflow."""
     squares = np.dot(gradient, gradient)
     return bool(np.isfinite(squares) or np.isfinite(gradient).all())
 
@@ -94,13 +94,13 @@ def sgd(
     schedule: Schedule,
     seed: int | None,
 ) -> tuple[str, bool]:
-    """Descend for ``max_iterations`` epochs from ``run.theta``; `METHOD` describes the options.
+    """Run ``max_iterations`` epochs from ``run.theta``; `METHOD` describes the options.
 
     Returns
     -------
     message : str
     converged : bool
-        False: there is no test for convergence.
+        Always False: there is no test for convergence.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def sgd(
     ----------
     B. T. Polyak, "Some methods of speeding up the convergence of iteration methods" (1964);
     I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
-    momentum in deep learning" (2013), equation for Nesterov's method.
+    momentum in deep learning" (2013), for Nesterov's method.
     """
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -141,7 +141,7 @@ def sgd(
 
 
 def _error(what: str, where: str, descent: _Descent, run: Run) -> TrainingError:
-    """Return the error after a step that was too long, with the theta before this step."""
+    """Return the error after a step that was too long, with the result before this step."""
     if run.moved:
         run.step(descent.before)
     error = TrainingError(f"sgd: {what} at {where}; a smaller learning rate may help")

@@ -25,7 +25,7 @@ PACKAGE = Path(matconv.__file__).parent
 PLACES = {
     "solvers": ([*METHODS], ("solvers/minimizer.py",)),
     "layers": ([*LAYERS], ("layers/",)),
-    "losses": ([*LOSSES], ("losses.py",)),
+    "losses": ([*LOSSES], ("losses/",)),
     "algorithms": ([*algorithms.NAMES], ("kernels/_algorithms.pyx",)),
     # "digits" is a word as well, and the name of the data set
     "networks": ([name for name in PRESETS if name != "digits"], ("presets.py",)),
