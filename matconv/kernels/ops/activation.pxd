@@ -1,4 +1,4 @@
-"""Activation: sigma of each element; which one says the record of the step."""
+"""Activation: sigma of each element, where sigma is the activation of the step."""
 
 from .._operation cimport (
     Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, split_elements,
@@ -9,7 +9,7 @@ from .._tile cimport add_run
 from .._types cimport real
 
 
-# The output of an elementwise step has the shape of its first input.
+# The output has the shape of the first input.
 cdef inline int same_as_input(Step *step, Value *output) noexcept nogil:
     output[0] = input_of(step, 0)[0]
     return OK

@@ -1,4 +1,4 @@
-"""AvgPool: the mean of each window's pixels, without padding, channel by channel.
+"""AvgPool: the mean of each window, without padding, channel by channel.
 
     words    as of MaxPool
 """

@@ -1,4 +1,4 @@
-"""Crop: an image without rows and columns at its borders.
+"""Crop: removes rows and columns at the borders of an image.
 
     words    rows at the top, bottom, columns at the left, right
 """
@@ -21,7 +21,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
         return SIZE
     if word[0] < 0 or word[1] < 0 or word[2] < 0 or word[3] < 0:
         return SIZE
-    # no sum of two words that may overflow
+    # without a sum of two words, which may overflow
     if word[0] >= Z.height or word[1] >= Z.height - word[0]:
         return SIZE
     if word[2] >= Z.width or word[3] >= Z.width - word[2]:
@@ -32,7 +32,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are runs of rows: of the output in the forward pass, of the input in the backward pass.
+# Pieces are rows of the output in the forward pass, of the input in the backward pass.
 cdef inline const Value *rows_value(const Step *step, int direction) noexcept nogil:
     return input_of(step, 0) if direction == BACKWARD else &step.values[step.output]
 

@@ -1,4 +1,4 @@
-"""Scale: gain x + bias, one gain and one bias for each channel.
+"""Scale: gain x + bias, with a gain and a bias for each channel.
 
     words    bias (0, 1)
     arrays   gain (d,), bias (d,)
@@ -25,7 +25,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are runs of pixels.
+# Pixels of a piece.
 cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
@@ -36,7 +36,8 @@ cdef inline Py_ssize_t pixel_pieces(const Step *step) noexcept nogil:
     return piece_count(step.images * out.height * out.width, pixels_length(step))
 
 
-# Backward: each piece its own sums dgain, dbias in `shared`; then these in their order.
+# Phases of the backward pass: sums dgain, dbias of each piece in `shared`; then the sums of these,
+# in their order.
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
     cdef Py_ssize_t pieces = pixel_pieces(step)
     if phase == 0:
@@ -79,7 +80,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dgain(d) += (dZ_out Z) 1, dbias(d) += dZ_out 1, each or NULL, of the pixels of a call; and dZ.
+# dgain(d) += (dZ_out . Z) 1, dbias(d) += dZ_out 1, each or NULL, and dZ for the pixels of a call.
 cdef inline void add_pixels(
     const Step *step, const Call *call, const real *dZ_out, real *dgain, real *dbias
 ) noexcept nogil:
