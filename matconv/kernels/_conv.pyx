@@ -39,10 +39,8 @@ cdef class ConvPlan:
 
     Raises
     ------
-    TypeError
-        The dtype is not float64 or float32.
-    ValueError
-        The algorithm is unknown, or there are no transforms for the tile.
+    TypeError, ValueError
+        The dtype or the algorithm is not one of these, or there are no transforms for the tile.
 
     Examples
     --------
@@ -135,8 +133,7 @@ def forward(
         As for `conv2d`.
     scratch : 1-D array of at least ``plan.scratch_size(False)`` elements, optional
     part, parts : int
-        Compute only this part of the outputs, which are divided into near-equal parts. All parts
-        together have the bits of the whole.
+        Compute one of several near-equal parts of the outputs, with the bits of the whole.
 
     Returns
     -------

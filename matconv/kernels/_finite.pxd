@@ -35,6 +35,7 @@ cdef extern from *:
     }
     #endif
     """
+    # `all_finite` for one dtype.
     bint finite_f64(Py_ssize_t n, const double *x) noexcept nogil
     bint finite_f32(Py_ssize_t n, const float *x) noexcept nogil
 

@@ -116,19 +116,19 @@ cdef void compact(Program *p, Scratch *scratch, Py_ssize_t count) noexcept nogil
 
 cdef int program_merge(Program *p) noexcept nogil:
     cdef Py_ssize_t values = p.n_steps + 1, count
-    cdef Py_ssize_t *words = <Py_ssize_t *> PyMem_RawCalloc(5 * values, sizeof(Py_ssize_t))
+    cdef Py_ssize_t *memory = <Py_ssize_t *> PyMem_RawCalloc(5 * values, sizeof(Py_ssize_t))
     cdef Scratch scratch
     scratch.steps = <Step *> PyMem_RawCalloc(p.n_steps, sizeof(Step))
-    if words == NULL or scratch.steps == NULL:
-        PyMem_RawFree(words)
+    if memory == NULL or scratch.steps == NULL:
+        PyMem_RawFree(memory)
         PyMem_RawFree(scratch.steps)
         return MEMORY
-    scratch.into, scratch.readers = words, words + values
-    scratch.number, scratch.users = words + 2 * values, words + 3 * values
-    scratch.owner = words + 4 * values
+    scratch.into, scratch.readers = memory, memory + values
+    scratch.number, scratch.users = memory + 2 * values, memory + 3 * values
+    scratch.owner = memory + 4 * values
     count = find_merges(p, &scratch)
     if count > 0:
         compact(p, &scratch, count)
-    PyMem_RawFree(words)
+    PyMem_RawFree(memory)
     PyMem_RawFree(scratch.steps)
     return OK

@@ -19,7 +19,7 @@ cdef extern from "limits.h":
 
 
 def pool_geometry(str function, shape, window, stride=None, pad=0):
-    """Return the geometry of a pooling window, each of which must contain a pixel of the image."""
+    """Return the geometry of pooling windows, each of which must contain a pixel of the image."""
     cdef WindowGeometry geometry = WindowGeometry(
         function, shape, window, window if stride is None else stride, pad, kernel_name="window"
     )

@@ -6,10 +6,10 @@ taken. A thread takes a piece by decrementing it with compare-and-swap. The job 
 this piece is counted as done, so the other members of the queue may be read after the swap, but not
 before. A helper that arrives late finds no pieces, and the caller does not wait for it.
 
-An idle helper sleeps until it is assigned a slot of a queue; between the jobs of an open call it
-first spins for a moment. A sleeping thread waits for a lock of CPython's thread API, which is held
-except between a wake-up and the end of the sleep. No thread holds a lock while it waits for the
-GIL.
+An idle helper is assigned a slot of a queue, which it joins when it is woken for a job. Between the
+jobs of an open call it spins for a moment before it sleeps. A sleeping thread waits for a lock of
+CPython's thread API, which is held except between a wake-up and the end of the sleep. A thread that
+waits for the GIL holds no other lock.
 """
 
 from cpython.mem cimport PyMem_RawFree
@@ -23,10 +23,13 @@ cdef extern from "pythread.h":
     ctypedef enum PyLockStatus:
         PY_LOCK_FAILURE
         PY_LOCK_ACQUIRED
+    # Acquire a lock within a time; -1: no limit.
     PyLockStatus PyThread_acquire_lock_timed(
         PyThread_type_lock lock, PY_TIMEOUT_T microseconds, int interruptible
     ) noexcept nogil
+    # Acquire a lock; returns whether it was acquired, which is certain with `wait`.
     int acquire "PyThread_acquire_lock"(PyThread_type_lock lock, int wait) noexcept nogil
+    # Release a lock, which another thread may have acquired.
     void release "PyThread_release_lock"(PyThread_type_lock lock) noexcept nogil
     void free_lock "PyThread_free_lock"(PyThread_type_lock lock) noexcept nogil
 

@@ -1,9 +1,9 @@
 """Tiles of phi, and W in the same order.
 
 A tile is phi at output positions t0 to t0 + n - 1, counted through all images: a column-major
-matrix (K, n) with K = h_b h_a d_g. Its rows are in the order (q, p, channel), not (channel, q, p)
-as in the notes, so that a column consists of h_b runs of h_a d_g contiguous elements of the image.
-`permute_filters` converts W to the same order.
+matrix (K, n) with K = h_b h_a d_g. Its rows are in the order (q, p, channel), slowest first, not
+(channel, q, p) as in the notes, so that a column consists of h_b runs of h_a d_g contiguous
+elements of the image. `permute_filters` converts W to the same order.
 """
 
 from libc.string cimport memcpy, memset

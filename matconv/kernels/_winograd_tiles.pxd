@@ -30,6 +30,7 @@ cdef inline Tile tile_at(const Winograd *w, Py_ssize_t t) noexcept nogil:
     return tile
 
 
+# x, limited to the range from low to high.
 cdef inline Py_ssize_t clamp(Py_ssize_t x, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     return min(max(x, low), high)
 
@@ -40,6 +41,7 @@ cdef struct View:
     Py_ssize_t first, lo_b, hi_b, left, lo_a, hi_a
 
 
+# The inputs of a tile in a phase of rows.
 cdef inline View view_of(
     const Geometry *g, const Winograd *w, Tile tile, Py_ssize_t phase
 ) noexcept nogil:

@@ -100,14 +100,7 @@ cdef class Program:
         return int(self.graph.steps[step].multiply_adds)
 
     def plan(self, Py_ssize_t images, Py_ssize_t target):
-        """Plan the program.
-
-        Parameters
-        ----------
-        images : int
-            Maximum number of images of a pass.
-        target : int
-            The value whose gradients are computed; -1: inference only.
+        """Plan passes over up to ``images`` images, and gradients of the value ``target`` or -1.
 
         Raises
         ------

@@ -15,6 +15,7 @@ cdef inline int same_as_input(Step *step, Value *output) noexcept nogil:
     return OK
 
 
+# Z_out = sigma(Z).
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef const real *Z = <const real *> call.inputs[0]
@@ -31,6 +32,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = sigma' dZ_out, or +=. dZ_out is overwritten in the second case.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t n = part.last - part.first

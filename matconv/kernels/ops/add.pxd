@@ -44,6 +44,7 @@ cdef inline void add_multiple(
             y[k] = c * x[k]
 
 
+# Z_out = sum_k factor_k Z_k.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef int k
@@ -61,6 +62,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ_k = factor_k dZ_out, or +=.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef int k

@@ -44,6 +44,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return piece_count(step.images * out.height * out.width, pixels_length(step))
 
 
+# The pixels of a call.
 cdef inline Range pixels_of(const Step *step, const Call *call) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return range_of(call, call.images * out.height * out.width, pixels_length(step))
@@ -71,6 +72,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ_k(pixel, :) = dZ_out(pixel, at : at + d), or +=, for each input k.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = pixels_of(step, call)

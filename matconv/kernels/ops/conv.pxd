@@ -1,4 +1,4 @@
-"""Conv: S = W phi(Z) + b 1', equation (1) of the notes. Dense uses most of this too.
+"""Conv: S = W phi(Z) + b 1', equation (1) of the notes. Also used by Dense.
 
     words    filters, groups, kernel height, width, stride down, right,
              padding top, bottom, left, right, dilation down, right, bias (0, 1), algorithm
@@ -131,6 +131,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return forward.pieces if phase == 0 else 0
 
 
+# `prepare` for one dtype.
 cdef inline void prepare_real(
     const Filters *own, Call *call, bint backward, real *scratch
 ) noexcept nogil:
@@ -150,6 +151,7 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
         prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
 
 
+# S = sigma(W phi(Z) + b 1').
 cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *b = NULL
@@ -180,6 +182,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# vec(dZ) = P_phi' vec(W' dS), dW = sum_i dS^i phi(Z^i)', db = sum_i dS^i 1, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *S = <const real *> call.output

@@ -85,18 +85,22 @@ cdef struct BackwardCut:
     Py_ssize_t filters_at, sums_at, shared
 
 
+# x / y, rounded up.
 cdef inline Py_ssize_t ceil_div(Py_ssize_t x, Py_ssize_t y) noexcept nogil:
     return (x + y - 1) // y
 
 
+# x, rounded up to a multiple.
 cdef inline Py_ssize_t rounded_up(Py_ssize_t x, Py_ssize_t multiple) noexcept nogil:
     return ceil_div(x, multiple) * multiple
 
 
+# Multiply-adds of the forward pass.
 cdef inline double multiply_adds(const Geometry *g) noexcept nogil:
     return <double> g.l * g.b_out * g.a_out * g.d_out * g.K
 
 
+# Whether the convolution is computed by taps.
 cdef inline bint has_taps(const Convolution *c) noexcept nogil:
     return not c.by_winograd and taps_pay(&c.g)
 

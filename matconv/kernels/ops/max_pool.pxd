@@ -59,6 +59,7 @@ cdef inline Py_ssize_t rows_length(const Step *step) noexcept nogil:
     return max(length, (g.h_b - 1) // g.s_b)
 
 
+# The output rows of a call.
 cdef inline Range rows_of(const Step *step, const Call *call) noexcept nogil:
     return range_of(
         call, call.images * (<const Geometry *> step.own).b_out, rows_length(step)
@@ -98,6 +99,7 @@ cdef inline Range gradient_rows(const Step *step, const Call *call, real *dZ) no
     return rows
 
 
+# Z_out = the maxima of the windows of Z. OUT: saved or NULL.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = rows_of(step, call)
@@ -114,6 +116,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = the adjoint of the forward pass, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = gradient_rows(step, call, dZ)

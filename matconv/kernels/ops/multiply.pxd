@@ -7,6 +7,7 @@ from .._types cimport real
 from .add cimport UNLIMITED, shape_of_all
 
 
+# Z_out = prod_k Z_k.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t k

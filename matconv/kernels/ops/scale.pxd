@@ -31,6 +31,7 @@ cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
     return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
 
 
+# The number of pieces of pixels.
 cdef inline Py_ssize_t pixel_pieces(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return piece_count(step.images * out.height * out.width, pixels_length(step))
@@ -55,6 +56,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
+# Z_out(pixel, :) = gain . Z(pixel, :) + bias.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
@@ -105,6 +107,7 @@ cdef inline void add_pixels(
                 dZ[t * d + c] = gain[c] * dZ_out[t * d + c]
 
 
+# dgain, dbias and dZ, see `add_pixels`; phase 1 adds the sums of the pieces.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef Py_ssize_t d = step.array_size[0], k
     cdef real *sums = <real *> call.shared
@@ -141,6 +144,7 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# `affine` for one dtype.
 cdef inline void affine_real(const Step *step, const void **arrays, real *gain, void *bias) \
         noexcept nogil:
     cdef Py_ssize_t nbytes = step.array_size[0] * sizeof(real)
