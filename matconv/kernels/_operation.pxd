@@ -4,8 +4,8 @@ A program is a list of steps over numbered values. Value 0 is the input; step k 
 from values before it. An operation is a table, `Operation`; a program uses nothing else of it.
 `matconv/README.md` shows how to add one.
 
-Contracts of the entries, and of the functions with these names in ``ops``; `operation` there returns
-the table. All are called without the GIL, and none allocates memory.
+Contracts of the entries, and of the functions with these names in ``ops``, of which
+`operation` returns the table. All are called without the GIL, and none allocates memory.
 
     shape     Check the words, numbers and inputs of the step; set `own`, the sizes of the parameter
               arrays, `fan_in` and `multiply_adds`. OUT: output. Returns a status.
