@@ -17,22 +17,22 @@
  *     status = matconv_conv_forward_f64(&g, MATCONV_AUTO, Z, W, b, &relu, S, scratch, size);
  *
  * After the import no function needs the GIL or a Python object, and every function runs on the
- * calling thread, except matconv_network_predict_threads_f64 and _f32: they use matconv's thread
- * pool, and take the GIL for a moment. All functions are reentrant: any thread may call them at any
+ * calling thread, except matconv_network_predict_threads_f64 and _f32, which use matconv's thread
+ * pool and acquire the GIL for a moment. All functions are reentrant: any thread may call them at any
  * time. Only matconv_network_open, matconv_network_open_memory and the thread pool allocate memory.
  * No other function starts a thread or writes to anything but its OUT, INOUT and SCRATCH arguments,
- * but the BLAS behind SciPy's dgemm and sgemm may do both: limit it to one thread before calling
+ * but SciPy's BLAS, which computes the products, may do both: limit it to one thread before calling
  * from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl).
  *
- * OpenBLAS needs a buffer for each product that runs, which it keeps; without memory for one it
- * would wait for ever. matconv_conv_forward, matconv_conv_backward, the same of dense layers, and
- * matconv_network_predict make sure of one for each thread that is in such a call, and return
- * MATCONV_MEMORY before they write anything if they cannot. That holds for up to 24 threads at once
- * (40 with the wheels of SciPy), and as far as no other code takes OpenBLAS's buffers or the
- * memory meanwhile. Afterwards calls of as many threads find their buffers.
+ * OpenBLAS needs a buffer for each product under way, which it reuses later; if there is no memory
+ * for one, it waits for ever. matconv_conv_forward, matconv_conv_backward, matconv_dense_forward,
+ * matconv_dense_backward and matconv_network_predict ensure that there is one for each thread in such
+ * a call; otherwise they return MATCONV_MEMORY before they write anything. This holds for up to 24
+ * threads at the same time (40 with the wheels of SciPy), if no other code uses OpenBLAS's buffers or
+ * the memory meanwhile. Later calls by as many threads use the same buffers.
  *
  * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
- * written nothing (matconv_network_open: only a NULL; MATCONV_INTERRUPTED: a part, or nothing).
+ * written nothing (matconv_network_open: only NULL; MATCONV_INTERRUPTED: a part, or nothing).
  * Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
  *
  *     Z   (images, height, width, channels)                               input
@@ -40,7 +40,7 @@
  *     b   (filters,)                                                      bias
  *     S   (images, out_height, out_width, filters)                        output
  *
- * dX is the gradient for X. Sizes are numbers of elements, not bytes, unless stated otherwise.
+ * dX is the gradient for X. Sizes are in elements, not bytes, unless stated otherwise.
  */
 #ifndef MATCONV_H
 #define MATCONV_H
@@ -80,7 +80,7 @@ static inline int matconv_import(void)
     PyObject *module = PyImport_ImportModule("matconv.kernels.capi");
     if (module == NULL)
         return -1;
-    Py_DECREF(module); /* sys.modules keeps it */
+    Py_DECREF(module); /* sys.modules has a reference */
     table = (const matconv_api *) PyCapsule_Import("matconv.kernels.capi._API", 0);
     if (table == NULL)
         return -1;

@@ -24,20 +24,20 @@ enum {
     MATCONV_SCRATCH = 8,      /* scratch_size is too small */
     MATCONV_ALGORITHM = 9,    /* unknown algorithm */
     MATCONV_PADDING = 10,     /* the padding of a pooling window is not smaller than the window */
-    MATCONV_INDEX = 11,       /* an index of max_pool_backward is outside of the image; no such output */
-    MATCONV_DTYPE = 12,       /* the network has the other dtype */
+    MATCONV_INDEX = 11,       /* an index of max_pool_backward is not in the image; no such output */
+    MATCONV_DTYPE = 12,       /* the dtype of the network does not match */
     MATCONV_FORMAT = 13,      /* not an exported network, or a damaged one */
     MATCONV_VERSION = 14,     /* an exported network of another version of the format */
     MATCONV_MEMORY = 15,      /* out of memory */
     MATCONV_UNREADABLE = 16,  /* the file cannot be read */
-    MATCONV_ACTIVATION = 17,  /* unknown activation, or invalid numbers for it */
-    MATCONV_INTERRUPTED = 18  /* stopped before the end; what was to be written is unspecified */
+    MATCONV_ACTIVATION = 17,  /* unknown activation, or invalid parameters for it */
+    MATCONV_INTERRUPTED = 18  /* stopped before the end; the content of the outputs is unspecified */
 };
 
 /* Algorithms ------------------------------------------------------------------------------------ */
 
 /* The transforms of Winograd's algorithm may overflow, giving NaN or infinity, although the operands
- * and the exact result are finite. MATCONV_AUTO does not repeat the call by another algorithm then.
+ * and the exact result are finite. MATCONV_AUTO does not repeat the call by MATCONV_IM2COL then.
  * The forward pass does not overflow if max|Z|, max|W|, max|b| and column_length max|Z| max|W| are
  * below 1e303 (double) or 1e34 (float); the backward pass if max|dS|, max|Z|, max|W|,
  * kernel_height kernel_width group_filters max|dS| max|W| and
@@ -58,11 +58,10 @@ enum {
     MATCONV_CLIP = 3              /* min(max(x, alpha), beta); alpha <= beta, may be infinite */
 };
 
-/* An activation sigma, applied to each element; NaN is propagated. Functions take a pointer to it,
- * where NULL is MATCONV_ACTIVATION_NONE. It is a struct, not a code and two numbers, because an
- * activation may need more than that (learned slopes, for example): a later version can append
- * members together with codes, and no function changes its type. A struct_size is not necessary,
- * since a member is read only if the code needs it. */
+/* An activation sigma, applied to each element; NaN is propagated. Functions take a pointer to it;
+ * NULL is MATCONV_ACTIVATION_NONE. It is a struct so that a later version can append members for new
+ * codes (learned slopes, for example) without changing the type of a function. A struct_size is not
+ * necessary, since a member is read only if the code needs it. */
 typedef struct matconv_activation {
     int code;
     double alpha, beta;       /* rounded to the dtype of the function */
@@ -251,14 +250,13 @@ typedef struct matconv_api {
     int (*network_get_shape)(const matconv_network *network, ptrdiff_t output,
                              matconv_network_shape *shape);
 
-    /* Elements of scratch for network_predict with up to this number of images.
-     * OUT: scratch_size. */
+    /* Elements of scratch for network_predict with up to `images` images. OUT: scratch_size. */
     int (*network_workspace_size)(const matconv_network *network, ptrdiff_t images,
                                   ptrdiff_t *scratch_size);
 
-    /* The outputs of the network. Threads may share it. The same call gives the same bits; with
-     * the images divided among several calls the last bits may differ, since BLAS may sum products
-     * of other shapes in another order.
+    /* Compute the outputs of the network, which several threads may use at the same time. The same
+     * call gives the same bits; if images are divided among several calls, the last bits may differ,
+     * since the order of summation in BLAS depends on the shapes of the matrices.
      * IN: Z (images, height, width, channels).
      * OUT: outputs[k] (images, out_height, out_width, out_channels) of output k, for each of them;
      * none may be NULL. SCRATCH: scratch. */
@@ -267,18 +265,19 @@ typedef struct matconv_api {
     int (*network_predict_f32)(const matconv_network *network, ptrdiff_t images, const float *Z,
                                float **outputs, float *scratch, ptrdiff_t scratch_size);
 
-    /* Elements of scratch for network_predict_threads with up to this number of images, on up to
-     * this number of threads, from 1 to 1024. OUT: scratch_size. */
+    /* Elements of scratch for network_predict_threads with up to `images` images and `threads`
+     * threads, from 1 to 1024. OUT: scratch_size. */
     int (*network_workspace_size_threads)(const matconv_network *network, ptrdiff_t images,
                                           int threads, ptrdiff_t *scratch_size);
 
-    /* As network_predict, with the same bits for any number of threads, by the calling thread and up
-     * to `threads` - 1 of matconv's thread pool, which all callers share. They are threads of
-     * Python: the call takes the GIL for a moment when it begins and when it ends, with or without
-     * the GIL held by the calling thread, which may be any thread. Meanwhile BLAS has one thread in
-     * the whole process. Not while Python is shut down.
-     * poll(poll_argument) is asked between two steps, unless poll is NULL; if it returns nonzero, so
-     * does the call: MATCONV_INTERRUPTED, and the content of the outputs is unspecified.
+    /* As network_predict, on the calling thread and up to `threads` - 1 threads of matconv's thread
+     * pool, which all callers share. The outputs have the same bits for any number of threads. The
+     * threads of the pool are Python threads, so the call acquires the GIL for a moment at its
+     * beginning and end; the calling thread, which may be any thread, may hold the GIL or not. During
+     * the call BLAS has one thread in the whole process. Not to be called during the finalization of
+     * Python.
+     * poll(poll_argument) is called between two steps, unless poll is NULL. If it returns nonzero,
+     * the call returns MATCONV_INTERRUPTED, and the content of the outputs is unspecified.
      * MATCONV_MEMORY: there is no memory for the threads. */
     int (*network_predict_threads_f64)(const matconv_network *network, ptrdiff_t images,
                                        const double *Z, double **outputs, double *scratch,

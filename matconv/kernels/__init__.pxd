@@ -1,4 +1,4 @@
-"""matconv for Cython: every function of ``matconv/matconv.h``, by its name without "matconv_".
+"""matconv for Cython: the functions of ``matconv/matconv.h``, without the prefix ``matconv_``.
 
     from matconv.kernels cimport (
         AUTO, Geometry, check_status, conv_forward_f64, geometry_default, geometry_init,
@@ -7,10 +7,10 @@
 
     import_matconv()        # once, at the top of the module
 
-Compile with ``include_dirs=[matconv.get_include()]``. After the import nothing needs the GIL, which
-only ``network_predict_threads_*`` takes by itself; each function returns a status, and
-`check_status` raises for it. ``matconv/types.h`` in that folder has
-the contract of each: shapes, IN, OUT, SCRATCH, what may be NULL.
+Compile with ``include_dirs=[matconv.get_include()]``. After the import no function needs the GIL;
+``network_predict_threads_*`` acquire it themselves. Functions return a status, for which
+`check_status` raises. ``matconv/types.h`` has the contract of each function: shapes, IN, OUT,
+SCRATCH, and which arguments may be NULL.
 """
 
 cdef extern from "matconv/matconv.h" nogil:
@@ -180,17 +180,19 @@ cdef extern from "matconv/matconv.h" nogil:
     ) noexcept
 
 cdef extern from "matconv/matconv.h":
-    # Find the functions; raises ImportError when the installed matconv is older than the header.
+    # Import the function table. Raises ImportError if the installed matconv is older than the
+    # header.
     int import_matconv "matconv_import"() except -1
 
 
-# Raise for a status that is not OK; takes the GIL only then. Returns 0.
+# Raise an exception for a status that is not OK; acquires the GIL only then. Returns 0.
 cdef inline int check_status(int status) except -1 nogil:
     if status != OK:
         raise_for(status)
     return 0
 
 
+# Raise the exception for a status that is not OK.
 cdef inline int raise_for(int status) except -1 with gil:
     message = status_string(status).decode()
     if status == MEMORY:

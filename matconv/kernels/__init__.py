@@ -1,11 +1,11 @@
-"""Everything compiled: the only package that knows C, pointers and BLAS."""
+"""Compiled kernels: convolution, pooling, dense layers, programs, and the C interface."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import simd
 
-# before the first kernel is imported; what a variant does not have comes from this folder
+# before the first kernel is imported; modules without variants are found in this folder
 __path__[:0] = simd.path
 
 from ._bias_relu import bias_relu, bias_relu_backward
@@ -38,11 +38,11 @@ __all__ = [
     "max_pool2d_backward",
 ]
 
-# submodules that nothing above imports, loaded at first use
+# submodules that are imported at first use
 _SUBMODULES = ("capi", "predictor", "toom_cook")
 
 
-if not TYPE_CHECKING:  # a checker sees the imports above, and misspelt names
+if not TYPE_CHECKING:  # type checkers use the imports above, and so report unknown names
 
     def __getattr__(name: str) -> object:
         if name in _SUBMODULES:

@@ -1,7 +1,7 @@
-"""Activations sigma, applied element by element, and their derivatives.
+"""Activations sigma, applied to each element, and their derivatives.
 
-An activation is data: a code and two numbers. sigma' is read off the output z = sigma(s), so that
-s need not be kept. NaN is propagated by sigma; where z is NaN, sigma' is 1.
+An activation is a code and two parameters. sigma' is computed from the output z = sigma(s), so that
+s need not be saved. NaN is propagated by sigma; where z is NaN, sigma' is 1.
 """
 
 from libc.math cimport INFINITY
@@ -17,7 +17,7 @@ cdef extern from "matconv/types.h" nogil:
         CLIP "MATCONV_CLIP"
     ctypedef struct Activation "matconv_activation":
         int code
-        double alpha, beta      # read only for the codes that need them
+        double alpha, beta      # read only for codes that need them
 
 
 # A ReLU, or no activation.
@@ -28,13 +28,14 @@ cdef inline Activation relu_if(bint relu) noexcept nogil:
     return activation
 
 
-# OK, or ACTIVATION: unknown code or bad numbers. IN: activation or NULL.
+# Returns OK, or ACTIVATION for an unknown code or invalid parameters. IN: activation or NULL.
 cdef inline int activation_status(const Activation *activation, bint is_double) noexcept nogil:
     cdef double slope
     if activation == NULL:
         return OK
     if activation.code == LEAKY_RELU:
-        # in the dtype: a slope of 0 would lose the sign of s, which sigma' is read off
+        # rounded to the dtype: with a slope of 0, z would not have the sign of s, which sigma'
+        # needs
         slope = activation.alpha if is_double else <float> activation.alpha
         return OK if 0 < slope < INFINITY else ACTIVATION
     if activation.code == CLIP:
@@ -44,7 +45,7 @@ cdef inline int activation_status(const Activation *activation, bint is_double) 
     return ACTIVATION
 
 
-# sigma(s). The code is a constant of the caller's loop.
+# sigma(s). The code is a constant in the loop of the caller.
 cdef inline real activation_value(int code, real s, real alpha, real beta) noexcept nogil:
     if code == RELU:
         return 0 if s <= 0 else s
@@ -56,8 +57,8 @@ cdef inline real activation_value(int code, real s, real alpha, real beta) noexc
     return s
 
 
-# ds = sigma'(s) dz for z = sigma(s). dz is a value, not a load that depends on z: the compiler
-# turns that into no SIMD mask.
+# ds = sigma'(s) dz for z = sigma(s). dz is passed by value, since a load that depends on z prevents
+# SIMD.
 cdef inline real activation_gradient(
     int code, real dz, real z, real alpha, real beta
 ) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Which of the two paths a convolution takes, and with which tiles: the one place that says so."""
+"""The choice of the algorithm of a convolution, and of the tiles of Winograd's algorithm."""
 
 from ._geometry cimport Geometry
 
@@ -9,9 +9,9 @@ cdef extern from "matconv/types.h" nogil:
         WINOGRAD "MATCONV_WINOGRAD"
 
 
-# The tile (m_b, m_a) of Winograd's path, or (0, 0) for im2col. OUT: m_b, m_a.
-# By the geometry and the dtype alone. WINOGRAD means im2col too where there are no transforms.
-# `prepared`: the filters are transformed once and for all, and only come from memory.
+# The tile (m_b, m_a) for Winograd's algorithm, or (0, 0) for im2col. OUT: m_b, m_a. Depends only on
+# the geometry and the dtype. WINOGRAD also means im2col if there are no transforms.
+# prepared: the filters are prepared once, so that only the cost of reading them counts.
 cdef void choose_tile(
     const Geometry *g, bint is_double, int algorithm, bint prepared, Py_ssize_t *m_b,
     Py_ssize_t *m_a,

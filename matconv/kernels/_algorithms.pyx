@@ -1,19 +1,19 @@
-"""Which of the two paths a convolution takes, and with which tiles: the one place that says so.
+"""The choice of the algorithm of a convolution, and of the tiles of Winograd's algorithm.
 
-Each candidate has a cost, in multiply-adds of a product of matrices in cache; the least wins. What
-is not a product counts as many of them as it was measured to take:
+The candidate with the minimum cost is chosen. The unit is one multiply-add of a product of matrices
+in cache; the constants for other operations are measured in this unit:
 
-    im2col      outputs (K d_out + GATHER K), or without the zeros (`conv_taps`)
+    im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
 
-with d' = s_b s_a d channels of all phases. A number gathered costs as much in single precision as
-in double, where products take half the time, and little where rows of one channel are copied. The
-second line holds the transforms in and out, and that of the filters, which few images cannot pay
-for; those of a frozen network, which are transformed once and for all, cost only their way from
-memory: STREAM for each number of U, or of W. ``bench/run.py algorithms`` measures both paths on
-every layer beside what is chosen here.
+with d' = s_b s_a d channels of all phases. Gathering an element takes the same time in single as in
+double precision, whereas a product takes half the time; it is cheap if rows of one channel are
+copied. The second line has the transforms of tiles and, last, of the filters, which is not
+negligible for few images. The filters of a frozen network are transformed only once; their cost is
+that of reading them from memory, STREAM for each element of U, or of W. ``bench/run.py algorithms``
+measures both algorithms on every layer and shows which one is chosen here.
 
-Larger tiles need fewer products and lose accuracy; `toom_cook.LARGEST` says how large they are.
+Larger tiles need fewer products and are less accurate; `toom_cook.LARGEST` has the largest tiles.
 """
 
 from ._conv_taps cimport taps_count, taps_pay
@@ -28,9 +28,9 @@ cdef enum:
     CALL = 6
     FILTERS = 40
     STREAM = 10
-    MOST_OUTPUTS = 9        # of a tile in one direction: 10 inputs, filters of 2
+    MAX_OUTPUTS = 9         # of a tile in one direction: 10 inputs, 2 filter taps
 
-# In the order of AUTO, IM2COL, WINOGRAD.
+# in the order of AUTO, IM2COL, WINOGRAD
 DESCRIPTIONS = {
     "auto": "whichever is faster, by a fixed rule",
     "im2col": "one matrix product, as in the notes",
@@ -64,26 +64,26 @@ cdef void choose_tile(
     Py_ssize_t *m_a,
 ) noexcept nogil:
     cdef Py_ssize_t i, j
-    cdef double cost, least = im2col_cost(g, is_double, prepared)
+    cdef double cost, minimum = im2col_cost(g, is_double, prepared)
     cdef bint found = algorithm != WINOGRAD
     cdef Winograd w
     m_b[0] = 0
     m_a[0] = 0
     if algorithm == IM2COL:
         return
-    for i in range(2, MOST_OUTPUTS + 1):
-        for j in range(2, MOST_OUTPUTS + 1):
+    for i in range(2, MAX_OUTPUTS + 1):
+        for j in range(2, MAX_OUTPUTS + 1):
             if winograd_plan(g, i, j, is_double, &w):
                 cost = winograd_cost(g, &w, prepared)
-                if not found or cost < least:
+                if not found or cost < minimum:
                     found = True
-                    least = cost
+                    minimum = cost
                     m_b[0] = i
                     m_a[0] = j
 
 
 def as_algorithm(str function, name):
-    """The number of an algorithm by its name."""
+    """Return the code of an algorithm from its name."""
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(
             f"{function}: algorithm must be 'auto', 'im2col' or 'winograd', got {name!r}"

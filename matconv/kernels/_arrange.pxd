@@ -1,13 +1,12 @@
-"""Places for buffers in one block of memory: those in use at the same time do not overlap."""
+"""Layout of buffers in one block of memory; those in use at the same time do not overlap."""
 
-# A buffer: bytes, in use from step `first` to step `last`.
 cdef struct Buffer:
-    Py_ssize_t size
-    Py_ssize_t first, last
-    Py_ssize_t at           # where it goes
+    Py_ssize_t size         # bytes
+    Py_ssize_t first, last  # steps: the first and the last in which it is in use
+    Py_ssize_t at           # offset in the block
 
 
-# The largest buffer first, each at the lowest place that is free for as long as it is in use.
-# INOUT: buffers, at. SCRATCH: order, 2 count integers. Returns the bytes of the block, whose
-# buffers begin on cache lines; -1 when they would overflow. O(count^2).
+# Each buffer, from the largest to the smallest, is put at the lowest offset that is free while it
+# is in use. INOUT: buffers, of which `at` is set, a multiple of a cache line. SCRATCH: order, 2
+# count integers. Returns the bytes of the block; -1 on overflow. O(count^2).
 cdef Py_ssize_t arrange(Buffer *buffers, Py_ssize_t count, Py_ssize_t *order) noexcept nogil

@@ -1,4 +1,4 @@
-"""Places for buffers in one block of memory: those in use at the same time do not overlap."""
+"""Layout of buffers in one block of memory; those in use at the same time do not overlap."""
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -12,8 +12,8 @@ cdef inline Py_ssize_t rounded(Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t arrange(Buffer *buffers, Py_ssize_t count, Py_ssize_t *order) noexcept nogil:
-    cdef Py_ssize_t *by_size = order            # indices, the largest buffer first
-    cdef Py_ssize_t *by_place = order + count   # of those that have a place, the lowest first
+    cdef Py_ssize_t *by_size = order            # indices, in descending order of size
+    cdef Py_ssize_t *by_offset = order + count  # of those with an offset, in ascending order of it
     cdef Py_ssize_t placed, i, j, k, at, total = 0
     cdef const Buffer *other
     for i in range(count):
@@ -26,7 +26,7 @@ cdef Py_ssize_t arrange(Buffer *buffers, Py_ssize_t count, Py_ssize_t *order) no
         k = by_size[placed]
         at = 0
         for j in range(placed):
-            other = &buffers[by_place[j]]
+            other = &buffers[by_offset[j]]
             if other.last < buffers[k].first or other.first > buffers[k].last:
                 continue
             if buffers[k].size <= other.at - at:
@@ -37,8 +37,8 @@ cdef Py_ssize_t arrange(Buffer *buffers, Py_ssize_t count, Py_ssize_t *order) no
         buffers[k].at = at
         total = max(total, at + rounded(buffers[k].size))
         j = placed
-        while j > 0 and buffers[by_place[j - 1]].at > at:
-            by_place[j] = by_place[j - 1]
+        while j > 0 and buffers[by_offset[j - 1]].at > at:
+            by_offset[j] = by_offset[j - 1]
             j -= 1
-        by_place[j] = k
+        by_offset[j] = k
     return total

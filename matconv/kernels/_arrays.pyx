@@ -1,4 +1,4 @@
-"""The Python edge: every argument is checked here before anything is computed."""
+"""Checks of the array arguments of Python functions, before anything is computed."""
 
 import threading
 
@@ -16,18 +16,18 @@ def _shape_text(shape):
 
 
 cdef bint is_plain(cnp.ndarray array) noexcept:
-    # C-contiguous, aligned and native: what a kernel reads directly
+    # C-contiguous, aligned and native, as the kernels read arrays
     return cnp.PyArray_ISCARRAY_RO(array)
 
 
 def refuse_masked(str function, str name, value):
-    """Raise TypeError for a masked array: as an ndarray it would lose its mask."""
+    """Raise TypeError for a masked array, whose mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{function}: {name} is a masked array; fill it or drop the mask first")
 
 
 def as_array(str function, str name, value):
-    """`value` as an ndarray of any layout whose dtype is float64 or float32."""
+    """Return `value` as an ndarray of float64 or float32, with any layout."""
     refuse_masked(function, name, value)
     if value is None or isinstance(value, (str, bytes)):
         raise TypeError(
@@ -43,14 +43,14 @@ def as_array(str function, str name, value):
 
 
 def is_ready(value, cnp.dtype dtype, tuple shape):
-    """Whether a value is an ndarray that kernels read as it is.
+    """Return whether a value is an ndarray that kernels can read without a copy.
 
     Parameters
     ----------
     value : object
     dtype : dtype
     shape : tuple
-        None instead of a size: any.
+        Expected shape; None stands for any size.
     """
     cdef cnp.ndarray array
     cdef int axis
@@ -68,7 +68,7 @@ def is_ready(value, cnp.dtype dtype, tuple shape):
 
 
 def contiguous(cnp.ndarray array):
-    """Return an array of a kernel's dtype as one that kernels read: itself, or a copy."""
+    """Return an array of float64 or float32 as the kernels read arrays, copied if necessary."""
     if is_plain(array):
         return array
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
@@ -138,8 +138,8 @@ cdef cnp.ndarray as_output(
     return array
 
 
-# Fresh memory costs a large call more than a tenth of its time: the system has to clear it. So
-# each thread keeps one buffer for calls that bring none; while a call has it, nobody else does.
+# New memory, which the system has to clear, costs more than a tenth of the time of a large call. So
+# each thread keeps one buffer for calls without scratch. A call removes it while it uses it.
 _kept = threading.local()
 _KEPT_BYTES = 1 << 27
 
@@ -155,7 +155,7 @@ cdef cnp.ndarray spare_scratch(Py_ssize_t size, dtype):
 cdef int keep_scratch(object scratch, cnp.ndarray work) except -1:
     cdef object buffer
     if scratch is None:
-        # the call has written its results: it cannot fail any more
+        # the call has written its results and must not fail
         try:
             buffer = (<object> work).base
             if buffer.nbytes <= _KEPT_BYTES:
@@ -166,7 +166,7 @@ cdef int keep_scratch(object scratch, cnp.ndarray work) except -1:
 
 
 cdef bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
-    # of contiguous arrays
+    # whether contiguous arrays overlap
     cdef char *p = <char *> cnp.PyArray_DATA(one)
     cdef char *q = <char *> cnp.PyArray_DATA(other)
     return max(p, q) < min(p + cnp.PyArray_NBYTES(one), q + cnp.PyArray_NBYTES(other))

@@ -6,14 +6,14 @@ from ._activation cimport (
 from ._types cimport real
 
 
-# Z(n, d) = sigma(S(n, d) + 1 b'). IN: S, b (d,) or NULL, a valid activation or NULL.
+# Z(n, d) = sigma(S(n, d) + 1 b'). IN: S, b (d,) or NULL, valid activation or NULL.
 # OUT: Z, may be S.
 cdef inline void bias_activation_rows(
     Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, const Activation *activation,
     real *Z,
 ) noexcept nogil:
     cdef int code = ACTIVATION_NONE if activation == NULL else activation.code
-    # one call per code: the compiler makes each a loop without branches
+    # one call for each constant code, so that each is compiled to a loop without branches
     if code == RELU:
         rows_by(RELU, n, d, S, b, <real> 0, <real> 0, Z)
     elif code == LEAKY_RELU:
@@ -24,6 +24,7 @@ cdef inline void bias_activation_rows(
         rows_by(ACTIVATION_NONE, n, d, S, b, <real> 0, <real> 0, Z)
 
 
+# bias_activation_rows for one code.
 cdef inline void rows_by(
     int code, Py_ssize_t n, Py_ssize_t d, const real *S, const real *b, real alpha, real beta,
     real *Z,
@@ -42,8 +43,8 @@ cdef inline void rows_by(
             Z_t[c] = activation_value(code, S_t[c] + b[c], alpha, beta)
 
 
-# dS(n, d) = sigma'(S) dZ, with sigma' read off Z = sigma(S); db(d) += dS' 1.
-# IN: dZ, Z, a valid activation or NULL. OUT: dS, may be dZ. INOUT: db or NULL.
+# dS(n, d) = sigma'(S + 1 b') dZ, with sigma' computed from Z = sigma(S + 1 b'); db(d) += dS' 1.
+# IN: dZ, Z, valid activation or NULL. OUT: dS, may be dZ. INOUT: db or NULL.
 cdef inline void activation_backward_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, const Activation *activation,
     real *dS, real *db,
@@ -61,6 +62,7 @@ cdef inline void activation_backward_rows(
         backward_rows_by(ACTIVATION_NONE, n, d, dZ, Z, <real> 0, <real> 0, dS, db)
 
 
+# activation_backward_rows for one code.
 cdef inline void backward_rows_by(
     int code, Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, real alpha, real beta,
     real *dS, real *db,
@@ -84,7 +86,7 @@ cdef inline void backward_rows_by(
             db[c] += ds
 
 
-# db(d) += the sum of the n rows of dS. IN: dS. INOUT: db.
+# db(d) += dS(n, d)' 1. IN: dS. INOUT: db.
 cdef inline void add_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dS, real *db
 ) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Bias and ReLU in one pass, and their adjoint in one pass: equations (1) to (3)."""
+"""Bias and ReLU in one pass, and the adjoint in one pass: equations (1) to (3)."""
 
 from libc.string cimport memset
 
@@ -11,7 +11,7 @@ cnp.import_array()
 
 
 def bias_relu(S, b, out=None):
-    """sigma(S + b 1'): bias and ReLU in one pass; equations (1) to (3).
+    """Compute sigma(S + b 1'), bias and ReLU in one pass: equations (1) to (3).
 
     Parameters
     ----------
@@ -19,12 +19,12 @@ def bias_relu(S, b, out=None):
         Channels last; float64 or float32.
     b : array, shape (d,)
     out : array, shape of S, optional
-        C-contiguous, of S's dtype. May be S itself; must not overlap it otherwise.
+        C-contiguous, of S's dtype. May be S; must not overlap it otherwise.
 
     Returns
     -------
     Z : ndarray, shape of S
-        ``max(S + b, 0)``; a NaN stays a NaN.
+        ``max(S + b, 0)``; NaN is propagated.
 
     Raises
     ------
@@ -64,23 +64,23 @@ def bias_relu(S, b, out=None):
 
 
 def bias_relu_backward(dZ, Z, out=None):
-    """The gradients for S and b from the one for Z = sigma(S + b 1'), in one pass.
+    """Compute the gradients for S and b from the gradient for Z = sigma(S + b 1'), in one pass.
 
     Parameters
     ----------
     dZ : array, shape (..., d)
         Gradient for Z; float64 or float32.
     Z : array, shape of dZ
-        What `bias_relu` returned.
+        As returned by `bias_relu`.
     out : array, shape of dZ, optional
-        Where dS goes: C-contiguous, of dZ's dtype. May be dZ itself.
+        Array for dS; C-contiguous, of dZ's dtype. May be dZ.
 
     Returns
     -------
     dS : ndarray, shape of dZ
-        dZ where Z > 0, else 0: sigma'(0) is 0, as in the notes. A NaN in Z lets dZ through.
+        0 where Z <= 0, else dZ: sigma'(0) is 0, as in the notes, and sigma' is 1 where Z is NaN.
     db : ndarray, shape (d,)
-        The sum of dS over everything but the channels.
+        The sum of dS over all axes except the channels.
 
     Raises
     ------

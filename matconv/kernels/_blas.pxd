@@ -1,6 +1,6 @@
-"""The one door to BLAS: SciPy's dgemm and sgemm, called directly.
+"""Matrix products by SciPy's dgemm and sgemm.
 
-Only here do sizes become the integers of BLAS; `geometry_init` has checked that they fit.
+Sizes are converted to the integers of BLAS here; `geometry_init` has checked that they fit.
 """
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
@@ -27,8 +27,8 @@ cdef inline void gemm(
               &beta, C, &ld_C_)
 
 
-# Up to about this many multiply-adds OpenBLAS takes the operands as they lie, which for matrices
-# in cache beats copying them into its own order first.
+# OpenBLAS does not pack the operands of a product with up to about this number of multiply-adds,
+# which is faster for matrices in cache.
 cdef enum:
     BLOCK_ROWS = 64
     BLOCK_COLUMNS = 48
@@ -36,14 +36,14 @@ cdef enum:
     BLOCK_MULTIPLY_ADDS = BLOCK_ROWS * BLOCK_COLUMNS * BLOCK_INNER
 
 
-# The length of the next block: near-equal blocks of at most `most`, whole cache lines of doubles.
-cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
-    cdef Py_ssize_t count = (n + most - 1) // most
+# The length of near-equal blocks of n elements, about `maximum` at most: a multiple of 8, a cache
+# line of doubles.
+cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t maximum) noexcept nogil:
+    cdef Py_ssize_t count = (n + maximum - 1) // maximum
     return min(n, ((n + count - 1) // count + 7) // 8 * 8)
 
 
-# C(m, n) = A(m, k) op(B)(k, n), or += when add, in blocks that each are one `gemm`.
-# Arguments as for gemm; op by 'N' or 'T'.
+# C(m, n) = A(m, k) op(B)(k, n), or += if add, in blocks, each by one `gemm`. Arguments as for gemm.
 cdef inline void product(
     char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
     const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
@@ -53,13 +53,14 @@ cdef inline void product(
     cdef Py_ssize_t k_ = block_length(k, BLOCK_INNER)
     cdef Py_ssize_t n_ = block_length(n, BLOCK_MULTIPLY_ADDS // (m_ * k_))
     cdef Py_ssize_t i, j, p
-    # a block of A, usually the larger matrix, is read once and stays in cache for all columns
+    # a block of A, usually the larger matrix, stays in cache for all columns of B
     p = 0
     while p < k:
         i = 0
         while i < m:
             j = 0
             while j < n:
+                # C(m_, n_) = A(m_, k_) op(B)(k_, n_), or +=
                 gemm(
                     c'N', op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
                     A + p * ld_A + i, ld_A,

@@ -1,10 +1,10 @@
-"""Buffers that OpenBLAS needs for its products: made while that can fail."""
+"""Buffers that OpenBLAS needs for its products, allocated before the products begin."""
 
-# Whether so many are known.
+# Whether this number of buffers is known to exist.
 cdef bint enough_buffers(int needed) noexcept nogil
 
-# Make the missing ones. Returns False where there is no memory. Not while the process is forked.
+# Allocate the missing buffers. Returns false if there is no memory. Not during a fork.
 cdef bint make_buffers(int needed) noexcept nogil
 
-# In the child of a fork: no other thread is making any.
+# In the child of a fork: reset the lock of `make_buffers`, which no thread holds.
 cdef void forget_making() noexcept nogil

@@ -1,12 +1,12 @@
-"""Buffers that OpenBLAS needs for its products: made while that can fail.
+"""Buffers that OpenBLAS needs for its products, allocated before the products begin.
 
-A product takes the first buffer that no other one has, from a table of the process. Where that
-entry has no memory yet, OpenBLAS maps some, and tries for ever if there is none. So buffers are
-made before products begin, as many as may be in use at once: by taking that many without giving one
-back, each after a look whether so much memory can be mapped. With any other BLAS nothing is done.
+A product uses the first free buffer in a table of the process. If that entry has no memory yet,
+OpenBLAS maps some, and retries for ever if there is none. So as many buffers as may be in use at
+once are allocated before, by taking that many from OpenBLAS before any is returned, each after a
+check that so much memory can be mapped. With any other BLAS nothing is done.
 
-OpenBLAS ends the process where more buffers are taken than it has, so only some are made: beyond
-them a product may still have to wait for memory.
+OpenBLAS ends the process if more buffers are taken than its table has, so the number made here is
+limited: beyond it, a product may still have to wait for memory.
 """
 
 from libc.limits cimport INT_MAX
@@ -29,12 +29,12 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
-    /* The functions of the BLAS that the module with this function is linked with. The size of a
-     * buffer is fixed when OpenBLAS is built: 32 MiB in the wheels of SciPy, whose names have a
-     * prefix; elsewhere at most 256 MiB. One that is mapped does not tell it, since the kernel
-     * joins neighbours, and it would be too late: the first one may be the one that there is no
-     * memory for. The number of buffers is max(50, 2 MAX_THREADS) or more. While n are taken,
-     * others may have n - 1, and the threads of OpenBLAS some: n = 24, or 40 of at least 128. */
+    /* Find the functions in the BLAS that defines `function`. The size of a buffer is fixed when
+     * OpenBLAS is built: 32 MiB in the wheels of SciPy, whose symbols have a prefix, otherwise at
+     * most 256 MiB. It cannot be read from the memory map, where neighbouring mappings are joined,
+     * and there may be no memory even for the first buffer. The table has max(50, 2 MAX_THREADS)
+     * entries or more. While n buffers are taken here, other threads may use n - 1, and those of
+     * OpenBLAS some more: n = 24, or 40 if there are at least 128 entries. */
     static int matconv_find_buffers(void *function) {
         Dl_info info;
         void *library;
@@ -58,10 +58,10 @@ cdef extern from *:
         return matconv_take_buffer != NULL && matconv_give_buffer != NULL;
     }
     static int matconv_has_memory(void) {
-        /* a little more than the buffer, for what another thread may take meanwhile */
+        /* with a margin for allocations of other threads */
         const size_t size = matconv_buffer_size + ((size_t) 1 << 20);
-        const int how = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
-        void *memory = mmap(NULL, size, how, kind, -1, 0);
+        const int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+        void *memory = mmap(NULL, size, protection, flags, -1, 0);
         if (memory == MAP_FAILED)
             return 0;
         munmap(memory, size);
@@ -78,16 +78,16 @@ cdef extern from *:
 cdef enum:
     MAX_BUFFERS = 40
 
-cdef int known = 0               # buffers; INT_MAX: there is nothing more to do
+cdef int known = 0               # number of buffers; INT_MAX: no more are to be made
 cdef void *addresses[MAX_BUFFERS]
-cdef int making = 0              # whether a thread is in `make_buffers`
+cdef int making = 0              # a spin lock of `make_buffers`
 
 
 cdef bint enough_buffers(int needed) noexcept nogil:
     return load(&known) >= needed
 
 
-# Take buffers until so many are known, each of them once; then give them back.
+# Take buffers until `needed` different ones are known, then return all of them.
 cdef bint take_all(int needed) noexcept nogil:
     cdef void *taken[MAX_BUFFERS]
     cdef int n_taken = 0, n = load(&known), k

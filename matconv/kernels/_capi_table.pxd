@@ -1,4 +1,4 @@
-"""The function table of ``matconv/types.h``, which has the arguments' names and contracts."""
+"""The function table of ``matconv/types.h``, which has the argument names and the contracts."""
 
 from ._activation cimport Activation
 from ._prediction cimport Poll

@@ -1,7 +1,7 @@
-"""Convolution from Python: `conv2d`, its gradients, and the plan that says how they are computed.
+"""Convolution from Python: `conv2d`, its gradients, and plans.
 
-A `ConvPlan` is a geometry, a dtype and the choice between the two paths: `conv_im2col`, products
-with tiles of phi, and `winograd`, products of transformed tiles. `conv_driver` takes either.
+A `ConvPlan` is a geometry, a dtype and one of two algorithms: products with tiles of phi
+(`_conv_im2col`), or products of transformed tiles (`_winograd`); `_conv_driver` runs both.
 """
 
 import numpy as np
@@ -25,33 +25,22 @@ cnp.import_array()
 
 
 cdef class ConvPlan:
-    """How one convolution is computed.
+    """The algorithm and the sizes of a convolution.
 
     Parameters
     ----------
     geometry : WindowGeometry
-        Its number of images is what the choice is made for; a call may have any other.
+        The algorithm is chosen for its number of images; a call may have any other number.
     dtype : float64 or float32
     algorithm : "auto", "im2col" or "winograd"
         See `conv2d`.
     tile : (height, width), optional
-        Outputs of a tile, for Winograd's path; what the rule chooses when left out.
+        Outputs of a tile of Winograd's algorithm; chosen by a fixed rule by default.
 
     Raises
     ------
-    TypeError
-        Another dtype.
-    ValueError
-        Unknown algorithm, or there are no transforms for the tile.
-
-    Attributes
-    ----------
-    geometry, dtype
-        As given.
-    algorithm : "im2col" or "winograd"
-        What was chosen.
-    tile : (height, width) or None
-        Outputs of a tile of Winograd's path.
+    TypeError, ValueError
+        The dtype or the algorithm is not one of these, or there are no transforms for the tile.
 
     Examples
     --------
@@ -90,20 +79,20 @@ cdef class ConvPlan:
 
     @property
     def algorithm(self):
-        """The name of the algorithm."""
+        """The algorithm of the plan: "im2col" or "winograd"."""
         return NAMES[WINOGRAD if self.c.by_winograd else IM2COL]
 
     @property
     def tile(self):
-        """(height, width) of a tile's outputs, or None."""
+        """(height, width) of the outputs of a tile of Winograd's algorithm, or None."""
         return (self.c.w.b.m, self.c.w.a.m) if self.c.by_winograd else None
 
     def scratch_size(self, bint backward):
-        """Elements of scratch that a call with at most the geometry's images needs."""
+        """Return the elements of scratch for a call with up to the geometry's number of images."""
         return self.size_for(&self.c, backward, False)
 
     def parts(self):
-        """Parts that `forward` can be cut into: tiles of phi, or blocks of Winograd's tiles."""
+        """Return the number of tiles of phi, or of blocks of Winograd's tiles."""
         return conv_tiles(&self.c)
 
     cdef Py_ssize_t size_for(self, const Convolution *part, bint backward, bint guarded) except -1:
@@ -118,7 +107,7 @@ cdef void *data(cnp.ndarray array) noexcept:
 
 
 cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Convolution *c):
-    # Z as the kernels read it, and the plan for its number of images
+    # return Z as the kernels read arrays; OUT: c, the plan for its number of images
     cdef Geometry g
     cdef str function = plan.geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
@@ -135,17 +124,16 @@ def forward(
     ConvPlan plan, Z, W, b=None, bint relu=False, out=None, scratch=None, Py_ssize_t part=0,
     Py_ssize_t parts=1,
 ):
-    """`conv2d` by a plan that is already made; l is taken from Z.
+    """Compute `conv2d` by a plan; the number of images is that of Z.
 
     Parameters
     ----------
     plan : ConvPlan
     Z, W, b, relu, out
         As for `conv2d`.
-    scratch : 1-D array of at least ``plan.scratch_size(False)`` numbers, optional
+    scratch : 1-D array of at least ``plan.scratch_size(False)`` elements, optional
     part, parts : int
-        Only the outputs of this one of so many near-equal parts, which together are the whole and
-        have its bits: threads share an image in this way.
+        Compute one of several near-equal parts of the outputs, with the bits of the whole.
 
     Returns
     -------
@@ -208,7 +196,7 @@ def backward(
     ConvPlan plan, dS, Z, W, bint need_dZ=True, bint need_dW=True, bint need_db=True,
     out_dZ=None, out_dW=None, out_db=None, scratch=None,
 ):
-    """`conv2d_backward` by a plan that is already made; l is taken from Z.
+    """Compute `conv2d_backward` by a plan; the number of images is that of Z.
 
     Parameters
     ----------
@@ -216,8 +204,8 @@ def backward(
     dS, Z, W, need_dZ, need_dW, need_db
         As for `conv2d_backward`.
     out_dZ, out_dW, out_db : arrays, optional
-        Where the gradients go; C-contiguous.
-    scratch : 1-D array of at least ``plan.scratch_size(True)`` numbers, optional
+        Arrays for the gradients; C-contiguous.
+    scratch : 1-D array of at least ``plan.scratch_size(True)`` elements, optional
 
     Returns
     -------
@@ -297,29 +285,28 @@ cdef WindowGeometry conv_geometry(
 def conv2d(
     Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=None, algorithm="auto"
 ):
-    """S = W phi(Z) + b 1', and sigma(S) when ``relu``: equations (1) to (3).
+    """Compute S = W phi(Z) + b 1', or sigma(S) with ``relu``: equations (1) to (3).
 
     Parameters
     ----------
     Z : array, shape (l, b, a, d)
         Images: count, height, width, channels; float64 or float32. l may be 0.
     W : array, shape (d/groups, h_b, h_a, d_out)
-        Filters, as theta holds them: output channel fastest, then horizontal offset, vertical
-        offset, input channel, so that ``W.reshape(-1, d_out).T`` is the notes' W.
+        Filters, in the order of theta; ``W.reshape(-1, d_out).T`` is W in the notes.
     b : array, shape (d_out,), optional
     stride, dilation : int or (height, width)
     pad : int, (height, width) or ((top, bottom), (left, right))
         Rows and columns of zeros around each image.
     groups : int
-        Output channels k d_out/groups, ... see input channels k d/groups, ... only.
+        Output channels k d_out/groups, ... depend on input channels k d/groups, ... only.
     relu : bool
     out : array, shape of the result, optional
         C-contiguous, of Z's dtype, not overlapping Z, W or b.
     algorithm : "auto", "im2col" or "winograd"
-        "im2col": the formula itself; integers come out exact, a NaN stays where it belongs.
-        "winograd": the same with fewer products, for filters of 2 to 5 rows and columns after
-        division by the stride, without dilation; im2col for others. A NaN or an infinity spreads
-        through its tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
+        "im2col": the formula itself, exact for integers; a NaN affects only the outputs that depend
+        on it. "winograd": fewer multiplications, for filters of 2 to 5 rows and columns after
+        division by the stride, without dilation; im2col for others. A NaN or an infinity affects
+        its whole tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
         rule on the geometry and the dtype (`matconv.kernels._algorithms`); if the result is not
         finite but Z, W and b are, the whole call is repeated by im2col.
 
@@ -331,18 +318,18 @@ def conv2d(
     Raises
     ------
     TypeError, ValueError, OverflowError, MemoryError
-        Nothing has been written then.
+        Before anything is written.
 
     Notes
     -----
-    Like the field, and the notes, this is a correlation: filters are not turned. By im2col the
-    error of an entry is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the length of its sum;
-    by Winograd's algorithm see `matconv.kernels.toom_cook.error_growth`.
+    This is a correlation, as in the notes: filters are not flipped. By im2col the error of an
+    element is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the number of terms of its sum;
+    for Winograd's algorithm see `matconv.kernels.toom_cook.error_growth`.
 
-    Finite values may overflow in Winograd's transforms, but none does while max|Z|, max|W|, max|b|
-    and K max|Z| max|W| are below 1e303 in float64, 1e34 in float32
-    (`matconv.kernels.toom_cook.overflow_growth`). Networks, and "winograd" asked for by name, keep
-    to their algorithm beyond that.
+    Winograd's transforms of finite values may overflow, but not while max|Z|, max|W|, max|b| and
+    K max|Z| max|W| are below 1e303 in float64, 1e34 in float32
+    (`matconv.kernels.toom_cook.overflow_growth`). With "winograd", and in networks, the call is not
+    repeated by im2col then.
 
     Examples
     --------
@@ -358,7 +345,7 @@ def conv2d(
     cdef WindowGeometry geometry = conv_geometry(
         "conv2d", images, filters, stride, pad, dilation, groups
     )
-    # checked against what came: a converted copy overlaps nothing
+    # overlap is checked with the arguments, since a converted copy overlaps nothing
     S = as_output("conv2d", "out", out, geometry.out_shape, images, (("Z", Z), ("W", W), ("b", b)))
     cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
     cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
@@ -369,19 +356,19 @@ def conv2d_backward(
     dS, Z, W, stride=1, pad=0, dilation=1, groups=1, need_dZ=True, need_dW=True, need_db=True,
     algorithm="auto",
 ):
-    """The gradients for Z, W and b from the gradient for S = W phi(Z) + b 1'.
+    """Compute the gradients for Z, W and b from the gradient for S = W phi(Z) + b 1'.
 
     Parameters
     ----------
     dS : array, shape (l, b_out, a_out, d_out)
-        Gradient for S, before the ReLU (`bias_relu_backward` gives it).
+        Gradient for S, before the ReLU (see `bias_relu_backward`).
     Z, W, stride, pad, dilation, groups, algorithm
-        As for `conv2d`; by the same algorithm, these are the exact adjoints of its S. "auto"
-        repeats the whole call by im2col if a gradient is not finite but what it is computed from
-        is. Nothing overflows while max|dS|, max|Z|, max|W|, h_b h_a d_out/groups max|dS| max|W|
+        As for `conv2d`; the gradients are the exact adjoints of S by the same algorithm. With
+        "auto", the whole call is repeated by im2col if a gradient is not finite but its operands
+        are. Nothing overflows while max|dS|, max|Z|, max|W|, h_b h_a d_out/groups max|dS| max|W|
         and l b_out a_out max|dS| max|Z| are below 1e298 in float64, 1e32 in float32.
     need_dZ, need_dW, need_db : bool
-        What is not needed is not computed.
+        Which gradients are computed.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""A convolution by either path, Winograd's or im2col: its plan, and the drivers that take it.
+"""Convolution by either algorithm, im2col or Winograd's: plans and drivers.
 
-Filters are prepared first: transformed, or put into the tile's order.
+Filters are prepared first: transformed, or permuted to the order of a tile.
 """
 
 from ._activation cimport Activation
@@ -9,117 +9,115 @@ from ._types cimport real
 from ._winograd cimport Winograd
 
 
-# A convolution as it is computed. Made by `conv_plan`; a part of one by the functions below it.
-# Sizes are elements.
+# The plan of a convolution, or of a part of one. Sizes are in elements.
 cdef struct Convolution:
     Geometry g
     bint is_double
     bint by_winograd
-    Winograd w                  # of Winograd's path
-    Py_ssize_t row_W            # from one filter to the next in given W', of im2col's backward pass
-    Py_ssize_t prepared, prepared_backward      # filters that are prepared for a pass
-    Py_ssize_t preparing, preparing_backward    # scratch that preparing them takes
-    Py_ssize_t forward          # scratch of the forward pass beside prepared filters
-    Py_ssize_t backward         # scratch of the backward pass, also where it prepares them
-    Py_ssize_t sum              # what `conv_backward_sum` makes: dW, or its transform
+    Winograd w                  # of Winograd's algorithm
+    Py_ssize_t row_W            # from one filter to the next in prepared filters, im2col backward
+    Py_ssize_t prepared, prepared_backward      # filters prepared for a pass
+    Py_ssize_t preparing, preparing_backward    # scratch to prepare them
+    Py_ssize_t forward          # scratch of the forward pass with prepared filters
+    Py_ssize_t backward         # scratch of the backward pass, with or without prepared filters
+    Py_ssize_t sum              # output of `conv_backward_sum`: dW, or its transform
 
 
-# Plan for g's images; by Winograd's path with tiles of m_b x m_a outputs, by im2col with 0 x 0, as
-# `choose_tile` says. OUT: c. Returns a Status: ALGORITHM where there are no such transforms.
+# Plan for the images of g; by Winograd's algorithm with tiles of m_b x m_a outputs, by im2col if
+# m_b is 0, see `choose_tile`. OUT: c. Returns a status: ALGORITHM if there are no such transforms.
 cdef int conv_plan(
     const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Convolution *c
 ) noexcept nogil
 
-# The same for another number of images, for which c.g must be valid too. INOUT: c.
+# Change the number of images, for which c.g must also be valid. INOUT: c.
 cdef void conv_set_images(Convolution *c, Py_ssize_t l) noexcept nogil
 
-# The rows first to last - 1 of the output of one image. OUT: part. Returns the row of the image at
-# which its own begins; that of the gradient's is `first`.
+# The part of c for output rows first to last - 1 of one image. OUT: part. Returns the first input
+# row of the part.
 cdef Py_ssize_t conv_band(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil
 
-# The channels first to last - 1 of the input of a convolution without groups: Z, dZ from channel
-# `first` on, W, dW from row `first` h_b h_a. OUT: part. Returns whether the prepared filters of c,
-# from element `first` on, are also those of the part, for the backward pass.
+# The part of c, which has one group, for input channels first to last - 1. Its Z and dZ begin at
+# channel `first`, W and dW at row first h_b h_a. OUT: part. Returns whether its prepared filters
+# for the backward pass are those of c, from element `first` on.
 cdef bint conv_channels(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil
 
-# The filters first to last - 1 of a convolution without groups, for the forward pass without taps:
-# S, b and the prepared filters from element `first` on. OUT: part.
+# The part of c, which has one group, for filters first to last - 1, in a forward pass that does not
+# use taps. Its S, b and prepared filters begin at element `first`. OUT: part.
 cdef void conv_units(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil
 
-# Tiles, of phi or blocks of Winograd's, that the outputs are cut into.
+# The number of tiles of phi, or of blocks of Winograd's tiles.
 cdef Py_ssize_t conv_tiles(const Convolution *c) noexcept nogil
 
-# Whether two convolutions prepare the same filters to the same elements for the forward pass.
+# Whether filters W have the same prepared elements for the forward passes of both convolutions.
 cdef bint conv_same_prepared(const Convolution *c, const Convolution *other) noexcept nogil
 
-# IN: W. OUT: prepared. SCRATCH: c.preparing.
+# Prepare filters for the forward pass. IN: W. OUT: prepared. SCRATCH: c.preparing.
 cdef void conv_prepare(
     const Convolution *c, const real *W, real *prepared, real *scratch
 ) noexcept nogil
 
 # S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
-# IN: Z, prepared, b or NULL, a valid activation or NULL. OUT: S. SCRATCH: c.forward. No aliasing.
+# IN: Z, prepared, b or NULL, valid activation or NULL. OUT: S. SCRATCH: c.forward. No aliasing.
 cdef void conv_forward_prepared(
     const Convolution *c, const real *Z, const real *prepared, const real *b,
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# What filters first to last - 1 are in the prepared ones for the backward pass; of few channels all
-# of them with first = 0. IN: W. OUT: prepared. SCRATCH: c.preparing_backward.
+# Prepare filters first to last - 1 for the backward pass; with few channels, the call with first =
+# 0 prepares all of them. IN: W. OUT: prepared. SCRATCH: c.preparing_backward.
 cdef void conv_prepare_backward(
     const Convolution *c, const real *W, real *prepared, Py_ssize_t first, Py_ssize_t last,
     real *scratch,
 ) noexcept nogil
 
-# The gradients for Z, W and b from the one for S; each may be NULL: not computed. With add_images
-# the gradient for Z, with add_parameters those for W and b are added to what is there.
-# IN: dS, Z, W, prepared: the filters for dZ, or NULL: made in scratch from W, which is only used
-# for that. OUT: dZ, dW, db. SCRATCH: c.backward. No aliasing.
+# The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
+# add_parameters: dW and db are added to. IN: dS; Z; prepared, filters for dZ, or NULL; W, from
+# which they are prepared in scratch if prepared is NULL. OUT: dZ, dW, db. SCRATCH: c.backward. No
+# aliasing.
 cdef void conv_backward_prepared(
     const Convolution *c, const real *dS, const real *Z, const real *W, const real *prepared,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil
 
-# As conv_backward_prepared, of a part of the images with given W', which is only needed for dZ; in
-# place of dW its sum, or added to one with `add`. OUT: dZ, sum, each or NULL.
+# As conv_backward_prepared with prepared filters, which are only needed for dZ. Instead of dW: sum,
+# which `add` adds to, and `conv_add_sums` converts to dW. OUT: dZ or NULL, sum or NULL.
 # SCRATCH: c.backward.
 cdef void conv_backward_sum(
     const Convolution *c, const real *dS, const real *Z, const real *prepared, bint add_images,
     real *dZ, bint add, real *sum, real *scratch,
 ) noexcept nogil
 
-# dW of channels first to last - 1, or added to it with `add`, from n > 0 sums, c.sum elements
-# apart, added in their order. INOUT: sums, of which these channels are overwritten. OUT: dW.
-# SCRATCH: c.preparing.
+# dW of channels first to last - 1, or dW += if add, from n > 0 sums, added in their order. INOUT:
+# sums (n, c.sum), of which these channels are overwritten. OUT: dW. SCRATCH: c.preparing.
 cdef void conv_add_sums(
     const Convolution *c, real *sums, Py_ssize_t n, Py_ssize_t first, Py_ssize_t last, bint add,
     real *dW, real *scratch,
 ) noexcept nogil
 
-# Elements of scratch that the functions below need for a pass: when guarded for im2col as well.
-# OUT: size. Returns a Status.
+# Elements of scratch of `conv_forward` or `conv_backward`; if guarded, for im2col as well. OUT:
+# size. Returns a status.
 cdef int conv_scratch(
     const Convolution *c, bint backward, bint guarded, Py_ssize_t *size
 ) noexcept nogil
 
-# As conv_forward_prepared, with filters as they are. When guarded, on all tiles, and the whole
-# again by im2col if S is not finite where Z, W and b are: the transforms of finite values may
-# overflow.
-# SCRATCH: conv_scratch(c, False, guarded).
+# As conv_forward_prepared, with filters that are not prepared. If guarded, for all tiles only: the
+# whole is computed again by im2col if S is not finite but Z, W and b are, since the transforms of
+# finite values may overflow. SCRATCH: conv_scratch(c, False, guarded).
 cdef void conv_forward(
     const Convolution *c, const real *Z, const real *W, const real *b,
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
     bint guarded,
 ) noexcept nogil
 
-# As conv_backward_prepared without prepared filters. When guarded, the whole again by im2col if a
-# gradient is not finite where what it is made of is. SCRATCH: conv_scratch(c, True, guarded).
+# As conv_backward_prepared, with filters that are not prepared. If guarded, the whole is computed
+# again by im2col if a gradient is not finite but its operands are.
+# SCRATCH: conv_scratch(c, True, guarded).
 cdef void conv_backward(
     const Convolution *c, const real *dS, const real *Z, const real *W, real *dZ, real *dW,
     real *db, real *scratch, bint guarded,

@@ -1,1 +1,1 @@
-"""A convolution by either algorithm: functions of compiled code only. `conv` has those for Python."""
+"""Drivers of convolution, for compiled code only; `_conv` has the functions for Python."""

@@ -1,4 +1,4 @@
-"""A convolution by either path: the drivers that the Python edge, C and programs share."""
+"""Convolution by either algorithm: the drivers that Python functions, C and programs share."""
 
 from libc.string cimport memcpy
 
@@ -18,7 +18,7 @@ from ._winograd cimport (
 )
 
 
-# Everything that follows from c.g and the path.
+# Compute the members of c that follow from its geometry and algorithm. INOUT: c. Returns a status.
 cdef int conv_resize(Convolution *c) noexcept nogil:
     cdef Py_ssize_t filters = c.g.K * c.g.d_out
     cdef int status
@@ -37,7 +37,7 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
     status = im2col_scratch(&c.g, False, &c.forward)
     if status == OK:
         status = im2col_scratch(&c.g, True, &c.backward)
-    # W'
+    # prepared filters
     c.backward += filters
     return status
 
@@ -54,7 +54,7 @@ cdef int conv_plan(
 
 
 cdef void conv_set_images(Convolution *c, Py_ssize_t l) noexcept nogil:
-    # im2col's sizes are those of any number of images
+    # no status: the sizes of im2col do not depend on the number of images
     if c.g.l != l:
         c.g.l = l
         conv_resize(c)
@@ -63,7 +63,7 @@ cdef void conv_set_images(Convolution *c, Py_ssize_t l) noexcept nogil:
 cdef Py_ssize_t conv_band(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil:
-    # of the rows y to y_last - 1 that the windows see, lo to hi - 1 are rows of the image
+    # windows cover rows y to y_last - 1, of which lo to hi - 1 are rows of the image
     cdef Py_ssize_t y = first * c.g.s_b - c.g.top
     cdef Py_ssize_t y_last = (last - 1) * c.g.s_b - c.g.top + (c.g.h_b - 1) * c.g.dil_b + 1
     cdef Py_ssize_t lo = min(max(y, <Py_ssize_t> 0), c.g.b)
@@ -73,7 +73,7 @@ cdef Py_ssize_t conv_band(
     part.g.b = hi - lo
     part.g.b_out = last - first
     part.g.top = lo - y
-    # no loop reads it, but it says whether the image is padded
+    # not read by any loop, but `is_direct` checks that it is 0
     part.g.bottom = c.g.top + c.g.bottom
     conv_resize(part)
     return lo
@@ -87,7 +87,7 @@ cdef bint conv_channels(
     part.g.K = part.g.h_b * part.g.h_a * part.g.d_g
     conv_resize(part)
     if c.by_winograd:
-        # a row of U' has the channels of all phases
+        # the channels of a row of U' are those of all phases
         if c.w.b.phases * c.w.a.phases > 1:
             return False
         part.w.rows_Ut, part.w.step_Ut = c.w.rows_Ut, c.w.step_Ut
@@ -100,7 +100,7 @@ cdef void conv_units(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil:
     part[0] = c[0]
-    # d_out stays: filters and outputs are as far apart as before
+    # d_out, the stride of filters and outputs, does not change
     part.g.d_out_g = last - first
     conv_resize(part)
 
@@ -268,7 +268,7 @@ cdef void conv_backward(
         and (db == NULL or all_finite(g.d_out, db))
     ):
         return
-    # dZ is made of W, dW of Z
+    # the operands of dZ are dS and W, those of dW are dS and Z
     if (
         all_finite(g.l * g.b_out * g.a_out * g.d_out, dS)
         and (dZ == NULL or all_finite(size_W, W))

@@ -1,11 +1,11 @@
-"""Convolution as one matrix product per tile of phi: the drivers."""
+"""Convolution by im2col: one matrix product for each tile of phi."""
 
 from ._activation cimport Activation
 from ._geometry cimport Geometry
 from ._types cimport real
 
 
-# Whether phi(Z) is Z, and there is nothing to gather: a 1x1 filter on every pixel.
+# Whether phi(Z) = Z, so that nothing is gathered: 1x1 filters with stride 1, without padding.
 cdef inline bint is_direct(const Geometry *g) noexcept nogil:
     return (
         g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
@@ -13,15 +13,15 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
     )
 
 
-# Elements of scratch that the drivers need (OUT: size). Returns a Status.
+# Elements of scratch for a pass. OUT: size. Returns a status.
 cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil
 
-# Tiles that the outputs of g.l images are cut into.
+# The number of tiles of the outputs.
 cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil
 
 # S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
-# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `tile`, b (d_out,) or NULL,
-# a valid activation or NULL.
+# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `_tile`, b (d_out,) or NULL,
+# valid activation or NULL.
 # OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch(g, False). No aliasing.
 # 2 l b_out a_out K d_out flops.
 cdef void im2col_forward(
@@ -29,17 +29,18 @@ cdef void im2col_forward(
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# W_turned(K, d_out), what the backward pass multiplies with, of filters first to last - 1; with few
-# channels all of them at once, with first = 0. K d_out elements of all. IN: W. OUT: W_turned.
+# The filters first to last - 1 of Wt(d_out, K), W_tile transposed, for the backward pass. With few
+# channels, where the backward pass gathers phi' instead of phi, Wt is W_tile itself, not
+# transposed, and the call with first = 0 writes all of it. IN: W. OUT: Wt, K d_out elements.
 cdef void im2col_prepare_backward(
-    const Geometry *g, const real *W, real *W_turned, Py_ssize_t first, Py_ssize_t last
+    const Geometry *g, const real *W, real *Wt, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil
 
-# The gradients for Z, W and b from the one for S; each may be NULL: not computed. With add_images
-# the one for Z, with add_parameters those for W and b are added to what is there.
-# IN: dS (l, b_out, a_out, d_out), Z, W_turned (only for dZ; its columns are row_W apart).
-# OUT: dZ, dW, db, shaped as Z, W, b. SCRATCH: im2col_scratch(g, True). No aliasing.
+# The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
+# add_parameters: dW and db are added to.
+# IN: dS (l, b_out, a_out, d_out), Z, Wt (only for dZ; its rows are row_W apart).
+# OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch(g, True). No aliasing.
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W_turned, Py_ssize_t row_W,
+    const Geometry *g, const real *dS, const real *Z, const real *Wt, Py_ssize_t row_W,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil

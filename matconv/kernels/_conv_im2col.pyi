@@ -1,1 +1,1 @@
-"""Convolution as matrix products, a tile of phi at a time: functions of compiled code only."""
+"""Convolution by im2col, for compiled code only; `_conv` has the functions for Python."""

@@ -16,38 +16,41 @@ from ._conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from ._geometry cimport Geometry, mul_overflows
 from ._status cimport OK, OVERFLOW
 from ._tile cimport (
-    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose, turned_tile,
+    filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose, transposed_tile,
     unpermute_filters,
 )
 from ._types cimport real
 
 cdef enum:
-    # numbers of a phi tile: it shares the level-2 cache with what it is multiplied by
-    TILE_NUMBERS = 1 << 16
-    TILE_MOST = 512
-    TILE_LEAST_FORWARD = 96
-    # each tile reads the whole W, which comes from memory when it has more numbers than this
+    # elements of a tile of phi, which shares the level-2 cache with the other operand of the
+    # product
+    TILE_ELEMENTS = 1 << 16
+    MAX_TILE = 512
+    MIN_TILE = 96
+    # the minimum if each tile reads W from memory, since W has more than LARGE_FILTERS elements, or
+    # reads and writes dW in the backward pass
+    MIN_TILE_LARGE = 256
     LARGE_FILTERS = 1 << 20
-    # and each of the backward pass reads and writes the whole dW
-    TILE_LEAST_BACKWARD = 256
-    # neighbours in a row of phi are this many numbers apart: then gather along rows
+    # phi is gathered transposed if neighbouring elements of its rows are at most this far apart in
+    # Z
     NEAR = 4
 
 
-cdef inline bint is_turned(const Geometry *g) noexcept nogil:
+cdef inline bint is_transposed(const Geometry *g) noexcept nogil:
     return g.s_a <= NEAR // g.d and not is_direct(g)
 
 
 cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
-    cdef Py_ssize_t n = TILE_NUMBERS // g.K // 16 * 16
-    cdef Py_ssize_t least = TILE_LEAST_FORWARD
+    cdef Py_ssize_t n = TILE_ELEMENTS // g.K // 16 * 16
+    cdef Py_ssize_t minimum = MIN_TILE
     if backward or g.K * g.d_out > LARGE_FILTERS:
-        least = TILE_LEAST_BACKWARD
-    return min(max(n, least), <Py_ssize_t> TILE_MOST)
+        minimum = MIN_TILE_LARGE
+    return min(max(n, minimum), <Py_ssize_t> MAX_TILE)
 
 
-# Tiles of equal length (a short last one wastes the product), half as long again as usual at most.
-# Of the geometry alone, never of threads or free memory, so that the bits are too.
+# The length of near-equal tiles, since a product with a short last tile is slow: at most 1.5 times
+# `usual_tile`. It depends on the geometry only, not on threads or free memory, as the bits of
+# results must not.
 cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t usual = usual_tile(g, backward)
@@ -56,7 +59,7 @@ cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept no
 
 
 cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
-    # one tile of phi; backward dW in its order as well
+    # a tile of phi; in the backward pass also dW in the order of a tile
     cdef Py_ssize_t tile = 0, filters = 0
     if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
@@ -80,7 +83,7 @@ cdef void im2col_forward(
     cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
     cdef Py_ssize_t stop = min(last * length, g.l * g.b_out * g.a_out)
-    cdef bint direct = is_direct(g), turned = is_turned(g)
+    cdef bint direct = is_direct(g), transposed = is_transposed(g)
     cdef const real *phi = scratch
     cdef real *S_tile
     if taps_pay(g):
@@ -95,9 +98,9 @@ cdef void im2col_forward(
         n = min(length, stop - t0)
         S_tile = S + t0 * g.d_out
         for group in range(g.groups):
-            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
-            if turned:
-                turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
+            if transposed:
+                transposed_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
+                # S(d_out_g, n) = W(d_out_g, K) phi'(n, K)'
                 product(c'T', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, scratch, n,
                         False, S_tile + group * d_out_g, g.d_out)
                 continue
@@ -106,6 +109,7 @@ cdef void im2col_forward(
             else:
                 phi = scratch
                 gather_tile(g, t0, n, Z + group * g.d_g, scratch)
+            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
             product(c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
                     False, S_tile + group * d_out_g, g.d_out)
         if b != NULL or activation != NULL:
@@ -114,35 +118,75 @@ cdef void im2col_forward(
 
 
 cdef void im2col_prepare_backward(
-    const Geometry *g, const real *W, real *W_turned, Py_ssize_t first, Py_ssize_t last
+    const Geometry *g, const real *W, real *Wt, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
     cdef Py_ssize_t hh = g.h_b * g.h_a, pixel
     W += first
-    if is_turned(g):
+    if is_transposed(g):
         if first == 0:
-            permute_filters(g, W, W_turned)
+            permute_filters(g, W, Wt)
         return
-    W_turned += first * g.K
+    Wt += first * g.K
     if filters_in_tile_order(g):
-        transpose(g.K, last - first, W, g.d_out, W_turned, g.K)
+        transpose(g.K, last - first, W, g.d_out, Wt, g.K)
         return
     for pixel in range(hh):
-        transpose(g.d_g, last - first, W + pixel * g.d_out, hh * g.d_out,
-                  W_turned + pixel * g.d_g, g.K)
+        transpose(g.d_g, last - first, W + pixel * g.d_out, hh * g.d_out, Wt + pixel * g.d_g, g.K)
+
+
+# dW of a tile and a group, or += if add. IN: dS, of the tile and group; Z, from the group's first
+# channel on. OUT: dW, from the group's first filter on. SCRATCH: a tile of phi.
+cdef void tile_filters(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *dS, const real *Z, bint add,
+    real *dW, real *scratch,
+) noexcept nogil:
+    cdef const real *phi = scratch
+    cdef Py_ssize_t ld_phi = g.K
+    if is_transposed(g):
+        transposed_tile(g, t0, n, <real *> Z, scratch, False)
+        # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
+        product(c'N', g.d_out_g, g.K, n, dS, g.d_out, scratch, n, add, dW, g.d_out)
+        return
+    if is_direct(g):
+        phi = Z + t0 * g.d
+        ld_phi = g.d
+    else:
+        gather_tile(g, t0, n, Z, scratch)
+    # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
+    product(c'T', g.d_out_g, g.K, n, dS, g.d_out, phi, ld_phi, add, dW, g.d_out)
+
+
+# vec(dZ) += P_phi' vec(dphi) of a tile and a group; for a direct convolution dZ = dphi unless add.
+# IN: dS, of the tile and group; Wt, from the group's first filter on. OUT: dZ, from the group's
+# first channel on. SCRATCH: a tile of phi.
+cdef void tile_images(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *dS, const real *Wt,
+    Py_ssize_t row_W, bint add, real *dZ, real *scratch,
+) noexcept nogil:
+    if is_transposed(g):
+        # dphi'(n, K) = dS(d_out_g, n)' W(d_out_g, K)
+        gemm(c'T', c'N', n, g.K, g.d_out_g, dS, g.d_out, Wt, g.d_out, 0, scratch, n)
+        transposed_tile(g, t0, n, dZ, scratch, True)
+    elif is_direct(g):
+        # dphi(K, n) = W(d_out_g, K)' dS(d_out_g, n), or +=
+        product(c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, add, dZ + t0 * g.d, g.d)
+    else:
+        # dphi(K, n) = W(d_out_g, K)' dS(d_out_g, n)
+        product(c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, False, scratch, g.K)
+        scatter_tile(g, t0, n, dZ, scratch)
 
 
 cdef void im2col_backward(
-    const Geometry *g, const real *dS, const real *Z, const real *W_turned, Py_ssize_t row_W,
+    const Geometry *g, const real *dS, const real *Z, const real *Wt, Py_ssize_t row_W,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
-    cdef Py_ssize_t t0 = 0, n, group, ld_phi = g.K
-    cdef bint direct = is_direct(g), turned = is_turned(g), in_order = filters_in_tile_order(g)
-    cdef bint add_dW
-    cdef const real *phi
-    cdef const real *dS_tile
-    cdef real *dphi
+    # from one group to the next
+    cdef Py_ssize_t step_W = d_out_g if is_transposed(g) else d_out_g * row_W
+    cdef Py_ssize_t t0 = 0, n, group
+    cdef bint in_order = filters_in_tile_order(g)
+    cdef const real *dS_group
     cdef real *dW_tile = dW
     if not in_order:
         dW_tile = scratch
@@ -155,50 +199,30 @@ cdef void im2col_backward(
         if db != NULL:
             add_rows(total, g.d_out, dS, db)
         if dZ != NULL:
-            taps_images(g, dS, W_turned, row_W, add_images, dZ)
+            taps_images(g, dS, Wt, row_W, add_images, dZ)
         if dW != NULL:
             taps_filters(g, dS, Z, add_parameters, dW_tile)
             if not in_order:
                 unpermute_filters(g, dW_tile, dW)
         return
-    if direct:
-        ld_phi = g.d
-    elif dZ != NULL and not add_images:
+    if not is_direct(g) and dZ != NULL and not add_images:
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     if dW != NULL and total == 0 and not add_parameters:
         memset(dW, 0, g.K * g.d_out * sizeof(real))
     while t0 < total:
         n = min(length, total - t0)
-        add_dW = add_parameters or t0 != 0
         for group in range(g.groups):
-            dS_tile = dS + t0 * g.d_out + group * d_out_g
-            if dW != NULL and turned:
-                # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
-                turned_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
-                product(c'N', d_out_g, g.K, n, dS_tile, g.d_out, scratch, n,
-                        add_dW, dW_tile + group * d_out_g, g.d_out)
-            elif dW != NULL:
-                if direct:
-                    phi = Z + t0 * g.d + group * g.d_g
-                else:
-                    phi = scratch
-                    gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-                # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
-                product(c'T', d_out_g, g.K, n, dS_tile, g.d_out, phi, ld_phi,
-                        add_dW, dW_tile + group * d_out_g, g.d_out)
-            if dZ != NULL and turned:
-                # dphi'(n, K) = dS(d_out_g, n)' W(d_out_g, K)
-                gemm(c'T', c'N', n, g.K, d_out_g, dS_tile, g.d_out, W_turned + group * d_out_g,
-                     g.d_out, 0, scratch, n)
-                turned_tile(g, t0, n, dZ + group * g.d_g, scratch, True)
-            elif dZ != NULL:
-                dphi = dZ + t0 * g.d + group * g.d_g if direct else scratch
-                # dphi(K, n) = W'(K, d_out_g) dS(d_out_g, n)
-                product(c'N', g.K, n, d_out_g, W_turned + group * d_out_g * row_W, row_W,
-                        dS_tile, g.d_out, direct and add_images, dphi, ld_phi)
-                if not direct:
-                    # Z's gradient: vec(dZ) += P_phi' vec(dphi)
-                    scatter_tile(g, t0, n, dZ + group * g.d_g, dphi)
+            dS_group = dS + t0 * g.d_out + group * d_out_g
+            if dW != NULL:
+                tile_filters(
+                    g, t0, n, dS_group, Z + group * g.d_g, add_parameters or t0 != 0,
+                    dW_tile + group * d_out_g, scratch,
+                )
+            if dZ != NULL:
+                tile_images(
+                    g, t0, n, dS_group, Wt + group * step_W, row_W, add_images,
+                    dZ + group * g.d_g, scratch,
+                )
         if db != NULL:
             # db(d_out) += dS(d_out, n) 1
             add_rows(n, g.d_out, dS + t0 * g.d_out, db)

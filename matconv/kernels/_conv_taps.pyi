@@ -1,1 +1,1 @@
-"""Convolution of small images, a product for each tap: functions of compiled code only."""
+"""Convolution of small images, for compiled code only; `_conv` has the functions for Python."""

@@ -1,11 +1,12 @@
-"""Convolution of images so small that most of phi is padding: one product per tap that is not.
+"""Convolution of small images, where much of phi is padding: a product for each tap.
 
-On 2 x 2 images a padded 3 x 3 filter meets a pixel with 4 of its 9 taps. So nothing is gathered:
-for each output position and tap that meet in a pixel, the images are the columns,
+On 2 x 2 images only 4 of the 9 taps of a padded 3 x 3 filter are in the image. So nothing is
+gathered; for each output position and tap in the image there is one product,
 
     S_position(d_out, l) += W_tap(d_out, d) Z_pixel(d, l)
 
-with one image's size between columns: formula (1) without the zeros of phi.
+whose columns, one for each image, are the elements of an image apart: equation (1) without the
+zeros of phi.
 """
 
 from libc.limits cimport INT_MAX
@@ -17,8 +18,9 @@ from ._tile cimport inside, zero_run
 from ._types cimport real
 
 cdef enum:
-    LEAST_IMAGES = 16       # as columns of a product
-    LEAST_CHANNELS = 16     # as its inner length
+    MIN_IMAGES = 16         # columns of a product
+    MIN_CHANNELS = 16       # its inner size
+    MAX_PAIRS = 400         # of an output position and a tap
 
 
 cdef Py_ssize_t taps_count(const Geometry *g) noexcept nogil:
@@ -34,11 +36,11 @@ cdef Py_ssize_t taps_count(const Geometry *g) noexcept nogil:
 
 cdef bint taps_pay(const Geometry *g) noexcept nogil:
     cdef Py_ssize_t positions = g.b_out * g.a_out
-    if g.l < LEAST_IMAGES or g.d_g < LEAST_CHANNELS or positions * g.h_b * g.h_a > 400:
+    if g.l < MIN_IMAGES or g.d_g < MIN_CHANNELS or positions * g.h_b * g.h_a > MAX_PAIRS:
         return False
     if g.b * g.a * g.d > INT_MAX or positions * g.d_out > INT_MAX:
         return False
-    # a product with so few columns at a time loses what fewer than a third of zeros give
+    # with less than a third of zeros, products with so few columns are slower
     return 3 * taps_count(g) <= 2 * positions * g.h_b * g.h_a
 
 
@@ -61,6 +63,7 @@ cdef void taps_forward(
         for u in range(u0, u1):
             for v in range(v0, v1):
                 for group in range(g.groups):
+                    # S_position(d_out_g, l) += W_tap(d_out_g, d_g) Z_pixel(d_g, l)
                     product(
                         c'N', g.d_out_g, g.l, g.d_g,
                         W_tile + (u * g.h_a + v) * g.d_g * g.d_out + group * g.d_out_g, g.d_out,
@@ -70,7 +73,7 @@ cdef void taps_forward(
 
 
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *W_turned, Py_ssize_t row_W, bint add, real *dZ
+    const Geometry *g, const real *dS, const real *Wt, Py_ssize_t row_W, bint add, real *dZ
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t position, u, v, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
@@ -84,10 +87,10 @@ cdef void taps_images(
         for u in range(u0, u1):
             for v in range(v0, v1):
                 for group in range(g.groups):
-                    # dZ_pixel(d, l) += W_tap(d_out, d)' dS_position(d_out, l)
+                    # dZ_pixel(d_g, l) += W_tap(d_out_g, d_g)' dS_position(d_out_g, l)
                     product(
                         c'N', g.d_g, g.l, g.d_out_g,
-                        W_turned + group * g.d_out_g * row_W + (u * g.h_a + v) * g.d_g, row_W,
+                        Wt + group * g.d_out_g * row_W + (u * g.h_a + v) * g.d_g, row_W,
                         dS + position * g.d_out + group * g.d_out_g, step_S, True,
                         dZ + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
                         step_Z,
@@ -99,12 +102,12 @@ cdef void taps_filters(
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t u, v, q, p, y, x, group
-    cdef bint met
+    cdef bint written
     cdef real *dW_tap
     for u in range(g.h_b):
         for v in range(g.h_a):
             dW_tap = dW_tile + (u * g.h_a + v) * g.d_g * g.d_out
-            met = add
+            written = add
             for q in range(g.b_out):
                 y = q * g.s_b - g.top + u * g.dil_b
                 if y < 0 or y >= g.b:
@@ -114,13 +117,13 @@ cdef void taps_filters(
                     if x < 0 or x >= g.a:
                         continue
                     for group in range(g.groups):
-                        # dW_tap(d_out, d) += dS_position(d_out, l) Z_pixel(d, l)'
+                        # dW_tap(d_out_g, d_g) += dS_position(d_out_g, l) Z_pixel(d_g, l)'
                         product(
                             c'T', g.d_out_g, g.d_g, g.l,
                             dS + (q * g.a_out + p) * g.d_out + group * g.d_out_g, step_S,
                             Z + (y * g.a + x) * g.d + group * g.d_g, step_Z,
-                            met, dW_tap + group * g.d_out_g, g.d_out,
+                            written, dW_tap + group * g.d_out_g, g.d_out,
                         )
-                    met = True
-            if not met:
+                    written = True
+            if not written:
                 zero_run(dW_tap, g.d_g * g.d_out)

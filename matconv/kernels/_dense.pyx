@@ -1,4 +1,4 @@
-"""The fully connected layer, W vec(Z) + b: a 1x1 convolution on images of one pixel."""
+"""Dense layers, W vec(Z) + b: 1x1 convolutions of images of one pixel."""
 
 cimport numpy as cnp
 
@@ -10,7 +10,7 @@ cnp.import_array()
 
 
 cdef tuple flatten(str function, object Z, object W):
-    # Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), the plan, Z's shape
+    # return the plan, Z (l, ...) as (l, 1, 1, m), W (m, units) as (m, 1, 1, units), the shape of Z
     cdef cnp.ndarray images = as_input(function, "Z", Z, -1)
     cdef cnp.ndarray weights = as_input(function, "W", W, 2, images)
     if cnp.PyArray_NDIM(images) < 2:
@@ -25,7 +25,7 @@ cdef tuple flatten(str function, object Z, object W):
     if (<object> weights).shape[0] != m:
         raise ValueError(
             f"{function}: W has {(<object> weights).shape[0]} rows where an image of Z has "
-            f"{m} numbers"
+            f"{m} elements"
         )
     geometry = WindowGeometry(function, (l, 1, 1, m), 1, channels=units)
     return (
@@ -37,14 +37,14 @@ cdef tuple flatten(str function, object Z, object W):
 
 
 def dense(Z, W, b=None, relu=False, out=None):
-    """W vec(Z^i) + b for every image, and its ReLU when ``relu``.
+    """Compute W vec(Z^i) + b for each image, and its ReLU with ``relu``.
 
     Parameters
     ----------
     Z : array, shape (l, ...)
-        Each ``Z[i].ravel()`` is vec(Z^i), of m numbers; float64 or float32.
+        ``Z[i].ravel()`` is vec(Z^i), with m elements; float64 or float32.
     W : array, shape (m, units)
-        As theta holds it: unit fastest, so that ``W.T`` is the units x m matrix of the formula.
+        In the order of theta; ``W.T`` is W in the formula.
     b : array, shape (units,), optional
     relu : bool
     out : array, shape (l, units), optional
@@ -72,7 +72,7 @@ def dense(Z, W, b=None, relu=False, out=None):
 
 
 def dense_backward(dS, Z, W, need_dZ=True, need_dW=True, need_db=True):
-    """The gradients for Z, W and b from the gradient for S = W vec(Z) + b.
+    """Compute the gradients for Z, W and b from the gradient for S = W vec(Z) + b.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def dense_backward(dS, Z, W, need_dZ=True, need_dW=True, need_db=True):
     Z, W
         As for `dense`.
     need_dZ, need_dW, need_db : bool
-        What is not needed is not computed.
+        Which gradients are computed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The description of a network: every word checked before it is used."""
+"""Reading descriptions of networks. Every word is checked before it is used."""
 
 from libc.string cimport memcmp, memcpy
 
@@ -17,7 +17,7 @@ cdef const unsigned char *MAGIC = b"\x89matcnv\n"
 
 
 cdef unsigned int crc32(const unsigned char *data, size_t size) noexcept nogil:
-    # the CRC of IEEE 802.3, bits reversed, as zlib's
+    # the CRC-32 of zlib: IEEE 802.3, bits reversed
     cdef unsigned int table[256]
     cdef unsigned int k, _bit, crc
     cdef size_t i
@@ -32,6 +32,7 @@ cdef unsigned int crc32(const unsigned char *data, size_t size) noexcept nogil:
     return crc ^ 0xFFFFFFFFU
 
 
+# Word k of the file.
 cdef unsigned long long bits(const unsigned char *data, Py_ssize_t k) noexcept nogil:
     cdef unsigned long long value = 0
     cdef int i
@@ -43,7 +44,7 @@ cdef unsigned long long bits(const unsigned char *data, Py_ssize_t k) noexcept n
 cdef Py_ssize_t word(const unsigned char *data, Py_ssize_t k) noexcept nogil:
     cdef long long value = <long long> bits(data, k)
     if value > PY_SSIZE_T_MAX or value < PY_SSIZE_T_MIN:
-        return PY_SSIZE_T_MIN  # on 32 bits: no size is as small
+        return PY_SSIZE_T_MIN  # on 32-bit systems; never a valid size
     return <Py_ssize_t> value
 
 
@@ -106,7 +107,7 @@ cdef int read_record(
     record.words = word(data, at + 8)
     record.numbers = word(data, at + 9)
     left = record.length - RECORD_WORDS
-    # each on its own first: their sum does not overflow then
+    # each by itself first, so that their sum does not overflow
     if not 0 <= record.inputs <= left or not 0 <= record.words <= left:
         return FORMAT
     if not 0 <= record.numbers <= left:

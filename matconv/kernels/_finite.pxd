@@ -1,8 +1,8 @@
-"""Whether all numbers of an array are finite: one pass over the bits, which no overflow misleads.
+"""A test whether all elements of an array are finite, in one pass over their bits.
 
-An infinity or a NaN has an exponent of ones only; adding one to the exponent then carries into the
-sign bit, which was masked out before. Integers, unlike a sum of floats, may be combined in any
-order, so the compiler turns the loop into SIMD.
+All exponent bits of an infinity or a NaN are one; adding one to the exponent then carries into the
+sign bit, which was masked out before. Unlike a sum of floats, a bitwise or of integers may be
+evaluated in any order, so the compiler can use SIMD. There is no floating-point overflow.
 """
 
 from ._types cimport real
@@ -35,11 +35,12 @@ cdef extern from *:
     }
     #endif
     """
+    # `all_finite` for one dtype.
     bint finite_f64(Py_ssize_t n, const double *x) noexcept nogil
     bint finite_f32(Py_ssize_t n, const float *x) noexcept nogil
 
 
-# Whether the n numbers x are finite; true for none.
+# Whether the n elements of x are finite; true for n = 0. IN: x.
 cdef inline bint all_finite(Py_ssize_t n, const real *x) noexcept nogil:
     if real is double:
         return finite_f64(n, x)

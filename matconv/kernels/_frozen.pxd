@@ -1,12 +1,12 @@
-"""A frozen network: a program, and its parameters as the kernels want them.
+"""Frozen networks: programs with prepared parameters.
 
-``include/matconv/types.h`` has the contract of each function.
+Contracts without a comment are those of ``matconv/types.h``.
 """
 
 from ._program cimport Program
 
 cdef extern from "matconv/types.h" nogil:
-    # opaque: `Net`
+    # opaque; points to a `Net`
     ctypedef struct Frozen "matconv_network":
         pass
     ctypedef struct Shape "matconv_network_shape":
@@ -16,22 +16,27 @@ cdef extern from "matconv/types.h" nogil:
         Py_ssize_t item_size
 
 
-# What an opened network is.
+# An opened network.
 cdef struct Net:
     Program *program
-    Py_ssize_t at_once      # images
-    void *numbers           # prepared parameters, and those that are used as they are
+    Py_ssize_t max_batch    # maximum number of images of a batch
+    void *parameters        # prepared parameters, and those that are not prepared
 
 
+# network_open.
 cdef int frozen_open(const char *path, Frozen **network) noexcept nogil
 
+# network_open_memory.
 cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noexcept nogil
 
+# network_close.
 cdef void frozen_close(Frozen *network) noexcept nogil
 
+# network_outputs.
 cdef int frozen_outputs(const Frozen *network, Py_ssize_t *outputs) noexcept nogil
 
+# network_get_shape.
 cdef int frozen_shape(const Frozen *network, Py_ssize_t output, Shape *shape) noexcept nogil
 
-# Whether an output is a vector for each image, as a dense layer's.
+# Whether an output is a vector, such as that of a dense layer.
 cdef bint frozen_is_vector(const Frozen *network, Py_ssize_t output) noexcept nogil

@@ -1,1 +1,1 @@
-"""Frozen networks: functions of compiled code only. `predictor` has the class for Python."""
+"""Frozen networks, for compiled code only; `predictor` has the class for Python."""

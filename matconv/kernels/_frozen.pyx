@@ -1,10 +1,10 @@
-"""Frozen networks: programs with prepared parameters, used by any number of threads.
+"""Frozen networks: programs with prepared parameters, which any number of threads may use.
 
-Beside the program one block of memory holds a whole network:
+A network is a program and one block of memory, which is read-only after opening:
 
-    Net | prepared parameters | parameters that are used as they are
+    Net | prepared parameters | parameters that are not prepared
 
-It is never written to again. _prediction.pyx takes images through it.
+`_prediction` computes the outputs.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -28,14 +28,15 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    # the largest value between two steps, of all images at once, has so many numbers or twice
-    # theta's, which all come through the cache for each of these batches
-    MAX_NUMBERS = 1 << 19
-    MAX_AT_ONCE = 256
-    # opening takes up to so many times the bytes of the description, and some beside that; filters
-    # are not transformed when that takes more
+    # maximum number of elements, for a batch, of the largest value between two steps; or, if that
+    # is larger, twice the elements of theta, which each batch reads through the cache
+    MAX_ELEMENTS = 1 << 19
+    # maximum number of images of a batch
+    MAX_BATCH = 256
+    # opening takes at most MAX_FACTOR times the bytes of the description, plus MAX_EXTRA; filters
+    # are not transformed if that would take more
     MAX_FACTOR = 62
-    MAX_BESIDE = 1 << 19
+    MAX_EXTRA = 1 << 19
 
 cdef extern from * nogil:
     """
@@ -47,7 +48,7 @@ cdef extern from * nogil:
     #else
     #include <fcntl.h>
     #include <unistd.h>
-    /* without waiting for somebody who writes into a FIFO */
+    /* without waiting for the writer of a FIFO */
     static FILE *matconv_open_file(const char *path)
     {
         int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -61,38 +62,39 @@ cdef extern from * nogil:
     FILE *open_file "matconv_open_file"(const char *path) noexcept
 
 
-# Numbers of the block, and of the memory for preparing one step.
 cdef struct Totals:
-    Py_ssize_t numbers
-    Py_ssize_t temporary
+    Py_ssize_t elements     # elements of the block
+    Py_ssize_t temporary    # elements of temporary memory to prepare one step
 
 
-cdef inline char *at_number(const Net *net, void *start, Py_ssize_t count) noexcept nogil:
+# The address of element `count`.
+cdef inline char *at_element(const Net *net, void *start, Py_ssize_t count) noexcept nogil:
     return <char *> start + count * net.program.item_size
 
 
 # Opening ------------------------------------------------------------------------------------------
 
 
-# How many images keep their values in cache. INOUT: net.
-cdef int choose_at_once(Net *net, size_t size) noexcept nogil:
+# Choose the number of images of a batch. INOUT: net. Returns a status.
+cdef int choose_batch(Net *net, size_t size) noexcept nogil:
     cdef Program *p = net.program
-    cdef Py_ssize_t k, numbers, largest = 1
+    cdef Py_ssize_t k, elements, largest = 1
     cdef int status = program_arrange(p)
     if status != OK:
         return status
     for k in range(1, p.n_steps + 1):
         if p.last_reader[k] < p.n_steps:
             largest = max(largest, p.values[k].size)
-    # two values of a chain are held at the same time, of a graph there may be more
+    # a chain needs two values at the same time, a graph may need more
     largest = max(largest, p.inference.values // p.item_size // 2)
-    numbers = max(<Py_ssize_t> MAX_NUMBERS, <Py_ssize_t> size // p.item_size * 2)
-    net.at_once = min(max(numbers // largest, <Py_ssize_t> 1), <Py_ssize_t> MAX_AT_ONCE)
+    elements = max(<Py_ssize_t> MAX_ELEMENTS, <Py_ssize_t> size // p.item_size * 2)
+    net.max_batch = min(max(elements // largest, <Py_ssize_t> 1), <Py_ssize_t> MAX_BATCH)
     return OK
 
 
-# Parameters that are used as they are get places behind the prepared ones. INOUT: p, totals.
-cdef int place_kept(Program *p, Step *step, Py_ssize_t k, Py_ssize_t *numbers) noexcept nogil:
+# Reserve memory, after the prepared parameters, for those of step k that are not prepared.
+# INOUT: step, elements. Returns a status.
+cdef int place_kept(Program *p, Step *step, Py_ssize_t k, Py_ssize_t *elements) noexcept nogil:
     cdef Py_ssize_t j
     cdef int i
     cdef const Step *other
@@ -103,24 +105,24 @@ cdef int place_kept(Program *p, Step *step, Py_ssize_t k, Py_ssize_t *numbers) n
                 step.kept_at[i] = other.kept_at[i]
                 break
         else:
-            step.kept_at[i] = numbers[0]
-            if grow(numbers, step.array_size[i]):
+            step.kept_at[i] = elements[0]
+            if grow(elements, step.array_size[i]):
                 return OVERFLOW
     return OK
 
 
-# What the block and preparing need. OUT: totals.
+# Compute the sizes of memory. OUT: totals. Returns a status.
 cdef int measure(Net *net, Totals *totals) noexcept nogil:
     cdef Program *p = net.program
     cdef Py_ssize_t k, needed
     cdef Step *step
     cdef const Step *affine
     cdef int i
-    totals.numbers = p.preparing
+    totals.elements = p.preparing
     totals.temporary = 0
     for k in range(p.n_steps):
         step = &p.steps[k]
-        if place_kept(p, step, k, &totals.numbers) != OK:
+        if place_kept(p, step, k, &totals.elements) != OK:
             return OVERFLOW
         needed = 0
         for i in range(step.n_arrays):
@@ -128,7 +130,7 @@ cdef int measure(Net *net, Totals *totals) noexcept nogil:
                 return OVERFLOW
         if p.merged[k] >= 0:
             affine = &p.steps[p.merged[k]]
-            # its arrays, gain and bias
+            # arrays of the affine step, gain, bias
             for i in range(affine.n_arrays):
                 if grow(&needed, affine.array_size[i]):
                     return OVERFLOW
@@ -143,32 +145,33 @@ cdef int measure(Net *net, Totals *totals) noexcept nogil:
     return OK
 
 
-# As many images at once as the network allows, and its memory. INOUT: net. OUT: totals.
+# Plan the program and the memory of the network, within the limit of memory. INOUT: net. OUT:
+# totals. Returns a status.
 cdef int plan(Net *net, size_t size, Totals *totals) noexcept nogil:
     cdef Program *p = net.program
-    cdef Py_ssize_t limit = MAX_BESIDE
+    cdef Py_ssize_t limit = MAX_EXTRA
     cdef int status, compact
     if size <= <size_t> (PY_SSIZE_T_MAX // 2 // MAX_FACTOR):
         limit += MAX_FACTOR * <Py_ssize_t> size
     status = program_merge(p)
     if status == OK:
-        status = choose_at_once(net, size)
+        status = choose_batch(net, size)
     for compact in range(2):
         if status == OK:
             status = program_plan(
-                p, net.at_once, min(p.usual, net.at_once), -1, True, compact
+                p, net.max_batch, min(p.usual, net.max_batch), -1, True, compact
             )
         if status == OK:
             status = measure(net, totals)
         if status != OK:
             return status
-        if totals.numbers + totals.temporary <= (limit - p.bytes) // p.item_size:
+        if totals.elements + totals.temporary <= (limit - p.bytes) // p.item_size:
             return OK
     return OVERFLOW
 
 
-# The arrays of a step, from theta, which may begin anywhere. INOUT: at, the memory that is left.
-# OUT: arrays.
+# Copy the arrays of a step from theta, which may not be aligned, to temporary memory. INOUT: at,
+# offset of the free part of that. OUT: arrays, addresses of the copies.
 cdef void load_arrays(
     const Net *net, const unsigned char *data, const Step *step, Py_ssize_t *at, void *temporary,
     void **arrays,
@@ -178,7 +181,7 @@ cdef void load_arrays(
     cdef int i
     for i in range(step.n_arrays):
         length = step.array_size[i] * p.item_size
-        arrays[i] = at_number(net, temporary, at[0])
+        arrays[i] = at_element(net, temporary, at[0])
         grow(at, step.array_size[i])
         if step.array_at[i] < 0:
             memset(arrays[i], 0, length)
@@ -186,7 +189,7 @@ cdef void load_arrays(
             memcpy(arrays[i], data + p.theta + step.array_at[i] * p.item_size, length)
 
 
-# Step k's parameters from the description into the block. SCRATCH: temporary.
+# Prepare the parameters of step k from the description to the block. SCRATCH: temporary.
 cdef void prepare(
     Net *net, const unsigned char *data, Py_ssize_t k, void *temporary
 ) noexcept nogil:
@@ -203,21 +206,21 @@ cdef void prepare(
     if p.merged[k] >= 0:
         affine = &p.steps[p.merged[k]]
         load_arrays(net, data, affine, &at, temporary, affine_arrays)
-        gain = at_number(net, temporary, at)
+        gain = at_element(net, temporary, at)
         grow(&at, p.values[step.output].channels)
-        bias = at_number(net, temporary, at)
+        bias = at_element(net, temporary, at)
         grow(&at, p.values[step.output].channels)
         affine.operation.affine(affine, <const void **> affine_arrays, gain, bias)
         step.operation.absorb(step, gain, bias, arrays)
     for i in range(step.operation.prepared_arrays, step.n_arrays):
         memcpy(
-            at_number(net, net.numbers, step.kept_at[i]), arrays[i],
+            at_element(net, net.parameters, step.kept_at[i]), arrays[i],
             step.array_size[i] * p.item_size,
         )
     if step.operation.prepare != NULL and p.prepared_by[k] == k:
         program_prepare_step(
-            p, k, <const void **> arrays, at_number(net, net.numbers, p.prepared[k]),
-            at_number(net, temporary, at),
+            p, k, <const void **> arrays, at_element(net, net.parameters, p.prepared[k]),
+            at_element(net, temporary, at),
         )
 
 
@@ -227,26 +230,26 @@ cdef void prepare_all(Net *net, const unsigned char *data, void *temporary) noex
     cdef int i
     for k in range(p.n_steps):
         prepare(net, data, k, temporary)
-    # from now on in the block, where `forward` finds those that it reads
+    # offsets in the block instead of theta, for `forward`
     for k in range(p.n_steps):
         for i in range(p.steps[k].n_arrays):
             p.steps[k].array_at[i] = p.steps[k].kept_at[i]
 
 
-# The block of a program that is planned. INOUT: net. OUT: network.
+# Make the block of a planned program. INOUT: net. OUT: network. Returns a status.
 cdef int build(
     Net *net, const unsigned char *data, const Totals *totals, Frozen **network
 ) noexcept nogil:
     cdef Py_ssize_t item_size = net.program.item_size
     cdef Net *kept = <Net *> PyMem_RawMalloc(
-        <Py_ssize_t> sizeof(Net) + LINE + totals.numbers * item_size
+        <Py_ssize_t> sizeof(Net) + LINE + totals.elements * item_size
     )
     cdef void *temporary = PyMem_RawMalloc(LINE + totals.temporary * item_size)
     if kept == NULL or temporary == NULL:
         PyMem_RawFree(kept)
         PyMem_RawFree(temporary)
         return MEMORY
-    net.numbers = aligned(kept + 1)
+    net.parameters = aligned(kept + 1)
     kept[0] = net[0]
     prepare_all(kept, data, aligned(temporary))
     PyMem_RawFree(temporary)
@@ -274,7 +277,7 @@ cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noe
     if status == OK:
         return OK
     program_close(net.program)
-    # whatever else is wrong with a step or too large is wrong with the file
+    # any other error of a step or of sizes is one of the file
     return status if status == MEMORY or status == VERSION else FORMAT
 
 
@@ -292,7 +295,7 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
     file = open_file(path)
     if file == NULL:
         return MEMORY if errno == ENOMEM else UNREADABLE
-    # a directory has an end, but no first byte; a device a first byte, but no end
+    # a directory has an end but no first byte, a device has a first byte but no end
     empty = fgetc(file) < 0
     if not ferror(file) and fseek(file, 0, SEEK_END) == 0:
         size = ftell(file)

@@ -1,4 +1,4 @@
-"""Sizes: what a window does on an image, checked in one place for Python, C and Network."""
+"""Sizes of windows that slide over images, checked for Python, C and programs."""
 
 from operator import index
 
@@ -30,8 +30,8 @@ cdef int output_length(
     Py_ssize_t n, Py_ssize_t before, Py_ssize_t after, Py_ssize_t h, Py_ssize_t stride,
     Py_ssize_t dilation, Py_ssize_t *length,
 ) noexcept nogil:
-    # floor((n + before + after - ((h-1) dilation + 1)) / stride) + 1, and at least one window.
-    # The numerator is tested before the division, which truncates in C.
+    # length = floor((n + before + after - ((h-1) dilation + 1)) / stride) + 1; a negative numerator
+    # is an error, which the division in C would truncate to 0
     cdef Py_ssize_t padded = 0, extent = 0
     if add_overflows(n, before, &padded) or add_overflows(padded, after, &padded):
         return OVERFLOW
@@ -46,7 +46,7 @@ cdef int output_length(
 cdef bint elements_overflow(
     Py_ssize_t l, Py_ssize_t b, Py_ssize_t a, Py_ssize_t d
 ) noexcept nogil:
-    # whether an array of l x b x a x d doubles has more bytes than Py_ssize_t counts
+    # whether the number of bytes of l x b x a x d doubles overflows
     cdef Py_ssize_t total = 0
     return (
         mul_overflows(b, a, &total)
@@ -66,54 +66,53 @@ cdef int geometry_init(Geometry *g) noexcept nogil:
         return SIZE
     if g.d % g.groups != 0 or g.d_out % g.groups != 0:
         return GROUPS
-    # the dilation of a single row or column means nothing, and nothing bounds it
+    # the dilation of a single row or column has no effect and may be arbitrarily large
     if g.h_b == 1:
         g.dil_b = 1
     if g.h_a == 1:
         g.dil_a = 1
     status = output_length(g.b, g.top, g.bottom, g.h_b, g.s_b, g.dil_b, &g.b_out)
-    if status != OK:
-        return status
-    status = output_length(g.a, g.left, g.right, g.h_a, g.s_a, g.dil_a, &g.a_out)
+    if status == OK:
+        status = output_length(g.a, g.left, g.right, g.h_a, g.s_a, g.dil_a, &g.a_out)
     if status != OK:
         return status
     g.d_g = g.d // g.groups
     g.d_out_g = g.d_out // g.groups
-    if elements_overflow(g.l, g.b, g.a, g.d):
-        return OVERFLOW
-    if elements_overflow(g.l, g.b_out, g.a_out, g.d_out):
-        return OVERFLOW
-    if elements_overflow(g.d_out, g.h_b, g.h_a, g.d_g):
+    if (
+        elements_overflow(g.l, g.b, g.a, g.d)
+        or elements_overflow(g.l, g.b_out, g.a_out, g.d_out)
+        or elements_overflow(g.d_out, g.h_b, g.h_a, g.d_g)
+    ):
         return OVERFLOW
     g.K = g.h_b * g.h_a * g.d_g
-    # leading dimensions and inner sizes of the products are d, d_out and K
+    # d, d_out and K are leading dimensions and inner sizes of the products
     if g.d > INT_MAX or g.d_out > INT_MAX or g.K > INT_MAX:
         return BLAS_INT
     return OK
 
 
 def as_size(str function, str name, value, expected="an integer"):
-    """`value` as a Python int that fits Py_ssize_t.
+    """Return `value` as a Python int in the range of Py_ssize_t.
 
-    Anything with ``__index__`` (a 0-d array of integers too) but bool and masked arrays.
+    Anything with ``__index__`` is valid, also a 0-d array, except bool and masked arrays.
     """
-    if isinstance(value, (bool, np.ma.MaskedArray)):
+    size = None
+    if not isinstance(value, (bool, np.ma.MaskedArray)):
+        try:
+            size = index(value)
+        except TypeError:
+            pass
+    if size is None:
         raise TypeError(
             f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
         )
-    try:
-        size = index(value)
-    except TypeError:
-        raise TypeError(
-            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
-        ) from None
     if not -PY_SSIZE_T_MAX <= size <= PY_SSIZE_T_MAX:
         raise OverflowError(f"{function}: {name} {size} does not fit a signed 64-bit size")
     return size
 
 
 def is_sequence(value):
-    """Whether `value` may stand for several sizes, in order: a list, a tuple, an array."""
+    """Return whether `value` is an ordered sequence, such as a list, a tuple or an array."""
     # the order of a set is arbitrary, a dict gives its keys, a masked array hides elements
     if isinstance(value, (str, bytes, set, frozenset, dict, np.ma.MaskedArray)):
         return False
@@ -125,7 +124,7 @@ def is_sequence(value):
 
 
 def as_pair(str function, str name, value):
-    """(height, width) from an integer or a pair of integers."""
+    """Return (height, width) from an integer or a pair of integers."""
     expected = "an integer or a pair (height, width)"
     if not is_sequence(value):
         size = as_size(function, name, value, expected)
@@ -136,7 +135,7 @@ def as_pair(str function, str name, value):
 
 
 def as_padding(str function, value, str name="pad"):
-    """((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
+    """Return ((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
     expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
     if not is_sequence(value):
         size = as_size(function, name, value, expected)
@@ -159,7 +158,7 @@ def window_sizes(
     str function, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
     str kernel_name="kernel",
 ):
-    """The sizes of a window in full, checked as far as that is possible without images.
+    """Return the sizes of a window in full, checked as far as possible without images.
 
     Parameters
     ----------
@@ -168,11 +167,8 @@ def window_sizes(
 
     Returns
     -------
-    kernel, stride : (height, width)
-    pad : ((top, bottom), (left, right))
-    dilation : (height, width)
-    groups : int
-    channels : int or None
+    kernel, stride, pad, dilation, groups, channels : tuple
+        (height, width), ((top, bottom), (left, right)), int, or int or None.
 
     Raises
     ------
@@ -204,7 +200,7 @@ def window_sizes(
 
 
 def check_pool_padding(str function, window, pad):
-    """Raise ValueError unless each pooling window has a pixel of the image.
+    """Raise ValueError unless each pooling window contains a pixel of the image.
 
     Parameters
     ----------
@@ -231,31 +227,30 @@ cdef int read_window(
 
 
 cdef class WindowGeometry:
-    """What a window does on images: checked sizes, given once, used by every kernel.
+    """Checked sizes of a window that slides over images, as the kernels take them.
 
     Parameters
     ----------
     function : str
-        Who asks; the first word of every error message.
+        The first word of every error message.
     shape : (l, b, a, d)
         Images, height, width, channels; ``l`` may be 0.
     kernel, stride, dilation : int or (height, width)
     pad : int, (height, width) or ((top, bottom), (left, right))
     groups : int
     channels : int, optional
-        Output channels (filters); those of the input when left out.
+        Output channels (filters); by default the channels of the input.
     kernel_name : str
-        What error messages call the kernel.
+        The name of the kernel in error messages.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
-        With the function, the argument, what came and what was expected.
+        The message has the function, the argument, its value and what was expected.
 
     Notes
     -----
-    The output has ``floor((n + pad - ((h - 1) dilation + 1)) / stride) + 1`` rows and columns;
-    the notes' a_out and b_out, generalised.
+    b_out and a_out of the notes are ``floor((n + pad - ((h - 1) dilation + 1)) / stride) + 1``.
 
     Examples
     --------
@@ -303,14 +298,13 @@ cdef class WindowGeometry:
         )
 
     cdef int for_images(self, Py_ssize_t l, Geometry *g) except -1:
-        """The same window on l images, into *g."""
         g[0] = self.c
         g.l = l
         raise_status(self.function, self.kernel_name, geometry_init(g), g)
         return 0
 
     def with_images(self, l):
-        """The same window on l images, as another object."""
+        """Return the same window on l images."""
         function, shape, *rest = self._arguments()
         return WindowGeometry(function, (l, *shape[1:]), *rest)
 
@@ -351,18 +345,17 @@ cdef class WindowGeometry:
 
     @property
     def filter_shape(self):
-        """(d_in/groups, h_b, h_a, d_out): the shape of W as a view of theta."""
+        """(d/groups, h_b, h_a, d_out), the shape of W."""
         return self.c.d_g, self.c.h_b, self.c.h_a, self.c.d_out
 
 
 cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
-    # the one place where a status becomes an exception
     if status == OK:
         return
     if status == SIZE:
         raise ValueError(f"{function}: {bad_size(kernel_name, g)}")
     if status == KERNEL:
-        # Python's integers: the direction that was not at fault may overflow
+        # <object>: as Python integers, since the sizes in the other direction may overflow
         padded = f"{<object> g.b + g.top + g.bottom} x {<object> g.a + g.left + g.right}"
         kernel = f"{g.h_b} x {g.h_a}"
         if g.dil_b > 1 or g.dil_a > 1:
@@ -391,8 +384,8 @@ cdef raise_status(str function, str kernel_name, int status, const Geometry *g):
 
 
 cdef str bad_size(str kernel_name, const Geometry *g):
-    # what is wrong with one size alone, or None
-    for name, least, values in (
+    # a description of the first size that is out of range by itself, or None
+    for name, minimum, values in (
         ("the number of images", 0, (g.l,)),
         ("input height and width", 1, (g.b, g.a)),
         ("input channels", 1, (g.d,)),
@@ -403,7 +396,7 @@ cdef str bad_size(str kernel_name, const Geometry *g):
         ("dilation", 1, (g.dil_b, g.dil_a)),
         ("pad", 0, (g.top, g.bottom, g.left, g.right)),
     ):
-        if min(values) < least:
-            came = " x ".join(map(str, values)) if len(values) == 2 else ", ".join(map(str, values))
-            return f"{name} must be at least {least}, got {came}"
+        if min(values) < minimum:
+            got = (" x " if len(values) == 2 else ", ").join(map(str, values))
+            return f"{name} must be at least {minimum}, got {got}"
     return None

@@ -1,20 +1,22 @@
-"""Surroundings of a computation: BLAS on one thread, numpy silent about floating-point errors.
+"""Guards of a computation: BLAS on one thread, numpy silent about floating-point errors.
 
-The shards of a computation already use every core, and a product split over BLAS threads would
-have bits that depend on their number. The number of threads belongs to the process, so calls are
-counted: the first one sets it, the last one restores it.
+The shards of a computation already use every core, and the bits of a product that BLAS divides
+among threads would depend on their number. The number of BLAS threads is a property of the process,
+so calls are counted: the first one sets it, the last one restores it.
 
-Everything here happens in compiled code that runs no Python byte code between setting and
-restoring: an interrupt cannot come between the two. The GIL protects the variables below.
+This is compiled code that runs no Python byte code between setting and restoring, so no interrupt
+can occur in between. The GIL protects the variables below, except those that are read by `load`,
+which are atomic.
 
-A fork copies the locks of BLAS as they are. One that another thread holds at that moment stays
-taken in the child for ever, so a fork waits for the products that are under way, and no other
-begins meanwhile: a thread counts itself in, then looks whether a fork waits, and the fork first
-says that it waits, then looks at the count. It waits with the GIL, so nobody who is counted in may
-wait for the GIL.
+A fork copies the locks of BLAS in their current state. If another thread holds one at that moment,
+it is never released in the child. So a fork waits for the products that are under way, and no other
+begins meanwhile: a thread first counts itself in and then checks whether a fork waits, while the
+fork first announces itself and then reads the count. It waits with the GIL, so a thread that is
+counted in must not wait for the GIL.
 
-A product needs a buffer of BLAS, see `_blas_buffers`: before one begins there are as many as
-threads that have begun products, or may: the callers, and each helper of the thread pool.
+A product needs a buffer of BLAS, see `_blas_buffers`. Before one begins, there must be as many
+buffers as threads that have begun products, or may begin some: the callers, and each helper of the
+thread pool.
 """
 
 import os
@@ -28,13 +30,13 @@ from ._status cimport MEMORY, OK
 
 cdef extern from *:
     """
-    /* what a thread has begun */
+    /* the state of a thread */
     MATCONV_THREAD_LOCAL struct {
-        int depth;    /* pairs of begin and end */
-        int counted;  /* 1: a fork waits for them */
-        int callers;  /* how often it is counted among the callers */
-        int helper;   /* 1: it has a buffer of its own */
-        int forking;  /* 1: it is about to fork; the hooks of others may compute */
+        int depth;    /* open pairs of begin_products and end_products */
+        int counted;  /* 1: included in products_under_way */
+        int callers;  /* its share of `callers` */
+        int helper;   /* 1: owns a buffer */
+        int forking;  /* 1: about to fork; products of other fork hooks do not wait for this fork */
     } matconv_here;
     """
     struct Here:
@@ -54,17 +56,17 @@ ctypedef void (*SetThreads)(int) noexcept
 cdef struct Library:
     GetThreads get
     SetThreads set
-    int before
+    int before      # number of threads to restore
 
 cdef Library libraries[MAX_LIBRARIES]
-cdef int n_libraries = -1  # not looked for yet
-cdef int depth = 0         # computations that are running
+cdef int n_libraries = -1  # -1: not yet searched for
+cdef int depth = 0         # computations under way
 cdef long generation = 0   # forks since matconv was imported
-cdef int products_under_way = 0  # threads that have begun products; a fork waits for them
-cdef int forks_under_way = 0     # that wait, or have not returned
-cdef int callers = 0             # those of the threads above that have no buffer of their own
-cdef int helpers = 0             # threads that have
-cdef bint inherited = False  # a fork found BLAS on one thread; `before` is what to restore
+cdef int products_under_way = 0  # atomic: threads between begin and end, which a fork waits for
+cdef int forks_under_way = 0     # atomic: forks that wait or have not returned
+cdef int callers = 0             # atomic: threads with products that do not own a buffer
+cdef int helpers = 0             # atomic: threads that own a buffer
+cdef bint inherited = False  # a fork copied BLAS on one thread: `before` is still to be restored
 
 # internal_api of threadpoolctl: names of the functions that get and set the number of threads
 _NAMES = {
@@ -80,7 +82,7 @@ _NAMES = {
 
 
 def _addresses():
-    """Addresses of the two functions of each BLAS that is loaded."""
+    """Return the addresses of the two functions of each BLAS that is loaded."""
     from ctypes import c_void_p, cast
 
     from threadpoolctl import ThreadpoolController
@@ -132,14 +134,14 @@ cdef long enter() except -1:
 cdef void leave(long entered) noexcept:
     global depth, inherited
     if entered != generation:
-        return  # a fork came between: the child has counted it out already
+        return  # in the child of a fork, where it has been counted out already
     depth -= 1
     if depth == 0:
         restore()
         inherited = False
 
 
-# Count this thread in. False: a fork waits, and the thread is not counted.
+# Count this thread in. Returns false, without counting it, if a fork waits.
 cdef bint count_in() noexcept nogil:
     add(&products_under_way, 1)
     if load(&forks_under_way) and not here.forking:
@@ -159,12 +161,13 @@ cdef void count_in_with_gil() noexcept:
             wait_for_forks()
 
 
-# How many buffers there must be, if `more` threads begin products.
+# The number of buffers that must exist before `more` threads begin products.
 cdef int needed(int more) noexcept nogil:
     return load(&callers) + load(&helpers) + more
 
 
-# Count this thread in, with buffers for it and `more` others. With the GIL. False: no memory.
+# Count this thread in, once there are buffers for it and `more` others. Returns false if there is
+# no memory. With the GIL.
 cdef bint count_in_with_buffers(int more) noexcept:
     cdef bint good
     while True:
@@ -200,7 +203,7 @@ cdef int begin_products() except -1:
 cdef int begin_products_from_c() noexcept nogil:
     cdef bint counted, good
     if here.depth == 0:
-        # a thread that has the GIL may not wait for a fork, which may have to wait for the GIL
+        # this thread may hold the GIL, which the fork may need: it must not wait for the fork
         counted = count_in()
         if not here.helper:
             add(&callers, 1)
@@ -255,7 +258,7 @@ cdef bint products_have_begun() noexcept nogil:
 
 
 cdef bint own_buffer() noexcept:
-    # one more for the caller, whose products have not begun
+    # one more for the caller, unless its products have begun
     add(&helpers, 1)
     if not count_in_with_buffers(here.depth == 0 and not here.helper):
         add(&helpers, -1)
@@ -292,17 +295,17 @@ def _after_fork_in_parent():
 
 
 def _after_fork():
-    """In the child: the parent's computations do not run here.
+    """Reset the counts in the child, where the computations of the parent do not run.
 
-    Setting the number of threads takes a lock of BLAS, which a thread outside of matconv may have
-    held: that is left to the end of the child's first computation.
+    The number of BLAS threads is restored at the end of the child's first computation, not here,
+    since that takes a lock of BLAS which a thread outside of matconv may have held.
     """
     global depth, generation, inherited
     here.forking = False
     store(&forks_under_way, 0)
     store(&products_under_way, 0)
     forget_making()
-    # of this thread alone
+    # only this thread exists
     store(&callers, here.callers)
     store(&helpers, here.helper)
     generation += 1
@@ -318,9 +321,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def silent_context():
-    """A copy of the caller's context in which numpy ignores floating-point errors.
+    """Return a copy of the caller's context in which numpy ignores floating-point errors.
 
-    What runs in it leaves the caller's error state as it is, however it ends.
+    Code that runs in it does not change the error state of the caller, even if it raises.
 
     Returns
     -------
@@ -342,18 +345,19 @@ def silent_context():
 def guarded(function, *args, **kwargs):
     """Call a function with BLAS on one thread and floating-point errors ignored.
 
-    Both are restored when it ends, also by an exception, also if an interrupt comes at any moment.
-    Calls may be nested, and come from several threads at once.
+    Both are restored at the end, also after an exception or an interrupt. Calls may be nested, and
+    several threads may call at the same time.
 
     Parameters
     ----------
     function : callable
     *args, **kwargs
-        Passed on.
+        Arguments of the function.
 
     Returns
     -------
-    What the function returns.
+    result : object
+        The return value of the function.
 
     Examples
     --------

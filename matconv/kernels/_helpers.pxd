@@ -1,10 +1,11 @@
-"""Helpers: native threads that take part in calls, and sleep in between."""
+"""The thread pool: helpers, native threads that take part in calls and sleep in between."""
 
-from ._board cimport Helper
+from ._queue cimport Helper
 
-# An idle helper, or a new one; NULL where the system has no more threads, or no memory for their
+# An idle helper, or a new one; NULL if no thread can be started or there is no memory for its
 # products. With the GIL.
 cdef Helper *find_helper() noexcept
 
-# It is idle again, though it may not know yet. With the GIL.
-cdef void give_back(Helper *helper) noexcept
+# Return a helper to the list of idle ones, possibly before its thread has left the queue. With the
+# GIL.
+cdef void return_helper(Helper *helper) noexcept

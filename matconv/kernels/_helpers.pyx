@@ -1,6 +1,6 @@
-"""Helpers: native threads that take part in calls, and sleep in between.
+"""The thread pool: helpers, native threads that take part in calls and sleep in between.
 
-A helper has a thread state of Python for its whole life, and the GIL only where a piece takes it.
+A helper has a Python thread state from its start, and holds the GIL only while a piece needs it.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -9,8 +9,9 @@ from cpython.pythread cimport (
 )
 from libc.string cimport memset
 
-from ._board cimport (
-    Board, Helper, SPIN, Seat, do_not_sleep, left, let_go, ring, take, wait_for_ring,
+from ._queue cimport (
+    Helper, Queue, SPIN, Slot, cancel_sleep, pieces_left, release_queue, take_piece,
+    wait_for_wakeup, wake,
 )
 from ._native cimport (
     add, current_process, exchange_pointer, load, load_pointer, load_word, now, pause_cpu, store,
@@ -33,125 +34,126 @@ cdef extern from "Python.h":
     PyThreadState *PyEval_SaveThread() noexcept nogil
 
 cdef enum:
-    # bytes that a thread needs to get a thread state of Python, with a margin
+    # bytes of a Python thread state, with a margin
     FIRST_MEMORY = 1 << 16
 
-# helpers that no call has, and the process whose threads they are: with the GIL
+# the list of idle helpers, and the process of their threads; with the GIL
 cdef Helper *idle = NULL
 cdef long idle_process = 0
 
 
-# Sleep until there may be something to do. False: this process is a fork's child, and the thread
-# the only one in it.
-cdef bint sleep(Helper *me, Board *board) noexcept nogil:
-    if me.process != current_process():
+# Sleep until there may be work. queue: the queue that the helper has joined, or NULL. Returns false
+# in the child of a fork, of which this is the only thread.
+cdef bint sleep(Helper *self, Queue *queue) noexcept nogil:
+    if self.process != current_process():
         return False
-    store(&me.sleeping, True)
-    if load_pointer(&me.seat) != NULL or (
-        board != NULL and (load(&board.closed) or left(load_word(&board.state)))
+    store(&self.sleeping, True)
+    if load_pointer(&self.slot) != NULL or (
+        queue != NULL and (load(&queue.closed) or pieces_left(load_word(&queue.state)))
     ):
-        do_not_sleep(&me.sleeping, me.bell)
+        cancel_sleep(&self.sleeping, self.wakeup)
     else:
-        wait_for_ring(&me.sleeping, me.bell, -1)
+        wait_for_wakeup(&self.sleeping, self.wakeup, -1)
     return True
 
 
-cdef void run_piece(Board *board, Py_ssize_t k, int participant) noexcept nogil:
-    cdef bint products = board.products
-    if board.watch == NULL or not load(&board.watch.stopped):
+cdef void run_piece(Queue *queue, Py_ssize_t k, int participant) noexcept nogil:
+    cdef bint products = queue.products
+    if queue.watch == NULL or not load(&queue.watch.stopped):
         if products:
             begin_products_of_helper()
-        board.function(board.argument, board.first + k, participant)
+        queue.function(queue.argument, queue.first + k, participant)
         if products:
             end_products()
-    add(&board.done, 1)
-    ring(&board.sleeping, board.bell)
+    add(&queue.done, 1)
+    wake(&queue.sleeping, queue.wakeup)
 
 
-# Take part in a call. False as for `sleep`.
-cdef bint take_part(Helper *me, Seat *seat) noexcept nogil:
-    cdef Board *board = seat.board
-    cdef int participant = seat.participant
+# Take part in a call. Returns as `sleep`.
+cdef bint take_part(Helper *self, Slot *slot) noexcept nogil:
+    cdef Queue *queue = slot.queue
+    cdef int participant = slot.participant
     cdef long long idle_since = now()
     cdef Py_ssize_t k
-    while not load(&board.closed):
-        k = take(board)
+    while not load(&queue.closed):
+        k = take_piece(queue)
         if k >= 0:
-            run_piece(board, k, participant)
+            run_piece(queue, k, participant)
             idle_since = now()
         elif now() - idle_since < SPIN:
             pause_cpu()
         else:
-            if not sleep(me, board):
+            if not sleep(self, queue):
                 return False
             idle_since = now()
-    let_go(board)
+    release_queue(queue)
     return True
 
 
-# A product, for which BLAS finds the buffer that the helper owns.
+# A small product, for which BLAS finds the buffer that this helper owns.
 cdef void first_product() noexcept nogil:
     cdef double A[64]
     cdef double C[64]
     memset(A, 0, sizeof(A))
     begin_products_of_helper()
+    # C(8, 8) = A(8, 8) A(8, 8)
     gemm(c'N', c'N', 8, 8, 8, &A[0], 8, &A[0], 8, 0.0, &C[0], 8)
     end_products()
 
 
-# PyGILState_Ensure ends the process where there is no memory for a thread state.
+# Whether there is memory for a thread state, without which PyGILState_Ensure ends the process.
 cdef bint has_memory() noexcept nogil:
     cdef void *memory = PyMem_RawMalloc(FIRST_MEMORY)
     PyMem_RawFree(memory)
     return memory != NULL
 
 
-# What a helper's thread does.
-cdef void help(void *argument) noexcept nogil:
-    cdef Helper *me = <Helper *> argument
-    cdef Seat *seat
+# The function of a helper's thread.
+cdef void run_helper(void *argument) noexcept nogil:
+    cdef Helper *self = <Helper *> argument
+    cdef Slot *slot
     use_own_buffer()
     if not has_memory():
         disown_buffer()
-        store(&me.ended, True)
+        store(&self.ended, True)
         return
     PyGILState_Ensure()
     PyEval_SaveThread()
     first_product()
     while True:
-        seat = <Seat *> exchange_pointer(&me.seat, NULL)
-        if not (sleep(me, NULL) if seat == NULL else take_part(me, seat)):
+        slot = <Slot *> exchange_pointer(&self.slot, NULL)
+        if not (sleep(self, NULL) if slot == NULL else take_part(self, slot)):
             return
 
 
 cdef void free_helper(Helper *helper) noexcept:
-    if helper.bell != NULL:
-        PyThread_free_lock(helper.bell)
+    if helper.wakeup != NULL:
+        PyThread_free_lock(helper.wakeup)
     PyMem_RawFree(helper)
 
 
-# A helper whose thread is still to be started, or NULL.
+# A helper without a thread; NULL if there is no memory.
 cdef Helper *new_helper() noexcept:
     cdef Helper *helper = <Helper *> PyMem_RawMalloc(sizeof(Helper))
     if helper == NULL:
         return NULL
     memset(helper, 0, sizeof(Helper))
     helper.process = current_process()
-    helper.bell = PyThread_allocate_lock()
-    if helper.bell == NULL:
+    helper.wakeup = PyThread_allocate_lock()
+    if helper.wakeup == NULL:
         PyMem_RawFree(helper)
         return NULL
-    PyThread_acquire_lock(helper.bell, NOWAIT_LOCK)
+    PyThread_acquire_lock(helper.wakeup, NOWAIT_LOCK)
     return helper
 
 
-# A new thread, or NULL where the system has none, or no memory for its products.
+# A helper with a new thread; NULL if none can be started or there is no memory for its products.
 cdef Helper *start_helper() noexcept:
     cdef Helper *helper = new_helper()
     if helper == NULL:
         return NULL
     if own_buffer():
-        if PyThread_start_new_thread(help, helper) != PYTHREAD_INVALID_THREAD_ID:
+        if PyThread_start_new_thread(run_helper, helper) != PYTHREAD_INVALID_THREAD_ID:
             return helper
         disown_buffer()
     free_helper(helper)
@@ -162,8 +164,8 @@ cdef Helper *find_helper() noexcept:
     global idle, idle_process
     cdef Helper *helper
     if idle_process != current_process():
-        # threads do not survive a fork; what is on the list cannot be freed: its locks are in
-        # whatever state they were
+        # threads do not survive a fork; helpers on the list are not freed, since the state of their
+        # locks is unknown
         idle = NULL
         idle_process = current_process()
     while idle != NULL:
@@ -175,7 +177,7 @@ cdef Helper *find_helper() noexcept:
     return start_helper()
 
 
-cdef void give_back(Helper *helper) noexcept:
+cdef void return_helper(Helper *helper) noexcept:
     global idle
     helper.next = idle
     idle = helper

@@ -1,4 +1,4 @@
-"""phi(Z), whole and in the notes' row order, and its adjoint: equation (4) of the notes."""
+"""phi(Z) as a whole, in the order of the notes, and its adjoint: equation (4) of the notes."""
 
 from libc.string cimport memset
 
@@ -77,13 +77,13 @@ cdef tuple phi_shape(str function, WindowGeometry geometry):
     if phi_overflows(g):
         raise OverflowError(
             f"{function}: the sizes of phi overflow "
-            f"({g.l} x {g.b_out * g.a_out} x {g.K} numbers)"
+            f"({g.l} x {g.b_out * g.a_out} x {g.K} elements)"
         )
     return g.l, g.b_out * g.a_out, g.K
 
 
 def im2col(Z, kernel, stride=1, pad=0, dilation=1, out=None):
-    """phi(Z): every sub-image as a row of numbers, in the order of the notes.
+    """Return phi(Z), whose rows are the sub-images, in the order of the notes.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def im2col(Z, kernel, stride=1, pad=0, dilation=1, out=None):
     Returns
     -------
     phi : ndarray, shape (l, b_out * a_out, d * h_b * h_a)
-        ``phi[i]`` in memory is the notes' hhd x a_out b_out matrix, column-major: column
-        ``q * a_out + p`` is the sub-image of output pixel (p, q); inside it the horizontal
-        offset runs fastest, then the vertical one, then the channel.
+        ``phi[i].T`` is the hhd x a_out b_out matrix of the notes: column ``q * a_out + p`` is the
+        sub-image of output pixel (p, q), in which the horizontal offset varies fastest, then the
+        vertical one, then the channel.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def im2col(Z, kernel, stride=1, pad=0, dilation=1, out=None):
 
     Notes
     -----
-    Equation (4): ``phi[i].ravel() == P_phi(...) @ Z[i].ravel()``, exactly. `col2im` is the
-    adjoint. `conv2d` never forms phi whole.
+    Equation (4), ``phi[i].ravel() == P_phi(...) @ Z[i].ravel()``, holds exactly. `col2im` is the
+    adjoint. `conv2d` does not compute phi as a whole.
 
     Examples
     --------
@@ -141,17 +141,17 @@ def im2col(Z, kernel, stride=1, pad=0, dilation=1, out=None):
 
 
 def col2im(phi, shape, kernel, stride=1, pad=0, dilation=1, out=None):
-    """P_phi' phi: the exact adjoint of `im2col`.
+    """Return P_phi' phi, the exact adjoint of `im2col`.
 
-    Every number of phi is added to the pixel that `im2col` takes it from; what came from padding
-    is dropped, a pixel that no window covers becomes 0.
+    Every element of phi is added to the pixel from which `im2col` copies it. Elements that belong
+    to the padding are ignored; pixels that no window covers are 0.
 
     Parameters
     ----------
     phi : array, shape (l, b_out * a_out, d * h_b * h_a)
         float64 or float32.
     shape : (l, b, a, d)
-        Of the images.
+        Shape of the images.
     kernel, stride, pad, dilation
         As for `im2col`.
     out : array, shape (l, b, a, d), optional
@@ -167,7 +167,7 @@ def col2im(phi, shape, kernel, stride=1, pad=0, dilation=1, out=None):
 
     Examples
     --------
-    How many windows cover each pixel:
+    The number of windows that cover each pixel:
 
     >>> import numpy as np, matconv
     >>> matconv.col2im(np.ones((1, 4, 4)), (1, 3, 3, 1), 2)[0, :, :, 0]

@@ -28,7 +28,7 @@ cdef inline double squared(
     return total
 
 
-# exp of what is left of z when its maximum is taken off: it cannot overflow
+# log sum_j exp(z_j - m) - sum_j y_j (z_j - m) with m = max z, so that exp does not overflow
 cdef inline double softmax(
     Py_ssize_t i, Py_ssize_t n, const real *z, const Py_ssize_t *labels, const real *rows,
     double divisor, real *dz,
@@ -36,7 +36,7 @@ cdef inline double softmax(
     cdef double largest = z[0], total = 0, score = 0, y
     cdef Py_ssize_t j
     for j in range(1, n):
-        # a NaN stays the maximum
+        # a NaN remains the maximum
         largest = z[j] if not z[j] <= largest and largest == largest else largest
     for j in range(n):
         total += exp(z[j] - largest)

@@ -1,8 +1,8 @@
-"""Steps that are gain x + bias per channel, taken into the parameters of the steps before them."""
+"""Merging of affine steps, gain x + bias per channel, with the steps before them."""
 
 from ._program cimport Program
 
-# Merge each affine step, where the step before it can take it in: that one is read by nothing else,
-# has parameters of its own and no activation. INOUT: p, not planned yet: the steps that are left
-# come first, and `merged` says what they take in. Values are numbered anew. Returns a Status.
+# Merge each affine step with the step before it, if that can absorb it: its value has no other
+# reader, and it owns its parameters and has no activation. INOUT: p, before it is planned. The
+# remaining steps come first, `merged` is set, and values are renumbered. Returns a status.
 cdef int program_merge(Program *p) noexcept nogil

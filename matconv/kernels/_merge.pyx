@@ -1,4 +1,4 @@
-"""Merging affine steps: what each step takes in, then the steps that are left in their order."""
+"""Merging of affine steps, gain x + bias per channel, with the steps before them."""
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memcpy
@@ -9,19 +9,18 @@ from ._program cimport Program
 from ._status cimport MEMORY, OK
 
 
-# Scratch of one call. By step: the step that takes it in (-1: none), and its old self; by value:
-# how often it is read, outputs twice and more, and its new number; by owner: how many steps use
-# its parameters, and the first step that is left of them.
+# Scratch of one call.
 cdef struct Scratch:
-    Py_ssize_t *into
-    Py_ssize_t *readers
-    Py_ssize_t *number
-    Py_ssize_t *users
-    Py_ssize_t *owner
-    Step *steps
+    Py_ssize_t *into        # by step: the step that absorbs it; -1: none
+    Py_ssize_t *readers     # by value: number of readers; an output counts as two
+    Py_ssize_t *number      # by value: its new number
+    Py_ssize_t *users       # by step: number of steps that use its parameters
+    Py_ssize_t *owner       # by step: the new number of the first step that uses its parameters
+    Step *steps             # copies of all steps
 
 
-cdef bint can_take_in(const Program *p, const Scratch *scratch, Py_ssize_t k) noexcept nogil:
+# Whether step k is affine and the step before it can absorb it.
+cdef bint can_absorb(const Program *p, const Scratch *scratch, Py_ssize_t k) noexcept nogil:
     cdef const Step *affine = &p.steps[k]
     cdef Step *before
     cdef Py_ssize_t value
@@ -40,7 +39,7 @@ cdef bint can_take_in(const Program *p, const Scratch *scratch, Py_ssize_t k) no
     )
 
 
-# What each step takes in. OUT: scratch.into, p.merged. Returns how many are merged.
+# Find the steps to merge. OUT: scratch.into, p.merged. Returns the number of them.
 cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
     cdef Py_ssize_t k, before, count = 0
     cdef int i
@@ -53,7 +52,7 @@ cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
     for k in range(p.n_outputs):
         scratch.readers[p.outputs[k]] += 2
     for k in range(p.n_steps):
-        if can_take_in(p, scratch, k):
+        if can_absorb(p, scratch, k):
             before = p.steps[k].inputs[0] - 1
             scratch.into[k] = before
             p.merged[before] = k
@@ -62,7 +61,7 @@ cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
     return count
 
 
-# A step that is left, at its new place.
+# Move a remaining step to its new number.
 cdef void renumber(
     Program *p, const Scratch *scratch, Py_ssize_t old, Py_ssize_t new
 ) noexcept nogil:
@@ -83,8 +82,9 @@ cdef void renumber(
     p.merged[new] = p.merged[old]
 
 
+# Move the remaining steps to the front, in their order, and the others after them.
 cdef void compact(Program *p, Scratch *scratch, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t left = p.n_steps - count, k, new = 0, behind = left
+    cdef Py_ssize_t remaining = p.n_steps - count, k, new = 0, absorbed = remaining
     cdef int i
     memcpy(scratch.steps, p.steps, p.n_steps * sizeof(Step))
     for k in range(p.n_steps):
@@ -97,38 +97,38 @@ cdef void compact(Program *p, Scratch *scratch, Py_ssize_t count) noexcept nogil
     for k in range(p.n_steps):
         if scratch.into[k] < 0:
             renumber(p, scratch, k, scratch.number[k + 1] - 1)
-    # after the last that is moved to the front
+    # after the loop above, since `renumber` copies p.merged
     for k in range(p.n_steps):
         if scratch.into[k] >= 0:
-            p.steps[behind] = scratch.steps[k]
-            p.merged[scratch.number[k + 1] - 1] = behind
-            behind += 1
-    p.n_steps = left
-    for k in range(left + 1):
+            p.steps[absorbed] = scratch.steps[k]
+            p.merged[scratch.number[k + 1] - 1] = absorbed
+            absorbed += 1
+    p.n_steps = remaining
+    for k in range(remaining + 1):
         p.last_reader[k] = -1
-    for k in range(left):
+    for k in range(remaining):
         for i in range(p.steps[k].n_inputs):
             p.last_reader[p.steps[k].inputs[i]] = k
     for k in range(p.n_outputs):
         p.outputs[k] = <int> scratch.number[p.outputs[k]]
-        p.last_reader[p.outputs[k]] = left
+        p.last_reader[p.outputs[k]] = remaining
 
 
 cdef int program_merge(Program *p) noexcept nogil:
     cdef Py_ssize_t values = p.n_steps + 1, count
-    cdef Py_ssize_t *words = <Py_ssize_t *> PyMem_RawCalloc(5 * values, sizeof(Py_ssize_t))
+    cdef Py_ssize_t *memory = <Py_ssize_t *> PyMem_RawCalloc(5 * values, sizeof(Py_ssize_t))
     cdef Scratch scratch
     scratch.steps = <Step *> PyMem_RawCalloc(p.n_steps, sizeof(Step))
-    if words == NULL or scratch.steps == NULL:
-        PyMem_RawFree(words)
+    if memory == NULL or scratch.steps == NULL:
+        PyMem_RawFree(memory)
         PyMem_RawFree(scratch.steps)
         return MEMORY
-    scratch.into, scratch.readers = words, words + values
-    scratch.number, scratch.users = words + 2 * values, words + 3 * values
-    scratch.owner = words + 4 * values
+    scratch.into, scratch.readers = memory, memory + values
+    scratch.number, scratch.users = memory + 2 * values, memory + 3 * values
+    scratch.owner = memory + 4 * values
     count = find_merges(p, &scratch)
     if count > 0:
         compact(p, &scratch, count)
-    PyMem_RawFree(words)
+    PyMem_RawFree(memory)
     PyMem_RawFree(scratch.steps)
     return OK

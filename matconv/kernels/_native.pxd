@@ -1,10 +1,10 @@
-"""Atomics, a clock and the process's number, for threads without the GIL.
+"""Atomics, a clock and the process id, for threads without the GIL.
 
-Every access is sequentially consistent. To go to sleep, a thread sets a flag, then looks for work
-once more; to wake it, another one brings work, then looks at the flag. One of the two sees what the
-other has written only if no store may pass a later load. Weaker orders would do elsewhere
-(acquire for loads, release for stores), but loads cost the same on x86 and ARM, and what is stored
-is stored a few times per job.
+Every access is sequentially consistent. Before a thread sleeps, it sets a flag and then checks for
+work again; to wake it, another thread publishes work and then reads the flag. At least one of the
+two sees what the other has written only if no store is reordered with a later load. Acquire and
+release order would be sufficient elsewhere, but loads cost the same on x86 and ARM, and there are
+only a few stores per job.
 """
 
 cdef extern from *:
@@ -91,27 +91,31 @@ cdef extern from *:
     #endif
     #endif
     """
+    # Return *p.
     int load "matconv_load"(int *p) noexcept nogil
+    # *p = value.
     void store "matconv_store"(int *p, int value) noexcept nogil
-    # Returns what was there before.
+    # *p = value; returns the previous value.
     int exchange "matconv_exchange"(int *p, int value) noexcept nogil
-    # Returns the sum.
+    # *p += value; returns the sum.
     int add "matconv_add"(int *p, int value) noexcept nogil
+    # `load` and `exchange` for 64 bits.
     unsigned long long load_word "matconv_load_word"(unsigned long long *p) noexcept nogil
     unsigned long long exchange_word "matconv_exchange_word"(
         unsigned long long *p, unsigned long long value
     ) noexcept nogil
-    # If `old` is there: replace it. Returns whether it was.
+    # *p = value if *p == old; returns whether it was.
     bint replace_word "matconv_replace_word"(
         unsigned long long *p, unsigned long long old, unsigned long long value
     ) noexcept nogil
+    # `load` and `exchange` for pointers.
     void *load_pointer "matconv_load_pointer"(void **p) noexcept nogil
     void *exchange_pointer "matconv_exchange_pointer"(void **p, void *value) noexcept nogil
-    # What a thread does between two looks at a variable that another one writes.
+    # Hint to the processor, in a loop that waits for another thread to write a variable.
     void pause_cpu "matconv_pause"() noexcept nogil
-    # Sleep for a moment.
+    # Yield the processor: sleep 20 microseconds, or on Windows only yield.
     void nap "matconv_nap"() noexcept nogil
-    # The number of this process.
+    # The id of this process.
     long current_process "matconv_process"() noexcept nogil
-    # Nanoseconds from some moment on, never backwards.
+    # Monotonic time in nanoseconds.
     long long now "matconv_now"() noexcept nogil

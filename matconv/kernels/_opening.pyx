@@ -1,4 +1,4 @@
-"""Opening: a program from its description."""
+"""Opening programs from descriptions."""
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
@@ -17,25 +17,26 @@ from ._status cimport FORMAT, MEMORY, NULL_POINTER, OK, OVERFLOW, SIZE
 # Memory -------------------------------------------------------------------------------------------
 
 
-# Pieces of one block of memory; at NULL it only counts.
+# One block of memory from which arrays are allocated. If `start` is NULL, sizes are only counted.
 cdef struct Arena:
     char *start
     Py_ssize_t used
 
 
+# Allocate an array of `count` elements of `size` bytes. INOUT: arena.
 cdef void *take(Arena *arena, Py_ssize_t count, size_t size) noexcept nogil:
-    cdef void *piece = NULL if arena.start == NULL else arena.start + arena.used
+    cdef void *array = NULL if arena.start == NULL else arena.start + arena.used
     arena.used += rounded(count * <Py_ssize_t> size)
-    return piece
+    return array
 
 
-# What the records hold, in all.
+# Sums over all records.
 cdef struct Totals:
     Py_ssize_t inputs, words, numbers, own
-    Py_ssize_t most_inputs      # of one step
+    Py_ssize_t max_inputs       # of one step
 
 
-# All parts of a program. INOUT: arena. OUT: p.
+# Allocate the arrays of a program. INOUT: arena. OUT: p.
 cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil:
     cdef Py_ssize_t values = p.n_steps + 1
     p.values = <Value *> take(arena, values, sizeof(Value))
@@ -60,6 +61,7 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
 # Records ------------------------------------------------------------------------------------------
 
 
+# Check the structure of the records. OUT: totals. Returns a status.
 cdef int count_records(
     const unsigned char *data, size_t size, const Header *header, Totals *totals
 ) noexcept nogil:
@@ -74,7 +76,7 @@ cdef int count_records(
         if operation == NULL:
             return FORMAT
         totals.inputs += record.inputs
-        totals.most_inputs = max(totals.most_inputs, record.inputs)
+        totals.max_inputs = max(totals.max_inputs, record.inputs)
         totals.words += record.words
         totals.numbers += record.numbers
         totals.own += rounded(operation.own_size)
@@ -82,7 +84,8 @@ cdef int count_records(
     return OK if ends_with_theta(data, size, header, at) else FORMAT
 
 
-# The parameters of a step: its own, which are appended to theta, or another one's.
+# Set the offsets of the parameters of step k: its own, which are appended to theta, or those of the
+# step `owner` - 1. INOUT: p, step. Returns a status.
 cdef int place_arrays(Program *p, Step *step, Py_ssize_t k, Py_ssize_t owner) noexcept nogil:
     cdef const Step *other
     cdef int i
@@ -110,7 +113,8 @@ cdef int place_arrays(Program *p, Step *step, Py_ssize_t k, Py_ssize_t owner) no
     return OK
 
 
-# Step k from its record. INOUT: the arena's pieces, which begin with what is left of them.
+# Read step k from its record. INOUT: p; inputs, ..., own: the remaining parts of arrays of all
+# steps. Returns a status.
 cdef int read_step(
     Program *p, const unsigned char *data, const Record *record, Py_ssize_t k, int **inputs,
     char **add_input, Py_ssize_t **words, double **numbers, char **own,
@@ -157,7 +161,7 @@ cdef int read_step(
     status = activation_status(&step.activation, step.is_double)
     if status != OK:
         return status
-    # one spelling of each activation: what has no meaning is 0
+    # an activation has only one encoding: parameters that it does not use are 0
     if step.activation.code != CLIP and step.activation.beta != 0:
         return FORMAT
     if step.activation.code <= RELU and step.activation.alpha != 0:
@@ -170,15 +174,17 @@ cdef int read_step(
     return place_arrays(p, step, k, record.owner)
 
 
+# OUT: value.size. Returns a status.
 cdef int set_size(Value *value) noexcept nogil:
     if mul_overflows(value.height, value.width, &value.size):
         return OVERFLOW
     if mul_overflows(value.size, value.channels, &value.size):
         return OVERFLOW
-    # bytes of 65536 images, and the sums of several such sizes, do not overflow
+    # so that the bytes of 65536 images, and sums of several such sizes, do not overflow
     return OVERFLOW if value.size > PY_SSIZE_T_MAX >> 24 else OK
 
 
+# Read all steps and outputs. INOUT: p, arena. OUT: at, as for program_open. Returns a status.
 cdef int read_steps(
     Program *p, const unsigned char *data, size_t size, const Header *header, Arena *arena,
     const Totals *totals, Py_ssize_t *at,
@@ -247,11 +253,11 @@ cdef int program_open(
     memset(&draft, 0, sizeof(Program))
     draft.item_size, draft.n_steps = header.item_size, header.steps
     draft.n_outputs, draft.usual = header.outputs, header.images
-    draft.max_inputs = totals.most_inputs
+    draft.max_inputs = totals.max_inputs
     arena.start, arena.used = NULL, 0
     take(&arena, 1, sizeof(Program))
     lay_out(&arena, &draft, &totals)
-    # every piece of read_steps
+    # the arrays of read_steps
     arena.used += rounded(totals.inputs * sizeof(int)) + rounded(totals.inputs)
     arena.used += rounded(8 * totals.words) + rounded(8 * totals.numbers) + rounded(totals.own)
     draft.bytes = arena.used

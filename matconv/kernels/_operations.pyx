@@ -1,10 +1,9 @@
-"""The list of operations: the one place in compiled code that names them all."""
+"""The list of operations. Compiled code names all of them only here."""
 
 from libc.string cimport memcmp, strlen
 
 from ._operation cimport Operation
-# each file by name: Cython compiles this one again when it changes, which it does not see in
-# `from .ops cimport add`
+# from each file by name: with `from .ops cimport add` Cython would not see that a file has changed
 from .ops.activation cimport operation as activation
 from .ops.add cimport operation as add
 from .ops.avg_pool cimport operation as avg_pool

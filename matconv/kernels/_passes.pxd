@@ -1,63 +1,64 @@
 """The passes of a program over images.
 
-A pass of a step runs whole, on the calling thread, or in pieces that the threads of a team share:
-phase by phase, as the operation's `split` says. `Execution` says which. The results of pieces have
-the same bits for any number of threads, also for one; those of a whole pass may have others.
+The pass of a step runs as a whole on the calling thread, or in pieces that the threads of a team
+share, phase by phase, see `Operation.split`. With pieces, results have the same bits for any number
+of threads, including one; their bits may differ from those of the pass as a whole.
 
-    program_predict, _forward, _backward    step by step
-      run_step                              phase by phase: a barrier after each
-        run_piece                           on any thread of the team
+    program_predict, _forward, _backward    for each step
+      run_step                              for each phase, with a barrier after it
+        run_piece                           for each piece, on any thread of the team
 """
 
 from ._program cimport Program
 from ._team cimport Team, Watch
 
-# How a pass is executed. All zero: whole, by the calling thread alone, until it is done.
+# The execution of a pass. All zero: as a whole, by the calling thread only, without interruption.
 cdef struct Execution:
-    bint shared         # run what has pieces in pieces
-    Team *team          # who shares them; NULL: the calling thread alone
-    void *extra         # scratch of the other threads, program_extra_size bytes for a whole team
-    Watch *watch        # what stops the pass between two steps; NULL: nothing
-    bint is_caller      # the calling thread is that of the watch
+    bint shared         # run steps that have pieces in pieces
+    Team *team          # the threads that share them; NULL: the calling thread only
+    void *extra         # scratch of the other threads, program_extra_size bytes
+    Watch *watch        # stops the pass between two steps; NULL: never
+    bint is_caller      # the calling thread is the caller of the watch
 
-# Whether a shared pass over l images has pieces, in the forward pass or, with `backward`, in
-# either: otherwise a team has nothing to do.
+# Whether a forward pass over l images or, if backward, either pass has pieces for a team.
 cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noexcept nogil
 
-# IN: arrays of step k. OUT: prepared, its own. SCRATCH: sizes.preparing elements.
+# Prepare the parameters of step k for inference. IN: arrays. OUT: prepared, of this step only.
+# SCRATCH: sizes.preparing elements.
 cdef void program_prepare_step(
     const Program *p, Py_ssize_t k, const void **arrays, void *prepared, void *scratch
 ) noexcept nogil
 
-# IN: theta. OUT: prepared, prepared_size elements. For the backward pass too when `backward`.
+# Prepare all parameters; if backward, also for the backward pass. IN: theta. OUT: prepared,
+# prepared_size elements.
 cdef void program_prepare(
     const Program *p, const void *theta, void *prepared, bint backward
 ) noexcept nogil
 
-# Inference of l images, at most p.inference.images. IN: theta, prepared, Z. OUT: outputs, one
-# array for each. SCRATCH: block, program_predict_size(p, l) bytes. Returns OK, or INTERRUPTED: then
-# the outputs are unspecified.
+# Inference of l <= p.inference.images images. IN: theta, prepared, Z. OUT: outputs, an array for
+# each. SCRATCH: block, program_predict_size(p, l) bytes. Returns OK, or INTERRUPTED: then the
+# outputs are unspecified.
 cdef int program_predict(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void **outputs, void *block,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void **outputs, void *block,
 ) noexcept nogil
 
-# The forward pass that keeps what `program_backward` needs, of at most p.training.images.
-# IN: theta, prepared, Z. INOUT: block, p.training.bytes. Returns OK or INTERRUPTED.
+# The forward pass of l <= p.training.images images, for `program_backward`. IN: theta, prepared, Z.
+# OUT: block, p.training.bytes. Returns OK or INTERRUPTED.
 cdef int program_forward(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void *block,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void *block,
 ) noexcept nogil
 
-# The target's value, after `program_forward`.
+# The address of the target's value in the block, after `program_forward`.
 cdef void *program_target(const Program *p, void *block) noexcept nogil
 
-# Where the gradient for the target goes before `program_backward`.
+# The address of the target's gradient in the block, which is set before `program_backward`.
 cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
 
-# The gradient for theta, or added to it when add. IN: theta, prepared, Z. INOUT: block.
-# OUT: dtheta. Returns OK, or INTERRUPTED: then dtheta is unspecified.
+# The gradient for theta, or += if add. IN: theta, prepared, Z. INOUT: block. OUT: dtheta. Returns
+# OK, or INTERRUPTED: then dtheta is unspecified.
 cdef int program_backward(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void *block, bint add, void *dtheta,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void *block, bint add, void *dtheta,
 ) noexcept nogil

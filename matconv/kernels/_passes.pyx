@@ -14,11 +14,12 @@ from ._status cimport INTERRUPTED, OK
 from ._types cimport real
 
 
+# The address of element `count`.
 cdef inline char *at_item(const Program *p, const void *start, Py_ssize_t count) noexcept nogil:
     return <char *> start + count * p.item_size
 
 
-# The parts of a call that do not depend on the pass. OUT: call, arrays.
+# Set the members of a call that do not depend on the pass. OUT: call, arrays.
 cdef void begin_call(
     const Program *p, Py_ssize_t k, const void *theta, const void *prepared, Py_ssize_t l,
     void *scratch, Call *call, const void **arrays,
@@ -67,15 +68,15 @@ cdef void program_prepare(
             p.steps[k].operation.prepare(&p.steps[k], &call, True)
 
 
-# Pieces by the threads of a team, or by the calling thread alone, which looks at the watch too.
+# Run pieces on the threads of a team, or on the calling thread. Returns OK or INTERRUPTED.
 cdef int run_pieces(
-    const Execution *how, Piece function, void *argument, Py_ssize_t pieces
+    const Execution *execution, Piece function, void *argument, Py_ssize_t pieces
 ) noexcept nogil:
     cdef Py_ssize_t k
-    if how.team != NULL:
-        return team_run(how.team, function, argument, pieces)
+    if execution.team != NULL:
+        return team_run(execution.team, function, argument, pieces)
     for k in range(pieces):
-        if k > 0 and watch_stopped(how.watch, how.is_caller):
+        if k > 0 and watch_stopped(execution.watch, execution.is_caller):
             return INTERRUPTED
         function(argument, k, 0)
     return OK
@@ -84,17 +85,17 @@ cdef int run_pieces(
 # Activations --------------------------------------------------------------------------------------
 
 
-# Whether the program applies the activation, because the operation does not.
+# Whether the program applies the activation, since the operation does not.
 cdef inline bint activates(const Step *step) noexcept nogil:
     return not step.operation.fused and step.activation.code != ACTIVATION_NONE
 
 
-# The activation of a value: Z = sigma(Z), or with dZ: dZ = dZ sigma'.
+# The activation of a value: Z = sigma(Z), or dZ = dZ sigma' unless dZ is NULL.
 cdef struct Elements:
     const Step *step
     void *Z
     void *dZ
-    Py_ssize_t count, length    # of all, and of each piece but perhaps the last
+    Py_ssize_t count, length    # number of elements, and of those of a piece
 
 
 cdef inline Elements activation_of(
@@ -129,19 +130,19 @@ cdef void activate_piece(void *argument, Py_ssize_t piece, int participant) noex
 
 
 cdef int activate(
-    const Step *step, const Execution *how, Py_ssize_t l, void *Z, void *dZ
+    const Step *step, const Execution *execution, Py_ssize_t l, void *Z, void *dZ
 ) noexcept nogil:
     cdef Elements elements = activation_of(step, l, Z, dZ)
     cdef Py_ssize_t pieces = piece_count(elements.count, elements.length)
-    if not how.shared:
+    if not execution.shared:
         elements.length, pieces = elements.count, 1
-    return run_pieces(how, activate_piece, &elements, pieces)
+    return run_pieces(execution, activate_piece, &elements, pieces)
 
 
 # Steps --------------------------------------------------------------------------------------------
 
 
-# A phase of a step, for the threads that run its pieces.
+# The argument of `run_piece`.
 cdef struct Phase:
     const Step *step
     const Call *call
@@ -159,14 +160,14 @@ cdef void run_piece(void *argument, Py_ssize_t piece, int participant) noexcept 
     phase.run(phase.step, &call)
 
 
-# The step as its `split` sees it in a pass over l images.
+# A copy of the step for `split` in a pass over l images.
 cdef inline Step step_for(const Step *step, Py_ssize_t l) noexcept nogil:
     cdef Step own = step[0]
     own.images = l
     return own
 
 
-# Whether a pass of a step has pieces. IN: step, made by `step_for`.
+# Whether a pass of a step has pieces. IN: step, from `step_for`.
 cdef inline bint has_pieces(const Step *step, int direction) noexcept nogil:
     return step.operation.split != NULL and (
         step.operation.split(step, direction, 0) > 1
@@ -174,25 +175,25 @@ cdef inline bint has_pieces(const Step *step, int direction) noexcept nogil:
     )
 
 
-# A pass of a step: whole, or its phases one after another.
+# The pass of a step, as a whole or phase by phase. Returns OK or INTERRUPTED.
 cdef int run_step(
-    const Step *step, int direction, const Execution *how, const Places *places, Call *call
+    const Step *step, int direction, const Execution *execution, const Places *places, Call *call
 ) noexcept nogil:
     cdef Step own
     cdef Phase phase
     cdef Py_ssize_t pieces
     cdef int status = OK
     phase.run = step.operation.forward if direction == FORWARD else step.operation.backward
-    if how.shared and call.images > 0:
+    if execution.shared and call.images > 0:
         own = step_for(step, call.images)
         if has_pieces(&own, direction):
             phase.step, phase.call = &own, call
-            phase.extra, phase.scratch_size = <char *> how.extra, places.scratch_size
+            phase.extra, phase.scratch_size = <char *> execution.extra, places.scratch_size
             call.shared = <char *> call.scratch + places.scratch_size
             call.phase = 0
             pieces = step.operation.split(&own, direction, 0)
             while pieces > 0 and status == OK:
-                status = run_pieces(how, run_piece, &phase, pieces)
+                status = run_pieces(execution, run_piece, &phase, pieces)
                 call.phase += 1
                 pieces = step.operation.split(&own, direction, call.phase)
             return status
@@ -219,10 +220,12 @@ cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noex
 # Forward ------------------------------------------------------------------------------------------
 
 
-# The forward pass of step k; `values` says where each value lies. OUT: that of the step, saved.
+# The forward pass of step k. IN: tables.values, addresses of values. OUT: the value of the step,
+# saved. Returns OK or INTERRUPTED.
 cdef int run_forward(
-    const Program *p, Py_ssize_t k, const Execution *how, const Places *places, const void *theta,
-    const void *prepared, Py_ssize_t l, const Tables *tables, void *saved, void *scratch,
+    const Program *p, Py_ssize_t k, const Execution *execution, const Places *places,
+    const void *theta, const void *prepared, Py_ssize_t l, const Tables *tables, void *saved,
+    void *scratch,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef const void *arrays[MAX_ARRAYS]
@@ -234,15 +237,15 @@ cdef int run_forward(
     call.inputs = tables.inputs
     call.output = <void *> tables.values[k + 1]
     call.saved = saved
-    status = run_step(step, FORWARD, how, places, &call)
+    status = run_step(step, FORWARD, execution, places, &call)
     if status == OK and activates(step):
-        status = activate(step, how, l, call.output, NULL)
+        status = activate(step, execution, l, call.output, NULL)
     return status
 
 
 cdef int program_predict(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void **outputs, void *block,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void **outputs, void *block,
 ) noexcept nogil:
     cdef Tables tables = tables_of(p, block)
     cdef char *values = <char *> block + tables_size(p)
@@ -256,10 +259,10 @@ cdef int program_predict(
     for k in range(p.n_outputs):
         tables.values[p.outputs[k]] = outputs[k]
     for k in range(p.n_steps):
-        if watch_stopped(how.watch, how.is_caller):
+        if watch_stopped(execution.watch, execution.is_caller):
             return INTERRUPTED
         status = run_forward(
-            p, k, how, &p.inference, theta, prepared, l, &tables, NULL, scratch
+            p, k, execution, &p.inference, theta, prepared, l, &tables, NULL, scratch
         )
         if status != OK:
             return status
@@ -267,8 +270,8 @@ cdef int program_predict(
 
 
 cdef int program_forward(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void *block,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void *block,
 ) noexcept nogil:
     cdef Tables tables = tables_of(p, block)
     cdef void *scratch = <char *> block + p.training.scratch
@@ -277,14 +280,14 @@ cdef int program_forward(
     cdef int status
     tables.values[0] = Z
     for k in range(p.n_steps):
-        if watch_stopped(how.watch, how.is_caller):
+        if watch_stopped(execution.watch, execution.is_caller):
             return INTERRUPTED
         tables.values[k + 1] = <char *> block + p.training.value[k + 1]
         saved = NULL
         if p.steps[k].sizes.saved:
             saved = <char *> block + p.training.saved[k]
         status = run_forward(
-            p, k, how, &p.training, theta, prepared, l, &tables, saved, scratch
+            p, k, execution, &p.training, theta, prepared, l, &tables, saved, scratch
         )
         if status != OK:
             return status
@@ -302,10 +305,11 @@ cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
 # Backward -----------------------------------------------------------------------------------------
 
 
-# The backward pass of one step. INOUT: block. OUT: dtheta's parts of the step.
+# The backward pass of step k. INOUT: block. OUT: the elements of dtheta of this step. Returns OK or
+# INTERRUPTED.
 cdef int run_backward(
-    const Program *p, Py_ssize_t k, const Execution *how, const void *theta, const void *prepared,
-    Py_ssize_t l, void *block, bint add, void *dtheta,
+    const Program *p, Py_ssize_t k, const Execution *execution, const void *theta,
+    const void *prepared, Py_ssize_t l, void *block, bint add, void *dtheta,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef Tables tables = tables_of(p, block)
@@ -332,15 +336,15 @@ cdef int run_backward(
     call.d_arrays = d_arrays
     call.add_arrays = add or p.add_arrays[k]
     if activates(step):
-        status = activate(step, how, l, call.output, call.d_output)
+        status = activate(step, execution, l, call.output, call.d_output)
     if status == OK:
-        status = run_step(step, BACKWARD, how, &p.training, &call)
+        status = run_step(step, BACKWARD, execution, &p.training, &call)
     return status
 
 
 cdef int program_backward(
-    const Program *p, const Execution *how, const void *theta, const void *prepared, Py_ssize_t l,
-    const void *Z, void *block, bint add, void *dtheta,
+    const Program *p, const Execution *execution, const void *theta, const void *prepared,
+    Py_ssize_t l, const void *Z, void *block, bint add, void *dtheta,
 ) noexcept nogil:
     cdef const Step *step
     cdef Py_ssize_t k
@@ -348,9 +352,9 @@ cdef int program_backward(
     for k in range(p.n_steps - 1, -1, -1):
         step = &p.steps[k]
         if p.reached[k + 1] and p.wanted[k + 1]:
-            if watch_stopped(how.watch, how.is_caller):
+            if watch_stopped(execution.watch, execution.is_caller):
                 return INTERRUPTED
-            status = run_backward(p, k, how, theta, prepared, l, block, add, dtheta)
+            status = run_backward(p, k, execution, theta, prepared, l, block, add, dtheta)
             if status != OK:
                 return status
         if step.owner == k and not p.array_reached[k] and not add:

@@ -1,4 +1,4 @@
-"""Planning: which gradients are computed, and where everything lies in memory."""
+"""The plan of a program: which gradients are computed, and the layout of memory."""
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
@@ -10,12 +10,13 @@ from ._geometry cimport mul_overflows
 from ._status cimport MEMORY, OK, OVERFLOW
 
 cdef enum:
-    # prepared filters for the backward pass are shared by all shards up to so many bytes in all,
-    # or twice theta
+    # filters for the backward pass are prepared once for all shards if all prepared parameters take
+    # at most this many bytes, or twice the bytes of theta
     MAX_PREPARED_BYTES = 1 << 26
 
 
-# What depends on parameters; of what the target depends; who writes a gradient first.
+# Which values depend on parameters, on which values the target depends, and which gradients are
+# added to those of another step. OUT: p.wanted, reached, array_reached, add_input, add_arrays.
 cdef void trace_gradients(Program *p) noexcept nogil:
     cdef Py_ssize_t k, i, u
     cdef const Step *step
@@ -35,7 +36,7 @@ cdef void trace_gradients(Program *p) noexcept nogil:
             continue
         for i in range(step.n_inputs):
             u = step.inputs[i]
-            # `reached` of a value whose gradient is written: its readers come later
+            # another reader of u, later in the program, has already written its gradient
             p.add_input[k][i] = p.reached[u]
             p.reached[u] = True
         if step.owner >= 0:
@@ -43,8 +44,8 @@ cdef void trace_gradients(Program *p) noexcept nogil:
             p.array_reached[step.owner] = True
 
 
-# The step that prepares for step k: the first with the same parameters that does so in the same
-# way.
+# The step that prepares the parameters of step k: the first step that prepares the same parameters
+# in the same way.
 cdef Py_ssize_t preparing_step(const Program *p, Py_ssize_t k) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef const Step *other
@@ -61,8 +62,10 @@ cdef Py_ssize_t preparing_step(const Program *p, Py_ssize_t k) noexcept nogil:
     return k
 
 
+# The layout of the prepared parameters. OUT: p.prepared, prepared_by, prepared_backward, preparing,
+# prepared_size.
 cdef int plan_prepared(Program *p) noexcept nogil:
-    cdef Py_ssize_t k, forward = 0, backward = 0, most = 0, total = 0
+    cdef Py_ssize_t k, forward = 0, backward = 0, scratch = 0, total = 0
     cdef const Step *step
     for k in range(p.n_steps):
         step = &p.steps[k]
@@ -71,7 +74,7 @@ cdef int plan_prepared(Program *p) noexcept nogil:
             return OVERFLOW
         if grow(&backward, step.sizes.prepared_backward):
             return OVERFLOW
-        most = max(most, step.sizes.preparing)
+        scratch = max(scratch, step.sizes.preparing)
     if p.target < 0 or (
         (forward + backward) > max(MAX_PREPARED_BYTES // p.item_size, 2 * p.n)
     ):
@@ -90,13 +93,13 @@ cdef int plan_prepared(Program *p) noexcept nogil:
             if grow(&total, step.sizes.prepared_backward):
                 return OVERFLOW
     p.preparing = total
-    if grow(&total, most):
+    if grow(&total, scratch):
         return OVERFLOW
     p.prepared_size = total
     return OK
 
 
-# Scratch of one thread, and what threads share behind it. INOUT: total. OUT: places.
+# Add the scratch of one thread, and after it what threads share. INOUT: total. OUT: places.
 cdef int plan_scratch(
     const Program *p, bint backward, Places *places, Py_ssize_t *total
 ) noexcept nogil:
@@ -116,7 +119,7 @@ cdef int plan_scratch(
     return OK
 
 
-# Values, what they save, gradients, scratch.
+# The block for training: tables, values, saved data, gradients, scratch.
 cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.training
     cdef Py_ssize_t k, i, n = 0, total = tables_size(p), size
@@ -132,7 +135,8 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
     for k in range(p.n_steps + 1):
         places.gradient[k] = -1
         if p.reached[k] and p.wanted[k] or k == p.target:
-            # from the last of its readers, which is the first to write, to the step that made it
+            # in use from its last reader, which writes it first, to the step that computes the
+            # value
             buffers[n].size = places.images * p.values[k].size * p.item_size
             buffers[n].first = k - 1
             buffers[n].last = p.n_steps if k == p.target else 0
@@ -158,7 +162,8 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
     return OK
 
 
-# Values that are no outputs, by their lifetimes. Of one image, so that fewer images take less.
+# The layout of the values except outputs, by their lifetimes. Its sizes are those of one image, so
+# that fewer images take less memory.
 cdef int arrange_values(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.inference
     cdef Py_ssize_t k, n = 0

@@ -1,4 +1,4 @@
-"""Pooling: the largest or the mean of the real pixels of each window, and their adjoints."""
+"""Pooling: the maximum or the mean of each window, without padding, and the adjoints."""
 
 from libc.string cimport memset
 
@@ -19,7 +19,7 @@ cdef extern from "limits.h":
 
 
 def pool_geometry(str function, shape, window, stride=None, pad=0):
-    """The geometry of a pooling window: as for a filter, but each window needs a real pixel."""
+    """Return the geometry of pooling windows, each of which must contain a pixel of the image."""
     cdef WindowGeometry geometry = WindowGeometry(
         function, shape, window, window if stride is None else stride, pad, kernel_name="window"
     )
@@ -31,11 +31,12 @@ def pool_geometry(str function, shape, window, stride=None, pad=0):
 
 
 def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=None, indices=None):
-    """`max_pool2d` for a geometry that is already checked; l is taken from Z.
+    """Compute `max_pool2d` for a geometry; the number of images is that of Z.
 
     Returns
     -------
-    out, indices : ndarray, ndarray or None
+    out : ndarray
+    indices : ndarray or None
     """
     cdef str function = geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
@@ -67,7 +68,7 @@ def max_pool_forward(WindowGeometry geometry, Z, bint return_indices=False, out=
 cdef void scatter(
     const Geometry *g, cnp.ndarray gradient, cnp.ndarray indices, cnp.ndarray dZ
 ) noexcept:
-    # max_pool_backward into a zeroed dZ, for arrays that are already checked
+    # dZ = the adjoint of max_pool; all arrays are checked already
     cdef bint is_double = cnp.PyArray_TYPE(gradient) == cnp.NPY_DOUBLE
     cdef void *dOut_ = cnp.PyArray_DATA(gradient)
     cdef void *dZ_ = cnp.PyArray_DATA(dZ)
@@ -83,10 +84,10 @@ cdef void scatter(
 
 
 def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=None):
-    """`max_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out.
+    """Compute `max_pool2d_backward` for a geometry; the number of images is that of dZ_out.
 
-    The indices are those that `max_pool_forward` gave for this geometry: their values are not
-    looked at again.
+    The indices must be those that `max_pool_forward` returned for this geometry: their values are
+    not checked.
     """
     cdef str function = geometry.function
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
@@ -105,7 +106,7 @@ def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=N
 
 
 def avg_pool_forward(WindowGeometry geometry, Z, out=None):
-    """`avg_pool2d` for a geometry that is already checked; l is taken from Z."""
+    """Compute `avg_pool2d` for a geometry; the number of images is that of Z."""
     cdef str function = geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
     cdef Geometry g
@@ -127,7 +128,7 @@ def avg_pool_forward(WindowGeometry geometry, Z, out=None):
 
 
 def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
-    """`avg_pool2d_backward` for a geometry that is already checked; l is taken from dZ_out."""
+    """Compute `avg_pool2d_backward` for a geometry; the number of images is that of dZ_out."""
     cdef str function = geometry.function
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
     cdef Geometry g
@@ -151,7 +152,7 @@ def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
 
 
 def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
-    """The largest pixel of each window, channel by channel.
+    """Compute the maximum of each window, channel by channel.
 
     Parameters
     ----------
@@ -159,18 +160,19 @@ def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
         Images: count, height, width, channels; float64 or float32.
     window : int or (height, width)
     stride : int or (height, width), optional
-        The window when left out.
+        By default the window.
     pad : int, (height, width) or ((top, bottom), (left, right))
-        Smaller than the window. Padding is never the largest, whatever the sign of the pixels.
+        Smaller than the window. Padding is never the maximum, also if all pixels are negative.
     return_indices : bool
     out : array, shape of the result, optional
 
     Returns
     -------
     Z_out : ndarray, shape (l, b_out, a_out, d)
-        A NaN in a window is its largest.
-    indices : ndarray of int32, shape of Z_out, when ``return_indices``
-        Where it came from: pixel (q, p) of the image as ``q * a + p``; of equal ones the first.
+        The maximum of a window with a NaN is NaN.
+    indices : ndarray of int32, shape of Z_out
+        With ``return_indices``: the pixel (q, p) of the maximum in its image, ``q * a + p``; the
+        first one of equal pixels.
 
     Raises
     ------
@@ -192,20 +194,20 @@ def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
 
 
 def max_pool2d_backward(dZ_out, indices, shape):
-    """The gradient for the images from the one for `max_pool2d`'s output.
+    """Compute the gradient for the input of `max_pool2d` from the gradient for its output.
 
     Parameters
     ----------
     dZ_out : array, shape (l, b_out, a_out, d)
     indices : array of int32, shape of dZ_out
-        As `max_pool2d` returned them.
+        As returned by `max_pool2d`.
     shape : (l, b, a, d)
-        Of the images.
+        Shape of the images.
 
     Returns
     -------
     dZ : ndarray, shape (l, b, a, d)
-        A pixel that was the largest of several windows gets the sum.
+        The gradient of a pixel that is the maximum of several windows is the sum over these.
 
     Raises
     ------
@@ -224,10 +226,10 @@ def max_pool2d_backward(dZ_out, indices, shape):
         not isinstance(indices, np.ndarray) or isinstance(indices, np.ma.MaskedArray)
         or indices.dtype.newbyteorder("=") != np.intc
     ):
-        came = type(indices).__name__
+        got = type(indices).__name__
         if type(indices) is np.ndarray:
-            came = indices.dtype
-        raise TypeError(f"{function}: indices must be an array of int32, got {came}")
+            got = indices.dtype
+        raise TypeError(f"{function}: indices must be an array of int32, got {got}")
     cdef WindowGeometry geometry = pool_geometry(function, shape, 1)
     cdef Geometry *g = &geometry.c
     outputs = (<object> gradient).shape
@@ -242,7 +244,7 @@ def max_pool2d_backward(dZ_out, indices, shape):
             f"{function}: indices must be from 0 to {g.b * g.a - 1}, got {indices.min()} to "
             f"{indices.max()}"
         )
-    # any window with these outputs will do: the adjoint only reads the indices
+    # the adjoint uses only the shapes and the indices, not the window
     g.b_out, g.a_out = outputs[1], outputs[2]
     cdef cnp.ndarray dZ = np.empty(geometry.shape, gradient.dtype)
     scatter(g, gradient, np.require(indices, np.intc, ["C", "A"]), dZ)
@@ -250,13 +252,13 @@ def max_pool2d_backward(dZ_out, indices, shape):
 
 
 def avg_pool2d(Z, window, stride=None, pad=0, out=None):
-    """The mean of each window's real pixels, channel by channel.
+    """Compute the mean of each window, without padding, channel by channel.
 
     Parameters
     ----------
     Z, window, stride, pad, out
-        As for `max_pool2d`. Pixels of the padding do not count: the sum is divided by the number
-        of real pixels.
+        As for `max_pool2d`. The sum is divided by the number of pixels of the window that are in
+        the image.
 
     Returns
     -------
@@ -280,13 +282,13 @@ def avg_pool2d(Z, window, stride=None, pad=0, out=None):
 
 
 def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
-    """The gradient for the images from the one for `avg_pool2d`'s output: its exact adjoint.
+    """Compute the gradient for the input of `avg_pool2d` from the gradient for its output.
 
     Parameters
     ----------
     dZ_out : array, shape (l, b_out, a_out, d)
     shape : (l, b, a, d)
-        Of the images.
+        Shape of the images.
     window, stride, pad
         As for `avg_pool2d`.
 

@@ -1,1 +1,1 @@
-"""The loops of pooling: functions of compiled code only. `pool` has those for Python."""
+"""Pooling, for compiled code only; `_pool` has the functions for Python."""

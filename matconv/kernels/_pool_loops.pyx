@@ -1,12 +1,12 @@
-"""The loops of pooling, without arrays or checks; see `pool`."""
+"""Pooling without checks, for compiled code; `_pool` has the functions for Python."""
 
 from ._geometry cimport Geometry
 from ._tile cimport inside
 from ._types cimport real
 
 
-# `x <= best` is false when either is a NaN, so that the first NaN is taken and kept; of equal
-# numbers the first in row-major order is.
+# x <= out is false if either is a NaN: the first NaN replaces out, and is not replaced since
+# out == out is false then
 cdef void max_pool(
     const Geometry *g, const real *Z, real *out, int *where, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:

@@ -1,10 +1,10 @@
 """Predictions of frozen networks: on the calling thread, or on several.
 
-As many images at once as keep their values in cache are a batch. The caller's scratch holds, from a
-cache line on,
+A batch is as many images as have their values in cache. From the first cache line on, the scratch
+of the caller contains
 
-    for one batch   pointers to the outputs | the program's block | scratch of each further thread
-    for several     of each thread: pointers to the outputs | the program's block
+    for one batch   pointers to the outputs | block of the program | scratch of the other threads
+    for several     for each thread: pointers to the outputs | block of the program
 """
 
 from libc.string cimport memset
@@ -20,19 +20,20 @@ from ._status cimport DTYPE, INTERRUPTED, MEMORY, NULL_POINTER, OK, OVERFLOW, SC
 from ._types cimport real
 
 
-# Batches of n images. One alone runs in pieces, also on one thread; several run whole, each on one
-# of the threads. So the outputs have the same bits for any number of threads.
+# The number of batches of n images. A single batch runs in pieces, also on one thread; of several,
+# each runs as a whole on one of the threads. So the outputs have the same bits for any number of
+# threads.
 cdef inline Py_ssize_t batches(const Net *net, Py_ssize_t n) noexcept nogil:
-    return n // net.at_once + (n % net.at_once != 0)
+    return n // net.max_batch + (n % net.max_batch != 0)
 
 
 cdef inline Py_ssize_t pointers_size(const Net *net) noexcept nogil:
     return rounded(net.program.n_outputs * <Py_ssize_t> sizeof(void *))
 
 
-# Bytes of what one batch needs at once: pointers to the outputs, the program's block.
+# Bytes of the pointers to the outputs and the block of the program, for one batch.
 cdef inline Py_ssize_t batch_size(const Net *net, Py_ssize_t n) noexcept nogil:
-    return pointers_size(net) + rounded(program_predict_size(net.program, min(n, net.at_once)))
+    return pointers_size(net) + rounded(program_predict_size(net.program, min(n, net.max_batch)))
 
 
 cdef int frozen_workspace_threads(
@@ -49,9 +50,9 @@ cdef int frozen_workspace_threads(
         return OVERFLOW
     if mul_overflows(min(batches(net, n), <Py_ssize_t> threads), batch_size(net, n), &several):
         return OVERFLOW
-    # enough for fewer images too, which may be one batch
+    # sufficient also for fewer images, which may be one batch
     total = max(total, several)
-    # the caller's memory may begin anywhere
+    # to align the memory of the caller
     if grow(&total, LINE):
         return OVERFLOW
     size[0] = total // net.program.item_size
@@ -62,7 +63,7 @@ cdef int frozen_workspace(const Frozen *network, Py_ssize_t n, Py_ssize_t *size)
     return frozen_workspace_threads(network, n, 1, size)
 
 
-# Arguments of a prediction; n images of the largest output, in bytes, fit.
+# Check the arguments of a prediction, and that the bytes of the largest array do not overflow.
 cdef int check_predict(
     const Net *net, Py_ssize_t n, const void *images, void **outputs, const void *scratch,
     Py_ssize_t scratch_size, int threads,
@@ -88,64 +89,64 @@ cdef int check_predict(
     return NULL_POINTER if scratch == NULL else OK
 
 
-# A prediction, for the threads that run its batches.
+# The argument of `run_batch`.
 cdef struct Prediction:
     const Net *net
     Py_ssize_t n
     const char *images
     char **outputs
     char *memory            # batch_size bytes of each thread
-    Execution how           # of each batch
+    Execution execution     # of each batch
 
 
-# Batch k of a prediction. IN: memory, on a cache line.
+# Batch k of a prediction. SCRATCH: memory, aligned. Returns OK or INTERRUPTED.
 cdef int predict_batch(
-    const Prediction *own, const Execution *how, Py_ssize_t k, char *memory
+    const Prediction *own, const Execution *execution, Py_ssize_t k, char *memory
 ) noexcept nogil:
     cdef const Net *net = own.net
     cdef const Program *p = net.program
-    cdef Py_ssize_t first = k * net.at_once, j
+    cdef Py_ssize_t first = k * net.max_batch, j
     cdef void **outputs = <void **> memory
     for j in range(p.n_outputs):
         outputs[j] = own.outputs[j] + first * p.values[p.outputs[j]].size * p.item_size
-    # no theta but in the block: array_at counts from its start
+    # the parameters instead of theta: array_at are offsets in these
     return program_predict(
-        p, how, net.numbers, net.numbers, min(own.n - first, net.at_once),
+        p, execution, net.parameters, net.parameters, min(own.n - first, net.max_batch),
         own.images + first * p.values[0].size * p.item_size, outputs, memory + pointers_size(net),
     )
 
 
 cdef void run_batch(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
     cdef Prediction *own = <Prediction *> argument
-    cdef Execution how = own.how
-    how.is_caller = how.is_caller and participant == 0
-    predict_batch(own, &how, piece, own.memory + participant * batch_size(own.net, own.n))
+    cdef Execution execution = own.execution
+    execution.is_caller = execution.is_caller and participant == 0
+    predict_batch(own, &execution, piece, own.memory + participant * batch_size(own.net, own.n))
 
 
 cdef int frozen_threads(const Frozen *network, Py_ssize_t n, int threads) noexcept nogil:
     cdef const Net *net = <const Net *> network
-    if n <= net.at_once:
+    if n <= net.max_batch:
         return threads if program_has_pieces(net.program, n, False) else 1
     return <int> min(batches(net, n), <Py_ssize_t> threads)
 
 
 cdef int frozen_execute(
-    const Frozen *network, const Execution *how, Py_ssize_t n, const void *images, void **outputs,
-    void *scratch,
+    const Frozen *network, const Execution *execution, Py_ssize_t n, const void *images,
+    void **outputs, void *scratch,
 ) noexcept nogil:
     cdef Prediction own
     own.net, own.n = <const Net *> network, n
     own.images, own.outputs = <const char *> images, <char **> outputs
     own.memory = <char *> aligned(scratch)
-    own.how = how[0]
-    if n > own.net.at_once:
-        own.how.shared, own.how.team = False, NULL
-        team_run(how.team, run_batch, &own, batches(own.net, n))
-        # a batch that was stopped has stopped them all
-        return INTERRUPTED if watch_stopped(how.watch, False) else OK
-    own.how.shared = True
-    own.how.extra = own.memory + batch_size(own.net, n)
-    return predict_batch(&own, &own.how, 0, own.memory)
+    own.execution = execution[0]
+    if n > own.net.max_batch:
+        own.execution.shared, own.execution.team = False, NULL
+        team_run(execution.team, run_batch, &own, batches(own.net, n))
+        # a watch that has stopped one batch has stopped all
+        return INTERRUPTED if watch_stopped(execution.watch, False) else OK
+    own.execution.shared = True
+    own.execution.extra = own.memory + batch_size(own.net, n)
+    return predict_batch(&own, &own.execution, 0, own.memory)
 
 
 cdef int frozen_check(
@@ -182,10 +183,10 @@ cdef int execute_by_pool(
         session_open_polled(&session, threads, poll, poll_argument)
     except MemoryError:
         return MEMORY
-    except BaseException:  # of a signal handler, where Python code has run
+    except BaseException:  # of a signal handler, if Python code has run
         return INTERRUPTED
     with nogil:
-        status = frozen_execute(network, &session.how, n, images, outputs, scratch)
+        status = frozen_execute(network, &session.execution, n, images, outputs, scratch)
         session_end(&session)
     session_close(&session, OK)
     return status

@@ -1,9 +1,9 @@
-"""A call from Python that runs passes: what surrounds them.
+"""The session of a call that runs passes: threads, a watch, and BLAS on one thread.
 
     cdef Session session
     session_open(&session, n_threads)
     with nogil:
-        status = program_predict(graph, &session.how, ...)
+        status = program_predict(graph, &session.execution, ...)
         session_end(&session)
     session_close(&session, status)
 """
@@ -11,25 +11,25 @@
 from ._passes cimport Execution
 from ._team cimport Team, Watch
 
-# On the caller's stack, where it stays until it is closed.
+# The caller owns the struct, which must not move before it is closed.
 cdef struct Session:
-    Execution how       # by the whole team, stopped by signals; not shared
+    Execution execution     # with the team and the watch; not shared
     Team team
     Watch watch
-    long entered
+    long entered        # what `enter` returned
 
-# BLAS on one thread, the calling thread and n_threads - 1 others or fewer, an eye on signals.
-# Nothing is to be closed where this has raised. With the GIL.
+# Open a session: BLAS on one thread, a team of up to n_threads threads, a watch for signals.
+# OUT: session; there is nothing to close after an exception. With the GIL.
 cdef int session_open(Session *session, int n_threads) except -1
 
-# The same for a call from C: poll(argument) stops the passes, unless NULL, and no signal does.
+# The same for a call from C, which poll(argument) stops, unless it is NULL; signals do not.
 cdef int session_open_polled(
     Session *session, int n_threads, int (*poll)(void *) noexcept nogil, void *argument
 ) except -1
 
-# After the last pass, before the GIL is taken back.
+# End the products. After the last pass, before the GIL is acquired.
 cdef void session_end(Session *session) noexcept nogil
 
-# All as it was. Raises what has interrupted the passes where their status is INTERRUPTED. With the
-# GIL.
+# Restore the state before `session_open`. If status is INTERRUPTED, raises the exception that has
+# interrupted the passes. With the GIL.
 cdef int session_close(Session *session, int status) except -1

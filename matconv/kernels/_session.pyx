@@ -1,4 +1,4 @@
-"""A call from Python that runs passes: what surrounds them."""
+"""The session of a call that runs passes: threads, a watch, and BLAS on one thread."""
 
 from libc.string cimport memset
 
@@ -9,22 +9,23 @@ from ._guard cimport begin_products, end_products, enter, leave
 from ._status cimport INTERRUPTED, OK
 
 
+# INOUT: session; sets its watch.
 cdef void watch_for(Session *session, int n_threads) noexcept:
-    cdef Execution *how = &session.how
-    # a pass in a piece of another call stops with that call
-    how.watch = watch_current(&how.is_caller)
-    if how.watch == NULL or n_threads > 1:
+    cdef Execution *execution = &session.execution
+    # a pass inside of a piece of another call stops together with that call
+    execution.watch = watch_current(&execution.is_caller)
+    if execution.watch == NULL or n_threads > 1:
         watch_signals(&session.watch)
-        how.watch, how.is_caller = &session.watch, True
+        execution.watch, execution.is_caller = &session.watch, True
 
 
-# INOUT: session, with a watch.
+# Open a session that has a watch. INOUT: session.
 cdef int begin(Session *session, int n_threads) except -1:
     session.entered = enter()
     try:
         if n_threads > 1:
-            team_open(&session.team, n_threads, session.how.watch)
-            session.how.team = &session.team
+            team_open(&session.team, n_threads, session.execution.watch)
+            session.execution.team = &session.team
         begin_products()
     except BaseException:
         session_close(session, OK)
@@ -43,7 +44,7 @@ cdef int session_open_polled(
 ) except -1:
     memset(session, 0, sizeof(Session))
     watch_poll(&session.watch, poll, argument)
-    session.how.watch, session.how.is_caller = &session.watch, True
+    session.execution.watch, session.execution.is_caller = &session.watch, True
     return begin(session, n_threads)
 
 
@@ -52,8 +53,8 @@ cdef void session_end(Session *session) noexcept nogil:
 
 
 cdef int session_close(Session *session, int status) except -1:
-    if session.how.team != NULL:
-        team_close(session.how.team)
+    if session.execution.team != NULL:
+        team_close(session.execution.team)
     leave(session.entered)
     if status == INTERRUPTED:
         raise_interrupted()

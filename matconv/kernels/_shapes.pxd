@@ -2,5 +2,5 @@
 
 from ._operation cimport Value
 
-# (height, width, channels), or (units,) of a vector.
+# (height, width, channels), or (units,) for a vector. IN: value.
 cdef tuple as_tuple(const Value *value)

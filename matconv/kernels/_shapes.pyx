@@ -1,4 +1,4 @@
-"""Shapes of values as tuples, and the shape that an operation makes of others."""
+"""Shapes of values as tuples, and the output shape of an operation."""
 
 from libc.string cimport memset
 
@@ -14,14 +14,14 @@ cnp.import_array()
 
 
 class ProgramError(ValueError):
-    """A description that makes no program.
+    """A description that is not valid for a program.
 
     Attributes
     ----------
     status : int
         A code of ``matconv/types.h``.
     step : int
-        The step that is wrong; -1: the description as a whole, or its sizes.
+        Index of the invalid step; -1 for the description as a whole, or its sizes.
     """
 
     def __init__(self, status, step):
@@ -37,13 +37,13 @@ cdef tuple as_tuple(const Value *value):
 
 
 def output_shape(str name, list shapes, list words, list numbers):
-    """Return the shape that an operation makes of others.
+    """Return the shape of the output of an operation, and the sizes of its parameters.
 
     Parameters
     ----------
     name : str
     shapes : list of (height, width, channels) or (units,)
-        Of its inputs.
+        Shapes of the inputs.
     words : list of int
     numbers : list of float
 
@@ -51,12 +51,12 @@ def output_shape(str name, list shapes, list words, list numbers):
     -------
     shape : tuple
     sizes : list of int
-        Of its parameter arrays.
+        Number of elements of each parameter array.
 
     Raises
     ------
     ProgramError
-        With the status that says why not, at step 0.
+        The arguments are not valid, for the reason given by ``status``; ``step`` is 0.
     KeyError
         There is no operation of that name.
     """
@@ -68,7 +68,7 @@ def output_shape(str name, list shapes, list words, list numbers):
         raise ProgramError(FORMAT, 0)
     if len(words) != operation.n_words:
         raise ProgramError(FORMAT, 0)
-    # values: the inputs and the output; the arrays keep the memory
+    # values: the inputs and the output; these arrays own the memory
     values = np.zeros((len(shapes) + 1) * sizeof(Value), np.uint8)
     inputs = np.arange(len(shapes), dtype=np.intc)
     own = np.zeros(operation.own_size + 1, np.uint8)

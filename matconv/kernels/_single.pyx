@@ -1,7 +1,7 @@
-"""One step of a program by itself, whole or piece by piece in any order: for tests.
+"""A single step of a program, whole or in pieces in any order: for tests.
 
-Scratch has exactly the size that the step asks for, is full of NaN before each piece, and is
-followed by elements that must stay as they are.
+Scratch has exactly the size that the step requires, is filled with NaN before each piece, and is
+followed by guard elements that must not change.
 """
 
 from libc.string cimport memset
@@ -22,22 +22,23 @@ cnp.import_array()
 
 cdef enum:
     MAX_INPUTS = 16
-    GUARD = 64              # elements behind a scratch
+    GUARD = 64              # guard elements
 
 
 cdef class SingleStep:
-    """A step, planned for at most so many images.
+    """A step of a program.
 
     Parameters
     ----------
     name : str
-        Of the operation.
+        Name of the operation.
     shapes : list of (height, width, channels) or (units,)
-        Of its inputs.
+        Shapes of the inputs.
     words : list of int
     numbers : list of float
     dtype : float64 or float32
     images : int
+        Maximum number of images of a call.
     activation : (code, alpha, beta)
     frozen : bool
         Whether it is a step of a frozen network, which has no backward pass.
@@ -46,14 +47,13 @@ cdef class SingleStep:
     ----------
     dtype, images, name
     shape : tuple
-        Of the output of one image.
+        Shape of the output for one image.
     array_sizes : list of int
-        Of its parameters.
+        Number of elements of each parameter array.
     sizes : dict
-        What the operation asks for.
+        The members of `Sizes`.
     poisons : bool
-        Whether the scratch is filled with NaN before each piece; may be set to False to measure
-        times.
+        Whether scratch is filled with NaN before each piece; False to measure times.
     """
 
     cdef Step step
@@ -110,13 +110,13 @@ cdef class SingleStep:
         self.sizes = step.sizes
 
     def split(self, int direction, int phase):
-        """Number of pieces of a phase; None: the operation has no such entry."""
+        """Return the number of pieces of a phase; None if the operation has no `split`."""
         if self.step.operation.split == NULL:
             return None
         return self.step.operation.split(&self.step, direction, phase)
 
     def phases(self, int direction):
-        """Numbers of pieces of each phase; [1] of a step that is not shared."""
+        """Return the number of pieces of each phase; [1] for a step that is not shared."""
         found = []
         if self.step.operation.split == NULL:
             return [1]
@@ -125,7 +125,7 @@ cdef class SingleStep:
         return found
 
     def prepare(self, arrays, bint backward):
-        """Return what `prepare` makes of the parameters for a pass."""
+        """Return the prepared parameters for a pass."""
         cdef const void *arrays_[MAX_ARRAYS]
         cdef Call call
         name = "prepared_backward" if backward else "prepared"
@@ -153,7 +153,7 @@ cdef class SingleStep:
         call.scratch = address(scratch.array)
         call.shared = address(shared.array)
         call.phase = phase
-        # cut for the images of the call, as a program does
+        # a program also splits a step for the images of the call
         self.step.images = call.images
         begin_products()
         try:
@@ -187,13 +187,13 @@ cdef class SingleStep:
         ----------
         inputs, arrays : list of ndarray
         prepared : ndarray
-            Of `prepare`.
+            As returned by `prepare`.
         saved : ndarray of uint8 or None
         output : ndarray
-            Written; its first dimension is the number of images.
+            Overwritten; its first dimension is the number of images.
         order : callable, optional
-            The pieces of a phase in the order in which they run, from the phase and their number;
-            the pass runs whole when left out.
+            Function of a phase and its number of pieces that returns the order of the pieces; by
+            default the pass runs as a whole.
         """
         cdef const void *inputs_[MAX_INPUTS]
         cdef const void *arrays_[MAX_ARRAYS]
@@ -217,7 +217,7 @@ cdef class SingleStep:
         inputs, arrays, saved, output, order
             As for `forward`.
         prepared : ndarray or None
-            Of `prepare` for the backward pass.
+            As returned by `prepare` for the backward pass.
         d_output : ndarray
             Overwritten.
         d_inputs, d_arrays : list of ndarray or None
@@ -250,7 +250,7 @@ cdef class SingleStep:
 
 
 class Scratch:
-    """An array full of NaN, and elements behind it that must not change."""
+    """An array filled with NaN, followed by guard elements that must not change."""
 
     def __init__(self, size, dtype):
         self.all = np.full(size + GUARD, np.nan, dtype)
@@ -262,9 +262,9 @@ class Scratch:
         self.array[...] = np.nan
 
     def check(self):
-        """Raise for a write behind the array."""
+        """Raise AssertionError if a guard element has changed."""
         if (self.all[self.array.size:] != 7).any():
-            raise AssertionError("SingleStep: an element behind the scratch was written")
+            raise AssertionError("SingleStep: an element after the scratch was written")
 
 
 cdef void *address(object array) except? NULL:

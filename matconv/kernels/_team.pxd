@@ -1,4 +1,4 @@
-"""Threads that share the pieces of a call, and a watch that stops them all.
+"""Threads that share the pieces of a call, and a watch that can stop all of them.
 
     cdef Team team
     cdef Watch watch
@@ -11,29 +11,30 @@
         raise_interrupted()
 """
 
-from ._board cimport Board, Piece
+from ._queue cimport Queue, Piece
 from ._watch cimport (
     Watch, raise_interrupted, watch_current, watch_poll, watch_signals, watch_stop, watch_stopped,
 )
 
-# The caller and its helpers, for one call. Only the caller reads it.
+# The calling thread and its helpers, for one call. Helpers do not read it.
 cdef struct Team:
-    Board *board                # what helpers read; NULL: no helpers
+    Queue *queue                # shared with the helpers; NULL: no helpers
     Watch *watch                # or NULL
-    int size
+    int size                    # number of participants
 
-# Gather the caller and n_threads - 1 helpers; fewer where the system has no more threads or no
-# memory. Raises MemoryError if there is none for the caller's own products. With the GIL.
+# Make a team of the calling thread and n_threads - 1 helpers, or fewer if no thread can be started
+# or memory is short. OUT: team. Raises MemoryError if the calling thread itself has no memory for
+# products. With the GIL.
 cdef int team_open(Team *team, int n_threads, Watch *watch) except -1
 
-# function(argument, k, participant) for k = 0, ..., pieces - 1, taken in this order by the
-# participants; returns when no piece is under way any more. team NULL, without helpers or one
-# piece: a loop. Returns OK; INTERRUPTED: the watch has stopped, perhaps not every piece has run.
-# Called without the GIL. Inside of begin_products and end_products pieces may not take the GIL.
+# Call function(argument, k, participant) for k = 0, ..., pieces - 1, in the order in which the
+# participants take them, and wait for all. Without a team or helpers, or for one piece: a loop.
+# Returns OK, or INTERRUPTED if the watch has stopped; then pieces may not have run. Without the
+# GIL; between begin_products and end_products pieces must not acquire the GIL.
 cdef int team_run(Team *team, Piece function, void *argument, Py_ssize_t pieces) noexcept nogil
 
-# The number of participants: the bound of `participant`; 1 for NULL.
+# The number of participants; 1 for NULL.
 cdef int team_size(const Team *team) noexcept nogil
 
-# Give the helpers back. With the GIL, after an error too: an error that is set stays set.
+# Return the helpers to the thread pool. With the GIL; keeps an exception that is set.
 cdef void team_close(Team *team) noexcept

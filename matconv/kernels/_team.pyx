@@ -4,10 +4,11 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock
 from libc.string cimport memset
 
-from ._board cimport (
-    Board, Helper, Piece, SPIN, Seat, do_not_sleep, left, let_go, ring, take, wait_for_ring,
+from ._queue cimport (
+    Helper, Piece, Queue, SPIN, Slot, cancel_sleep, pieces_left, release_queue, take_piece,
+    wait_for_wakeup, wake,
 )
-from ._helpers cimport find_helper, give_back
+from ._helpers cimport find_helper, return_helper
 from ._native cimport (
     add, current_process, exchange_pointer, exchange_word, load, load_word, now, pause_cpu, store,
 )
@@ -17,55 +18,56 @@ from ._status cimport INTERRUPTED, OK
 
 cdef enum:
     POLL_INTERVAL = 50_000      # microseconds
-    # pieces of one job; more are divided among several
+    # maximum number of pieces of a job; a call with more has several jobs
     MAX_PIECES = 1 << 30
 
 
-cdef Board *new_board(int n_helpers) noexcept:
-    cdef Board *board = <Board *> PyMem_RawMalloc(sizeof(Board) + n_helpers * sizeof(Seat))
-    if board == NULL:
+# A queue with one reference and no slots in use; NULL if there is no memory.
+cdef Queue *new_queue(int n_helpers) noexcept:
+    cdef Queue *queue = <Queue *> PyMem_RawMalloc(sizeof(Queue) + n_helpers * sizeof(Slot))
+    if queue == NULL:
         return NULL
-    memset(board, 0, sizeof(Board))
-    board.bell = PyThread_allocate_lock()
-    if board.bell == NULL:
-        PyMem_RawFree(board)
+    memset(queue, 0, sizeof(Queue))
+    queue.wakeup = PyThread_allocate_lock()
+    if queue.wakeup == NULL:
+        PyMem_RawFree(queue)
         return NULL
-    PyThread_acquire_lock(board.bell, NOWAIT_LOCK)
-    board.references = 1
-    board.process = current_process()
-    return board
+    PyThread_acquire_lock(queue.wakeup, NOWAIT_LOCK)
+    queue.references = 1
+    queue.process = current_process()
+    return queue
 
 
 cdef int team_open(Team *team, int n_threads, Watch *watch) except -1:
-    cdef Board *board
-    cdef Seat *seat
+    cdef Queue *queue
+    cdef Slot *slot
     cdef Helper *helper
-    team.board = NULL
+    team.queue = NULL
     team.watch = watch
     team.size = 1
     need_buffer()
     if n_threads <= 1:
         return 0
-    board = new_board(n_threads - 1)
-    if board == NULL:
+    queue = new_queue(n_threads - 1)
+    if queue == NULL:
         return 0
-    board.watch = watch
+    queue.watch = watch
     while team.size < n_threads:
         helper = find_helper()
         if helper == NULL:
             break
-        seat = &board.seats[team.size - 1]
-        seat.board = board
-        seat.helper = helper
-        seat.participant = team.size
+        slot = &queue.slots[team.size - 1]
+        slot.queue = queue
+        slot.helper = helper
+        slot.participant = team.size
         team.size += 1
-        add(&board.references, 1)
-        exchange_pointer(&helper.seat, seat)
-    board.n_helpers = team.size - 1
-    if board.n_helpers == 0:
-        let_go(board)
+        add(&queue.references, 1)
+        exchange_pointer(&helper.slot, slot)
+    queue.n_helpers = team.size - 1
+    if queue.n_helpers == 0:
+        release_queue(queue)
     else:
-        team.board = board
+        team.queue = queue
     return 0
 
 
@@ -74,22 +76,23 @@ cdef int team_size(const Team *team) noexcept nogil:
 
 
 cdef void team_close(Team *team) noexcept:
-    cdef Board *board = team.board
+    cdef Queue *queue = team.queue
     cdef Helper *helper
     cdef int k
-    team.board = NULL
+    team.queue = NULL
     team.size = 1
-    if board == NULL or board.process != current_process():
+    if queue == NULL or queue.process != current_process():
         return
-    store(&board.closed, True)
-    for k in range(board.n_helpers):
-        helper = board.seats[k].helper
-        if exchange_pointer(&helper.seat, NULL) != NULL:
-            let_go(board)  # it has never sat down
-        give_back(helper)
-    let_go(board)
+    store(&queue.closed, True)
+    for k in range(queue.n_helpers):
+        helper = queue.slots[k].helper
+        if exchange_pointer(&helper.slot, NULL) != NULL:
+            release_queue(queue)  # for the helper, which has not joined
+        return_helper(helper)
+    release_queue(queue)
 
 
+# Run all pieces on the calling thread. Returns OK or INTERRUPTED.
 cdef int run_alone(
     Watch *watch, Piece function, void *argument, Py_ssize_t pieces
 ) noexcept nogil:
@@ -101,80 +104,82 @@ cdef int run_alone(
     return INTERRUPTED if watch != NULL and load(&watch.stopped) else OK
 
 
-cdef void publish(Board *board, int pieces) noexcept nogil:
-    cdef unsigned long long epoch = (load_word(&board.state) >> 32) + 1
+# Publish a job and wake as many helpers as it can use.
+cdef void publish(Queue *queue, int pieces) noexcept nogil:
+    cdef unsigned long long epoch = (load_word(&queue.state) >> 32) + 1
     cdef Helper *helper
     cdef int k
-    board.pieces = pieces
-    board.products = products_have_begun()
-    store(&board.done, 0)
-    exchange_word(&board.state, epoch << 32 | <unsigned int> pieces)
-    for k in range(min(board.n_helpers, pieces - 1)):
-        helper = board.seats[k].helper
-        ring(&helper.sleeping, helper.bell)
+    queue.pieces = pieces
+    queue.products = products_have_begun()
+    store(&queue.done, 0)
+    exchange_word(&queue.state, epoch << 32 | <unsigned int> pieces)
+    for k in range(min(queue.n_helpers, pieces - 1)):
+        helper = queue.slots[k].helper
+        wake(&helper.sleeping, helper.wakeup)
 
 
-# Until helpers have done so many pieces. False: this process is a fork's child without helpers.
-cdef bint wait_for_helpers(Board *board, int pieces) noexcept nogil:
+# Wait until helpers have done this number of pieces. Returns false in the child of a fork, which
+# has no helpers.
+cdef bint wait_for_helpers(Queue *queue, int pieces) noexcept nogil:
     cdef long long since = now()
     cdef int paused
     cdef bint good = True
-    while load(&board.done) < pieces:
+    while load(&queue.done) < pieces:
         if now() - since > SPIN:
             break
         pause_cpu()
-    if load(&board.done) == pieces:
+    if load(&queue.done) == pieces:
         return True
-    # a helper may have to wait for a fork, which may not wait for this thread then
+    # a helper may have to wait for a fork, so the fork must not wait for this thread
     paused = pause_products()
-    while good and load(&board.done) < pieces:
-        store(&board.sleeping, True)
-        if load(&board.done) == pieces:
-            do_not_sleep(&board.sleeping, board.bell)
+    while good and load(&queue.done) < pieces:
+        store(&queue.sleeping, True)
+        if load(&queue.done) == pieces:
+            cancel_sleep(&queue.sleeping, queue.wakeup)
             break
-        wait_for_ring(&board.sleeping, board.bell, POLL_INTERVAL)
-        good = board.process == current_process()
+        wait_for_wakeup(&queue.sleeping, queue.wakeup, POLL_INTERVAL)
+        good = queue.process == current_process()
         if good:
-            watch_stopped(board.watch, True)
+            watch_stopped(queue.watch, True)
     resume_products(paused)
     return good
 
 
-# One job. False as for `wait_for_helpers`.
-cdef bint run_job(Board *board, int pieces) noexcept nogil:
+# Run one job. Returns as `wait_for_helpers`.
+cdef bint run_job(Queue *queue, int pieces) noexcept nogil:
     cdef int own = 0
     cdef Py_ssize_t k
-    publish(board, pieces)
-    while not watch_stopped(board.watch, True):
-        k = take(board)
+    publish(queue, pieces)
+    while not watch_stopped(queue.watch, True):
+        k = take_piece(queue)
         if k < 0:
             break
-        board.function(board.argument, board.first + k, 0)
+        queue.function(queue.argument, queue.first + k, 0)
         own += 1
-    # if stopped: nobody takes the rest
-    pieces -= left(exchange_word(&board.state, load_word(&board.state) >> 32 << 32))
-    return wait_for_helpers(board, pieces - own)
+    # after a stop, the remaining pieces are not run
+    pieces -= pieces_left(exchange_word(&queue.state, load_word(&queue.state) >> 32 << 32))
+    return wait_for_helpers(queue, pieces - own)
 
 
 cdef int team_run(Team *team, Piece function, void *argument, Py_ssize_t pieces) noexcept nogil:
-    cdef Board *board
+    cdef Queue *queue
     cdef Watch *watch
     cdef int count
     if team == NULL:
         return run_alone(NULL, function, argument, pieces)
-    board = team.board
+    queue = team.queue
     watch = team.watch
-    if board == NULL or pieces <= 1:
+    if queue == NULL or pieces <= 1:
         return run_alone(watch, function, argument, pieces)
-    board.function = function
-    board.argument = argument
-    board.first = 0
-    while board.first < pieces:
+    queue.function = function
+    queue.argument = argument
+    queue.first = 0
+    while queue.first < pieces:
         if watch != NULL and load(&watch.stopped):
             return INTERRUPTED
-        count = <int> min(pieces - board.first, <Py_ssize_t> MAX_PIECES)
-        if not run_job(board, count):
+        count = <int> min(pieces - queue.first, <Py_ssize_t> MAX_PIECES)
+        if not run_job(queue, count):
             watch_forked(watch)
             return INTERRUPTED
-        board.first += count
+        queue.first += count
     return INTERRUPTED if watch != NULL and load(&watch.stopped) else OK

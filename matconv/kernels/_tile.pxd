@@ -1,11 +1,9 @@
-"""phi, a tile of output positions at a time, and W in the order that goes with it.
+"""Tiles of phi, and W in the same order.
 
-Inside the convolution the rows of phi are ordered channel fastest, then p, then q (the notes: p,
-q, channel), because with channels fastest in memory each sub-image is then h_b runs of h_a d_g
-neighbouring numbers. `permute_filters` puts the columns of W into the same order.
-
-    phi tile:  n output positions, t0 .. t0 + n - 1, counted through all images;
-               column t is K = h_b h_a d_g numbers, so the tile is a (K, n) column-major matrix.
+A tile is phi at output positions t0 to t0 + n - 1, counted through all images: a column-major
+matrix (K, n) with K = h_b h_a d_g. Its rows are in the order (q, p, channel), slowest first, not
+(channel, q, p) as in the notes, so that a column consists of h_b runs of h_a d_g contiguous
+elements of the image. `permute_filters` converts W to the same order.
 """
 
 from libc.string cimport memcpy, memset
@@ -13,11 +11,12 @@ from libc.string cimport memcpy, memset
 from ._geometry cimport Geometry
 from ._types cimport real
 
-# up to this many numbers a loop beats a call of memcpy
+# up to this number of elements a loop is faster than a call of memcpy
 cdef enum:
     SHORT_RUN = 32
 
 
+# target(n) = source. IN: source. OUT: target.
 cdef inline void copy_run(real *target, const real *source, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k
     if n > SHORT_RUN:
@@ -27,6 +26,7 @@ cdef inline void copy_run(real *target, const real *source, Py_ssize_t n) noexce
             target[k] = source[k]
 
 
+# target(n) = 0. OUT: target.
 cdef inline void zero_run(real *target, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k
     if n > SHORT_RUN:
@@ -36,13 +36,14 @@ cdef inline void zero_run(real *target, Py_ssize_t n) noexcept nogil:
             target[k] = 0
 
 
+# target(n) += source. IN: source. INOUT: target.
 cdef inline void add_run(real *target, const real *source, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
         target[k] += source[k]
 
 
-# The filter columns v with 0 <= left + v dil < a are lo <= v < hi, with 0 <= lo <= hi <= h:
+# OUT: lo, hi. The filter columns v with 0 <= left + v dil < a are lo <= v < hi, 0 <= lo <= hi <= h:
 #   left + v dil >= 0      <=>  v >= ceil(-left / dil)
 #   left + v dil <= a - 1  <=>  v <= floor((a - 1 - left) / dil)
 cdef inline void inside(
@@ -56,8 +57,8 @@ cdef inline void inside(
         hi[0] = min(h, (a - 1 - left) // dil + 1)
 
 
-# One column of phi: the sub-image of one group whose first pixel is (y0, x0).
-# IN: Z, the image, from the group's first channel on. OUT: column, K numbers.
+# A column of phi: the sub-image of one group whose first pixel is (y0, x0), where filter columns lo
+# to hi - 1 are in the image. IN: Z, the image, from the group's first channel on. OUT: column (K,).
 cdef inline void gather_column(
     const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
     const real *Z, real *column,
@@ -81,8 +82,8 @@ cdef inline void gather_column(
         column += g.h_a * d_g
 
 
-# The adjoint of gather_column: adds a column to the pixels it was gathered from.
-# INOUT: Z, the image, from the group's first channel on. IN: column, K numbers.
+# The adjoint of gather_column: adds a column to the pixels that it is gathered from.
+# INOUT: Z, the image, from the group's first channel on. IN: column (K,).
 cdef inline void scatter_column(
     const Geometry *g, Py_ssize_t y0, Py_ssize_t x0, Py_ssize_t lo, Py_ssize_t hi,
     real *Z, const real *column,
@@ -102,7 +103,7 @@ cdef inline void scatter_column(
         column += g.h_a * d_g
 
 
-# phi(Z) of one group at positions t0 .. t0 + n - 1.
+# phi(Z) of one group at positions t0 to t0 + n - 1.
 # IN: Z (l, b, a, d), from the group's first channel on. OUT: phi (n, K).
 cdef inline void gather_tile(
     const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *Z, real *phi
@@ -145,12 +146,11 @@ cdef inline void scatter_tile(
                 Z += g.b * g.a * g.d
 
 
-# phi' of one group at the same positions: n numbers of each of its K rows lie together, so that
-# with few channels the runs are as long as the rows of the output. Columns are n apart.
-# IN: Z (l, b, a, d), from the group's first channel on. OUT: phi_turned (K, n).
-# The adjoint, INOUT: Z, added to. IN: phi_turned.
-cdef inline void turned_tile(
-    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, real *Z, real *phi_turned, bint adjoint
+# A tile transposed, so that with few channels its contiguous runs are as long as rows of the
+# output. IN: Z (l, b, a, d), from the group's first channel on. OUT: phi_t (K, n). If adjoint,
+# phi_t is added to the pixels that it is gathered from: IN: phi_t. INOUT: Z.
+cdef inline void transposed_tile(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, real *Z, real *phi_t, bint adjoint
 ) noexcept nogil:
     cdef Py_ssize_t plane = g.b_out * g.a_out, image = g.b * g.a * g.d, step = g.s_a * g.d
     cdef Py_ssize_t q, p, y, t = 0, u, v, c, run, first, lo, hi, k
@@ -158,7 +158,7 @@ cdef inline void turned_tile(
     cdef real *row
     cdef real *target
     while t < n:
-        # the positions of this tile in one row of one image's output: p, ..., p + run - 1
+        # the positions of the tile in one row of the output: p to p + run - 1
         q = (t0 + t) % plane // g.a_out
         p = (t0 + t) % g.a_out
         run = min(g.a_out - p, n - t)
@@ -167,14 +167,14 @@ cdef inline void turned_tile(
             is_row = 0 <= y < g.b
             row = Z + (t0 + t) // plane * image + (y * g.a * g.d if is_row else 0)
             for v in range(g.h_a):
-                # of them [lo, hi) have a pixel: 0 <= first + k s < a
+                # those in the image, 0 <= first + k s < a, are lo <= k < hi
                 first = p * g.s_a - g.left + v * g.dil_a
                 lo = 0 if first >= 0 else min((-first - 1) // g.s_a + 1, run)
                 hi = 0 if first >= g.a else min((g.a - 1 - first) // g.s_a + 1, run)
                 if not is_row or hi < lo:
                     lo = hi = 0
                 for c in range(g.d_g):
-                    target = phi_turned + ((u * g.h_a + v) * g.d_g + c) * n + t
+                    target = phi_t + ((u * g.h_a + v) * g.d_g + c) * n + t
                     if adjoint:
                         for k in range(lo, hi):
                             row[first * g.d + c + k * step] += target[k]
@@ -189,13 +189,13 @@ cdef inline void turned_tile(
         t += run
 
 
-# Whether W's own order is already the tile's: one channel, or one pixel.
+# Whether W is in the order of a tile already: one channel, or one pixel.
 cdef inline bint filters_in_tile_order(const Geometry *g) noexcept nogil:
     return g.d_g == 1 or g.h_b * g.h_a == 1
 
 
-# W in the notes' order, (d_g, h_b, h_a, d_out), to the tile's, (h_b, h_a, d_g, d_out), and back.
-# IN: the one, OUT: the other. Blocks of d_out numbers move whole.
+# Permute W, (d_g, h_b, h_a, d_out), to the order of a tile. IN: W. OUT: W_tile (h_b, h_a, d_g,
+# d_out).
 cdef inline void permute_filters(
     const Geometry *g, const real *W, real *W_tile
 ) noexcept nogil:
@@ -206,6 +206,7 @@ cdef inline void permute_filters(
             W_tile += g.d_out
 
 
+# The inverse of permute_filters. IN: W_tile. OUT: W.
 cdef inline void unpermute_filters(
     const Geometry *g, const real *W_tile, real *W
 ) noexcept nogil:
@@ -216,8 +217,8 @@ cdef inline void unpermute_filters(
             W_tile += g.d_out
 
 
-# B(columns, rows) = A(rows, columns)', whose rows are row_A and row_B apart; in squares that
-# stay in cache.
+# B(columns, rows) = A(rows, columns)', with rows row_A and row_B apart, in blocks of 16 x 16 that
+# stay in cache. IN: A. OUT: B.
 cdef inline void transpose(
     Py_ssize_t rows, Py_ssize_t columns, const real *A, Py_ssize_t row_A, real *B,
     Py_ssize_t row_B,

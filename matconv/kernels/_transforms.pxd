@@ -1,4 +1,4 @@
-"""The transforms as the build writes them from `toom_cook`, one C loop each."""
+"""The transforms of Winograd's convolution: C functions that the build generates by `toom_cook`."""
 
 from ._types cimport real
 
@@ -21,15 +21,15 @@ cdef extern from "winograd_loops.h" nogil:
     transform_f32 choose_f32(int kind, Py_ssize_t n, Py_ssize_t m) noexcept nogil
 
 
-# The loop of a kind for tiles of n inputs and m outputs; NULL when there is none.
+# The transform of a kind for tiles of n inputs and m outputs; NULL if there is none.
 cdef inline void *choose(bint is_double, int kind, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     if is_double:
         return <void *> choose_f64(kind, n, m)
     return <void *> choose_f32(kind, n, m)
 
 
-# y_i[c] = sum_j T_ij x_j[c], or += where the transform adds, for c < count.
-# IN: x, OUT: y, whose rows are the strides apart. No aliasing.
+# y_i[c] = sum_j T_ij x_j[c] for c < count; += for INPUT_ADJOINT_ADD.
+# IN: x. OUT: y. The strides are between rows i, j. No aliasing.
 cdef inline void apply(
     void *transform, Py_ssize_t count, const real *x, Py_ssize_t x_stride,
     real *y, Py_ssize_t y_stride,

@@ -1,4 +1,4 @@
-"""The two dtypes. One fused body serves both; public C names carry a suffix instead."""
+"""The fused type of both dtypes. Public C functions have a suffix, _f64 or _f32, instead."""
 
 ctypedef fused real:
     double

@@ -1,4 +1,4 @@
-"""Watches: what tells all participants of a call to stop, and where Python code finds its own."""
+"""Watches, which tell all participants of a call to stop."""
 
 from contextvars import ContextVar
 
@@ -10,7 +10,7 @@ from ._native cimport add, load, now, store
 from ._guard cimport pause_products, resume_products
 
 cdef extern from "Python.h":
-    # noexcept: what they raise stays set, for `raise_interrupted`
+    # noexcept: an exception stays set, for `raise_interrupted`
     int PyErr_CheckSignals() noexcept
     PyObject *PyErr_Occurred() noexcept
     void PyErr_SetNone(object exception) noexcept
@@ -21,21 +21,22 @@ cdef enum:
 
 
 class Stopped(BaseException):
-    """Raised by compiled code where another thread has stopped the call that it belongs to.
+    """Raised by compiled code if another thread has stopped the call that it is part of.
 
-    It leads out of what runs in a piece, and is dropped where the piece ends.
+    It ends the Python code of a piece, and is caught where the piece ends.
     """
 
 
-# for tests: checks of calling threads are counted while `counting`; number `chosen` is a signal
+# for tests: while `counting`, checks of calling threads are counted; check `chosen` reports a
+# signal
 cdef int counting = 0, counted = 0, chosen = 0
 
-# the `Place` of what runs in the context
+# the `Place` of the code that runs in the context
 cdef object place_of_context = ContextVar("matconv place", default=None)
 
 
 cdef class Place:
-    """Where code of Python runs: as which participant of a call."""
+    """The participant of a call that runs Python code."""
 
     def __cinit__(self, call, bint is_caller):
         self.call = call
@@ -48,11 +49,10 @@ cdef object context_at(Place place, object context):
 
 
 cdef Place current_place():
-    """The place of the calling thread's context, if the thread is there."""
     place = place_of_context.get()
     if place is None or (<Place> place).watch == NULL:
         return None
-    # another thread may have copied the context
+    # a context may have been copied to another thread
     return place if (<Place> place).thread == PyThread_get_thread_ident() else None
 
 
@@ -62,6 +62,7 @@ cdef Watch *watch_current(bint *is_caller) noexcept:
     return NULL if place is None else place.watch
 
 
+# The poll of `watch_signals`. Returns nonzero, with an exception set, if a signal handler raises.
 cdef int look_for_signals(void *argument) noexcept nogil:
     cdef int paused = pause_products()
     cdef int status
@@ -147,7 +148,6 @@ cdef int raise_interrupted() except -1:
 
 
 cdef int choose_check(int number):
-    """Count the checks of calling threads from now on; that one reports a signal. -1: neither."""
     cdef int before = load(&counted)
     store(&counting, False)
     store(&counted, 0)

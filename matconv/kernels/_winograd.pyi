@@ -1,1 +1,1 @@
-"""Winograd's convolution: functions of compiled code only."""
+"""Winograd's convolution, for compiled code only; `_conv` has the functions for Python."""

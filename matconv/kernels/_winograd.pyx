@@ -1,7 +1,7 @@
-"""Winograd's convolution: one small product per transformed position instead of one large one.
+"""Winograd's convolution: a small product for each transformed position instead of a large one.
 
-    V_k(d', T) = (B'_b d B_a)_k     of T tiles of the input        d' = channels, of all phases
-    U_k(d_out, d') = (G_b g G'_a)_k of the filters
+    V_k(d', T) = (B'_b d B_a)_k     for T tiles of the input       d' = channels, of all phases
+    U_k(d_out, d') = (G_b g G'_a)_k for the filters
     M_k(d_out, T) = U_k V_k                                        k = 1, ..., n_b n_a
     S(d_out, tile) = A'_b M A_a
 
@@ -11,8 +11,8 @@ and its exact adjoint, which is the gradient: with dM = A_b dS A'_a,
     dV_k = U_k' dM_k      dZ = B_b dV B'_a, added where tiles overlap
 
 A filter with stride s is the sum of s x s filters with stride 1 on every s-th row and column: its
-phases, which here are further channels. Channels are contiguous, so each transform runs along
-them. Tiles are counted through all images and go in blocks.
+phases, which are treated as additional channels. Channels are contiguous, so the inner loop of each
+transform is over channels. Tiles are counted through all images and processed in blocks.
 """
 
 from libc.string cimport memset
@@ -26,22 +26,24 @@ from ._transforms cimport (
 )
 from ._types cimport real
 from ._winograd_filters cimport (
-    filter_transform, filter_transform_adjoint, filter_transform_turned,
+    filter_transform, filter_transform_adjoint, filter_transform_transposed,
 )
 from ._winograd_tiles cimport (
     input_tile, input_tile_adjoint, output_tile, output_tile_adjoint, tile_at,
 )
 
 cdef enum:
-    # tiles of a block: as many as make V and M together about as large as U, within these
-    BLOCK_LEAST = 32
-    BLOCK_MOST = 128
-    # a U with more numbers would not stay in cache either
-    APART_NUMBERS = 1 << 19
-    # positions are never a power of two apart, which would crowd them into one cache set
+    # tiles of a block; between these, V and M together are about as large as U
+    MIN_BLOCK = 32
+    MAX_BLOCK = 128
+    # a U with more elements does not stay in cache
+    REUSE_ELEMENTS = 1 << 19
+    # added to the distance of positions, so that it is not a power of two, for which they would
+    # have the same cache set
     SKEW = 24
 
 
+# The plan for h filter taps with stride s. OUT: way. Returns whether there are transforms.
 cdef bint plan_direction(
     Py_ssize_t m, Py_ssize_t h, Py_ssize_t s, bint is_double, Direction *way
 ) noexcept nogil:
@@ -70,10 +72,10 @@ cdef bint winograd_plan(
     if not plan_direction(m_a, g.h_a, g.s_a, is_double, &w.a):
         return False
     w.positions = w.b.n * w.a.n
-    # r <= 5, so a stride is at most the filter's size and `inner` at most K
+    # 2 <= r = (h - 1) // s + 1, so s < h and `inner` < K
     w.inner = w.b.phases * w.a.phases * g.d_g
-    # no size of winograd_resize is over a few times this one, in bytes
-    if mul_overflows(w.inner + 2 * BLOCK_MOST, g.d_out + 2 * BLOCK_MOST, &elements):
+    # the sizes of winograd_resize, in bytes, are at most a few times this one
+    if mul_overflows(w.inner + 2 * MAX_BLOCK, g.d_out + 2 * MAX_BLOCK, &elements):
         return False
     if mul_overflows(elements, 16 * w.positions * <Py_ssize_t> sizeof(double), &elements):
         return False
@@ -86,13 +88,13 @@ cdef void winograd_resize(const Geometry *g, Winograd *w) noexcept nogil:
     w.b.tiles = (g.b_out + w.b.m - 1) // w.b.m
     w.a.tiles = (g.a_out + w.a.m - 1) // w.a.m
     w.inner = w.b.phases * w.a.phases * g.d_g
-    # near-equal blocks, of the geometry alone, so that the bits are too
+    # near-equal blocks, which depend on the geometry only, since bits do not depend on threads
     usual = w.inner * g.d_out_g // (w.inner + g.d_out_g)
-    usual = min(max(usual, <Py_ssize_t> BLOCK_LEAST), <Py_ssize_t> BLOCK_MOST)
+    usual = min(max(usual, <Py_ssize_t> MIN_BLOCK), <Py_ssize_t> MAX_BLOCK)
     total = max(g.l, <Py_ssize_t> 1) * w.b.tiles * w.a.tiles
     count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
     w.block = (total + count - 1) // count
-    # room for the block of any smaller number of images: half as long again as usual at most
+    # also sufficient for fewer images, whose blocks are at most 1.5 times as long as usual
     total = min(total, usual * 3 // 2)
     w.step_U = w.inner * g.d_out + SKEW
     w.step_V = total * w.inner + SKEW
@@ -100,7 +102,7 @@ cdef void winograd_resize(const Geometry *g, Winograd *w) noexcept nogil:
     w.rows_Ut = w.inner
     w.step_Ut = w.step_U
     w.size_U = w.positions * w.step_U
-    w.apart = w.size_U > APART_NUMBERS
+    w.reuse_U = w.size_U > REUSE_ELEMENTS
     w.size_W = g.K * g.d_out
     w.size_V = w.positions * w.step_V
     w.size_M = w.positions * w.step_M
@@ -111,7 +113,7 @@ cdef Py_ssize_t winograd_scratch(const Winograd *w, bint backward) noexcept nogi
     cdef Py_ssize_t size = w.size_V + w.size_M + 2 * w.size_work
     # U' and dU, or one of them and W'
     if backward:
-        size += w.size_U + (w.size_W if w.apart else w.size_U)
+        size += w.size_U + (w.size_W if w.reuse_U else w.size_U)
     return size
 
 
@@ -155,8 +157,8 @@ cdef void winograd_forward(
         t0 += n
 
 
-# The blocks of the backward pass: dU, db and dZ, each or NULL. IN: dS, Z, Ut (rows_Ut and step_Ut
-# apart). OUT: dU, or added to it. INOUT: dZ and db, added to. SCRATCH: V, dM, work.
+# The blocks of the backward pass: dU, db and dZ; NULL: not computed. IN: dS, Z, Ut with strides
+# rows_Ut and step_Ut. OUT: dU, or += if add. INOUT: dZ and db, added to. SCRATCH: V, dM, work.
 cdef void backward_blocks(
     const Geometry *g, const Winograd *w, const real *dS, const real *Z, const real *Ut,
     Py_ssize_t rows_Ut, Py_ssize_t step_Ut, real *dZ, bint add, real *dU, real *db, real *V,
@@ -195,7 +197,7 @@ cdef void winograd_prepare_backward(
     const Geometry *g, const Winograd *w, const real *W, real *Ut, Py_ssize_t first,
     Py_ssize_t last, real *scratch,
 ) noexcept nogil:
-    filter_transform_turned(g, w, W, Ut, first, last, scratch + w.size_W, scratch)
+    filter_transform_transposed(g, w, W, Ut, first, last, scratch + w.size_W, scratch)
 
 
 cdef void winograd_backward(
@@ -205,31 +207,31 @@ cdef void winograd_backward(
 ) noexcept nogil:
     cdef real *first = scratch
     cdef real *second = first + w.size_U
-    cdef real *V = second + (w.size_W if w.apart else w.size_U)
+    cdef real *V = second + (w.size_W if w.reuse_U else w.size_U)
     cdef real *dM = V + w.size_V
     cdef real *work = dM + w.size_M
     cdef real *dU = NULL
     cdef Py_ssize_t rows_Ut = w.rows_Ut, step_Ut = w.step_Ut
-    cdef bint in_turns = w.apart and Ut == NULL
+    cdef bint separate = w.reuse_U and Ut == NULL  # dU first, then U' and dZ
     if db != NULL and not add_parameters:
         memset(db, 0, g.d_out * sizeof(real))
     if dW != NULL:
-        # beside U', unless the two take turns or U' lies elsewhere
-        dU = first if w.apart or Ut != NULL else second
+        # after U', unless they use the same memory or U' is given
+        dU = first if w.reuse_U or Ut != NULL else second
     if dZ != NULL and not add_images:
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     if g.l == 0:
         if dW != NULL and not add_parameters:
             memset(dW, 0, g.K * g.d_out * sizeof(real))
         return
-    if in_turns and (dW != NULL or dZ == NULL):
+    if separate and (dW != NULL or dZ == NULL):
         backward_blocks(g, w, dS, Z, first, 0, 0, <real *> NULL, False, dU, db, V, dM, work)
         if dW != NULL:
             filter_transform_adjoint(g, w, dU, 0, g.d_g, add_parameters, dW, work)
         dU = NULL
         db = NULL
     if dZ != NULL and Ut == NULL:
-        filter_transform_turned(g, w, W, first, 0, g.d_out, work, second)
+        filter_transform_transposed(g, w, W, first, 0, g.d_out, work, second)
         Ut = first
         rows_Ut, step_Ut = w.inner, w.step_U
     if dZ != NULL or dU != NULL or db != NULL:

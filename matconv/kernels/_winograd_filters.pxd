@@ -7,8 +7,8 @@ from ._types cimport real
 from ._winograd cimport Winograd
 
 
-# The taps of one filter row of a phase, r_b x r_a runs of `run` numbers, zero where the phase has
-# fewer. IN: W, rows `row` and columns `column` apart. OUT: taps.
+# The taps of phase (u, v) of a filter: r_b x r_a runs of `run` elements, zero if the phase has
+# fewer taps. IN: W, with rows `row` and columns `column` apart. OUT: taps.
 cdef inline void gather_taps(
     const Geometry *g, const Winograd *w, Py_ssize_t u, Py_ssize_t v, const real *W,
     Py_ssize_t row, Py_ssize_t column, Py_ssize_t run, real *taps,
@@ -40,8 +40,8 @@ cdef inline void filter_transform(
                 U += f
 
 
-# dW = G'_b dU G_a, or dW += when add, of channels first to last - 1: the adjoint of
-# filter_transform. IN: dU. OUT: dW. SCRATCH: work.
+# The adjoint of filter_transform: dW = G'_b dU G_a, or += if add, of channels first to last - 1.
+# IN: dU. OUT: dW. SCRATCH: work.
 cdef inline void filter_transform_adjoint(
     const Geometry *g, const Winograd *w, const real *dU, Py_ssize_t first, Py_ssize_t last,
     bint add, real *dW, real *work,
@@ -67,28 +67,26 @@ cdef inline void filter_transform_adjoint(
                         else:
                             copy_run(tap, work + (i * w.a.r + k) * f, f)
                 dU += f
-            # to the channels of the next phase
+            # skip the other channels of this phase
             dU += (g.d_g - (last - first)) * f
 
 
-# U'(positions, d_out, inner) of filters first to last - 1: the same elements as U, each U_k
-# transposed, so that the product for dV is one of plain matrices, which dgemm does faster.
-# IN: W. OUT: Ut. SCRATCH: work, and K (last - first) elements for W in the order
-# (h_b, h_a, last - first, d_g).
-cdef inline void filter_transform_turned(
+# U'(positions, d_out, inner) of filters first to last - 1: each U_k is transposed, since dgemm is
+# faster if neither operand of the product for dV is transposed. IN: W. OUT: Ut. SCRATCH: work; Wt,
+# K (last - first) elements, W in the order (h_b, h_a, last - first, d_g).
+cdef inline void filter_transform_transposed(
     const Geometry *g, const Winograd *w, const real *W, real *Ut, Py_ssize_t first,
-    Py_ssize_t last, real *work, real *turned,
+    Py_ssize_t last, real *work, real *Wt,
 ) noexcept nogil:
     cdef Py_ssize_t f, u, v, i, pixel, hh = g.h_b * g.h_a, d_g = g.d_g, n = last - first
     cdef real *half = work + w.size_work
     for pixel in range(hh):
-        transpose(d_g, n, W + pixel * g.d_out + first, hh * g.d_out, turned + pixel * n * d_g,
-                  d_g)
+        transpose(d_g, n, W + pixel * g.d_out + first, hh * g.d_out, Wt + pixel * n * d_g, d_g)
     Ut += first * w.inner
     for f in range(n):
         for u in range(w.b.phases):
             for v in range(w.a.phases):
-                gather_taps(g, w, u, v, turned + f * d_g, g.h_a * n * d_g, n * d_g, d_g, work)
+                gather_taps(g, w, u, v, Wt + f * d_g, g.h_a * n * d_g, n * d_g, d_g, work)
                 apply(w.b.filter, w.a.r * d_g, work, w.a.r * d_g, half, w.a.r * d_g)
                 for i in range(w.b.n):
                     apply(w.a.filter, d_g, half + i * w.a.r * d_g, d_g,

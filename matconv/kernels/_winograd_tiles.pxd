@@ -1,7 +1,7 @@
-"""The transforms of one tile, into V and M and back: A, B and their adjoints, with the borders.
+"""The transforms of a tile, A, B and their adjoints, with the borders of the image.
 
-Tiles are counted through all images. Rows and columns of padding, and what lies beyond the image,
-are zeros that are written into the scratch, never read.
+Tiles are counted through all images. Padding, and rows and columns of a tile outside of the image,
+are zeros in the scratch, not read from memory.
 """
 
 from ._activation cimport Activation
@@ -14,11 +14,12 @@ from ._types cimport real
 from ._winograd cimport Winograd
 
 
-# Where a tile lies: its image, its first output row and column.
+# The position of a tile: its image, its first output row and column.
 cdef struct Tile:
     Py_ssize_t image, q, p
 
 
+# The position of tile t.
 cdef inline Tile tile_at(const Winograd *w, Py_ssize_t t) noexcept nogil:
     cdef Tile tile
     cdef Py_ssize_t per_image = w.b.tiles * w.a.tiles
@@ -29,16 +30,18 @@ cdef inline Tile tile_at(const Winograd *w, Py_ssize_t t) noexcept nogil:
     return tile
 
 
+# x, limited to the range from low to high.
 cdef inline Py_ssize_t clamp(Py_ssize_t x, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     return min(max(x, low), high)
 
 
-# What tile and phase see of the image: rows first, first + s_b, ... of which [lo_b, hi_b) exist;
-# of the phases_a n_a neighbouring columns from `left` on [lo_a, hi_a) exist.
+# The inputs of a tile and a phase: rows first + i s_b, in the image for lo_b <= i < hi_b, and
+# phases_a n_a adjacent columns left + x, in the image for lo_a <= x < hi_a.
 cdef struct View:
     Py_ssize_t first, lo_b, hi_b, left, lo_a, hi_a
 
 
+# The inputs of a tile in a phase of rows.
 cdef inline View view_of(
     const Geometry *g, const Winograd *w, Tile tile, Py_ssize_t phase
 ) noexcept nogil:
@@ -55,8 +58,8 @@ cdef inline View view_of(
     return view
 
 
-# V of one tile: B'_b d B_a for each phase. IN: Z, from the group's first channel on. OUT: V, at
-# the tile's first number of position 0. SCRATCH: work.
+# V = B'_b d B_a of a tile, for each phase. IN: Z, from the group's first channel on. OUT: V, from
+# the tile's first element of position 0 on. SCRATCH: work.
 cdef inline void input_tile(
     const Geometry *g, const Winograd *w, Tile tile, const real *Z, real *V, real *work
 ) noexcept nogil:
@@ -125,9 +128,9 @@ cdef inline void input_tile_adjoint(
                             work + i * row + x * d_g, d_g)
 
 
-# S of one tile and group: sigma(A'_b M A_a + b 1'). IN: M, b or NULL, activation or NULL. OUT: S.
-# INOUT: finite, or NULL: false once W phi(Z) + b 1' has a NaN or an infinity, which sigma may hide.
-# SCRATCH: work.
+# S = sigma(A'_b M A_a + b 1') of a tile and a group. IN: M, b or NULL, activation or NULL. OUT: S.
+# INOUT: finite or NULL; set to false if A'_b M A_a + b 1' has a NaN or an infinity, which sigma may
+# hide. SCRATCH: work.
 cdef inline void output_tile(
     const Geometry *g, const Winograd *w, Tile tile, const real *M, const real *b,
     const Activation *activation, real *S, bint *finite, real *work,

@@ -1,7 +1,7 @@
-"""Memory that calls take turns with, bounded over the whole process.
+"""Buffers that are reused by calls, and limits for the memory of the whole process.
 
-Every function here does its work while it holds the GIL, without running Python code in between:
-calls from several threads do not see each other half-way, and an interrupt finds nothing half done.
+Every function holds the GIL and runs no Python code in between, so neither another thread nor an
+interrupt can see an inconsistent state.
 """
 
 import os
@@ -14,15 +14,15 @@ cimport numpy as cnp
 cnp.import_array()
 
 cdef enum:
-    LINE = 64   # a buffer begins at a multiple of so many bytes
+    LINE = 64   # alignment of a buffer, in bytes
 
-# bytes of idle buffers, and how many there may be
+# bytes of idle buffers, and their maximum
 cdef Py_ssize_t idle_bytes = 0, max_idle_bytes = 1 << 30
-# bytes that helpers of calls under way have reserved, and how many they may
+# bytes that helpers of calls under way have reserved, and their maximum
 cdef Py_ssize_t reserved_bytes = 0, max_reserved_bytes = 1 << 32
 cdef long forks = 0
 
-# the objects with idle buffers, by the time of their last use
+# both ends of a list of the objects with idle buffers, by the time of their last use
 cdef void *oldest = NULL
 cdef void *newest = NULL
 
@@ -38,7 +38,7 @@ cdef cnp.ndarray new_buffer(Py_ssize_t nbytes):
 @cython.final
 @cython.no_gc
 cdef class Buffers:
-    """Buffers of one size that belong to one object; idle ones are freed with it.
+    """Buffers of one size; idle buffers are freed together with this object.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ cdef class Buffers:
     ----------
     nbytes : int
     idle : int
-        Number of buffers that are kept for the next call.
+        Number of buffers kept for the next call.
     """
 
     cdef readonly Py_ssize_t nbytes, idle
-    cdef list kept              # the last used one at the end
-    cdef void *older            # borrowed references: neighbours among those with idle buffers
+    cdef list kept              # idle buffers, the last used one at the end
+    cdef void *older            # borrowed references: neighbours in the list of objects
     cdef void *newer
 
     def __cinit__(self, Py_ssize_t nbytes):
@@ -85,7 +85,7 @@ cdef class Buffers:
             oldest = newest
 
     cdef void forget(self, Py_ssize_t count) noexcept:
-        # so many buffers are idle no more
+        # after this number of buffers has been removed from `kept`
         global idle_bytes
         self.idle -= count
         idle_bytes -= count * self.nbytes
@@ -93,7 +93,7 @@ cdef class Buffers:
             self.unlink()
 
     def take(self):
-        """Return a buffer: an array of bytes, aligned to 64, whose content is undefined.
+        """Return a buffer: an array of bytes, aligned to 64 bytes, with unspecified content.
 
         Raises
         ------
@@ -105,18 +105,18 @@ cdef class Buffers:
         self.forget(1)
         return buffer
 
-    def give(self, cnp.ndarray buffer, Py_ssize_t most=-1):
+    def give(self, cnp.ndarray buffer, Py_ssize_t max_idle=-1):
         """Keep a buffer for the next call.
 
         Parameters
         ----------
         buffer : ndarray
-            As `take` returned it; not used any more.
-        most : int, optional
-            It is freed instead if so many are idle already.
+            As returned by `take`; the caller must not use it any more.
+        max_idle : int, optional
+            The buffer is not kept if this number of buffers is idle already.
         """
         global idle_bytes
-        if self.nbytes > max_idle_bytes or 0 <= most <= self.idle:
+        if self.nbytes > max_idle_bytes or 0 <= max_idle <= self.idle:
             return
         try:
             self.kept.append(buffer)
@@ -130,7 +130,7 @@ cdef class Buffers:
 
 
 cdef int trim(Py_ssize_t limit) except -1:
-    # free idle buffers, those of the object that was not used for the longest time first
+    # free idle buffers until their bytes are within the limit, least recently used objects first
     cdef Buffers owner
     while idle_bytes > limit and oldest != NULL:
         owner = <Buffers> oldest
@@ -143,22 +143,21 @@ cdef int trim(Py_ssize_t limit) except -1:
 @cython.final
 @cython.no_gc
 cdef class Reservation:
-    """Memory for helpers of one call, as far as the budget of the process goes.
+    """A reservation of memory for the helpers of one call, within the limit of the process.
 
-    It is given back by `release`, at the latest with the object.
+    It ends with `release`, or with the object.
 
     Parameters
     ----------
     count : int
-        Wanted number of helpers.
+        Requested number of helpers.
     nbytes : int
-        What each of them takes.
+        Bytes for each of them.
 
     Attributes
     ----------
     count : int
-        Number of helpers that may have it; the reservation of a call in the parent process is 0 in
-        a forked child.
+        Number of helpers that the memory is reserved for.
     """
 
     cdef readonly Py_ssize_t count
@@ -174,28 +173,29 @@ cdef class Reservation:
         reserved_bytes += self.count * nbytes
 
     def release(self):
-        """Give the memory back to the budget."""
-        self.give_back()
+        """End the reservation."""
+        self.end()
 
-    cdef void give_back(self) noexcept:
+    cdef void end(self) noexcept:
         global reserved_bytes
+        # a reservation made before a fork does not count in the child
         if self.made == forks:
             reserved_bytes -= self.count * self.nbytes
         self.count = 0
 
     def __dealloc__(self):
-        self.give_back()
+        self.end()
 
 
 def usage():
-    """Bytes of buffers of the process.
+    """Return the bytes of buffers of the process.
 
     Returns
     -------
     idle : int
-        Kept for the next calls.
+        Bytes kept for the next calls.
     reserved : int
-        That helpers of calls under way may use.
+        Bytes reserved for helpers of calls under way.
     """
     return idle_bytes, reserved_bytes
 
@@ -206,12 +206,12 @@ def limits():
 
 
 def set_limits(idle=None, reserved=None):
-    """Set the limits; what is left out stays. Idle buffers beyond the new one are freed.
+    """Set the limits of what `usage` returns. Idle buffers beyond the new limit are freed.
 
     Parameters
     ----------
     idle, reserved : int, optional
-        Bytes, at least 0.
+        Bytes, at least 0; by default the limit is not changed.
     """
     global max_idle_bytes, max_reserved_bytes
     cdef Py_ssize_t new_idle = max_idle_bytes if idle is None else idle
@@ -226,7 +226,7 @@ def set_limits(idle=None, reserved=None):
 
 
 def _after_fork():
-    # the threads of the parent's calls are not there
+    # the threads of the parent do not exist in the child
     global forks, reserved_bytes
     forks += 1
     reserved_bytes = 0

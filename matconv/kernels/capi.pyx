@@ -1,7 +1,7 @@
-"""What C and C++ see: the drivers behind checks, in a table that a capsule hands out.
+"""The C interface: functions with checks of their arguments, in a table in a capsule.
 
-``include/matconv/types.h`` has the contract of each. Arguments are checked as far as C can check
-them, before anything is written. Nothing here raises; only what uses the thread pool takes the GIL.
+``include/matconv/types.h`` has their contracts. Arguments are checked, as far as possible in C,
+before anything is written. No function raises; only those that use the thread pool acquire the GIL.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -25,8 +25,8 @@ from ._guard cimport begin_products_from_c, end_products
 from ._im2col cimport col2im_add, im2col_fill, phi_overflows
 from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from ._status cimport (
-    ACTIVATION, ALGORITHM, BLAS_INT, DTYPE, FORMAT, GROUPS, INDEX, INTERRUPTED, KERNEL, MEMORY,
-    NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT, UNREADABLE, VERSION,
+    ALGORITHM, GROUPS, INDEX, NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT,
+    status_string,
 )
 from ._types cimport real
 
@@ -34,53 +34,8 @@ cdef extern from "limits.h":
     const int INT_MAX
 
 
-cdef const char *status_string(int status) noexcept nogil:
-    if status == OK:
-        return b"success"
-    if status == SIZE:
-        return (
-            b"a size is less than 1, a number of images or a padding is negative, or there are "
-            b"not 1 to 1024 threads"
-        )
-    if status == KERNEL:
-        return b"the (dilated) kernel is larger than the padded input"
-    if status == GROUPS:
-        return b"groups does not divide the channels or the filters"
-    if status == OVERFLOW:
-        return b"a size or a product of sizes overflows"
-    if status == BLAS_INT:
-        return b"a matrix dimension overflows the integer type of BLAS"
-    if status == STRUCT:
-        return b"struct_size does not match the library: the struct is not initialized"
-    if status == NULL_POINTER:
-        return b"a required pointer is NULL"
-    if status == SCRATCH:
-        return b"scratch_size is too small"
-    if status == ALGORITHM:
-        return b"unknown algorithm"
-    if status == PADDING:
-        return b"the padding of a pooling window is not smaller than the window"
-    if status == INDEX:
-        return b"an index is outside of the image, or not that of an output"
-    if status == DTYPE:
-        return b"the network has the other dtype"
-    if status == FORMAT:
-        return b"not an exported network, or a damaged one"
-    if status == VERSION:
-        return b"an exported network of another version of the format"
-    if status == MEMORY:
-        return b"out of memory"
-    if status == UNREADABLE:
-        return b"the file cannot be read"
-    if status == ACTIVATION:
-        return b"unknown activation, or invalid numbers for it"
-    if status == INTERRUPTED:
-        return b"stopped before the end"
-    return b"unknown status"
-
-
-# A copy of a client's geometry, with what is derived. IN: given. OUT: g.
-cdef int taken(const Geometry *given, Geometry *g) noexcept nogil:
+# Copy a geometry and compute its second block. IN: given. OUT: g. Returns a status.
+cdef int checked_geometry(const Geometry *given, Geometry *g) noexcept nogil:
     if given == NULL:
         return NULL_POINTER
     if given.struct_size != sizeof(Geometry):
@@ -91,13 +46,13 @@ cdef int taken(const Geometry *given, Geometry *g) noexcept nogil:
 
 cdef int api_geometry_init(Geometry *g) noexcept nogil:
     cdef Geometry own
-    cdef int status = taken(g, &own)
+    cdef int status = checked_geometry(g, &own)
     if status == OK:
         g[0] = own
     return status
 
 
-# As `taken`, for phi(Z), which has no filters.
+# As `checked_geometry`, for phi(Z), which does not depend on filters.
 cdef int phi_geometry(const Geometry *given, Geometry *g) noexcept nogil:
     cdef Geometry own
     cdef int status
@@ -105,7 +60,7 @@ cdef int phi_geometry(const Geometry *given, Geometry *g) noexcept nogil:
         return NULL_POINTER
     own = given[0]
     own.d_out = own.groups
-    status = taken(&own, g)
+    status = checked_geometry(&own, g)
     if status != OK:
         return status
     if g.groups != 1:
@@ -138,7 +93,7 @@ cdef int api_col2im(const Geometry *given, const real *phi, real *Z) noexcept no
 
 
 cdef int check_rows(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
-    # d alone first: b and db have d elements even when n = 0
+    # d by itself first, since b and db have d elements also if n = 0
     cdef Py_ssize_t total = 0
     if n < 0 or d < 1:
         return SIZE
@@ -178,13 +133,13 @@ cdef int api_bias_activation_backward(
     return OK
 
 
-# The plan for a client's geometry, by the tiles that an algorithm takes for it.
-cdef int planned(
+# Plan a convolution. IN: given. OUT: c. Returns a status.
+cdef int plan_convolution(
     const Geometry *given, int algorithm, bint is_double, Convolution *c
 ) noexcept nogil:
     cdef Geometry g
     cdef Py_ssize_t m_b = 0, m_a = 0
-    cdef int status = taken(given, &g)
+    cdef int status = checked_geometry(given, &g)
     if status != OK:
         return status
     if not AUTO <= algorithm <= WINOGRAD:
@@ -199,12 +154,13 @@ cdef int check_scratch(Py_ssize_t needed, const void *scratch, Py_ssize_t size) 
     return NULL_POINTER if needed > 0 and scratch == NULL else OK
 
 
-cdef int sizes(
+# Elements of scratch of both passes. IN: given. OUT: forward, backward, or NULL. Returns a status.
+cdef int scratch_sizes(
     const Geometry *given, int algorithm, bint is_double, Py_ssize_t *forward,
     Py_ssize_t *backward,
 ) noexcept nogil:
     cdef Convolution c
-    cdef int status = planned(given, algorithm, is_double, &c)
+    cdef int status = plan_convolution(given, algorithm, is_double, &c)
     if status == OK and forward != NULL:
         status = conv_scratch(&c, False, False, forward)
     if status == OK and backward != NULL:
@@ -215,13 +171,13 @@ cdef int sizes(
 cdef int api_conv_scratch_f64(
     const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
 ) noexcept nogil:
-    return sizes(g, algorithm, True, forward, backward)
+    return scratch_sizes(g, algorithm, True, forward, backward)
 
 
 cdef int api_conv_scratch_f32(
     const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
 ) noexcept nogil:
-    return sizes(g, algorithm, False, forward, backward)
+    return scratch_sizes(g, algorithm, False, forward, backward)
 
 
 cdef int api_conv_forward(
@@ -230,7 +186,7 @@ cdef int api_conv_forward(
 ) noexcept nogil:
     cdef Convolution c
     cdef Py_ssize_t needed = 0
-    cdef int status = planned(given, algorithm, real is double, &c)
+    cdef int status = plan_convolution(given, algorithm, real is double, &c)
     if status == OK:
         status = activation_status(activation, real is double)
     if status == OK:
@@ -255,7 +211,7 @@ cdef int api_conv_backward(
 ) noexcept nogil:
     cdef Convolution c
     cdef Py_ssize_t needed = 0
-    cdef int status = planned(given, algorithm, real is double, &c)
+    cdef int status = plan_convolution(given, algorithm, real is double, &c)
     if status == OK:
         status = conv_scratch(&c, True, False, &needed)
     if status != OK:
@@ -272,8 +228,9 @@ cdef int api_conv_backward(
     return OK
 
 
+# Copy and check the geometry of a pooling window. IN: given. OUT: g. Returns a status.
 cdef int pool_window(const Geometry *given, Geometry *g) noexcept nogil:
-    cdef int status = taken(given, g)
+    cdef int status = checked_geometry(given, g)
     if status != OK:
         return status
     if g.groups != 1:
@@ -337,7 +294,7 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     return OK
 
 
-# A dense layer is a 1x1 convolution on images of one pixel.
+# A dense layer as a 1x1 convolution of images of one pixel. OUT: g.
 cdef void dense_geometry(Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, Geometry *g) noexcept nogil:
     geometry_default(g)
     g.l = l

@@ -1,8 +1,8 @@
-"""SIMD variants that the processor runs. Used before a variant is chosen, so it has none itself."""
+"""SIMD variants that the processor supports. This module itself has no variants."""
 
-# The levels of the x86-64 ABI: each is true when every instruction set of the level is there
-# and the operating system saves its registers. setup.py defines MATCONV_VARIANTS when the
-# compiler knows the levels.
+# The levels of the x86-64 ABI: true if the processor has all instruction sets of the level and the
+# operating system saves their registers. setup.py defines MATCONV_VARIANTS if the compiler supports
+# the levels.
 cdef extern from *:
     """
     #ifdef MATCONV_VARIANTS
@@ -24,7 +24,7 @@ cdef extern from *:
 
 
 def variants():
-    """The names of the variants that this processor runs, the best first, "baseline" last."""
+    """Return the variants that this processor supports, from the best to "baseline"."""
     avx512 = ("avx512",) if runs_avx512() else ()
     avx2 = ("avx2",) if runs_avx2() else ()
     return (*avx512, *avx2, "baseline")

@@ -23,6 +23,7 @@ from ._geometry import as_size
 cnp.import_array()
 
 
+# Raise the exception for a status of frozen_open_memory.
 cdef raise_opening(int status, const unsigned char *data):
     if status == MEMORY:
         raise MemoryError("Predictor: no memory for the network's weights")
@@ -35,7 +36,7 @@ cdef raise_opening(int status, const unsigned char *data):
 
 
 cdef tuple shapes_of(Frozen *network):
-    """The shapes of an image and of each output, and the dtype."""
+    """Return the shapes of an image and of each output, and the dtype."""
     cdef Py_ssize_t outputs = 0, k
     cdef Shape shape
     memset(&shape, 0, sizeof(Shape))
@@ -60,29 +61,29 @@ cdef int as_threads(object n_threads) except -1:
 
 
 cdef class Predictor:
-    """A network with its weights, ready to be used: immutable, by any number of threads at once.
+    """A network with its weights, for predictions; immutable and thread-safe.
 
-    `Network.freeze` makes one, `load_predictor` reads one. Filters are transformed or permuted
-    once, the whole forward pass is one call without the GIL, on the thread that calls and as many
-    others as it is told. Meanwhile BLAS has one thread, and the outputs have the same bits for any
-    number of threads.
+    `Network.freeze` makes a predictor, `load_predictor` reads one. Filters are prepared once. The
+    whole forward pass is one call without the GIL, on the calling thread and ``n_threads - 1``
+    others. During a call BLAS has one thread; the outputs have the same bits for any number of
+    threads.
 
     A predictor is pickled as its exported network, which it keeps for that purpose: ``nbytes``
-    bytes, about as many as theta has, in addition to the prepared filters. A copy is the
+    bytes, about as many as theta has, in addition to the prepared filters. Copying it returns the
     predictor itself.
 
     Parameters
     ----------
     data : bytes-like
-        An exported network. A ``bytes`` object is kept as it is, anything else is copied.
+        An exported network. A ``bytes`` object is kept without a copy.
 
     Attributes
     ----------
     nbytes : int
         Size of the exported network.
     input_shape, output_shape : tuple
-        (height, width, channels) of one image and of its output; (units,) after a dense layer. Of
-        several outputs the shape of each, in order.
+        (height, width, channels) of one image and of its output; (units,) after a dense layer. With
+        several outputs ``output_shape`` is a tuple of their shapes, in order.
     dtype : float64 or float32
 
     Raises
@@ -103,9 +104,9 @@ cdef class Predictor:
 
     cdef object __weakref__
     cdef Frozen *network
-    cdef bytes data                 # the exported network, to be pickled
+    cdef bytes data                 # the exported network, for pickling
     cdef readonly tuple input_shape, output_shape
-    cdef tuple output_shapes, names     # one for each output, also if there is one only
+    cdef tuple output_shapes, names     # one for each output, also if there is only one
     cdef readonly object dtype
 
     def __cinit__(self, data):
@@ -129,7 +130,7 @@ cdef class Predictor:
         if len(self.output_shapes) == 1:
             self.output_shape = self.output_shapes[0]
         else:
-            # a compiled f-string corrupts memory when its allocation fails
+            # a compiled f-string corrupts memory if its allocation fails
             self.names = tuple(map("out[{}]".format, range(len(self.output_shapes))))
 
     def __dealloc__(self):
@@ -150,7 +151,7 @@ cdef class Predictor:
         return len(self.data)
 
     def workspace_size(self, n, n_threads=1):
-        """Elements of scratch that `into` needs for n images, and for any fewer.
+        """Return the elements of scratch that `into` needs for up to n images.
 
         Raises
         ------
@@ -167,7 +168,7 @@ cdef class Predictor:
         return size
 
     cdef list outputs_of(self, object out, Py_ssize_t n, cnp.ndarray images, object Z):
-        """An array for each output: those of the caller, checked, or new ones."""
+        """Return an array for each output: those of the caller, which are checked, or new ones."""
         cdef Py_ssize_t count = len(self.output_shapes), k
         if count == 1:
             shape = (n, *self.output_shape)
@@ -189,20 +190,20 @@ cdef class Predictor:
         return results
 
     def into(self, Z, out, scratch=None, n_threads=1):
-        """The outputs of the network into ``out``; nothing is allocated when scratch is given.
+        """Compute the outputs of the network into ``out``, with the given scratch or a new one.
 
         Parameters
         ----------
         Z : array, shape (n, *input_shape)
             Of the predictor's dtype; copied only if it is not C-contiguous.
         out : array, shape (n, *output_shape), or None
-            C-contiguous, of the same dtype, not overlapping Z; a new one for None. Of several
-            outputs a tuple of such arrays, one for each, that do not overlap each other.
+            C-contiguous, of the same dtype, not overlapping Z; None for a new array. With several
+            outputs, a tuple of such arrays that do not overlap each other.
         scratch : 1-D array of at least ``workspace_size(n, n_threads)`` elements, optional
-            Not used by other calls meanwhile, not overlapping Z or ``out``.
+            Not overlapping Z or ``out``; must not be used by another call at the same time.
         n_threads : int
-            Threads that compute, from 1 to 1024: the calling one, and others of a thread pool that
-            all calls share.
+            Number of threads, from 1 to 1024, including the calling one. The others are those of a
+            thread pool that all calls share.
 
         Returns
         -------
@@ -211,10 +212,10 @@ cdef class Predictor:
         Raises
         ------
         TypeError, ValueError, MemoryError
-            Nothing has been written then.
+            Before anything is written.
         KeyboardInterrupt
-            Or what a signal handler raises, between two steps of the network. The content of
-            ``out`` is unspecified then.
+            Or another exception of a signal handler, between two steps of the network. The content
+            of ``out`` is unspecified then.
         """
         cdef int threads = as_threads(n_threads)
         cdef cnp.ndarray images = as_input("Predictor", "Z", Z, 4)
@@ -240,20 +241,22 @@ cdef class Predictor:
         if n > 0:
             session_open(&session, frozen_threads(self.network, n, threads))
             with nogil:
-                status = frozen_execute(self.network, &session.how, n, images_, outputs, work_)
+                status = frozen_execute(
+                    self.network, &session.execution, n, images_, outputs, work_
+                )
                 session_end(&session)
             session_close(&session, status)
         keep_scratch(scratch, work)
         return results[0] if len(results) == 1 else tuple(results)
 
     def __call__(self, Z, n_threads=1):
-        """The outputs of the network for every image of Z.
+        """Return the outputs of the network for the images of Z.
 
-        Parameters and errors as for `into`.
+        Parameters and exceptions are those of `into`.
 
         Returns
         -------
         z : ndarray, shape (n, *output_shape)
-            Of several outputs a tuple of arrays, in order.
+            With several outputs a tuple of arrays, in order.
         """
         return self.into(Z, None, None, n_threads)

@@ -1,7 +1,7 @@
-"""Programs from Python: a network from its description, and its passes over arrays of images.
+"""Programs from Python: a network made from its description, and its passes over images.
 
-`Network` and `Objective` have checked what is given here. Calls set BLAS to one thread while they
-compute, and can be interrupted between two steps.
+Arguments are not checked here; `Network` and `Objective` do that. During a call BLAS has one
+thread. A call can be interrupted between two steps.
 """
 
 from libc.string cimport memcpy
@@ -27,7 +27,7 @@ from ._shapes import ProgramError
 
 cnp.import_array()
 
-# what `gradient` and `value` take as a loss
+# codes of `Program.loss`
 LOSSES = {"squared": SQUARED, "softmax": SOFTMAX}
 
 cdef enum:
@@ -40,7 +40,7 @@ cdef class Program:
     Parameters
     ----------
     description : bytes
-        As `matconv.encoding.encode` writes it.
+        As returned by `matconv.encoding.encode`.
 
     Attributes
     ----------
@@ -77,30 +77,30 @@ cdef class Program:
         program_close(self.graph)
 
     def shape(self, Py_ssize_t value):
-        """Shape of a value of one image: (height, width, channels), or (units,) of a vector."""
+        """Return the shape of a value: (height, width, channels), or (units,) for a vector."""
         return as_tuple(&self.graph.values[value])
 
     def arrays(self, Py_ssize_t step):
-        """Places in theta of the parameters that a step uses: (start, stop) of each array."""
+        """Return (start, stop) in theta of each parameter array that a step uses."""
         cdef const Step *s = &self.graph.steps[step]
         return [
             (s.array_at[i], s.array_at[i] + s.array_size[i]) for i in range(s.n_arrays)
         ]
 
     def owner(self, Py_ssize_t step):
-        """The step whose parameters a step uses; -1: it has none."""
+        """Return the step that owns the parameters of a step; -1 if it has none."""
         return self.graph.steps[step].owner
 
     def fan_in(self, Py_ssize_t step):
-        """Numbers that one output of a step with filters sees."""
+        """Return the number of inputs on which one output of a step with filters depends."""
         return self.graph.steps[step].fan_in
 
     def multiply_adds(self, Py_ssize_t step):
-        """Of the forward pass of a step, for one image."""
+        """Return the number of multiply-adds of the forward pass of a step, for one image."""
         return int(self.graph.steps[step].multiply_adds)
 
     def plan(self, Py_ssize_t images, Py_ssize_t target):
-        """Settle everything for at most so many images at once, and gradients of one value.
+        """Plan passes over up to ``images`` images, and gradients of the value ``target`` or -1.
 
         Raises
         ------
@@ -116,12 +116,12 @@ cdef class Program:
 
     @property
     def target(self):
-        """The value whose gradients are planned."""
+        """The value whose gradients are computed."""
         return self.graph.target
 
     @property
     def training_bytes(self):
-        """Bytes of a block for `forward`, `backward`, `value` and `gradient`."""
+        """Bytes of a block for `forward`, `backward` and `loss`."""
         return self.graph.training.bytes
 
     @property
@@ -131,21 +131,21 @@ cdef class Program:
 
     @property
     def whole_training_bytes(self):
-        """Bytes of a block for training whose passes are not shared: a beginning of the other."""
+        """Bytes of a block for training if the passes are not shared."""
         return self.graph.training.scratch + self.graph.training.scratch_size
 
     @property
     def whole_inference_bytes(self):
-        """Bytes of a block for inference whose passes are not shared."""
+        """Bytes of a block for inference if the passes are not shared."""
         return self.graph.inference.scratch + self.graph.inference.scratch_size
 
     @property
     def prepared_bytes(self):
-        """Bytes of what `prepare` makes."""
+        """Bytes of the prepared parameters."""
         return self.graph.prepared_size * self.graph.item_size
 
     def extra_bytes(self, int n_threads):
-        """Bytes of memory that a shared call needs for the threads beside the calling one.
+        """Return the bytes of memory for the threads of a shared call except the calling one.
 
         Raises
         ------
@@ -157,18 +157,18 @@ cdef class Program:
         return size
 
     def has_pieces(self, Py_ssize_t l, bint backward):
-        """Whether a shared call of l images has something for several threads to do.
+        """Return whether several threads can share a call with l images.
 
         Parameters
         ----------
         l : int
-            At most as many as were planned.
+            Not more than were planned.
         backward : bool
             Whether the call is one of `backward`, or of `loss` with a gradient.
         """
         return program_has_pieces(self.graph, l, backward)
 
-    # A call of l images. A team only where it has something to do.
+    # Open the session of a call with l images. Several threads are used only if they can share it.
     cdef int begin(
         self, Session *session, Py_ssize_t l, bint backward, int n_threads, bint shared,
         cnp.ndarray extra,
@@ -176,20 +176,21 @@ cdef class Program:
         if n_threads > 1 and not (shared and program_has_pieces(self.graph, l, backward)):
             n_threads = 1
         session_open(session, n_threads)
-        session.how.shared = shared
+        session.execution.shared = shared
         if n_threads > 1:
-            session.how.extra = cnp.PyArray_DATA(extra)
+            session.execution.extra = cnp.PyArray_DATA(extra)
         return 0
 
     def prepare(self, cnp.ndarray theta, cnp.ndarray prepared, bint backward):
-        """Bring the parameters into the form that the passes want, into ``prepared``.
+        """Prepare the parameters for the passes.
 
         Parameters
         ----------
         theta : ndarray, shape (n,)
-        prepared : ndarray of uint8, of prepared_bytes
+        prepared : ndarray of uint8, shape (prepared_bytes,)
+            Overwritten.
         backward : bool
-            Whether the backward pass needs them too.
+            Whether to prepare them also for the backward pass.
         """
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef void *prepared_ = cnp.PyArray_DATA(prepared)
@@ -200,25 +201,25 @@ cdef class Program:
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, tuple outputs,
         cnp.ndarray block, *, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
-        """Compute the outputs for images, as many at once as were planned.
+        """Compute the outputs for any number of images, by passes over as many as were planned.
 
         Parameters
         ----------
         theta, prepared : ndarray
-        Z : ndarray, (l, height, width, channels)
+        Z : ndarray, shape (l, height, width, channels)
         outputs : tuple of ndarray
-            One for each output: written.
-        block : ndarray of uint8, of inference_bytes
+            An array for each output; overwritten.
+        block : ndarray of uint8, shape (inference_bytes,)
         n_threads : int
-            Threads, this one included, that share the steps that are cut into pieces.
+            Number of threads, including this one, that share steps with pieces.
         shared : bool
-            Whether a step with pieces runs piece by piece, on any number of threads, also one.
-            The outputs then have the same bits for any n_threads.
-        extra : ndarray of uint8, of extra_bytes(n_threads)
+            Whether steps with pieces run in pieces, also on one thread. The outputs then have the
+            same bits for any n_threads.
+        extra : ndarray of uint8, shape (extra_bytes(n_threads),)
             Memory of the other threads; not needed for one thread.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), done = 0, count, k
-        cdef Py_ssize_t most = self.graph.inference.images
+        cdef Py_ssize_t planned = self.graph.inference.images
         cdef Py_ssize_t image = self.graph.values[0].size * self.graph.item_size
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
@@ -229,12 +230,12 @@ cdef class Program:
         cdef int status = OK
         for k in range(self.graph.n_outputs):
             outputs_[k] = cnp.PyArray_DATA(<cnp.ndarray> outputs[k])
-        self.begin(&session, min(l, most), False, n_threads, shared, extra)
+        self.begin(&session, min(l, planned), False, n_threads, shared, extra)
         with nogil:
             while done < l and status == OK:
-                count = min(l - done, most)
+                count = min(l - done, planned)
                 status = program_predict(
-                    self.graph, &session.how, theta_, prepared_, count, Z_ + done * image,
+                    self.graph, &session.execution, theta_, prepared_, count, Z_ + done * image,
                     outputs_, block_,
                 )
                 for k in range(self.graph.n_outputs):
@@ -250,20 +251,20 @@ cdef class Program:
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block, *,
         int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
-        """Compute and keep all values; return the target, in the block's memory.
+        """Compute all values, for `backward`.
 
         Parameters
         ----------
         theta, prepared, Z
-            As for `predict`; at most as many images as were planned.
-        block : ndarray of uint8, of training_bytes
+            As for `predict`; not more images than were planned.
+        block : ndarray of uint8, shape (training_bytes,)
         n_threads, shared, extra
             As for `predict`.
 
         Returns
         -------
         z : ndarray, shape (l, elements of the target)
-            Valid until the block is used again.
+            The target, a view of ``block`` that is valid until the next call with it.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
@@ -275,7 +276,7 @@ cdef class Program:
         self.begin(&session, l, False, n_threads, shared, extra)
         with nogil:
             status = program_forward(
-                self.graph, &session.how, theta_, prepared_, l, Z_, block_
+                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
             )
             session_end(&session)
         session_close(&session, status)
@@ -289,7 +290,7 @@ cdef class Program:
         cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, int n_threads=1,
         bint shared=False, cnp.ndarray extra=None,
     ):
-        """Compute the gradient for theta from the one for the target, after `forward`.
+        """Compute the gradient for theta from the gradient for the target, after `forward`.
 
         Parameters
         ----------
@@ -298,7 +299,7 @@ cdef class Program:
         dz : ndarray, shape (l, elements of the target)
             Contiguous, of the network's dtype.
         dtheta : ndarray, shape (n,)
-            Written, or with ``add`` added to.
+            Overwritten, or added to with ``add``.
         add : bool
         n_threads, shared, extra
             As for `predict`.
@@ -316,7 +317,7 @@ cdef class Program:
         with nogil:
             memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
             status = program_backward(
-                self.graph, &session.how, theta_, prepared_, l, Z_, block_, add, dtheta_
+                self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add, dtheta_
             )
             session_end(&session)
         session_close(&session, status)
@@ -326,20 +327,20 @@ cdef class Program:
         double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *, bint add=False,
         int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
-        """Compute a compiled loss of some images, summed, in one call without the GIL.
+        """Compute the sum of a compiled loss over images, in one call without the GIL.
 
         Parameters
         ----------
         code : int
-            Of `LOSSES`.
+            A value of `LOSSES`.
         theta, prepared, Z, block
             As for `forward`.
-        y : ndarray, shape (l,) of intp: labels; or (l, elements of the target): rows
+        y : ndarray, shape (l,) or (l, elements of the target)
+            Labels (intp), or rows of targets.
         divisor : float
-            Of the gradient.
+            Divisor of the gradient.
         dtheta : ndarray, shape (n,), optional
-            Where the gradient goes, divided, or with ``add`` is added; not computed when left
-            out.
+            Overwritten by the gradient, or added to with ``add``; by default not computed.
         add : bool
         n_threads, shared, extra
             As for `predict`.
@@ -369,7 +370,7 @@ cdef class Program:
         self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra)
         with nogil:
             status = program_forward(
-                self.graph, &session.how, theta_, prepared_, l, Z_, block_
+                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
             )
             if status == OK:
                 if dtheta_ != NULL:
@@ -377,7 +378,7 @@ cdef class Program:
                 value = self.loss_of(code, l, labels, rows, divisor, block_, dz)
             if status == OK and dtheta_ != NULL:
                 status = program_backward(
-                    self.graph, &session.how, theta_, prepared_, l, Z_, block_, add, dtheta_
+                    self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add, dtheta_
                 )
             session_end(&session)
         session_close(&session, status)

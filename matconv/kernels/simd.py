@@ -1,8 +1,8 @@
-"""Which build of the kernels is used: the best that is there and that the processor runs.
+"""Selection of the SIMD variant: the best one that is built and that the processor supports.
 
-The baseline of every kernel lies in this folder; a variant, the same kernel compiled for more of
-the processor's instructions, in the sub-folder of its name. The environment variable MATCONV_SIMD
-names one to use instead of the best.
+The baseline of every kernel is in this folder. A variant is the same kernel compiled for more
+instruction sets of the processor, in the sub-folder of its name. The environment variable
+MATCONV_SIMD selects another variant than the best.
 """
 
 import os
@@ -15,7 +15,7 @@ _VARIABLE = "MATCONV_SIMD"
 
 
 def _is_built(name: str) -> bool:
-    """Whether a variant has a module for this Python."""
+    """Return whether a variant has a module for this Python."""
     try:
         files = os.listdir(os.path.join(_FOLDER, name))
     except OSError:
@@ -36,9 +36,9 @@ def _choose() -> str:
     return wanted
 
 
-# each the best first
+# from the best to the baseline
 supported = variants()
 built = (*filter(_is_built, ("avx512", "avx2")), "baseline")
 variant = _choose()
-# where Python looks for the kernels first
+# folders that are searched for the kernels before this one
 path = [] if variant == "baseline" else [os.path.join(_FOLDER, variant)]

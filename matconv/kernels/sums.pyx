@@ -1,6 +1,6 @@
 """Sums of gradients and the regularisation: one pass over memory, in a fixed order.
 
-`matconv.objective` has checked what is given here.
+Arguments are not checked here; `matconv.objective` does that.
 """
 
 from libc.float cimport DBL_MAX, DBL_MIN
@@ -29,11 +29,11 @@ cdef extern from *:
 cnp.import_array()
 
 cdef enum:
-    LANES = 8       # sums that one loop keeps, so that it can be a SIMD loop
-    BLOCK = 1024    # elements of one loop; a multiple of LANES
+    LANES = 8       # partial sums of a loop, which allow SIMD
+    BLOCK = 1024    # elements of a loop; a multiple of LANES
 
 
-# What is computed: theta'theta, and with it left += theta / C, or left += right + theta / C.
+# theta'theta; in the same pass left += theta / C; or left += right + theta / C.
 ctypedef enum Task:
     SQUARES
     ALONE
@@ -51,7 +51,7 @@ cdef inline real scaled(real theta, const Terms *terms) noexcept nogil:
     return <real> (theta / terms.C) if terms.divide else <real> (theta * terms.scale)
 
 
-# The LANES elements from `at`: all are read before any is written, so that this is SIMD code.
+# The task for LANES elements from `at`. All are read before any is written, which allows SIMD.
 cdef inline void add_lanes(
     Task task, Py_ssize_t at, double scale, const real *theta, const real *right, real *left,
     double *lane,
@@ -106,8 +106,8 @@ cdef double add_block(
     return total
 
 
-# The task for n elements: two parts, each of two parts and so on, so that the rounding error of the
-# sum grows with log n.
+# The task for n elements, by recursion into halves, so that the rounding error of the sum grows
+# with log n.
 cdef double add_blocks(
     Py_ssize_t n, const Terms *terms, const real *theta, const real *right, real *left
 ) noexcept nogil:
@@ -131,7 +131,7 @@ cdef void add_real(Py_ssize_t n, const real *right, real *left) noexcept nogil:
 
 
 def add(cnp.ndarray left, cnp.ndarray right):
-    """left += right, without the GIL.
+    """Compute left += right, without the GIL.
 
     Parameters
     ----------
@@ -152,22 +152,22 @@ def add(cnp.ndarray left, cnp.ndarray right):
 def regularise(
     cnp.ndarray theta, double C, cnp.ndarray left=None, cnp.ndarray right=None
 ):
-    """left += right, left += theta / C, and theta'theta, in one pass without the GIL.
+    """Compute left += right, left += theta / C, and theta'theta, in one pass without the GIL.
 
-    theta / C is theta (1/C), computed in double precision and rounded to the dtype; where 1/C is
-    infinite or subnormal, it is the quotient.
+    theta / C is theta times 1/C, in double precision, rounded to the dtype; if 1/C is infinite or
+    subnormal, it is a division.
 
     Parameters
     ----------
     theta : ndarray, shape (n,)
     C : float
     left, right : ndarray, shape (n,), optional
-        Contiguous, of theta's dtype. Nothing is added without ``left``.
+        Contiguous, of theta's dtype. By default nothing is added.
 
     Returns
     -------
     squares : float
-        theta'theta, in double precision: the same bits whatever is added.
+        theta'theta, in double precision. Its bits do not depend on ``left`` and ``right``.
     """
     cdef Py_ssize_t n = cnp.PyArray_DIM(theta, 0)
     cdef bint is_double = cnp.PyArray_TYPE(theta) == cnp.NPY_DOUBLE
@@ -199,12 +199,12 @@ def regularise(
 
 
 def pause():
-    """Let other threads run for 0.2 ms.
+    """Sleep for 0.2 ms, without the GIL.
 
     Raises
     ------
     BaseException
-        What has stopped the call in whose evaluation this is.
+        The exception that has stopped the enclosing call.
     """
     cdef bint is_caller, stopped
     cdef Watch *watch = watch_current(&is_caller)

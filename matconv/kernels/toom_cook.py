@@ -1,25 +1,24 @@
-"""The transforms of Winograd's convolution, in exact rationals, and as C for the compiler.
+"""The transforms of Winograd's convolution, as matrices of exact rationals and as C functions.
 
-One direction of a filter of r numbers over n = m + r - 1 inputs, which gives m outputs:
+In one direction, a filter of r taps and n = m + r - 1 inputs give m outputs:
 
     y_i = sum_j g_j d_{i+j}     is     y = A' [(G g) . (B' d)]        n products instead of m r
 
-    A' (m x n)    powers of the points: what evaluates a polynomial, transposed
-    G  (n x r)    values at the points of the polynomial with coefficients g, scaled
+    A' (m x n)    powers of the points: a Vandermonde matrix, transposed
+    G  (n x r)    scaled values, at the points, of the polynomial with coefficients g
     B' (n x n)    rows are the coefficients of the Lagrange polynomials, unscaled
 
-Two directions nest: Y = A'_b [(G_b g G_a') . (B'_b d B_a)] A_a.
+In two directions: Y = A'_b [(G_b g G_a') . (B'_b d B_a)] A_a.
 
-A. L. Toom 1963, S. A. Cook 1966, S. Winograd 1980. This module needs nothing but Python: the
-build runs it to write the C loops, `algorithms` asks it for the error bounds, and the tests prove
-from its matrices that the identity holds exactly.
+A. L. Toom 1963, S. A. Cook 1966, S. Winograd 1980. This module needs only Python, since the build
+runs it to generate the C functions. Tests prove from the matrices that the identity holds exactly.
 """
 
 from fractions import Fraction
 
-# The finite points of a tile of n inputs; infinity is the last one. Pairs +-p share their even and
-# odd parts, which halves the work. Among such sets of small fractions these have about the
-# smallest sum_k |A'_ik| |G_kj| |B'_ks|, which is what rounding errors are multiplied by.
+# The finite points of a tile of n inputs; infinity is the last one. Pairs +-p have common even and
+# odd parts, which halves the work. Among such sets of small fractions these have about the minimum
+# of sum_k |A'_ik| |G_kj| |B'_ks|, by which rounding errors are multiplied.
 _PAIRS = {
     4: ("1",),
     5: ("3/8", "4/3"),
@@ -31,12 +30,12 @@ _PAIRS = {
 }
 TILES = tuple(_PAIRS)
 FILTERS = (2, 3, 4, 5)
-# the largest tiles whose rounding errors a dtype has room for: see error_growth
+# the largest tiles with acceptable rounding errors, by dtype: see error_growth
 LARGEST = {"float64": 10, "float32": 8}
 
 
 def points(n):
-    """The n - 1 finite points of a tile of n inputs; zero is one of them when n is even.
+    """Return the n - 1 finite points of a tile of n inputs; zero is one of them if n is even.
 
     Examples
     --------
@@ -50,7 +49,7 @@ def points(n):
 
 
 def _product(roots):
-    """Coefficients, lowest first, of the product of x - root."""
+    """Return the coefficients of the product of x - root, in ascending order of powers."""
     coefficients = [Fraction(1)]
     for root in roots:
         lower, upper = [*coefficients, Fraction(0)], [Fraction(0), *coefficients]
@@ -59,14 +58,14 @@ def _product(roots):
 
 
 def input_matrix(n):
-    """B' (n x n): row k holds prod_{l != k} (x - a_l), the last row prod_l (x - a_l)."""
+    """Return B' (n x n): row k is prod_{l != k} (x - a_l), the last row prod_l (x - a_l)."""
     a = points(n)
     rows = [[*_product(a[:k] + a[k + 1 :]), Fraction(0)] for k in range(n - 1)]
     return [*rows, _product(a)]
 
 
 def filter_matrix(n, r):
-    """G (n x r): a_k^j / prod_{l != k} (a_k - a_l); the row of infinity picks g_{r-1}."""
+    """Return G (n x r): a_k^j / prod_{l != k} (a_k - a_l); the row of infinity selects g_{r-1}."""
     a = points(n)
     rows = []
     for k, point in enumerate(a):
@@ -78,25 +77,26 @@ def filter_matrix(n, r):
 
 
 def output_matrix(n, m):
-    """A' (m x n): a_k^i; the column of infinity feeds the last output."""
+    """Return A' (m x n): a_k^i; the column of infinity is added to the last output."""
     a = points(n)
     return [[*(point**i for point in a), Fraction(int(i == m - 1))] for i in range(m)]
 
 
 def transposed(matrix):
-    """The transpose, for the adjoint passes."""
+    """Return the transpose, for the adjoint passes."""
     return [list(column) for column in zip(*matrix)]
 
 
 def error_growth(n, r):
-    """What the transforms multiply rounding errors by, in one direction, at worst.
+    """Return the maximum factor of rounding errors by the transforms, in one direction.
 
-    An output's error is at most a few times eps, the number of operations behind it, and
+    Relative to the sum of |g| |d| without transforms, the error of output i is at most a few times
+    eps, its number of operations, and
 
         sum_k |A'_ik| (sum_j |G_kj|) (sum_s |B'_ks|) / r,
 
-    the largest of which this is, relative to |g| |d| added up without transforms. Two directions
-    multiply. The bound that each entry's own operands give is much smaller; the tests evaluate it.
+    of which this is the maximum over i. For two directions the factors are multiplied. A bound that
+    uses the operands of each output is much smaller; the tests evaluate it.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def _row_sums(matrix):
 
 
 def overflow_growth(n, r):
-    """Return what the transforms multiply the largest magnitudes by, in one direction, at most.
+    """Return the maximum growth of magnitudes by the transforms, in one direction.
 
     With the sums of absolute values of the rows of A, G and B', alpha_k, gamma_k and beta_k:
 
@@ -130,9 +130,10 @@ def overflow_growth(n, r):
              or max_k alpha_k beta_k
     =======  =========================================  ====================================
 
-    where d' = channels/groups times both strides, tiles are those of all images, and ``dZ`` counts
-    the ceil(n / m) tiles that add to one input. No value overflows while each of these, for both
-    directions multiplied, is below the largest number of the dtype (a bias comes in addition).
+    where d' = channels/groups times both strides, tiles are those of all images, and ``dZ``
+    includes the ceil(n / m) tiles that are added to one input. No value overflows while each
+    product of these factors for both directions and the magnitudes in the last column is below the
+    maximum of the dtype (plus a bias).
 
     Examples
     --------
@@ -144,7 +145,7 @@ def overflow_growth(n, r):
     alpha, gamma, beta = _row_sums(A), _row_sums(G), _row_sums(B)
 
     def largest(matrix, *factors):
-        """The largest sum of |matrix_ki| times the factors over k, and the largest term of M_k."""
+        """Return the maximum of sum_k |matrix_ki| prod(factors_k), and of prod(factors_k)."""
         weights = [x * y for x, y in zip(*factors)]
         sums = [sum(abs(t) * w for t, w in zip(row, weights)) for row in transposed(matrix)]
         return max(*sums, *weights)
@@ -152,7 +153,7 @@ def overflow_growth(n, r):
     overlapping = -(-n // m)
     return {
         "Z": max(beta),
-        "W": max(*gamma, Fraction(2)),  # x_j + x_{j+1} may come before the factors
+        "W": max(*gamma, Fraction(2)),  # x_j + x_{j+1} may be evaluated before it is multiplied
         "dS": max(alpha),
         "S": largest(A, gamma, beta),
         "dZ": overlapping * largest(B, alpha, gamma),
@@ -160,12 +161,12 @@ def overflow_growth(n, r):
     }
 
 
-# C. A transform applies one matrix to `count` columns that lie side by side, which is what the
-# compiler turns into SIMD:  y[i * y_stride + c] = sum_j T[i][j] x[j * x_stride + c].
+# C functions. A transform applies one matrix T to `count` adjacent columns, for SIMD:
+#     y[i * y_stride + c] = sum_j T[i][j] x[j * x_stride + c]
 
 
 def _term(coefficient, name):
-    """A signed term of a sum; the literal is the nearest double."""
+    """Return a signed term of a sum in C; the literal is the nearest double."""
     sign = "-" if coefficient < 0 else "+"
     size = abs(coefficient)
     if size == 1:
@@ -179,7 +180,7 @@ def _sum(terms):
 
 
 def _signs(first, second):
-    """'same' and 'opposite' entries of two rows that differ by signs alone, or None."""
+    """Return the equal and the opposite elements of two rows that differ only in signs, or None."""
     if any(abs(p) != abs(q) for p, q in zip(first, second)):
         return None
     same = [p if p == q else Fraction(0) for p, q in zip(first, second)]
@@ -188,7 +189,7 @@ def _signs(first, second):
 
 
 def _shared_rows(matrix, inputs):
-    """Pairs of rows as the sum and the difference of what they share; other rows as they are."""
+    """Return (lines, outputs); two rows that differ only in signs share their partial sums."""
     lines, outputs, k = [], [], 0
     while k < len(matrix):
         shared = _signs(matrix[k], matrix[k + 1]) if k + 1 < len(matrix) else None
@@ -204,7 +205,7 @@ def _shared_rows(matrix, inputs):
 
 
 def _statements(matrix):
-    """C statements that leave the rows' values in expressions: (lines, outputs)."""
+    """Return (lines, outputs): C statements, and an expression for each row of the product."""
     inputs = [f"x{j}" for j in range(len(matrix[0]))]
     lines, names, rows = [], [], transposed(matrix)
     columns, j = [], 0
@@ -240,7 +241,7 @@ def _function(name, matrix, add=False):
 
 
 def pairs(dtype="float64"):
-    """(n, r): tiles for filters of r numbers, which have at least two outputs.
+    """Return all (n, r): tiles of n inputs for filters of r taps with at least two outputs.
 
     Examples
     --------
@@ -251,7 +252,7 @@ def pairs(dtype="float64"):
 
 
 def loops(dtype="float64"):
-    """The C functions for one `real_t`."""
+    """Return the C functions for one dtype."""
     text = []
     for n in sorted({n for n, _ in pairs(dtype)}):
         B = input_matrix(n)
@@ -268,7 +269,7 @@ def loops(dtype="float64"):
 
 
 def _chooser(dtype):
-    """C: the loop of a kind for a tile of n inputs and m outputs, NULL when there is none."""
+    """Return a C function that finds a transform for a tile of n inputs and m outputs, or NULL."""
     entries = []
     for n, r in pairs(dtype):
         m = n - r + 1
@@ -278,12 +279,12 @@ def _chooser(dtype):
             for form in (kind, f"{kind}_adjoint"):
                 entries.append(f"[{form.upper()}][{n}][{m}] = NAME({form}_{n}_{size}),")
     body = "\n    ".join(entries)
-    most = max(TILES)
+    largest = max(TILES)
     return (
-        f"static const NAME(transform) NAME(table)[{len(_KINDS)}][{most + 1}][{most}] = {{\n"
+        f"static const NAME(transform) NAME(table)[{len(_KINDS)}][{largest + 1}][{largest}] = {{\n"
         f"    {body}\n}};\n\n"
         "static NAME(transform) NAME(choose)(int kind, Py_ssize_t n, Py_ssize_t m)\n"
-        f"{{\n    return n <= {most} && m < {most} ? NAME(table)[kind][n][m] : 0;\n}}\n"
+        f"{{\n    return n <= {largest} && m < {largest} ? NAME(table)[kind][n][m] : 0;\n}}\n"
     )
 
 
@@ -292,7 +293,7 @@ _KINDS = (
     "OUTPUT", "OUTPUT_ADJOINT", "FILTER", "FILTER_ADJOINT",
 )  # fmt: skip
 
-_HEAD = """/* Written by matconv/kernels/toom_cook.py at build time. */
+_HEAD = """/* Generated by matconv/kernels/toom_cook.py at build time. */
 #include <Python.h>
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -314,7 +315,7 @@ _TYPE = """typedef void (*NAME(transform))(Py_ssize_t, const real_t *, Py_ssize_
 
 
 def header():
-    """The whole C header: every loop for double (suffix _f64) and float (_f32)."""
+    """Return the C header with all transforms, for double (suffix _f64) and float (_f32)."""
     text = [_HEAD, f"enum {{ {', '.join(_KINDS)} }};\n"]
     for dtype, real, suffix in (("float64", "double", "f64"), ("float32", "float", "f32")):
         text += [

@@ -1,8 +1,8 @@
-"""Items evaluated by several threads.
+"""Evaluation of Python functions by several threads.
 
-The threads are those of `_team`, the items its pieces, for which a thread takes the GIL. Locks and
-waiting are compiled code only: an interrupt, which CPython delivers between byte codes of the main
-thread, finds none of them half-way. A caller that waits looks for signals itself.
+The threads are those of `_team`, and the items are its pieces, for which a thread acquires the GIL.
+All locking and waiting is compiled code, so an interrupt, which CPython delivers between byte codes
+of the main thread, cannot occur in the middle of it. A caller that waits polls for signals itself.
 """
 
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -25,11 +25,11 @@ cdef class _Work:
 
     cdef Watch watch
     cdef object evaluate
-    cdef Place around     # of the call that this one is inside of; keeps its watch
+    cdef Place around     # of the enclosing call; owns the watch of that call
     cdef list items
-    cdef list errors      # of the items
-    cdef list contexts, places  # of the participants
-    cdef object interrupt  # what a signal handler has raised
+    cdef list errors      # by item
+    cdef list contexts, places  # by participant
+    cdef object interrupt  # the exception of a signal handler
 
     def __cinit__(self, evaluate, list items):
         self.evaluate = evaluate
@@ -60,7 +60,7 @@ cdef class _Work:
             watch_stop(&self.watch)
 
     cdef int share(self, object context, int n_threads) except -1:
-        """Evaluate all items, or as many as there are before the watch stops."""
+        """Evaluate the items until the watch stops."""
         cdef Team team
         cdef Py_ssize_t count = len(self.items)
         cdef int status = OK
@@ -78,7 +78,7 @@ cdef class _Work:
         return 0
 
     cdef object first_error(self):
-        """The error of the first item; what is no Exception, such as Ctrl-C, before all others."""
+        """Return the exception that `run` raises, or None."""
         if self.interrupt is not None and type(self.interrupt) is not Stopped:
             return self.interrupt
         for error in self.errors:
@@ -90,7 +90,7 @@ cdef class _Work:
         return self.interrupt
 
     cdef void end(self) noexcept:
-        """Nothing refers to anything any more, nor to the watch."""
+        """Drop all references, also those to the watch."""
         cdef Place place
         if self.places is not None:
             for place in self.places:
@@ -104,26 +104,26 @@ cdef void evaluate_piece(void *argument, Py_ssize_t k, int participant) noexcept
 
 
 def run(evaluate, list items, n_threads):
-    """Call ``evaluate(item)`` for each item, on any thread, in ascending order.
+    """Call ``evaluate(item)`` for each item, on any thread; items begin in ascending order.
 
     The calling thread evaluates too. BLAS is on one thread, numpy ignores floating-point errors.
-    When an item raises, or a signal handler does, no further item begins, passes of a network that
-    are under way stop at their next step, and everything else that is under way is waited for.
+    After an item or a signal handler has raised, no further item begins, passes of a network that
+    are under way stop at their next step, and the call waits for everything else under way.
 
     Parameters
     ----------
     evaluate : callable
-        Of one item. What it returns is dropped.
+        Function of one item. Its return value is ignored.
     items : list
     n_threads : int
-        At least 1. Fewer are used where the system has no more threads or no memory for their
-        products, or the items are fewer.
+        At least 1. Fewer threads are used if there are fewer items, or if the system has no more
+        threads or no memory for their products.
 
     Raises
     ------
     BaseException
-        What the first item that failed has raised; but what is no Exception, such as
-        KeyboardInterrupt, comes first, and what a signal handler has raised before that.
+        The exception of a signal handler; else one of an item that is not an Exception, such as
+        KeyboardInterrupt; else that of the first item that failed.
     MemoryError
         There is no memory for the products of a single thread.
     """
@@ -140,23 +140,23 @@ def run(evaluate, list items, n_threads):
         if error is not None:
             raise error
     finally:
-        # an error's traceback refers to the caller's frames: break the cycle
+        # the traceback of an error refers to this frame: break the cycle
         error = None
         work.end()
 
 
 def interrupt_check(n):
-    """Let a check for signals find one, as if it had come: for tests.
+    """Simulate a signal at a chosen check for signals: for tests.
 
     Parameters
     ----------
     n : int or None
-        The n-th check of a calling thread from now on raises KeyboardInterrupt there, whatever the
-        clock says. 0: none does, they are only counted. None: neither.
+        The n-th check of a calling thread after this call raises KeyboardInterrupt. 0: checks are
+        only counted. None: they are not counted either.
 
     Returns
     -------
     checks : int
-        How many have been counted since the last call.
+        Number of checks that were counted since the last call.
     """
     return choose_check(-1 if n is None else n)

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.catalogue(60)
 WORDS = {
     capi.OK: "success",
     capi.SIZE: (
-        "a size is less than 1, a number of images or a padding is negative, or there are not 1 to "
-        "1024 threads"
+        "a size is less than 1, the number of images or a padding is negative, or the number of "
+        "threads is not from 1 to 1024"
     ),
     capi.KERNEL: "the (dilated) kernel is larger than the padded input",
     capi.GROUPS: "groups does not divide the channels or the filters",
@@ -27,13 +27,13 @@ WORDS = {
     capi.SCRATCH: "scratch_size is too small",
     capi.ALGORITHM: "unknown algorithm",
     capi.PADDING: "the padding of a pooling window is not smaller than the window",
-    capi.INDEX: "an index is outside of the image, or not that of an output",
-    capi.DTYPE: "the network has the other dtype",
+    capi.INDEX: "an index is outside of the image, or there is no output with this index",
+    capi.DTYPE: "the dtype of the network does not match",
     capi.FORMAT: "not an exported network, or a damaged one",
     capi.VERSION: "an exported network of another version of the format",
     capi.MEMORY: "out of memory",
     capi.UNREADABLE: "the file cannot be read",
-    capi.ACTIVATION: "unknown activation, or invalid numbers for it",
+    capi.ACTIVATION: "unknown activation, or invalid parameters for it",
     capi.INTERRUPTED: "stopped before the end",
 }
 

@@ -1,4 +1,4 @@
-"""Activation: sigma of each element; which one says the record of the step."""
+"""Activation: sigma of each element, where sigma is the activation of the step."""
 
 from .._operation cimport (
     Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, split_elements,
@@ -9,12 +9,13 @@ from .._tile cimport add_run
 from .._types cimport real
 
 
-# The output of an elementwise step has the shape of its first input.
+# The output has the shape of the first input.
 cdef inline int same_as_input(Step *step, Value *output) noexcept nogil:
     output[0] = input_of(step, 0)[0]
     return OK
 
 
+# Z_out = sigma(Z).
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef const real *Z = <const real *> call.inputs[0]
@@ -31,6 +32,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = sigma' dZ_out, or +=. dZ_out is overwritten in the second case.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t n = part.last - part.first

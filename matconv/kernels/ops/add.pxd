@@ -1,4 +1,4 @@
-"""Add: the sum of its inputs, each times a factor.
+"""Add: the weighted sum of its inputs.
 
     numbers  a factor for each input
 """
@@ -11,10 +11,10 @@ from .._status cimport OK, SIZE
 from .._types cimport real
 
 cdef enum:
-    MANY = 1 << 30
+    UNLIMITED = 1 << 30     # maximum number of inputs
 
 
-# The output of a step whose inputs have one shape.
+# All inputs and the output have the same shape.
 cdef inline int shape_of_all(Step *step, Value *output) noexcept nogil:
     cdef int k
     for k in range(1, step.n_inputs):
@@ -24,7 +24,7 @@ cdef inline int shape_of_all(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# y = factor x, or y += factor x when add
+# y(n) = factor x, or += if add. IN: x. OUT: y.
 cdef inline void add_multiple(
     Py_ssize_t n, double factor, const real *x, bint add, real *y
 ) noexcept nogil:
@@ -44,6 +44,7 @@ cdef inline void add_multiple(
             y[k] = c * x[k]
 
 
+# Z_out = sum_k factor_k Z_k.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef int k
@@ -61,6 +62,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ_k = factor_k dZ_out, or +=.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef int k
@@ -80,7 +82,7 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Add", 2, MANY, shape_of_all, forward, backward)
+    cdef Operation table = new_operation(b"Add", 2, UNLIMITED, shape_of_all, forward, backward)
     table.has_numbers = True
     table.split = split_elements
     return table

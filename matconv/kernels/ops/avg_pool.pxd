@@ -1,6 +1,6 @@
-"""AvgPool: the mean of each window's pixels, without padding, channel by channel.
+"""AvgPool: the mean of each window, without padding, channel by channel.
 
-    words    as of MaxPool
+    words    those of MaxPool
 """
 
 from .._operation cimport Call, Operation, Range, Step, new_operation
@@ -10,6 +10,7 @@ from .._types cimport real
 from .max_pool cimport gradient_rows, rows_of, split, window_shape
 
 
+# Z_out = the means of the windows of Z.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = rows_of(step, call)
@@ -24,6 +25,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = the adjoint of the forward pass, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = gradient_rows(step, call, dZ)

@@ -1,4 +1,4 @@
-"""Concat: the channels of its inputs one after the other; of vectors their elements."""
+"""Concat: concatenation of its inputs along the channels, or of vectors."""
 
 from .._operation cimport (
     Call, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of, new_operation, piece_count,
@@ -7,7 +7,7 @@ from .._operation cimport (
 from .._status cimport OK, OVERFLOW, SIZE
 from .._tile cimport add_run, copy_run
 from .._types cimport real
-from .add cimport MANY
+from .add cimport UNLIMITED
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -31,7 +31,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are runs of pixels.
+# Pixels of a piece.
 cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
@@ -44,12 +44,13 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return piece_count(step.images * out.height * out.width, pixels_length(step))
 
 
+# The pixels of a call.
 cdef inline Range pixels_of(const Step *step, const Call *call) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return range_of(call, call.images * out.height * out.width, pixels_length(step))
 
 
-# Each pixel's channels of one input: out of the row of all channels, or into it.
+# Z_out(pixel, at : at + d) = Z_k(pixel, :) for each input k.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = pixels_of(step, call)
@@ -71,6 +72,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ_k(pixel, :) = dZ_out(pixel, at : at + d), or +=, for each input k.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = pixels_of(step, call)
@@ -97,6 +99,6 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Concat", 2, MANY, shape, forward, backward)
+    cdef Operation table = new_operation(b"Concat", 2, UNLIMITED, shape, forward, backward)
     table.split = split
     return table

@@ -1,4 +1,4 @@
-"""Conv: S = W phi(Z) + b 1', equation (1) of the notes; the filter matrix also of Dense.
+"""Conv: S = W phi(Z) + b 1', equation (1) of the notes. Also used by Dense.
 
     words    filters, groups, kernel height, width, stride down, right,
              padding top, bottom, left, right, dilation down, right, bias (0, 1), algorithm
@@ -26,15 +26,15 @@ from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cu
 from .conv_pieces cimport backward_piece, forward_piece
 
 
-# What a step keeps in `own`.
+# The data of a step in `own`.
 cdef struct Filters:
-    Convolution c           # of the images of the plan
+    Convolution c           # for the images of the plan
     bint has_bias
-    bint as_it_is           # W has the tile's order already: the forward pass reads it in theta
+    bint unprepared         # W is in the order of a tile: the forward pass reads it in theta
     int algorithm
 
 
-# The geometry is there, of one image: what follows from it. Used by every step with filters.
+# Set the members of a step with filters that follow from its geometry, which is that of one image.
 cdef inline int set_filters(Step *step, bint has_bias, int algorithm) noexcept nogil:
     cdef Filters *own = <Filters *> step.own
     cdef Geometry *g = &own.c.g
@@ -97,13 +97,13 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
         return status
     sizes.prepared = own.c.prepared
     sizes.preparing = own.c.preparing
-    own.as_it_is = not step.frozen and not m_b and filters_in_tile_order(&g)
-    if own.as_it_is:
+    own.unprepared = not step.frozen and not m_b and filters_in_tile_order(&g)
+    if own.unprepared:
         sizes.prepared = 0
     if not step.frozen:
         sizes.prepared_backward = own.c.prepared_backward
         sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
-    # a pass may be one of fewer images, whose cut is another
+    # a pass over fewer images may be cut in another way
     for l in range(1, step.images + 1):
         c = convolution_of(step, l)
         sizes.forward = max(sizes.forward, cut_forward(&c, step.frozen, &forward))
@@ -113,7 +113,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
-# The convolution for l of the images of the plan.
+# The convolution for l images, not more than planned.
 cdef inline Convolution convolution_of(const Step *step, Py_ssize_t l) noexcept nogil:
     cdef Convolution c = (<const Filters *> step.own).c
     conv_set_images(&c, l)
@@ -131,6 +131,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return forward.pieces if phase == 0 else 0
 
 
+# `prepare` for one dtype.
 cdef inline void prepare_real(
     const Filters *own, Call *call, bint backward, real *scratch
 ) noexcept nogil:
@@ -139,7 +140,7 @@ cdef inline void prepare_real(
         conv_prepare_backward(
             &own.c, W, <real *> call.prepared_backward, 0, own.c.g.d_out, scratch
         )
-    elif not own.as_it_is:
+    elif not own.unprepared:
         conv_prepare(&own.c, W, <real *> call.prepared, scratch)
 
 
@@ -150,6 +151,7 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
         prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
 
 
+# S = sigma(W phi(Z) + b 1').
 cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *b = NULL
@@ -160,7 +162,7 @@ cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept no
     cdef ForwardCut cut
     if own.has_bias:
         b = <const real *> call.arrays[1]
-    if own.as_it_is:
+    if own.unprepared:
         filters = <const real *> call.arrays[0]
     if call.phase == WHOLE:
         conv_set_images(&c, call.images)
@@ -180,6 +182,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# vec(dZ) = P_phi' vec(W' dS), dW = sum_i dS^i phi(Z^i)', db = sum_i dS^i 1, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *S = <const real *> call.output
@@ -195,7 +198,7 @@ cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept 
         return
     conv_set_images(&c, call.images)
     if step.activation.code != ACTIVATION_NONE:
-        # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
+        # in one pass: dS, and db(d_out) += dS(d_out, n) 1
         if db != NULL and not call.add_arrays:
             memset(db, 0, c.g.d_out * sizeof(real))
         activation_backward_rows(

@@ -1,19 +1,20 @@
-"""How the passes of a convolution are cut into pieces that threads share.
+"""The pieces of the passes of a convolution, which threads share.
 
-    TILES     forward: runs of tiles of phi, or of blocks of Winograd's tiles
-    IMAGES    runs of images; backward each with its own sum for dW
-    BANDS     rows of the output of an image; backward each with its own sum for dW, or two that
-              are next to each other and overlap in dZ with one
-    UNITS     forward: filters; phi or its transform is made again for each piece
-    CHANNELS  backward: channels of the input, whose rows of dW no other piece has; likewise for dS
+    TILES     forward: several tiles of phi, or blocks of Winograd's tiles
+    IMAGES    several images; backward each piece has its own sum for dW
+    BANDS     rows of the output of an image; backward each piece has its own sum for dW, or two
+              adjacent ones that overlap in dZ share one
+    UNITS     forward: several filters; phi, or the transform of Z, is computed for each piece
+    CHANNELS  backward: several channels of the input, with their rows of dW; dS is read, or
+              transformed, for each piece
 
 Phases of the backward pass:
 
-    0           positions: dS through the activation, a sum for db; zeros in dZ; W'
+    0           positions: dS through the activation, a sum for db; dZ = 0; prepared filters
     1           images, channels, or the even bands of each image
-    2           the odd bands, where bands next to each other overlap in dZ
-    last        dW and db from the sums of the pieces, in their order: runs of channels of dW.
-                CHANNELS have no sums for dW, and the first piece of phase 1 sums db
+    2           the odd bands, if adjacent bands overlap in dZ
+    last        dW and db from the sums of the pieces, in their order, for several channels of dW.
+                With CHANNELS there are no sums for dW, and the first piece of phase 1 computes db
 """
 
 from libc.string cimport memset
@@ -36,27 +37,27 @@ cdef enum:
     UNITS
     CHANNELS
 
-    # so many pieces, which repeat nothing, are enough; more are cut in another way
+    # if there are fewer pieces that do not repeat work, others are considered
     ENOUGH_PIECES = 8
-    # pieces of the ways that repeat something, or that cost a sum for dW, at most
+    # maximum number of pieces that repeat work, or that have their own sum for dW
     MAX_RUNS = 32
     MAX_UNITS = 8
     MAX_WINOGRAD_UNITS = 4
-    # so many images are runs enough; fewer are cut into bands
+    # fewer images are divided into bands
     ENOUGH_IMAGES = 16
-    # of a piece at least: columns of a product, or half as many for FEW_RUNS
+    # minimum columns of the products of a piece; half as many for up to FEW_RUNS pieces
     MIN_POSITIONS = 256
     MIN_WINOGRAD_TILES = 28
     MIN_TAPS_IMAGES = 16
     FEW_RUNS = 4
-    # rows of a product; those of Winograd's against the transforms of the other operand
+    # minimum rows of a product; by Winograd's algorithm the other operand is transformed for these
     MIN_CHANNELS = 32
     MIN_WINOGRAD_CHANNELS = 64
-    # of the sums for dW, or twice dW by im2col; and of W' that is not prepared elsewhere
+    # maximum bytes of the sums for dW (by im2col two are always allowed), and of prepared filters
     MAX_SHARED_BYTES = 1 << 26
 
 
-# Runs of images, or bands of each image.
+# Pieces of IMAGES or BANDS.
 cdef struct Runs:
     int way
     Py_ssize_t length           # images or output rows of a piece
@@ -74,33 +75,38 @@ cdef struct ForwardCut:
 cdef struct BackwardCut:
     int way
     Runs runs
-    bint overlap                # of bands next to each other
+    bint overlap                # whether adjacent bands overlap in dZ
     Py_ssize_t images           # planned
-    Py_ssize_t length           # of CHANNELS: of a piece
-    Py_ssize_t pieces           # in all phases but the first and the last
-    Py_ssize_t positions, position_pieces       # of phase 0: positions of a piece; pieces
-    Py_ssize_t channels, channel_pieces         # of the last phase: channels of a piece; pieces
-    Py_ssize_t filters_at, sums_at, shared      # elements: W', sums for dW in `shared`, and all
+    Py_ssize_t length           # channels of a piece of CHANNELS
+    Py_ssize_t pieces           # in all phases except the first and the last
+    Py_ssize_t positions, position_pieces       # phase 0: positions of a piece; number of pieces
+    Py_ssize_t channels, channel_pieces         # last phase: channels of a piece; number of pieces
+    # elements: offsets of prepared filters and of the sums for dW in the shared scratch; its size
+    Py_ssize_t filters_at, sums_at, shared
 
 
+# x / y, rounded up.
 cdef inline Py_ssize_t ceil_div(Py_ssize_t x, Py_ssize_t y) noexcept nogil:
     return (x + y - 1) // y
 
 
+# x, rounded up to a multiple.
 cdef inline Py_ssize_t rounded_up(Py_ssize_t x, Py_ssize_t multiple) noexcept nogil:
     return ceil_div(x, multiple) * multiple
 
 
+# Multiply-adds of the forward pass.
 cdef inline double multiply_adds(const Geometry *g) noexcept nogil:
     return <double> g.l * g.b_out * g.a_out * g.d_out * g.K
 
 
+# Whether the convolution is computed by taps.
 cdef inline bint has_taps(const Convolution *c) noexcept nogil:
     return not c.by_winograd and taps_pay(&c.g)
 
 
-# At most `wanted` pieces: images, or `bands` of an image's rows, at least `rows` of them each.
-# OUT: runs.
+# Divide into up to `wanted` pieces of IMAGES, or up to `bands` BANDS of each image, with at least
+# `rows` rows each. OUT: runs.
 cdef inline void cut_runs(
     const Convolution *c, Py_ssize_t wanted, Py_ssize_t bands, Py_ssize_t rows, Runs *runs
 ) noexcept nogil:
@@ -133,6 +139,7 @@ cdef inline void cut_runs(
     runs.pieces = ceil_div(g.l, runs.length)
 
 
+# The number of runs for this number of multiply-adds.
 cdef inline Py_ssize_t runs_of(double work) noexcept nogil:
     cdef double runs = min(work / PIECE_MULTIPLY_ADDS, <double> MAX_RUNS)
     return max(<Py_ssize_t> runs, <Py_ssize_t> 1)
@@ -152,8 +159,9 @@ cdef inline Py_ssize_t units_of(const Convolution *c, double work) noexcept nogi
     )
 
 
-# OUT: cut. Returns the elements of scratch of the pass, whole or in pieces. A frozen network's
-# pieces by Winograd are whole blocks, which repeat nothing: it is one thread that usually runs it.
+# Divide the forward pass. OUT: cut. Returns the elements of scratch of the pass, as a whole or in
+# pieces. In a frozen network, which usually runs on one thread, pieces by Winograd's algorithm are
+# whole blocks, which do not repeat work.
 cdef inline Py_ssize_t cut_forward(
     const Convolution *c, bint frozen, ForwardCut *cut
 ) noexcept nogil:
@@ -168,7 +176,7 @@ cdef inline Py_ssize_t cut_forward(
     if c.by_winograd and frozen:
         return c.forward
     if c.by_winograd and cut.pieces < ENOUGH_PIECES and g.l > 0:
-        # smaller than the blocks of the pass as a whole
+        # runs have smaller blocks than the pass as a whole
         cut_runs(c, runs, ceil_div(runs, g.l), 1, &cut.runs)
         if cut.runs.pieces > cut.pieces:
             cut.way = cut.runs.way
@@ -185,19 +193,20 @@ cdef inline Py_ssize_t cut_forward(
     return max(c.forward, part.forward)
 
 
-# Rows q to q' - 1 of the output write rows q s - top to (q' - 1) s - top + (h - 1) dil of dZ, and
-# those of the band after the next begin at q" s - top. So bands meet only their neighbours when
-# (q" - q') s >= (h - 1) dil + 1 - s, and not even these when that is 0 or less.
+# Output rows of a band such that only adjacent bands overlap in dZ. Rows q to q' - 1 of the output
+# write rows q s - top to (q' - 1) s - top + (h - 1) dil of dZ, and those of the band after the next
+# begin at q" s - top, so the condition is (q" - q') s >= (h - 1) dil + 1 - s.
 cdef inline Py_ssize_t min_band(const Geometry *g) noexcept nogil:
     return max((g.h_b - 1) * g.dil_b // g.s_b, <Py_ssize_t> 1)
 
 
+# Whether adjacent bands overlap in dZ: (h - 1) dil + 1 - s > 0.
 cdef inline bint bands_overlap(const Geometry *g) noexcept nogil:
     return (g.h_b - 1) * g.dil_b >= g.s_b
 
 
-# Runs of images or bands, as far as there is memory for their sums. OUT: cut. Returns how many of
-# them threads can share at a time.
+# Divide the backward pass into IMAGES or BANDS, limited by the memory of their sums. OUT: cut.
+# Returns how many pieces can run at the same time.
 cdef inline Py_ssize_t cut_backward_runs(
     const Convolution *c, double work, BackwardCut *cut
 ) noexcept nogil:
@@ -219,7 +228,7 @@ cdef inline Py_ssize_t cut_backward_runs(
     return g.l * (cut.runs.bands // 2) if cut.overlap else cut.pieces
 
 
-# OUT: cut. Returns the elements of scratch of a piece.
+# Divide the backward pass into CHANNELS. OUT: cut. Returns the elements of scratch of a piece.
 cdef inline Py_ssize_t cut_channels(
     const Convolution *c, double work, BackwardCut *cut
 ) noexcept nogil:
@@ -238,7 +247,7 @@ cdef inline Py_ssize_t cut_channels(
     return max(part.backward, last.backward)
 
 
-# Sums for dW that pieces make of so many images.
+# The number of sums for dW for this number of images.
 cdef inline Py_ssize_t sums_of(const BackwardCut *cut, Py_ssize_t images) noexcept nogil:
     if cut.way == CHANNELS:
         return 0
@@ -247,7 +256,8 @@ cdef inline Py_ssize_t sums_of(const BackwardCut *cut, Py_ssize_t images) noexce
     return images * ((cut.runs.bands + 1) // 2 if cut.overlap else cut.runs.bands)
 
 
-# OUT: cut. Returns the elements of scratch of the pass, whole or in pieces.
+# Divide the backward pass. OUT: cut. Returns the elements of scratch of the pass, as a whole or in
+# pieces.
 cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef Py_ssize_t n = g.l * g.b_out * g.a_out, at_once, sums, scratch
@@ -255,7 +265,7 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
     cdef BackwardCut channels
     memset(cut, 0, sizeof(BackwardCut))
     cut.pieces = 1
-    # no sum below overflows
+    # so that no sum below overflows
     if g.l == 0 or c.prepared > PY_SSIZE_T_MAX // 1024:
         return c.backward
     cut.images = g.l
@@ -284,7 +294,7 @@ cdef inline Py_ssize_t cut_backward(const Convolution *c, BackwardCut *cut) noex
     return scratch
 
 
-# Pieces of a phase of the backward pass; 0: there is no such phase.
+# The number of pieces of a phase of the backward pass; 0 if there is no such phase.
 cdef inline Py_ssize_t backward_phase(const BackwardCut *cut, int phase) noexcept nogil:
     cdef bint overlap = cut.overlap
     if phase == 0:
@@ -300,6 +310,6 @@ cdef inline Py_ssize_t backward_phase(const BackwardCut *cut, int phase) noexcep
     return 0
 
 
-# Whether phase 0 sets dZ to zero, and the other phases add to it.
+# Whether phase 0 sets dZ to zero and the other phases add to it.
 cdef inline bint adds_images(const Convolution *c, const BackwardCut *cut) noexcept nogil:
     return cut.way != IMAGES and (c.by_winograd or not is_direct(&c.g))

@@ -1,4 +1,4 @@
-"""The pieces of a convolution's passes; `conv_cut` says what they are."""
+"""Running the pieces of the passes of a convolution; `conv_cut` defines them."""
 
 from libc.string cimport memset
 
@@ -19,8 +19,8 @@ from .conv_cut cimport (
 )
 
 
-# A run of the images, or the band of an image, as a convolution by itself. OUT: part; at_Z, at_S:
-# where its parts of Z and S begin. False: c has fewer images.
+# A run of images, or a band of an image, as a convolution. OUT: part; at_Z, at_S: offsets in Z and
+# S. Returns false if c has fewer images.
 cdef inline bint run_of(
     const Convolution *c, const Runs *runs, Py_ssize_t image, Py_ssize_t band, Convolution *part,
     Py_ssize_t *at_Z, Py_ssize_t *at_S,
@@ -40,7 +40,7 @@ cdef inline bint run_of(
     return True
 
 
-# A piece of the forward pass of c's images, which may be fewer than the cut is made for.
+# A piece of the forward pass of the images of c, which may be fewer than those of the cut.
 # IN: Z, filters, b or NULL, activation. OUT: S. SCRATCH: scratch.
 cdef inline void forward_piece(
     const Convolution *c, const ForwardCut *cut, Py_ssize_t piece, const real *Z,
@@ -82,7 +82,7 @@ cdef inline void forward_piece(
         )
 
 
-# Phase 0. INOUT: dS, dZ. OUT: sums for db, and W', in call.shared.
+# A piece of phase 0. INOUT: dS, dZ. OUT: sums for db and prepared filters, in call.shared.
 cdef inline void first_piece(
     const Convolution *c, const BackwardCut *cut, const Step *step, Call *call, real *dS, real *db
 ) noexcept nogil:
@@ -96,7 +96,7 @@ cdef inline void first_piece(
         sum_db = shared + call.piece * g.d_out
         memset(sum_db, 0, g.d_out * sizeof(real))
     dS += part.first * g.d_out
-    # dS and, in the same pass, db(d_out) += dS(d_out, n) 1
+    # in one pass: dS, and db(d_out) += dS(d_out, n) 1
     activation_backward_rows(
         part.last - part.first, g.d_out, dS,
         <const real *> call.output + part.first * g.d_out, &step.activation, dS, sum_db,
@@ -116,7 +116,7 @@ cdef inline void first_piece(
             )
 
 
-# db from the sums of phase 0, in their order. INOUT: db or NULL.
+# db from the sums of phase 0, added in their order. INOUT: db or NULL.
 cdef inline void add_bias_sums(
     const Convolution *c, const BackwardCut *cut, const Call *call, real *db
 ) noexcept nogil:
@@ -129,7 +129,7 @@ cdef inline void add_bias_sums(
         add_run(db, <const real *> call.shared + k * c.g.d_out, c.g.d_out)
 
 
-# dZ and dW of some channels.
+# A piece of CHANNELS: their dZ and dW.
 cdef inline void channels_piece(
     const Convolution *c, const BackwardCut *cut, Call *call, const real *dS, real *dZ, real *dW
 ) noexcept nogil:
@@ -149,7 +149,7 @@ cdef inline void channels_piece(
     )
 
 
-# dZ of a run of images or a band, and its sum for dW; an odd band adds to the sum of the even one
+# A piece of IMAGES or BANDS: its dZ and sum for dW; an odd band adds to the sum of the even band
 # before it.
 cdef inline void run_piece(
     const Convolution *c, const BackwardCut *cut, Call *call, const real *dS, real *dZ,
@@ -162,7 +162,7 @@ cdef inline void run_piece(
     cdef real *sum = NULL
     cdef Convolution part
     if cut.overlap:
-        # bands of this phase of an image
+        # bands of an image in this phase
         bands = bands // 2 if is_odd else (bands + 1) // 2
     if cut.way == BANDS:
         image, band = call.piece // bands, call.piece % bands
@@ -182,7 +182,7 @@ cdef inline void run_piece(
     )
 
 
-# Some channels of dW from the sums of the runs.
+# A piece of the last phase: some channels of dW from the sums.
 cdef inline void last_piece(
     const Convolution *c, const BackwardCut *cut, Call *call, real *dW
 ) noexcept nogil:
@@ -194,8 +194,8 @@ cdef inline void last_piece(
         )
 
 
-# A piece of the backward pass of c's images, which may be fewer than the cut is made for.
-# INOUT: dS. OUT: db or NULL, and what `call` says. Other arguments as of an operation's backward.
+# A piece of the backward pass of the images of c, which may be fewer than those of the cut. INOUT:
+# dS. OUT: db or NULL; other arrays as for `Operation.backward`.
 cdef inline void backward_piece(
     const Convolution *c, const BackwardCut *cut, const Step *step, Call *call, real *dS, real *db
 ) noexcept nogil:

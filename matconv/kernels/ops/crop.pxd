@@ -1,4 +1,4 @@
-"""Crop: an image without rows and columns at its borders.
+"""Crop: removes rows and columns at the borders of an image.
 
     words    rows at the top, bottom, columns at the left, right
 """
@@ -21,7 +21,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
         return SIZE
     if word[0] < 0 or word[1] < 0 or word[2] < 0 or word[3] < 0:
         return SIZE
-    # no sum of two words that may overflow
+    # without a sum of two words, which may overflow
     if word[0] >= Z.height or word[1] >= Z.height - word[0]:
         return SIZE
     if word[2] >= Z.width or word[3] >= Z.width - word[2]:
@@ -32,11 +32,12 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are runs of rows: of the output in the forward pass, of the input in the backward pass.
+# Pieces are rows of the output in the forward pass, of the input in the backward pass.
 cdef inline const Value *rows_value(const Step *step, int direction) noexcept nogil:
     return input_of(step, 0) if direction == BACKWARD else &step.values[step.output]
 
 
+# Rows of a piece.
 cdef inline Py_ssize_t rows_length(const Step *step, int direction) noexcept nogil:
     cdef const Value *value = rows_value(step, direction)
     return piece_length(step.images * value.height, value.size / value.height, PIECE_ELEMENTS)
@@ -47,6 +48,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return piece_count(rows, rows_length(step, direction)) if phase == 0 else 0
 
 
+# Z_out = the rows and columns of Z inside of the borders.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *Z = input_of(step, 0)
     cdef const Value *out = &step.values[step.output]
@@ -67,6 +69,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = dZ_out inside of the borders and 0 at the borders, or +=.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef const Value *Z = input_of(step, 0)
     cdef const Value *out = &step.values[step.output]

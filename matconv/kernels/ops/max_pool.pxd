@@ -1,7 +1,7 @@
-"""MaxPool: the maximum of each window, channel by channel; of equal elements the first.
+"""MaxPool: the maximum of each window, channel by channel; the first one of equal elements.
 
     words    window height, width, stride down, right, padding top, bottom, left, right
-    saved    for each element of the output the pixel that it came from, an int
+    saved    the pixel of each maximum, an int
 """
 
 from libc.limits cimport INT_MAX
@@ -17,7 +17,7 @@ from .._status cimport OK, OVERFLOW, PADDING, SIZE
 from .._types cimport real
 
 
-# The window of a pooling step; OUT: step.own, output.
+# The entry `shape` of pooling steps. OUT: step.own, output.
 cdef inline int window_shape(Step *step, Value *output) noexcept nogil:
     cdef Geometry *g = <Geometry *> step.own
     cdef const Value *Z = input_of(step, 0)
@@ -48,9 +48,9 @@ cdef inline int max_pool_sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
-# Output rows of a piece, of either pass. Rows r to r' - 1 of the output see input rows from
+# Output rows of a piece, in both passes. Windows of output rows r to r' - 1 have input rows
 # r s - top to (r' - 1) s - top + h - 1, and those of the piece after the next begin at
-# r" s - top. So pieces meet only their neighbours when (r" - r') s >= h - s.
+# r" s - top. So only adjacent pieces overlap if (r" - r') s >= h - s.
 cdef inline Py_ssize_t rows_length(const Step *step) noexcept nogil:
     cdef const Geometry *g = <const Geometry *> step.own
     cdef Py_ssize_t length = piece_length(
@@ -59,14 +59,15 @@ cdef inline Py_ssize_t rows_length(const Step *step) noexcept nogil:
     return max(length, (g.h_b - 1) // g.s_b)
 
 
+# The output rows of a call.
 cdef inline Range rows_of(const Step *step, const Call *call) noexcept nogil:
     return range_of(
         call, call.images * (<const Geometry *> step.own).b_out, rows_length(step)
     )
 
 
-# Backward: zeros; then the pieces, with the even ones first and then the odd ones where windows
-# overlap.
+# Phases of the backward pass: zeros; then all pieces or, if windows overlap, first the even and
+# then the odd pieces.
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
     cdef const Geometry *g = <const Geometry *> step.own
     cdef Py_ssize_t pieces = piece_count(step.images * g.b_out, rows_length(step))
@@ -79,7 +80,8 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return (pieces + 2 - phase) // 2 if phase <= 2 else 0
 
 
-# Rows of the output whose gradients a call adds to dZ, which a call of phase 0 sets to zero.
+# Set a part of dZ to zero, in phase 0 or as a whole. Returns the output rows whose gradients the
+# call adds to dZ.
 cdef inline Range gradient_rows(const Step *step, const Call *call, real *dZ) noexcept nogil:
     cdef const Geometry *g = <const Geometry *> step.own
     cdef Py_ssize_t n = call.images * input_of(step, 0).size
@@ -97,6 +99,7 @@ cdef inline Range gradient_rows(const Step *step, const Call *call, real *dZ) no
     return rows
 
 
+# Z_out = the maxima of the windows of Z. OUT: saved or NULL.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = rows_of(step, call)
@@ -113,6 +116,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
+# dZ = the adjoint of the forward pass, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
     cdef Geometry g = (<const Geometry *> step.own)[0]
     cdef Range rows = gradient_rows(step, call, dZ)

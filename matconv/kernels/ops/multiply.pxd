@@ -4,9 +4,10 @@ from .._operation cimport (
     Call, Operation, Range, Step, elements_of, new_operation, split_elements,
 )
 from .._types cimport real
-from .add cimport MANY, shape_of_all
+from .add cimport UNLIMITED, shape_of_all
 
 
+# Z_out = prod_k Z_k.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t k
@@ -27,7 +28,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dZ_i = dZ_out times all inputs but the i-th, so that a zero among them needs no division.
+# dZ_i = dZ_out prod_{j != i} Z_j, without a division, since elements may be zero.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t k
@@ -56,6 +57,6 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Multiply", 2, MANY, shape_of_all, forward, backward)
+    cdef Operation table = new_operation(b"Multiply", 2, UNLIMITED, shape_of_all, forward, backward)
     table.split = split_elements
     return table

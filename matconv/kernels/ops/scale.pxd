@@ -1,4 +1,4 @@
-"""Scale: gain x + bias, one gain and one bias for each channel.
+"""Scale: gain x + bias, with a gain and a bias for each channel.
 
     words    bias (0, 1)
     arrays   gain (d,), bias (d,)
@@ -25,18 +25,20 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are runs of pixels.
+# Pixels of a piece.
 cdef inline Py_ssize_t pixels_length(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return piece_length(step.images * out.height * out.width, out.channels, PIECE_ELEMENTS)
 
 
+# The number of pieces of pixels.
 cdef inline Py_ssize_t pixel_pieces(const Step *step) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     return piece_count(step.images * out.height * out.width, pixels_length(step))
 
 
-# Backward: each piece its own sums dgain, dbias in `shared`; then these in their order.
+# Phases of the backward pass: sums dgain, dbias of each piece in `shared`; then the sums of these,
+# in their order.
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
     cdef Py_ssize_t pieces = pixel_pieces(step)
     if phase == 0:
@@ -54,6 +56,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
+# Z_out(pixel, :) = gain . Z(pixel, :) + bias.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
@@ -79,7 +82,7 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dgain(d) += (dZ_out Z) 1, dbias(d) += dZ_out 1, each or NULL, of the pixels of a call; and dZ.
+# dgain(d) += (dZ_out . Z) 1, dbias(d) += dZ_out 1, each or NULL, and dZ for the pixels of a call.
 cdef inline void add_pixels(
     const Step *step, const Call *call, const real *dZ_out, real *dgain, real *dbias
 ) noexcept nogil:
@@ -104,6 +107,7 @@ cdef inline void add_pixels(
                 dZ[t * d + c] = gain[c] * dZ_out[t * d + c]
 
 
+# dgain, dbias and dZ, see `add_pixels`; phase 1 adds the sums of the pieces.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef Py_ssize_t d = step.array_size[0], k
     cdef real *sums = <real *> call.shared
@@ -140,6 +144,7 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# `affine` for one dtype.
 cdef inline void affine_real(const Step *step, const void **arrays, real *gain, void *bias) \
         noexcept nogil:
     cdef Py_ssize_t nbytes = step.array_size[0] * sizeof(real)

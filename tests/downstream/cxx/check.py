@@ -77,7 +77,7 @@ for source, threads in (
 assert thrown == [
     "the file cannot be read",
     "not an exported network, or a damaged one",
-    "the network has the other dtype",
-    "the network has the other dtype",
+    "the dtype of the network does not match",
+    "the dtype of the network does not match",
 ], thrown
 print("thrown:", len(thrown))
