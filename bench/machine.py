@@ -9,7 +9,9 @@ from pathlib import Path
 
 import threadpoolctl
 
-_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
+import matconv
+
+_PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
 
 #: The environment variables of ``--isa``: OpenBLAS and matconv, then the peers.
 ISAS = {
@@ -61,7 +63,8 @@ def blas():
 
 def describe():
     """All of it as a dictionary for JSON."""
-    loaded, versions = blas(), {"python": platform.python_version()}
+    loaded = blas()
+    versions = {"python": platform.python_version(), "matconv": matconv.__version__}
     for package in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)

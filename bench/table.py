@@ -6,7 +6,7 @@ import statistics
 
 import peers
 
-TITLES = {"both": "forward + backward", "step": "training step", "predict": "frozen"}
+TITLES = {"both": "forward + backward", "step": "training step"}
 ORDER = ("both", "step", "predict", "forward", "backward", "gradient", None)
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import xml.etree.ElementTree
 
-import machine
 import measuring
 import nets
 import plot
@@ -29,11 +28,8 @@ def document(records):
     about = {"date": "2026-11-22T10:00:00+00:00", "processor": "Abacus", "cores": 2, "load": 0.0}
     versions = {"matconv": "0.1", "torch": "2.13"}
     about |= {"system": "Linux", "blas": ["openblas (Haswell)"], "switches": {}, "isa": SLOW}
-    return {
-        "machine": {**about, "versions": versions},
-        "command": "python bench/run.py",
-        "records": records,
-    }
+    about |= {"versions": versions}
+    return {"machine": about, "command": "python bench/run.py", "records": records}
 
 
 def verdicts(records, row, threads=(1,)):
@@ -62,11 +58,6 @@ def test_verdict_geometric_mean_and_minimum(found, isa, met):
     assert line.met is met
     assert line.isa == isa
     assert line.target == f"gm >= {1 if isa == FAST else 0.95}, min >= 0.8"
-
-
-def test_verdict_without_records_is_none():
-    (line,) = verdicts([], "S1")
-    assert (line.met, line.measured, line.isa) == (None, "not measured", SLOW)
 
 
 def test_verdict_has_a_line_for_each_isa():
@@ -118,11 +109,7 @@ def test_verdict_memory_is_a_share(ratio, met):
     about = {"what": "memory", "pass": "gradient", "images": 1024}
     bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
     assert (bounded.values, bounded.met) == ({"vgg11": 1 / ratio}, met)
-    assert (reported.values, reported.met) == ({}, None)
-    about["images"] = 256
-    bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
-    assert (bounded.values, reported.values) == ({}, {"vgg11": 1 / ratio})
-    assert reported.met is None  # no bound
+    assert (reported.values, reported.met) == ({}, None)  # that of 256 images
 
 
 @pytest.mark.parametrize(
@@ -278,24 +265,13 @@ def test_line_of_a_record():
     )
 
 
-@pytest.mark.parametrize("content", ["not JSON {", "[1]", '{"records": []}', None])
+@pytest.mark.parametrize("content", ["not JSON {", "[1]", '{"records": []}'])
 def test_file_without_results_is_refused(content, tmp_path, capsys):
     path = tmp_path / "bad.json"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
     assert run.main(["show", str(path)]) == 1
     message = f"bench/run.py: {path}: not a results file of bench/run.py: "
     assert capsys.readouterr().err.startswith(message)
-
-
-def test_machine_lines_tell_isa_blas_and_switches(monkeypatch):
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    found = machine.describe()
-    lines = machine.lines(found)
-    heads = [line.split()[0] for line in lines]
-    assert heads == ["machine", "ISA", "BLAS", "versions", "switches", "date"]
-    assert found["isa"] in lines[1] and "OPENBLAS_CORETYPE Haswell" in lines[4]
-    assert found["blas"][0].endswith("of scipy") or "scipy" not in " ".join(found["blas"])
 
 
 def test_plot_has_a_bar_for_each_ratio_on_a_logarithmic_axis(results, tmp_path):
