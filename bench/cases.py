@@ -1,78 +1,137 @@
-"""What is measured, with its operands and its truth: a convolution layer or a network."""
+"""What is compared: a convolution layer or a network, with its operands and its expected results.
+
+Every side is checked against these before it is timed.  A layer is checked element by element.
+With K terms in an inner product and eps the spacing of floating-point numbers at 1, any order of
+summation, with or without fused multiply-add, gives
+
+    |computed - exact| <= K / (1 - K eps / 2) eps / 2 |x|'|y|   <   (K + 2) eps |x|'|y|,
+
+so two computed values differ by less than 2 (K + 2) eps |x|'|y|: the bound used, with eps of the
+side's dtype.  K counts the bias as well.  A network is compared with matconv's im2col in double
+precision.
+"""
 
 import functools
+import math
 
 import nets
 import numpy as np
 import peers_matconv
-import shapes
-import truth
+from numpy.lib.stride_tricks import sliding_window_view
 
-#: Outputs, f and norm of a network agree to this share of their largest element.
-AGREEMENT = {"float64": 1e-10, "float32": 1e-3}
+
+def convolution(step, Z, W, b, dS):
+    """{name: array} of S, dZ, dW and db, by numpy, in matconv's layout.
+
+    With absolute values as arguments it gives the sums |x|'|y| of the bound.
+    """
+    pad, stride, dilation = step.pad, step.stride, step.dilation
+    padded = np.pad(Z, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    dpadded = np.zeros_like(padded)
+    reach = [(h - 1) * dilation + 1 for h in step.kernel]
+    # (l, b_out, a_out, d, h_b, h_a), of the images and of their gradient
+    windows, dwindows = (
+        sliding_window_view(x, reach, (1, 2), writeable=x is dpadded)[
+            :, ::stride, ::stride, :, ::dilation, ::dilation
+        ]
+        for x in (padded, dpadded)
+    )
+    S, dW = np.empty_like(dS), np.empty_like(W)
+    for ins, outs in groups(step):
+        z = windows[:, :, :, ins]
+        S[..., outs] = np.tensordot(z, W[..., outs], 3)
+        dW[..., outs] = np.tensordot(z, dS[..., outs], ((0, 1, 2), (0, 1, 2)))
+        dz = np.tensordot(dS[..., outs], W[..., outs], (3, 3))
+        for q, p in np.ndindex(step.kernel):  # windows overlap, those of one tap do not
+            dwindows[:, :, :, ins, q, p] += dz[..., q, p]
+    dZ = dpadded[:, pad : pad + Z.shape[1], pad : pad + Z.shape[2]]
+    return {"S": S + b, "dZ": dZ, "dW": dW, "db": dS.sum(axis=(0, 1, 2))}
+
+
+def groups(step):
+    """The slices of channels and of filters of each group."""
+    d, f = step.before[2] // step.groups, step.channels // step.groups
+    return [(slice(k * d, (k + 1) * d), slice(k * f, (k + 1) * f)) for k in range(step.groups)]
 
 
 class LayerCase:
-    """A layer of `shapes.LAYERS` with another number of images, or its own."""
+    """A convolution with operands Z, W, b, dS; its results are compared element by element.
+
+    The operands are float64 whose values are float32 numbers, so that both dtypes agree.
+    """
 
     kind = "layer"
 
     def __init__(self, name, images=None):
-        layer = shapes.LAYERS[name]
-        self.layer = layer.with_batch(images or layer.batch)
-        self.images, self.sizes = self.layer.batch, str(self.layer)
-        self.data = operands(self.layer)
-        self.truth = truth.Truth(self.layer, self.data)
-
-    def flops(self, which):
-        """Additions and multiplications of a pass, computed directly."""
-        return self.layer.flops(which)
+        net = nets.network(name)
+        self.name, self.images = name, images or net.batch
+        self.sizes = nets.sizes(net, self.images)
+        (self.step,) = nets.steps(net)
+        draw = functools.partial(np.random.default_rng(0).standard_normal, dtype=np.float32)
+        outputs = (self.images, *self.step.after)
+        shapes = ((self.images, *self.step.before), self.step.weights, outputs[-1], outputs)
+        self.data = {
+            key: draw(shape).astype(np.float64)
+            for key, shape in zip(("Z", "W", "b", "dS"), shapes, strict=True)
+        }
+        self.expected = convolution(self.step, **self.data)
+        self.sums = convolution(self.step, **{key: np.abs(x) for key, x in self.data.items()})
+        taps, n = math.prod(self.step.kernel), math.prod(outputs[:-1])
+        inner, each = math.prod(self.step.weights[:-1]), outputs[-1] // self.step.groups
+        self.lengths = {"S": inner + 1, "dZ": taps * each, "dW": n, "db": n}
 
     def check(self, side, which):
-        """Share of the rounding bound that a side uses; ArithmeticError beyond it."""
+        """The largest share of the bound that a side uses; ArithmeticError beyond it."""
         with side.context():
             results = side.results(which)
-        eps = float(np.finfo(side.dtype).eps)
-        return self.truth.check(results, eps, f"{side.name}, {self.layer.name}", side.slack)
+        eps = side.slack * float(np.finfo(side.dtype).eps)
+        return self.compare(results, eps, f"{side.name}, {self.name}")
 
-
-def operands(layer, seed=0):
-    """Z, W, b, dS of a layer as float64 whose values are float32 numbers, so both dtypes agree."""
-    draw = functools.partial(np.random.default_rng(seed).standard_normal, dtype=np.float32)
-    shape = {
-        "Z": layer.image_shape,
-        "W": layer.weight_shape,
-        "b": layer.filters,
-        "dS": layer.output_shape,
-    }
-    return {name: draw(size).astype(np.float64) for name, size in shape.items()}
+    def compare(self, results, eps, who):
+        """The same for some of the arrays S, dZ, dW and db."""
+        largest = 0.0
+        for key, result in results.items():
+            expected = self.expected[key]
+            if result.shape != expected.shape:
+                shapes = f"{result.shape}, expected {expected.shape}"
+                raise ArithmeticError(f"{who}: {key} has shape {shapes}")
+            bound = 2 * (self.lengths[key] + 2) * eps * self.sums[key]
+            error = np.abs(result - expected)
+            # not `error > bound`: a NaN must fail, and 0 <= 0 must pass
+            wrong = ~(error <= bound)
+            if wrong.any():
+                where = tuple(int(i) for i in np.argwhere(wrong)[0])
+                raise ArithmeticError(
+                    f"{who}: {key} exceeds the rounding bound at {int(wrong.sum())} of "
+                    f"{wrong.size} elements, first at {where}: {result[where]!r}, expected "
+                    f"{expected[where]!r}"
+                )
+            largest = max(largest, float(np.max(error / np.maximum(bound, np.finfo(float).tiny))))
+        return largest
 
 
 class NetCase:
-    """A network of `nets` with parameters and a batch; its truth is im2col in double precision."""
+    """A network with parameters and a batch; outputs, or f and |gradient|, are compared."""
 
     kind = "net"
 
     def __init__(self, name, images=None):
         self.name, self.net = name, nets.network(name)
         self.images = images or self.net.batch
-        self.sizes = str(self.images)
+        self.sizes = nets.sizes(self.net, self.images)
         Z, y = nets.data(self.net, self.images, np.float32)
         self.data = Z.astype(np.float64), y
         self.values = nets.parameters(self.net)
-        self._expected = {}
-
-    def flops(self, which):
-        """Additions and multiplications: a gradient counts as three forward passes, as a step."""
-        return nets.flops(self.net, self.images) * (1 if which in ("forward", "predict") else 3)
+        self.expected = {}
 
     def check(self, side, which):
-        """Largest relative difference of a side's results; ArithmeticError beyond `AGREEMENT`."""
+        """The largest relative difference of a side; ArithmeticError beyond `nets.AGREEMENT`."""
         what = "forward" if which in ("forward", "predict") else "gradient"
-        if what not in self._expected:
+        if what not in self.expected:
             reference = peers_matconv.net(self, "float64", 1, "im2col")
-            self._expected[what] = reference.results(what)
+            self.expected[what] = reference.results(what)
         with side.context():
             results = side.results(which)
-        who = f"{side.name}, {self.name}"
-        return truth.agree(self._expected[what], results, AGREEMENT[side.dtype.name], who)
+        return nets.agree(
+            self.expected[what], results, side.dtype.name, f"{side.name}, {self.name}"
+        )

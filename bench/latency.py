@@ -1,20 +1,18 @@
 """The time of a call that is not spent in kernels: Python before, between and after them.
 
-Its "peer" is the compiled program called with memory that is there.  The program itself is entered
-through Python, and that is measured by a call with no images: so `beside` is the call, less the
+Its "peer" is the compiled program called with memory that is there.  The program itself is called
+from Python, and that is measured by a call with no images: so `beside` is the call, less the
 program, plus the program with no images.
 """
 
 import contextlib
+import statistics
 import timeit
 
 import cases
 import numpy as np
 import peers_matconv
 import timing
-
-PASSES = ("forward", "gradient")
-PEER = "kernels"
 
 
 def program_calls(network, theta, Z, y, which):
@@ -54,8 +52,8 @@ def program_calls(network, theta, Z, y, which):
     return work, entry, lambda: outputs if which == "forward" else sum(slopes)
 
 
-def measure(job, how):
-    """Numbers of a record: seconds of the public call and of its kernels, and `beside`."""
+def measure(job, effort):
+    """Part of a record: seconds of the public call and of its kernels, and `beside`."""
     which, dtype = job["pass"], np.dtype(job["dtype"])
     case = cases.NetCase(job["name"], job["images"])
     side = peers_matconv.net(case, dtype, job["threads"], job["algorithm"])
@@ -64,8 +62,13 @@ def measure(job, how):
     Z, y = case.data[0].astype(dtype), case.data[1]
     work, entry, _ = program_calls(network, theta, Z, y, which)
     call = (side.passes[which], contextlib.nullcontext)
-    found = timing.pair(call, (work, contextlib.nullcontext), **how.timing)
-    entering = min(timeit.repeat(entry, number=100, repeat=how.repeats)) / 100
-    beside = found["excess"]["median"] + entering
-    found |= {"difference": [difference, 0.0], "entry": entering, "beside": beside}
-    return {"sizes": case.sizes, "unit": "s", **found}
+    whole, kernels = timing.pair(call, (work, contextlib.nullcontext), effort)
+    entering = min(timeit.repeat(entry, number=100, repeat=effort.repeats)) / 100
+    excess = statistics.median(a - b for a, b in zip(whole, kernels, strict=True))
+    return {
+        "sizes": case.sizes,
+        "unit": "s",
+        **timing.compared(whole, kernels),
+        "difference": [difference, 0.0],
+        "beside": excess + entering,
+    }

@@ -4,39 +4,47 @@ import datetime
 import importlib.metadata
 import os
 import platform
+from contextlib import suppress
+from pathlib import Path
 
 import threadpoolctl
 
-_PACKAGES = ("matconv", "numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
+import matconv
+
+_PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
+
+#: The environment variables of ``--isa``: OpenBLAS and matconv, then the peers.
+ISAS = {
+    "avx2": {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "MATCONV_SIMD": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+}
 
 #: Environment variables that choose kernels or numbers of threads.
-_SWITCHES = (
-    *("OPENBLAS_CORETYPE", "MATCONV_SIMD", "MATCONV_TUNING"),
-    *("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-)
+_SWITCHES = (*ISAS["avx2"], "MATCONV_TUNING", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def processor():
-    """The processor's name as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.lower().startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+def _cpuinfo(field):
+    """The first value of a field of /proc/cpuinfo; "" where there is none."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(field + "\t")), "")
 
 
-def versions():
-    """{package: version} of what is installed here, Python included."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+def isa(blas):
+    """The instruction set that was used: "avx512" or "avx2", from the kernel of SciPy's OpenBLAS.
+
+    With AVX-512 in the processor, "avx2" has a note: whether the peers are restricted as well.
+    """
+    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
+    if any(kernel in next(iter(blas), "") for kernel in kernels):
+        return "avx512"
+    if "avx512f" not in _cpuinfo("flags").split():
+        return "avx2"
+    restricted = os.environ.get("ONEDNN_MAX_CPU_ISA") == ISAS["avx2"]["ONEDNN_MAX_CPU_ISA"]
+    return "avx2, peers emulated" if restricted else "avx2, peers not restricted"
 
 
 def blas():
@@ -53,55 +61,37 @@ def blas():
     return sorted(found, key=lambda text: not text.endswith("of scipy"))
 
 
-def load():
-    """Runnable processes, averaged over the last minute, or None where that is unknown."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
 def describe():
-    """All of it as a dictionary for JSON.
-
-    Examples
-    --------
-    >>> sorted(describe())
-    ['blas', 'cores', 'date', 'load', 'processor', 'switches', 'system', 'versions']
-    """
+    """All of it as a dictionary for JSON."""
+    loaded = blas()
+    versions = {"python": platform.python_version(), "matconv": matconv.__version__}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "processor": processor(),
+        "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "blas": blas(),
+        "isa": isa(loaded),
+        "blas": loaded,
         "switches": {name: os.environ[name] for name in _SWITCHES if name in os.environ},
-        "versions": versions(),
-        "load": load(),
+        "versions": versions,
+        "load": os.getloadavg()[0],
     }
-
-
-def isa(description):
-    """ "avx512" or "avx2": whether SciPy's OpenBLAS has its kernels for AVX-512.
-
-    Examples
-    --------
-    >>> isa({"blas": ["openblas 0.3 (SkylakeX) of scipy"]}), isa({"blas": ["openblas 0.3 (Zen)"]})
-    ('avx512', 'avx2')
-    """
-    first = next(iter(description["blas"]), "")
-    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
-    return "avx512" if any(kernel in first for kernel in kernels) else "avx2"
 
 
 def lines(description):
     """The description as lines of text."""
 
-    def joined(mapping):
-        return ", ".join(f"{key} {value}" for key, value in mapping.items())
+    def joined(key):
+        return ", ".join(" ".join(item) for item in description[key].items()) or "none"
 
-    words = (description[key] for key in ("processor", "cores", "system"))
     return [
-        "machine   {}, {} cores, {}".format(*words),
+        "machine   {processor}, {cores} cores, {system}".format(**description),
+        f"ISA       {description['isa']}",
         f"BLAS      {'; '.join(description['blas']) or 'unknown'}",
-        f"versions  {joined(description['versions'])}",
-        f"switches  {joined(description['switches']) or 'none'}",
-        f"date      {description['date']}, load before {description['load']}",
+        f"versions  {joined('versions')}",
+        f"switches  {joined('switches')}",
+        "date      {date}, load before {load:.2f}".format(**description),
     ]

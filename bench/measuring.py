@@ -1,27 +1,26 @@
 """Jobs and records: what is to be measured, and what was.
 
 A job is a dictionary of `KEYS`: one pass of one layer or network against one peer.  A record is a
-job with the numbers that were measured:
+job with
 
     sizes        as the tables show them
     unit         "s" per call, or "bytes"
-    mine, other  minimum, quartiles, median and number of samples of matconv and of the peer
+    mine, other  median, quartiles and number of samples of matconv and of the peer
     ratio        the same of other / mine, pair by pair: above 1 matconv is better
-    excess       the same of mine - other
     difference   of both sides from the truth: share of the rounding bound (layers), else relative
     form         the peer's memory format, where it can choose
-    flops        of a call, computed directly
-    quick        whether it was measured with few samples of few images
+    quick, isa   whether it has few samples of few images; instruction set, see machine.isa
 
-A measurement without a peer has only `mine`; some kinds add entries of their own.  `KINDS` says how
-each kind of job is measured.
+A measurement without a peer has only `mine`; some kinds add entries of their own.
 """
 
 import functools
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import cases
@@ -30,142 +29,118 @@ import memory
 import nets
 import peers
 import peers_matconv
-import shapes
 import startup
+import table
 import timing
 
 KEYS = ("what", "name", "images", "dtype", "threads", "algorithm", "peer", "pass")
 DTYPES = ("float64", "float32")
 
 
-@dataclass(frozen=True)
-class Effort:
-    """What a measurement may cost: the arguments of `timing.pair`, and the options of "startup"."""
-
-    repeats: int = 15
-    seconds: float = 0.02
-    budget: float = 10.0
-    quick: bool = False
-    wheel: Path | None = None
-    build: bool = False
-
-    @property
-    def timing(self):
-        """The arguments of `timing.pair`."""
-        return {"repeats": self.repeats, "seconds": self.seconds, "budget": self.budget}
-
-
-# Jobs of one case follow one another.  One set of peers at a time: a new client of JAX makes the
+# Jobs of one case follow one another.  One set of sides at a time: a new client of JAX makes the
 # sides of the old one useless.
 
 
 @functools.lru_cache(maxsize=1)
-def _case(what, name, images):
-    return {"layer": cases.LayerCase, "net": cases.NetCase}[what](name, images)
+def _case(make, name, images):
+    return make(name, images)
 
 
 @functools.lru_cache(maxsize=1)
-def _mine(case, dtype, threads, algorithm, reuse):
-    options = {"reuse": True} if reuse else {}
-    return getattr(peers_matconv, case.kind)(case, dtype, threads, algorithm, **options)
+def _sides(case, peer, *key):
+    options = {"reuse": True} if peer == "gemm" else {}
+    mine = getattr(peers_matconv, case.kind)(case, *key, **options)
+    return mine, peers.sides(case, peer, *key)
 
 
-@functools.lru_cache(maxsize=1)
-def _others(case, peer, dtype, threads, algorithm):
-    return peers.sides(case, peer, dtype, threads, algorithm)
-
-
-def measure_pair(job, how):
+def measure_pair(job, effort):
     """Check both sides of a job, then time them in turns, the peer in its faster form."""
-    case, which = _case(job["what"], job["name"], job["images"]), job["pass"]
-    key = (job["dtype"], job["threads"], job["algorithm"])
-    mine = _mine(case, *key, job["peer"] == "gemm")
-    others = _others(case, job["peer"], *key)
+    make = cases.LayerCase if job["what"] == "layers" else cases.NetCase
+    case, which = _case(make, job["name"], job["images"]), job["pass"]
+    mine, others = _sides(case, job["peer"], job["dtype"], job["threads"], job["algorithm"])
     differences = [case.check(side, which) for side in (mine, *others)]
-    other = _faster(others, which, how)
-    sides = [(side.passes[which], side.context) for side in (mine, other)]
+    timed = [(side.passes[which], side.context) for side in (mine, *others)]
+    best = 0
+    if len(others) == 2:
+        few = timing.Effort(3, effort.seconds, effort.budget / 4, minimum=1)
+        medians = [timing.spread(x)["median"] for x in timing.pair(*timed[1:], few)]
+        best = medians.index(min(medians))
     return {
         "sizes": case.sizes,
         "unit": "s",
-        **timing.pair(*sides, **how.timing),
-        "difference": [differences[0], differences[1 + others.index(other)]],
-        "form": other.form,
-        "flops": case.flops(which),
+        **timing.compared(*timing.pair(timed[0], timed[1 + best], effort)),
+        "difference": [differences[0], differences[1 + best]],
+        "form": others[best].form,
     }
 
 
-def _faster(sides, which, how):
-    """Of one or two sides the one with the smaller median of a few samples, taken in turns."""
-    if len(sides) == 1:
-        return sides[0]
-    a, b = ((side.passes[which], side.context) for side in sides)
-    found = timing.pair(a, b, 3, how.seconds, how.budget / 4, minimum=1)
-    return sides[0] if found["mine"]["median"] <= found["other"]["median"] else sides[1]
-
-
 class Kind(NamedTuple):
-    """How a kind of job is measured; the choices of names, passes and peers.
+    """A kind of job: how it is measured, names that it knows, what is measured by default.
 
-    `usual` gives the number of images of a name, `quick` a small one for a usual one.
+    `images` None is the usual number of a layer or network, `quick` the maximum of a quick run.
     """
 
     measure: Callable
+    known: Collection
     names: tuple
     passes: tuple
-    peers: tuple = ()
-    usual: Callable = lambda name: nets.network(name).batch
-    quick: Callable = lambda images: images and min(images, 8)
+    peers: tuple = (None,)
+    dtypes: tuple = ("float64",)
+    images: tuple | None = None
+    threads: tuple = (1, 2)
+    algorithms: tuple = ("auto",)
+    quick: int = 8
 
 
-_OWN, _NETS = ("im2col", "winograd", "1-thread"), tuple(nets.NETS)
+_NETS, _F64 = nets.NETS, ("float64",)
+# names, passes, peers, dtypes, images, threads
+_LAYERS = (nets.SETS["core"], peers.LAYERS, ("gemm", "torch"))
+_TRAINED = (("lenet", "simplenn-4", "simplenn-7", "vgg11"), peers.NETS, ("torch", "torch-f32"))
+_FROZEN = (("lenet",), ("predict",), ("onnxruntime",), DTYPES, (1, 8, 64), (1,))
+_MEMORY = (("lenet", "vgg11"), ("gradient",), ("torch",), _F64, (1024,))
+_SCALING = (("lenet",), ("gradient",), (None,), _F64, (100, 1_000, 10_000, 100_000))
+_LATENCY = (("lenet",), ("forward", "gradient"), ("kernels",), DTYPES, (1, 64), (1,))
 
 KINDS = {
-    "layer": Kind(
-        *(measure_pair, (*shapes.SETS, *shapes.LAYERS), tuple(shapes.PASSES)),
-        ("gemm", "torch", "torch-f32", *_OWN),
-        lambda name: shapes.LAYERS[name].batch,
-        lambda images: max(1, images // 8),
-    ),
-    "net": Kind(
-        *(measure_pair, (*_NETS, *shapes.LAYERS), peers_matconv.PASSES["net"]),
-        ("torch", "torch-f32", "jax", "onnxruntime", *_OWN),
-    ),
-    "memory": Kind(memory.gradient, _NETS, ("gradient",), memory.PEERS),
-    "scaling": Kind(
-        *(memory.scaling, _NETS, ("gradient",)), quick=lambda images: max(1, images // 50)
-    ),
-    "latency": Kind(
-        *(latency.measure, _NETS, latency.PASSES, (latency.PEER,)), quick=lambda images: images
-    ),
-    "startup": Kind(startup.measure, startup.NAMES, (None,), usual=lambda name: None),
+    "layers": Kind(measure_pair, nets.LAYERS, *_LAYERS, quick=2),
+    "nets": Kind(measure_pair, _NETS | nets.LAYERS, *_TRAINED),
+    "frozen": Kind(measure_pair, _NETS, *_FROZEN),
+    "memory": Kind(memory.gradient, _NETS, *_MEMORY),
+    "scaling": Kind(memory.scaling, _NETS, *_SCALING, quick=2000),
+    "latency": Kind(latency.measure, _NETS, *_LATENCY, quick=64),
+    "startup": Kind(startup.measure, *[startup.NAMES] * 2, *[(None,)] * 6),
 }
 
 
-def plan(what, names, passes, dtypes, threads, algorithms, against, images=None, quick=False):
+def plan(what, quick=False, **axes):
     """The jobs of all combinations that make sense.
 
-    Examples
-    --------
-    >>> jobs = plan("layer", ["cifar"], ["both"], ["float64"], [1, 2], ["auto"], ["1-thread"])
-    >>> [(job["name"], job["threads"]) for job in jobs]
-    [('cifar-32', 2), ('cifar-64', 2)]
+    `axes` are names, passes, peers, dtypes, images, threads and algorithms: sequences, or None for
+    the default of the kind.
+
+    >>> jobs = plan("layers", names=["vgg-64"], peers=["gemm", "1-thread"], passes=["both"])
+    >>> [(job["peer"], job["threads"]) for job in jobs]
+    [('gemm', 1), ('gemm', 2), ('1-thread', 2)]
     """
     kind, jobs = KINDS[what], []
-    for name in shapes.select(names) if what == "layer" else names:
-        for n in images or (kind.usual(name),):
-            n = kind.quick(n) if quick else n
-            for values in itertools.product(dtypes, threads, algorithms, against, passes):
-                jobs.append(dict(zip(KEYS, (what, name, n, *values), strict=True)))
+    axes = {**kind._asdict(), **{key: x for key, x in axes.items() if x is not None}}
+    for name in nets.select(axes["names"]):
+        if name not in kind.known:
+            raise ValueError(f"{what}: {name!r} is none of {', '.join(kind.known)}")
+        counts = axes["images"] or (nets.network(name).batch,)
+        counts = [min(n, kind.quick) if quick and n else n for n in counts]
+        values = (axes[key] for key in ("dtypes", "threads", "algorithms", "peers", "passes"))
+        for job in itertools.product((what,), (name,), counts, *values):
+            jobs.append(dict(zip(KEYS, job, strict=True)))
     return [job for job in jobs if _sensible(job)]
 
 
 def _sensible(job):
-    what, peer, which = job["what"], job["peer"], job["pass"]
-    if peer and peer in (f"{job['threads']}-thread", job["algorithm"]):
-        return False  # itself
-    if which == "predict" and job["threads"] > 1:
-        return False  # a frozen network computes on the calling thread
-    return what not in ("layer", "net") or peers.supports(peer, what, which)
+    kind, peer, which = KINDS[job["what"]], job["peer"], job["pass"]
+    if kind.measure is not measure_pair:
+        return peer in kind.peers and which in kind.passes
+    itself = peer in (f"{job['threads']}-thread", job["algorithm"])
+    return not itself and which in getattr(peers.PEERS[peer], job["what"])
 
 
 def together(jobs):
@@ -177,21 +152,42 @@ def together(jobs):
     return sorted(unique, key=lambda job: first[job["what"], job["name"], job["images"]])
 
 
-def run(jobs, how, journal):
-    """Measure the jobs, each written down as soon as it is known.
+def run(jobs, effort, about, path=None):
+    """Measure the jobs; returns the document, which has `about`, a dictionary, as well.
 
     A peer that is not installed is skipped by name; a side whose results are wrong is refused, and
-    the others go on.
+    the others go on.  Each record is printed to standard error as soon as it is known, and the JSON
+    file `path` is replaced by one that has it.
     """
-    journal.skipped |= peers.absent({job["peer"] for job in jobs})
-    jobs = [job for job in together(jobs) if job["peer"] not in journal.skipped]
-    journal.begin(len(jobs))
-    for job in jobs:
+    skipped = peers.absent({job["peer"] for job in jobs})
+    jobs = [job for job in together(jobs) if job["peer"] not in skipped]
+    document = {**about, "records": [], "skipped": skipped, "refused": []}
+    common = {"quick": effort.quick, "isa": about["machine"]["isa"]}
+    start = time.monotonic()
+
+    def told(text):
+        if path is not None:
+            write(path, json.dumps(document, indent=1) + "\n")
+        print(text, file=sys.stderr, flush=True)
+
+    told(f"{len(jobs)} measurements")
+    for peer, reason in skipped.items():
+        told(f"skipped {peer}: {reason}")
+    for k, job in enumerate(jobs, 1):
         try:
-            record = {**job, **KINDS[job["what"]].measure(job, how), "quick": how.quick}
+            record = {**job, **KINDS[job["what"]].measure(job, effort), **common}
+            document["records"].append(record)
+            text = table.line(record)
         except ArithmeticError as error:
-            journal.refuse(job, str(error))
-        except peers.Missing as missing:
-            journal.skip(job, str(missing))
-        else:
-            journal.add(record)
+            document["refused"].append({**job, "reason": str(error)})
+            text = f"REFUSED {error}"
+        minutes, seconds = divmod(int(time.monotonic() - start), 60)
+        told(f"[{k}/{len(jobs)} {minutes}:{seconds:02}] {text}")
+    return document
+
+
+def write(path, text):
+    """Replace a file, which is the old one or the new one at any moment."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

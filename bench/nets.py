@@ -1,22 +1,74 @@
-"""The networks that are measured, and their parameters and images, the same for each library.
+"""The layers and networks that are measured, with parameters and images that all libraries share.
 
-A network is rows of (kind, options), enough to build it in any library: `steps` adds the shapes, and
-each ``peers_*.py`` has a function for each kind.  Other libraries keep images as (l, d, b, a) and
-flatten them in this order; the notes flatten with the channel fastest.  So a dense layer that
-follows images needs its weights' rows reordered (`channels_first`): then all compute one function.
+A network is a sequence of `Step`; a layer that is measured alone is a network of one convolution.
+Each ``peers_*.py`` builds it from these fields.
+
+Other libraries store images as (l, d, b, a) and flatten them in this order; matconv flattens
+(b, a, d).  `channels_first` reorders the weights accordingly, so that all compute one function.
 """
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
-import shapes
+
+#: Outputs, f and |gradient| of two libraries agree to this share of their largest element.
+AGREEMENT = {"float64": 1e-10, "float32": 1e-3}
+
+#: The rate of the SGD update: so small that theta, which was checked, keeps its values.
+RATE = 1e-20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer: a convolution ("conv"), a maximum pooling ("pool") or a "dense" layer.
+
+    `channels` is the number of filters or units; `before` is the shape of the input without the
+    number of images, which `steps` sets.
+
+    >>> step = Step("conv", 4, (3, 3), pad=1, before=(8, 6, 2))
+    >>> step.after, step.weights
+    ((8, 6, 4), (2, 3, 3, 4))
+    """
+
+    kind: str
+    channels: int = 0
+    kernel: tuple[int, ...] = ()
+    stride: int = 1
+    pad: int = 0
+    dilation: int = 1
+    groups: int = 1
+    relu: bool = False
+    before: tuple[int, ...] = ()
+
+    @property
+    def after(self):
+        """Shape of the output: (b_out, a_out, d_out) or (units,)."""
+        if self.kind == "dense":
+            return (self.channels,)
+        reach = [(h - 1) * self.dilation + 1 for h in self.kernel]
+        sizes = zip(self.before[:2], reach, strict=True)
+        size = ((n + 2 * self.pad - h) // self.stride + 1 for n, h in sizes)
+        return (*size, self.channels or self.before[2])
+
+    @property
+    def weights(self):
+        """Shape of W: (d / groups, h_b, h_a, d_out) or (m, units); () without parameters."""
+        if self.kind == "dense":
+            return (math.prod(self.before), self.channels)
+        if self.kind == "conv":
+            return (self.before[2] // self.groups, *self.kernel, self.channels)
+        return ()
+
+    @property
+    def geometry(self):
+        """The keyword arguments of ``matconv.conv2d`` that describe the geometry."""
+        return {name: getattr(self, name) for name in ("stride", "pad", "dilation", "groups")}
 
 
 @dataclass(frozen=True)
 class Net:
-    """Input shape (height, width, channels), rows, usual number of images, loss."""
+    """Input shape (height, width, channels), layers, usual number of images, loss."""
 
     input_shape: tuple
     layers: tuple
@@ -24,59 +76,85 @@ class Net:
     loss: str = "softmax"
 
 
-def _conv(channels, kernel, relu=True, **options):
-    return ("conv", {"channels": channels, "kernel": kernel, "relu": relu, **options})
+def conv(filters, kernel, **options):
+    """A convolution with ReLU; `kernel` is an integer or a pair."""
+    pair = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    return Step("conv", filters, pair, relu=True, **options)
 
 
-def _pool(window, **options):
-    return ("pool", {"window": window, **options})
+def pool(window, stride=None):
+    """A maximum pooling."""
+    return Step("pool", kernel=(window, window), stride=stride or window)
 
 
-def _dense(*units):
-    """Dense layers, a ReLU after each but the last."""
-    return tuple(("dense", {"units": n, "relu": k < len(units)}) for k, n in enumerate(units, 1))
+def dense(*units):
+    """Dense layers, with ReLU after each but the last."""
+    return [Step("dense", n, relu=k < len(units)) for k, n in enumerate(units, 1)]
 
 
-_HALF = _pool(2)
+def _layer(batch, channels, size, filters, kernel, **options):
+    layers = (conv(filters, kernel, **options),)
+    return Net((size, size, channels), layers, batch, "squared")
+
+
+#: Single convolutions of published networks; batches are chosen so that a pass takes from some
+#: milliseconds to some tens of milliseconds on one core.
+LAYERS = {
+    "vgg-64": _layer(8, 64, 56, 64, 3, pad=1),
+    "vgg-128": _layer(8, 128, 28, 128, 3, pad=1),
+    "vgg-256": _layer(16, 256, 14, 256, 3, pad=1),
+    "vgg-512": _layer(16, 512, 7, 512, 3, pad=1),
+    "cifar-32": _layer(64, 32, 32, 32, 3, pad=1),
+    "cifar-64": _layer(64, 64, 16, 64, 3, pad=1),
+    "lenet-1": _layer(128, 1, 28, 20, 5),
+    "lenet-2": _layer(128, 20, 12, 50, 5),
+    "alexnet-1": _layer(16, 3, 227, 96, 11, stride=4),
+    "alexnet-2": _layer(16, 96, 27, 256, 5, pad=2, groups=2),
+    "alexnet-3": _layer(16, 256, 13, 384, 3, pad=1),
+    "alexnet-4": _layer(16, 384, 13, 384, 3, pad=1, groups=2),
+    "alexnet-5": _layer(16, 384, 13, 256, 3, pad=1, groups=2),
+    "resnet-stem": _layer(8, 3, 224, 64, 7, stride=2, pad=3),
+    "resnet-1x1-wide": _layer(8, 64, 56, 256, 1),
+    "resnet-1x1-narrow": _layer(8, 256, 56, 64, 1),
+    "resnet-1x1-s2": _layer(8, 256, 56, 512, 1, stride=2),
+    "resnet-3x3-s2": _layer(8, 128, 56, 128, 3, stride=2, pad=1),
+}
+
+#: Names of several layers.
+SETS = {
+    "core": ("vgg-64", "vgg-128", "vgg-256", "vgg-512", "cifar-32"),
+    "quick": ("vgg-512", "cifar-32", "lenet-2", "resnet-1x1-s2"),
+    "all": tuple(LAYERS),
+}
+
+
+def _vgg(*filters):
+    """Convolutions of 3x3; 0 is a pooling that halves."""
+    return [conv(n, 3, pad=1) if n else pool(2) for n in filters]
+
 
 #: simplenn-4 and -7 are the networks for CIFAR-10 of C.-J. Lin's simpleNN, counting layers with
 #: weights; the smaller one is that of Wang, Tan and Lin, "Newton methods for convolutional neural
-#: networks", who count its three convolutions.  vgg11 is VGG's configuration A on small images,
-#: one dense layer left.  alexnet has its groups and overlapping pools, but neither local response
+#: networks", who count its three convolutions.  vgg11 is VGG's configuration A for small images,
+#: with one dense layer.  alexnet has its groups and overlapping pools, but neither local response
 #: normalisation nor dropout.
 NETS = {
-    "lenet": Net((28, 28, 1), (_conv(20, 5), _HALF, _conv(50, 5), _HALF, *_dense(500, 10))),
-    "simplenn-4": Net(
-        (32, 32, 3),
-        (
-            *(_conv(32, 5, pad=2), _HALF, _conv(64, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _HALF, *_dense(10)),
-        ),
-    ),
+    "lenet": Net((28, 28, 1), (conv(20, 5), pool(2), conv(50, 5), pool(2), *dense(500, 10))),
+    "simplenn-4": Net((32, 32, 3), (conv(32, 5, pad=2), pool(2), *_vgg(64, 0, 64, 0), *dense(10))),
     "simplenn-7": Net(
-        (32, 32, 3),
-        (
-            *(_conv(32, 5, pad=2), _conv(32, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _conv(64, 3, pad=1), _HALF),
-            *(_conv(64, 3, pad=1), _conv(128, 3, pad=1), _HALF, *_dense(10)),
-        ),
+        (32, 32, 3), (conv(32, 5, pad=2), *_vgg(32, 0, 64, 64, 0, 64, 128, 0), *dense(10))
     ),
     "vgg11": Net(
         (32, 32, 3),
-        (
-            *(_conv(64, 3, pad=1), _HALF, _conv(128, 3, pad=1), _HALF),
-            *(_conv(256, 3, pad=1), _conv(256, 3, pad=1), _HALF),
-            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF),
-            *(_conv(512, 3, pad=1), _conv(512, 3, pad=1), _HALF, *_dense(10)),
-        ),
+        (*_vgg(64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0), *dense(10)),
     ),
     "alexnet": Net(
         (227, 227, 3),
         (
-            *(_conv(96, 11, stride=4), _pool(3, stride=2)),
-            *(_conv(256, 5, pad=2, groups=2), _pool(3, stride=2)),
-            *(_conv(384, 3, pad=1), _conv(384, 3, pad=1, groups=2)),
-            *(_conv(256, 3, pad=1, groups=2), _pool(3, stride=2), *_dense(4096, 4096, 1000)),
+            *(conv(96, 11, stride=4), pool(3, 2)),
+            *(conv(256, 5, pad=2, groups=2), pool(3, 2)),
+            *(conv(384, 3, pad=1), conv(384, 3, pad=1, groups=2)),
+            *(conv(256, 3, pad=1, groups=2), pool(3, 2), *dense(4096, 4096, 1000)),
         ),
         batch=16,
     ),
@@ -84,60 +162,41 @@ NETS = {
 
 
 def network(name):
-    """The network of this name; for a layer's name that layer alone, with ReLU and squared loss."""
-    return NETS[name] if name in NETS else of_layer(shapes.LAYERS[name])
+    """The network or the single layer of this name."""
+    return NETS.get(name) or LAYERS[name]
 
 
-def of_layer(layer, relu=True):
-    """A layer as a network of its own."""
-    rows = (_conv(layer.filters, layer.kernel, relu, **layer.options),)
-    return Net(layer.image_shape[1:], rows, layer.batch, "squared")
-
-
-class Step(NamedTuple):
-    """A row with its defaults and its shapes: `weights` is that of W, () without parameters.
-
-    Convolution: W (d / groups, h_b, h_a, d_out).  Dense: W (m, units).
-    """
-
-    kind: str
-    options: dict
-    before: tuple
-    after: tuple
-    weights: tuple
+def select(names):
+    """The names with those of sets replaced by their members, each once, in their order."""
+    return tuple(dict.fromkeys(one for name in names for one in SETS.get(name, (name,))))
 
 
 def steps(net):
-    """The network's `Step` of each row; sides of images are rounded down."""
-    shape, found = net.input_shape, []
-    for kind, given in net.layers:
-        before = shape
-        if kind == "dense":
-            options, shape = given, (given["units"],)
-            weights = (math.prod(before), shape[0])
-        else:
-            side = given["kernel" if kind == "conv" else "window"]
-            side = side if isinstance(side, tuple) else (side, side)
-            usual = {
-                "stride": 1 if kind == "conv" else side[0],
-                "pad": 0,
-                "dilation": 1,
-                "groups": 1,
-            }
-            options = {**usual, "relu": False, **given, "side": side}
-            reach = [(h - 1) * options["dilation"] + 1 for h in side]
-            sizes = [
-                (n + 2 * options["pad"] - h) // options["stride"] + 1
-                for n, h in zip(before[:2], reach, strict=True)
-            ]
-            shape = (*sizes, given["channels"] if kind == "conv" else before[2])
-            weights = (before[2] // options["groups"], *side, shape[2]) if kind == "conv" else ()
-        found.append(Step(kind, options, before, shape, weights))
+    """The layers of a network with the shapes of their inputs."""
+    found, shape = [], net.input_shape
+    for layer in net.layers:
+        found.append(replace(layer, before=shape))
+        shape = found[-1].after
     return found
 
 
+def sizes(net, images):
+    """Text: the number of images of a network; of a layer (l, d, b, f, h) and its options.
+
+    >>> sizes(LAYERS["alexnet-2"], 4), sizes(NETS["lenet"], 8)
+    ('4, 96, 27, 256, 5, p2, g2', '8')
+    """
+    layer = net.layers[0]
+    if len(net.layers) > 1:
+        return str(images)
+    named = (("s", layer.stride, 1), ("p", layer.pad, 0), ("g", layer.groups, 1))
+    options = [f"{letter}{n}" for letter, n, default in named if n != default]
+    shape = (images, net.input_shape[2], net.input_shape[0], layer.channels, layer.kernel[0])
+    return ", ".join(map(str, (*shape, *options)))
+
+
 def parameters(net, seed=0):
-    """(W, b) of each step, None without parameters; float64, in the notes' layout, He's scale."""
+    """(W, b) of each layer, or None; float64, in matconv's layout, scaled as He et al. do."""
     rng = np.random.default_rng(seed)
     found = []
     for step in steps(net):
@@ -145,13 +204,13 @@ def parameters(net, seed=0):
         if step.weights:
             scale = math.sqrt(2 / math.prod(step.weights[:-1]))
             W = scale * rng.standard_normal(step.weights)
-            value = W, 0.1 * rng.standard_normal(step.weights[-1])
+            value = W, 0.1 * rng.standard_normal(step.channels)
         found.append(value)
     return found
 
 
 def channels_first(step, W):
-    """W as libraries with images (l, d, b, a) want it, C-contiguous.
+    """W for libraries whose images are (l, d, b, a), C-contiguous.
 
     Convolution: W (d_out, d / groups, h_b, h_a).  Dense: W (units, m), m counted as (d, b, a).
     """
@@ -160,7 +219,12 @@ def channels_first(step, W):
     # rows of W count (b, a, d) with d fastest; columns are to count (d, b, a)
     n = len(step.before)
     W = W.reshape(*step.before, -1).transpose(n, n - 1, *range(n - 1))
-    return np.ascontiguousarray(W.reshape(step.after[0], -1))
+    return np.ascontiguousarray(W.reshape(step.channels, -1))
+
+
+def channels_last(z):
+    """Outputs (l, d, b, a) as (l, b, a, d); those of a dense layer as they are."""
+    return z.transpose(0, 2, 3, 1) if z.ndim == 4 else z
 
 
 def data(net, images, dtype, seed=1):
@@ -174,11 +238,19 @@ def data(net, images, dtype, seed=1):
     return Z, rng.integers(0, outputs[0], images)
 
 
-def flops(net, images):
-    """Multiplications and additions of convolutions and dense layers in one forward pass."""
-    work = 0
-    for step in steps(net):
-        if step.weights:
-            positions = math.prod(step.after[:2]) if step.kind == "conv" else 1
-            work += 2 * positions * math.prod(step.weights)
-    return work * images
+def agree(expected, results, dtype, who):
+    """The largest difference of `results` from `expected`, relative to the largest element.
+
+    ArithmeticError if it is more than `AGREEMENT` allows.
+    """
+    largest = 0.0
+    for key, value in results.items():
+        error = np.max(np.abs(np.subtract(value, expected[key], dtype=np.float64)))
+        difference = float(error / np.max(np.abs(expected[key])))
+        if not difference <= AGREEMENT[dtype]:  # also a NaN
+            raise ArithmeticError(
+                f"{who}: {key} differs by {difference:.3g} of its largest element: "
+                "not the same function"
+            )
+        largest = max(largest, difference)
+    return largest

@@ -1,16 +1,14 @@
 """The libraries that matconv is compared with, by name, and what a side of a comparison is.
 
-A peer is a row of `PEERS` and a module with
+A peer is a row of `PEERS` and a module, which imports the library and has
 
-    require()                           imports the library, or raises `Missing`
-    PASSES                              {"layer": passes, "net": passes} that it has
-    FORMS                               memory formats of images (or algorithms) that it can choose
+    FORMS                               memory formats of images (or algorithms) to choose from
     layer(case, dtype, threads, form)   the `Side` of a convolution layer, cases.LayerCase
     net(case, dtype, threads, form)     the `Side` of a network, cases.NetCase
 
-Of several forms the one that is faster here is measured.  All sides allocate what they return, as
-they do for their users, with one exception: `gemm` writes into arrays made once, because it is not
-a convolution but the limit of one; so does matconv where it is compared with that limit.
+Of several forms the fastest is measured.  All sides allocate what they return, as they do for their
+users, with one exception: `gemm` writes into arrays made once, because it is not a convolution but
+the limit of one; so does matconv where it is compared with that limit.
 """
 
 import importlib
@@ -21,30 +19,37 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-
-class Missing(Exception):
-    """A peer is not installed; the text names the package."""
+LAYERS, NETS = ("forward", "backward", "both"), ("forward", "gradient", "step")
+FROZEN = ("predict",)
 
 
 class Peer(NamedTuple):
-    """One peer: its module, its name for readers, and what it does not take from the job."""
+    """One peer: module, name in tables, passes of layers, networks and frozen networks.
+
+    Where `dtype`, `forms` or `threads` is given, it replaces that of the job.
+    """
 
     module: str
     label: str
+    layers: tuple = ()
+    nets: tuple = ()
+    frozen: tuple = ()
     dtype: str | None = None
     forms: tuple | None = None
     threads: int | None = None
 
 
+_ALL, _F32 = (LAYERS, NETS, FROZEN), {"dtype": "float32"}
+
 PEERS = {
-    "gemm": Peer("peers_gemm", "BLAS"),
-    "torch": Peer("peers_torch", "PyTorch"),
-    "torch-f32": Peer("peers_torch", "PyTorch f32", dtype="float32"),
-    "jax": Peer("peers_jax", "JAX"),
-    "onnxruntime": Peer("peers_onnx", "ONNX Runtime f32", dtype="float32"),
-    "im2col": Peer("peers_matconv", "matconv im2col", forms=("im2col",)),
-    "winograd": Peer("peers_matconv", "matconv winograd", forms=("winograd",)),
-    "1-thread": Peer("peers_matconv", "against 1 thread", threads=1),
+    "gemm": Peer("peers_gemm", "BLAS", LAYERS),
+    "torch": Peer("peers_torch", "PyTorch", *_ALL),
+    "torch-f32": Peer("peers_torch", "PyTorch f32", *_ALL, **_F32),
+    "jax": Peer("peers_jax", "JAX", (), NETS),
+    "onnxruntime": Peer("peers_onnx", "ONNX Runtime f32", (), ("forward",), FROZEN, **_F32),
+    "im2col": Peer("peers_matconv", "matconv im2col", *_ALL, forms=("im2col",)),
+    "winograd": Peer("peers_matconv", "matconv winograd", *_ALL, forms=("winograd",)),
+    "1-thread": Peer("peers_matconv", "matconv with 1 thread", LAYERS, NETS, threads=1),
 }
 
 
@@ -53,8 +58,8 @@ class Side:
     """One library at one task, its operands made in the layout that it prefers.
 
     `passes` has a function without arguments for each pass; `results` gives, for the name of a
-    pass, its results in the notes' layout; `context` is a context manager that sets the number of
-    threads and sets it back; `slack` is a factor of the rounding bound of plain sums.
+    pass, its results in matconv's layout; `context` makes a context manager that sets the number of
+    threads and restores it; `slack` is a factor of the rounding bound of plain sums.
     """
 
     name: str
@@ -66,39 +71,41 @@ class Side:
     slack: float = 1
 
 
-def module(peer):
-    """The module of a peer."""
-    return importlib.import_module(PEERS[peer].module)
+def layer_side(name, dtype, forward, backward, convert, **more):
+    """The `Side` of a layer whose passes return S and (dZ, dW, db).
 
+    `convert` makes an array in matconv's layout of one of them, given its name.
+    """
 
-def supports(peer, kind, which):
-    """Whether a peer has a pass of a "layer" or a "net"."""
-    return which in module(peer).PASSES.get(kind, ())
+    def both():
+        return forward(), backward()
+
+    def results(which):
+        found = {} if which == "backward" else {"S": forward()}
+        if which != "forward":
+            found |= zip(("dZ", "dW", "db"), backward())
+        return {key: np.asarray(convert(key, value), np.float64) for key, value in found.items()}
+
+    passes = {"forward": forward, "backward": backward, "both": both}
+    return Side(name, np.dtype(dtype), passes, results, **more)
 
 
 def absent(names):
-    """{peer: reason} of those of `PEERS` that cannot be measured here."""
+    """{peer: reason} of those of `PEERS` whose library cannot be imported."""
     reasons = {}
-    for name in names & PEERS.keys():
+    for name in sorted(names & PEERS.keys()):
         try:
-            module(name).require()
-        except Missing as missing:
-            reasons[name] = str(missing)
+            importlib.import_module(PEERS[name].module)
+        except ImportError as error:
+            reasons[name] = str(error)
     return reasons
 
 
 def sides(case, peer, dtype, threads, algorithm):
     """The sides of a peer for a case of `cases`, one for each form."""
-    chosen, library = PEERS[peer], module(peer)
+    chosen = PEERS[peer]
+    library = importlib.import_module(chosen.module)
     make = getattr(library, case.kind)
     own = chosen.module == "peers_matconv"
     forms = chosen.forms or ((algorithm,) if own else library.FORMS)
     return [make(case, chosen.dtype or dtype, chosen.threads or threads, form) for form in forms]
-
-
-def imported(name, package):
-    """The module `name`; raises `Missing`, naming the package, where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise Missing(f"{package} is not installed") from None

@@ -10,70 +10,45 @@ import os
 
 import nets
 import numpy as np
-from peers import Side, imported
-from peers_matconv import RATE
+from peers import Side
 
-PASSES = {"net": ("forward", "gradient", "step")}
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+import jax
+import jax.extend.backend
+
+jax.config.update("jax_enable_x64", True)
 
 #: Channels fastest, channels slowest.
 FORMS = ("nhwc", "nchw")
 
-_AXES = {"nhwc": (0, 1, 2, 3), "nchw": (0, 3, 1, 2)}
 _threads_of_client = None
 
 
-def require():
-    """The module jax, on the CPU and with float64."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    jax = imported("jax", "JAX")
-    jax.config.update("jax_enable_x64", True)
-    return jax
-
-
 def client(threads):
-    """The module jax, with a client whose pool has this many threads."""
+    """Make a client whose pool has this many threads, unless it has."""
     global _threads_of_client
-    jax = require()
     if _threads_of_client != threads:
-        import jax.extend.backend
-
         jax.extend.backend.clear_backends()
         jax.clear_caches()
-        before = os.environ.get("NPROC")
         os.environ["NPROC"] = str(threads)
-        try:
-            jax.devices()  # makes the client
-        finally:
-            del os.environ["NPROC"]
-            if before is not None:
-                os.environ["NPROC"] = before
+        jax.devices()  # makes the client
         _threads_of_client = threads
-    return jax
-
-
-def _put(array, dtype, axes=None):
-    array = array if axes is None else array.transpose(axes)
-    return require().device_put(np.ascontiguousarray(array, dtype))
 
 
 def _conv(form, step, Z, W, b):
     """W is (d, h_b, h_a, f) whatever the form of the images."""
-    stride, pad, dilation = (step.options[name] for name in ("stride", "pad", "dilation"))
-    S = require().lax.conv_general_dilated(
-        *(Z, W, (stride, stride), ((pad, pad), (pad, pad))),
-        rhs_dilation=(dilation, dilation),
+    S = jax.lax.conv_general_dilated(
+        *(Z, W, (step.stride,) * 2, ((step.pad,) * 2,) * 2),
+        rhs_dilation=(step.dilation,) * 2,
         dimension_numbers=(form.upper(), "IHWO", form.upper()),
-        feature_group_count=step.options["groups"],
+        feature_group_count=step.groups,
     )
     return S + (b if form == "nhwc" else b[:, None, None])
 
 
 def _pool(form, step, Z):
-    jax = require()
-    side, stride = step.options["side"], (step.options["stride"],) * 2
-    window, strides = (
-        (1, *pair, 1) if form == "nhwc" else (1, 1, *pair) for pair in (side, stride)
-    )
+    pairs = (step.kernel, (step.stride,) * 2)
+    window, strides = ((1, *pair, 1) if form == "nhwc" else (1, 1, *pair) for pair in pairs)
     return jax.lax.reduce_window(Z, -np.inf, jax.lax.max, window, strides, "VALID")
 
 
@@ -85,20 +60,23 @@ _KINDS = {"conv": _conv, "pool": _pool, "dense": _dense}
 
 
 def net(case, dtype, threads, form):
-    """Each pass one compiled function; a step gives its old parameters' memory back."""
-    jax, steps = client(threads), nets.steps(case.net)
-    Z, y = _put(case.data[0], dtype, _AXES[form]), jax.device_put(case.data[1])
+    """Each pass one compiled function; a step reuses the memory of the old parameters."""
+    client(threads)
+    steps = nets.steps(case.net)
+    axes = (0, 1, 2, 3) if form == "nhwc" else (0, 3, 1, 2)
+    Z = jax.device_put(np.ascontiguousarray(case.data[0].transpose(axes), dtype))
+    y = jax.device_put(case.data[1])
     values = []
     for step, value in zip(steps, case.values, strict=True):
         arrays = () if value is None else value
         if form == "nchw" and step.kind == "dense":
             arrays = nets.channels_first(step, value[0]).T, value[1]
-        values.append(tuple(_put(array, dtype) for array in arrays))
+        values.append(tuple(jax.device_put(x.astype(dtype)) for x in arrays))
 
     def outputs(values, Z):
         for step, arrays in zip(steps, values, strict=True):
             Z = _KINDS[step.kind](form, step, Z, *arrays)
-            if step.options["relu"]:
+            if step.relu:
                 Z = jax.numpy.maximum(Z, 0)
         return Z
 
@@ -111,30 +89,29 @@ def net(case, dtype, threads, form):
 
     def update(values, Z, y):
         f, slopes = jax.value_and_grad(loss)(values, Z, y)
-        return f, jax.tree.map(lambda p, g: p - RATE * g, values, slopes)
+        return f, jax.tree.map(lambda p, g: p - nets.RATE * g, values, slopes)
 
-    wait = jax.block_until_ready
-    compiled = (
+    outputs_, loss_, update_ = (
         jax.jit(outputs),
         jax.jit(jax.value_and_grad(loss)),
         jax.jit(update, donate_argnums=0),
     )
 
     def forward():
-        return wait(compiled[0](values, Z))
+        return jax.block_until_ready(outputs_(values, Z))
 
     def gradient():
-        return wait(compiled[1](values, Z, y))
+        return jax.block_until_ready(loss_(values, Z, y))
 
     def step():
         nonlocal values
-        f, values = wait(compiled[2](values, Z, y))
+        f, values = jax.block_until_ready(update_(values, Z, y))
         return f
 
     def results(which):
         if which == "forward":
             z = np.asarray(forward())
-            return {"outputs": z.transpose(np.argsort(_AXES[form])) if z.ndim == 4 else z}
+            return {"outputs": nets.channels_last(z) if form == "nchw" else z}
         f, slopes = gradient()
         squares = (float((np.asarray(g, np.float64) ** 2).sum()) for g in jax.tree.leaves(slopes))
         return {"f": float(f), "norm": sum(squares) ** 0.5}

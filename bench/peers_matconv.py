@@ -6,15 +6,10 @@ import itertools
 import nets
 import numpy as np
 import threadpoolctl
-from peers import Side
+from peers import Side, layer_side
 
 import matconv
 from matconv.engines import ThreadEngine
-
-PASSES = {
-    "layer": ("forward", "backward", "both"),
-    "net": ("forward", "gradient", "step", "predict"),
-}
 
 #: What conv2d and Network take as ``algorithm``.
 FORMS = ("auto", "im2col", "winograd")
@@ -23,101 +18,63 @@ FORMS = ("auto", "im2col", "winograd")
 #: so its errors follow the largest elements of a tile rather than each element's own sum.
 WINOGRAD = 64
 
-#: The rate of the SGD update: so small that theta keeps its values, which were checked.
-RATE = 1e-20
-
-
-def require():
-    """Nothing: it is here."""
-
 
 def layer(case, dtype, threads, form="auto", reuse=False):
-    """`conv2d` and `conv2d_backward`: a piece of the batch for each thread, BLAS on one thread.
+    """`conv2d` and `conv2d_backward`: a part of the batch for each thread, BLAS on one thread.
 
     With `reuse` the output is written into an array made once.
     """
-    shape = case.layer
-    options = {**shape.options, "algorithm": form}
+    options = {**case.step.geometry, "algorithm": form}
     Z, W, b, dS = (case.data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
-    edges = np.linspace(0, shape.batch, min(threads, shape.batch) + 1).astype(int)
-    pieces = [slice(*edge) for edge in itertools.pairwise(edges)]
-    out = np.empty(shape.output_shape, dtype) if reuse else None
-    in_threads = _in_threads(threads)
+    edges = np.linspace(0, len(Z), min(threads, len(Z)) + 1).astype(int)
+    parts = [slice(*edge) for edge in itertools.pairwise(edges)]
+    engine, out = ThreadEngine(threads), np.empty_like(dS)
 
     def forward():
-        S = np.empty(shape.output_shape, dtype) if out is None else out
-        in_threads(lambda part: matconv.conv2d(Z[part], W, b, out=S[part], **options), pieces)
+        S = out if reuse else np.empty_like(dS)
+
+        def one(part):
+            matconv.conv2d(Z[part], W, b, out=S[part], **options)
+
+        engine.run(one, parts)
         return S
 
     def backward():
-        """[dZ of each piece], dW, db: a piece goes to the layer before it, so no joining."""
-        done = in_threads(
-            lambda part: matconv.conv2d_backward(dS[part], Z[part], W, **options), pieces
-        )
-        _, dW, db = done[0]
-        for _, more_dW, more_db in done[1:]:
-            dW += more_dW
-            db += more_db
-        return [dZ for dZ, _, _ in done], dW, db
+        """[dZ of each part], dW, db: a part goes to the layer before it, so they are not joined."""
+        done = [None] * len(parts)
 
-    def both():
-        return forward(), backward()
+        def one(k):
+            done[k] = matconv.conv2d_backward(dS[parts[k]], Z[parts[k]], W, **options)
 
-    def results(which):
-        named = {}
-        if which != "backward":
-            named["S"] = forward()
-        if which != "forward":
-            dZ, dW, db = backward()
-            named |= {"dZ": np.concatenate(dZ), "dW": dW, "db": db}
-        return {key: value.astype(np.float64) for key, value in named.items()}
+        engine.run(one, range(len(parts)))
+        dZ, dW, db = zip(*done, strict=True)
+        for more_dW, more_db in zip(dW[1:], db[1:], strict=True):
+            np.add(dW[0], more_dW, out=dW[0])
+            np.add(db[0], more_db, out=db[0])
+        return dZ, dW[0], db[0]
 
-    return Side(
-        name=f"matconv {form}",
-        dtype=np.dtype(dtype),
-        passes={"forward": forward, "backward": backward, "both": both},
-        results=results,
+    return layer_side(
+        *(f"matconv {form}", dtype, forward, backward),
+        convert=lambda key, value: np.concatenate(value) if key == "dZ" else value,
         context=lambda: threadpoolctl.threadpool_limits(1, user_api="blas"),
         slack=1 if form == "im2col" else WINOGRAD,
     )
 
 
-def _in_threads(threads):
-    """A function that applies a function to each item by matconv's threads; results in order."""
-    engine = ThreadEngine(threads)
-
-    def apply(function, items):
-        done = [None] * len(items)
-
-        def evaluate(k):
-            done[k] = function(items[k])
-
-        engine.run(evaluate, range(len(items)))
-        return done
-
-    return apply
-
-
 def network(net, values, dtype, algorithm="auto"):
     """`matconv.Network` of a `nets.Net`, and theta."""
-    made, arrays = [], []
-    for step, value in zip(nets.steps(net), values, strict=True):
-        made.append(_KINDS[step.kind](step.options, "relu" if step.options["relu"] else None))
-        if value is not None:
-            arrays.append(tuple(array.astype(dtype) for array in value))
-    built = matconv.Network(net.input_shape, made, dtype=dtype, algorithm=algorithm)
+    layers = [_KINDS[step.kind](step, "relu" if step.relu else None) for step in net.layers]
+    arrays = [tuple(x.astype(dtype) for x in value) for value in values if value is not None]
+    built = matconv.Network(net.input_shape, layers, dtype=dtype, algorithm=algorithm)
     return built, built.pack(arrays)
 
 
-def _conv(options, activation):
-    named = {key: options[key] for key in ("channels", "stride", "pad", "dilation", "groups")}
-    return matconv.Conv(kernel=options["side"], activation=activation, **named)
-
-
 _KINDS = {
-    "conv": _conv,
-    "pool": lambda options, _: matconv.MaxPool(options["side"], stride=options["stride"]),
-    "dense": lambda options, activation: matconv.Dense(options["units"], activation=activation),
+    "conv": lambda step, activation: matconv.Conv(
+        step.channels, step.kernel, activation=activation, **step.geometry
+    ),
+    "pool": lambda step, _: matconv.MaxPool(step.kernel, stride=step.stride),
+    "dense": lambda step, activation: matconv.Dense(step.channels, activation=activation),
 }
 
 
@@ -142,7 +99,7 @@ def net(case, dtype, threads, form="auto"):
 
     def step():
         f, slope = gradient()
-        slope *= RATE
+        slope *= nets.RATE
         np.subtract(theta, slope, out=theta)
         return f
 

@@ -2,22 +2,15 @@
 
 import nets
 import numpy as np
-from peers import Side, imported
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from peers import Side
 
-PASSES = {"net": ("forward", "predict")}
 FORMS = ("nchw",)
-
-
-def require():
-    """The module onnxruntime; onnx, which builds the models, is needed as well."""
-    imported("onnx", "onnx")
-    return imported("onnxruntime", "ONNX Runtime")
 
 
 def model(net, values):
     """An ONNX model (bytes) of a network: input "Z", output "z"."""
-    from onnx import TensorProto, helper, numpy_helper
-
     nodes, constants, name = [], [], "Z"
 
     def node(operator, inputs, output, **attributes):
@@ -34,9 +27,9 @@ def model(net, values):
             for letter, array in arrays:
                 inputs.append(f"{letter}{k}")
                 constants.append(numpy_helper.from_array(array.astype(np.float32), inputs[-1]))
-        operator, attributes = _KINDS[step.kind](step.options)
+        operator, attributes = _KINDS[step.kind](step)
         name = node(operator, inputs, f"S{k}", **attributes)
-        if step.options["relu"]:
+        if step.relu:
             name = node("Relu", [name], f"Z{k}")
     node("Identity", [name], "z")
     ends = []
@@ -49,25 +42,24 @@ def model(net, values):
     return made.SerializeToString()
 
 
-def _sides(options):
-    return {"kernel_shape": list(options["side"]), "strides": [options["stride"]] * 2}
+def _window(step):
+    return {"kernel_shape": list(step.kernel), "strides": [step.stride] * 2}
 
 
-def _conv(options):
-    more = {"group": options["groups"], "dilations": [options["dilation"]] * 2}
-    return "Conv", {**_sides(options), "pads": [options["pad"]] * 4, **more}
+def _conv(step):
+    more = {"group": step.groups, "dilations": [step.dilation] * 2}
+    return "Conv", {**_window(step), "pads": [step.pad] * 4, **more}
 
 
 _KINDS = {
     "conv": _conv,
-    "pool": lambda options: ("MaxPool", _sides(options)),
-    "dense": lambda options: ("Gemm", {"transB": 1}),
+    "pool": lambda step: ("MaxPool", _window(step)),
+    "dense": lambda step: ("Gemm", {"transB": 1}),
 }
 
 
 def net(case, dtype, threads, form):
     """A session whose operators use this many threads."""
-    onnxruntime = require()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(
@@ -79,8 +71,7 @@ def net(case, dtype, threads, form):
         return session.run(None, {"Z": Z})[0]
 
     def results(which):
-        z = forward()
-        return {"outputs": z.transpose(0, 2, 3, 1) if z.ndim == 4 else z}
+        return {"outputs": nets.channels_last(forward())}
 
     passes = {"forward": forward, "predict": forward}
     return Side("onnxruntime", np.dtype(np.float32), passes, results, form=form)

@@ -1,36 +1,22 @@
 """PyTorch as a peer, in two memory formats."""
 
 import contextlib
+import functools
 
 import nets
 import numpy as np
-from peers import Side, imported
-from peers_matconv import RATE
-
-PASSES = {
-    "layer": ("forward", "backward", "both"),
-    "net": ("forward", "gradient", "step", "predict"),
-}
+import torch
+from peers import Side, layer_side
 
 #: Channels slowest, channels fastest.
 FORMS = ("nchw", "nhwc")
 
-
-def require():
-    """The module torch."""
-    return imported("torch", "PyTorch")
-
-
-def memory_format(form):
-    """PyTorch's name of one of `FORMS`."""
-    torch = require()
-    return {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}[form]
+_FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
 
 @contextlib.contextmanager
 def limit(threads):
-    """PyTorch at this number of threads inside the ``with`` block."""
-    torch = require()
+    """PyTorch on this number of threads inside the ``with`` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -41,97 +27,85 @@ def limit(threads):
 
 def tensor(images, dtype, form):
     """Images (l, b, a, d) as a tensor (l, d, b, a) of its own memory and alignment."""
-    torch = require()
-    view = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype))
-    return view.clone().contiguous(memory_format=memory_format(form))
+    array = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype)
+    return torch.tensor(array).contiguous(memory_format=_FORMATS[form])
 
 
 def layer(case, dtype, threads, form):
     """PyTorch's own convolution and its own backward pass, without autograd's bookkeeping."""
-    torch, shape = require(), case.layer
+    step = case.step
     Z, dS = (tensor(case.data[key], dtype, form) for key in ("Z", "dS"))
     W = tensor(case.data["W"].transpose(3, 1, 2, 0), dtype, form)
     b = torch.from_numpy(case.data["b"].astype(dtype))
-    numbers = (shape.stride, shape.pad, shape.dilation)
-    pairs = [[n, n] for n in numbers]
+    geometry = (step.stride, step.pad, step.dilation)
+    pairs = [[n, n] for n in geometry]
 
     def forward():
-        return torch.nn.functional.conv2d(Z, W, b, *numbers, shape.groups)
+        return torch.nn.functional.conv2d(Z, W, b, *geometry, step.groups)
 
     def backward():
         """dZ, dW, db."""
-        more = (False, [0, 0], shape.groups, [True] * 3)
-        return torch.ops.aten.convolution_backward(dS, Z, W, [shape.filters], *pairs, *more)
+        more = (False, [0, 0], step.groups, [True] * 3)
+        return torch.ops.aten.convolution_backward(dS, Z, W, [step.channels], *pairs, *more)
 
-    def both():
-        return forward(), backward()
+    axes = {"S": (0, 2, 3, 1), "dZ": (0, 2, 3, 1), "dW": (1, 2, 3, 0), "db": (0,)}
 
-    def results(which):
-        named = {}
-        if which != "backward":
-            named["S"] = forward().permute(0, 2, 3, 1)
-        if which != "forward":
-            dZ, dW, db = backward()
-            named |= {"dZ": dZ.permute(0, 2, 3, 1), "dW": dW.permute(1, 2, 3, 0), "db": db}
-        return {key: value.double().contiguous().numpy() for key, value in named.items()}
+    def convert(key, value):
+        return value.permute(axes[key]).numpy()
 
-    passes = {"forward": forward, "backward": backward, "both": both}
-    return _side(dtype, threads, form, passes, results)
-
-
-def _side(dtype, threads, form, passes, results):
-    dtype = np.dtype(dtype)
-    return Side(f"torch {dtype.name}", dtype, passes, results, lambda: limit(threads), form)
+    about = {"context": functools.partial(limit, threads), "form": form}
+    return layer_side(f"torch {dtype}", dtype, forward, backward, convert, **about)
 
 
 def model(net, values, dtype):
     """`torch.nn.Sequential` of a network with these parameters."""
-    torch, modules = require(), []
+    modules = []
     for step, value in zip(nets.steps(net), values, strict=True):
-        modules += _KINDS[step.kind](torch.nn, step)
+        modules += _KINDS[step.kind](step)
         if value is not None:
-            module = modules[-1].to(torch.from_numpy(np.empty(0, dtype)).dtype)
-            with torch.no_grad():
-                module.weight.copy_(torch.from_numpy(nets.channels_first(step, value[0])))
-                module.bias.copy_(torch.from_numpy(value[1]))
-        if step.options["relu"]:
+            arrays = (nets.channels_first(step, value[0]), value[1])
+            W, b = (torch.nn.Parameter(torch.tensor(x.astype(dtype))) for x in arrays)
+            modules[-1].weight, modules[-1].bias = W, b
+        if step.relu:
             modules.append(torch.nn.ReLU())
     return torch.nn.Sequential(*modules)
 
 
-def _conv(nn, step):
-    o = step.options
-    named = {key: o[key] for key in ("stride", "dilation", "groups")}
-    return [nn.Conv2d(step.before[2], o["channels"], o["side"], padding=o["pad"], **named)]
+def _conv(step):
+    geometry = (step.stride, step.pad, step.dilation, step.groups)
+    return [torch.nn.Conv2d(step.before[2], step.channels, step.kernel, *geometry)]
 
 
-def _dense(nn, step):
-    flat = [nn.Flatten()] if len(step.before) == 3 else []
-    return [*flat, nn.Linear(step.weights[0], step.weights[1])]
+def _dense(step):
+    flat = [torch.nn.Flatten()] if len(step.before) == 3 else []
+    return [*flat, torch.nn.Linear(*step.weights)]
 
 
 _KINDS = {
     "conv": _conv,
-    "pool": lambda nn, step: [nn.MaxPool2d(step.options["side"], step.options["stride"])],
+    "pool": lambda step: [torch.nn.MaxPool2d(step.kernel, step.stride)],
     "dense": _dense,
 }
 
 
 def loss_of(net):
     """The loss as PyTorch has it: the mean over the images of cross-entropies or squares."""
-    functional = require().nn.functional
     if net.loss == "softmax":
-        return functional.cross_entropy
+        return torch.nn.functional.cross_entropy
     return lambda z, y: z.square().sum() / len(z)  # labels are zeros
 
 
+def norm(model):
+    """|gradient| in double precision."""
+    return sum(float((p.grad.double() ** 2).sum()) for p in model.parameters()) ** 0.5
+
+
 def net(case, dtype, threads, form):
-    """PyTorch as one writes it: zero_grad, forward, loss, backward, the optimizer's step."""
-    torch = require()
-    built = model(case.net, case.values, dtype).to(memory_format=memory_format(form))
+    """PyTorch as its users write it: zero_grad, forward, loss, backward, the optimizer's step."""
+    built = model(case.net, case.values, dtype).to(memory_format=_FORMATS[form])
     Z, y = tensor(case.data[0], dtype, form), torch.tensor(case.data[1])
     loss = loss_of(case.net)
-    optimizer = torch.optim.SGD(built.parameters(), lr=RATE)
+    optimizer = torch.optim.SGD(built.parameters(), lr=nets.RATE)
 
     def forward():
         with torch.no_grad():
@@ -154,11 +128,9 @@ def net(case, dtype, threads, form):
 
     def results(which):
         if which in ("forward", "predict"):
-            z = forward()
-            return {"outputs": (z.permute(0, 2, 3, 1) if z.ndim == 4 else z).numpy()}
-        f = gradient().item()
-        squares = sum(float((p.grad.double() ** 2).sum()) for p in built.parameters())
-        return {"f": f, "norm": squares**0.5}
+            return {"outputs": nets.channels_last(forward().numpy())}
+        return {"f": gradient().item(), "norm": norm(built)}
 
     passes = {"forward": forward, "gradient": gradient, "step": step, "predict": predict}
-    return _side(dtype, threads, form, passes, results)
+    name, context = f"torch {dtype}", functools.partial(limit, threads)
+    return Side(name, np.dtype(dtype), passes, results, context, form)

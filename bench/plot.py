@@ -1,147 +1,142 @@
-"""A picture of results: how many times faster than PyTorch layers and networks are.
+"""A picture of results, SVG: how many times faster than PyTorch training steps and layers are.
 
-    python bench/run.py targets --rows S3 S4 S5 S5b --threads 1 --json results.json
-    python bench/run.py plot results.json speed.svg
-
-Needs matplotlib (the extra "plot").
+python bench/run.py targets S3 S4 S5 S5b --json results.json
+python bench/run.py plot results.json speed.svg
 """
 
 import math
-import textwrap
+from xml.sax.saxutils import escape
 
 import nets
-import peers
-import shapes
 import table
 
 #: Series from top to bottom: (dtype, peer), label, colour.
 SERIES = (
-    (("float64", "torch"), "double precision, against PyTorch's double", "#1f5fa8"),
-    (("float32", "torch"), "single, against single", "#7fb2e5"),
-    (("float64", "torch-f32"), "double, against PyTorch's single", "#e08a3c"),
+    (("float64", "torch"), "double, against PyTorch's double", "#2f74c0"),
+    (("float64", "torch-f32"), "double, against PyTorch's single", "#d98324"),
+    (("float32", "torch"), "single, against PyTorch's single", "#3a9d6e"),
 )
 
-#: Panels from left to right: the kind of record, its pass, title.
+#: Panels from top to bottom: the kind of record, its pass, title.
 PANELS = (
-    ("layer", "both", "Layers, forward and backward"),
-    ("net", "step", "Networks, a step of training"),
+    ("nets", "step", "Training step"),
+    ("layers", "both", "Convolution layers, forward and backward"),
 )
 
-
-def require():
-    """matplotlib.pyplot without a window; raises `peers.Missing` where it is not installed."""
-    matplotlib = peers.imported("matplotlib", "matplotlib")
-    matplotlib.use("Agg")
-    # letters as shapes, so that the picture is the same everywhere; equal input, equal file
-    matplotlib.rcParams.update({"svg.fonttype": "path", "svg.hashsalt": "matconv"})
-    return peers.imported("matplotlib.pyplot", "matplotlib")
+# One grey for text and lines that can be read on white and on black.
+GREY, WIDTH, LEFT, RIGHT, BAR = "#7a7a7a", 760, 130, 50, 9
 
 
-def panel_values(records, what, which, threads):
-    """{(dtype, peer): {name: (median, lower, upper)}} of the ratios of one panel."""
-    found = {}
-    for record in records:
-        key = (record["what"], record["pass"], record["threads"], record["algorithm"])
-        series = (record["dtype"], record["peer"])
-        if key == (what, which, threads, "auto") and series in [s for s, *_ in SERIES]:
-            ratio = record["ratio"]
-            numbers = (ratio["median"], ratio["lower"], ratio["upper"])
-            found.setdefault(series, {})[record["name"]] = numbers
+def panels(records, threads):
+    """[(title, {(dtype, peer): {name: spread of the ratios}})] of the panels that have records."""
+    found = []
+    for what, which, title in PANELS:
+        values = {series: {} for series, *_ in SERIES}
+        for record in records:
+            key = (record["what"], record["pass"], record["threads"], record["algorithm"])
+            series = (record["dtype"], record["peer"])
+            if key == (what, which, threads, "auto") and series in values:
+                values[series][record["name"]] = record["ratio"]
+        values = {series: ratios for series, ratios in values.items() if ratios}
+        found += [(title, values)] * bool(values)
     return found
 
 
-def draw(document, path, threads=1):
-    """Write the picture of the records with this number of threads.
-
-    Raises
-    ------
-    ValueError
-        There is nothing to draw.
-    """
-    panels = []
-    for what, which, title in PANELS:
-        values = panel_values(document["records"], what, which, threads)
-        if values:
-            panels.append((title, values, _order(values)))
-    if not panels:
-        wanted = " or ".join(f"{what}s, {which}" for what, which, _ in PANELS)
+def svg(document, threads=1):
+    """The picture of the records with this number of threads; ValueError without any."""
+    shown = panels(document["records"], threads)
+    if not shown:
+        wanted = " or ".join(f"{what}, {which}" for what, which, _ in PANELS)
         raise ValueError(
             f"nothing to draw: no records of {wanted}, with {table.count(threads)}, against PyTorch"
         )
-    plt = require()
-    bars = max(len(names) * (len(values) + 0.8) for _, values, names in panels)
-    height = 1.6 + bars * 0.105
-    figure, axes = plt.subplots(
-        *(1, len(panels)), figsize=(5 * len(panels), height), squeeze=False, layout="constrained"
+    every = [x for _, found in shown for one in found.values() for x in one.values()]
+    low = math.floor(math.log2(min(0.7, *(x["lower"] for x in every))))
+    high = math.log2(max(1.4, *(x["upper"] for x in every))) + 0.1
+
+    def place(ratio):
+        """The horizontal place of a ratio, on a logarithmic axis."""
+        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(ratio) - low) / (high - low)
+
+    ticks = [2.0**k for k in range(low, math.floor(high) + 1)]
+    parts, y = _legend(shown)
+    for title, found in shown:
+        parts.append(_text(0, y + 12, title, "font-weight='bold'"))
+        y += 22
+        bars, bottom = _bars(found, y, place)
+        for tick in ticks:
+            width = 1.5 if tick == 1 else 0.4
+            x = place(tick)
+            parts.append(_line(x, y, x, bottom, width))
+            parts.append(_text(x, bottom + 13, f"{tick:g}x", "text-anchor='middle'"))
+        parts += bars
+        y = bottom + 32
+    for line in _caption(document, threads):
+        parts.append(_text(0, y + 4, line, "font-size='10'"))
+        y += 15
+    head = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {y}' "
+        f"font-family='Helvetica, Arial, sans-serif' font-size='12' fill='{GREY}'>"
     )
-    for axis, (title, values, names) in zip(axes[0], panels, strict=True):
-        _panel(axis, title, values, names, bars)
-    _ticks(axes[0], [values for _, values, _ in panels])
-    used = {label: axis for axis in axes[0] for label in axis.get_legend_handles_labels()[1]}
-    labels = [label for _, label, _ in SERIES if label in used]
-    handles = []
-    for label in labels:
-        found, names = used[label].get_legend_handles_labels()
-        handles.append(found[names.index(label)])
-    figure.legend(
-        *(handles, labels), loc="outside upper center", ncols=3, frameon=False, fontsize=9
-    )
+    return "\n".join([head, *parts, "</svg>", ""])
+
+
+def _text(x, y, text, more=""):
+    return f"<text x='{x:.4g}' y='{y:.4g}' {more}>{escape(text)}</text>".replace(" >", ">")
+
+
+def _line(x, y, x2, y2, width):
+    place = f"x1='{x:.4g}' y1='{y:.4g}' x2='{x2:.4g}' y2='{y2:.4g}'"
+    return f"<line {place} stroke='{GREY}' stroke-width='{width}'/>"
+
+
+def _rectangle(x, y, width, height, colour):
+    place = f"x='{x:.4g}' y='{y:.4g}' width='{width:.4g}' height='{height}'"
+    return f"<rect {place} fill='{colour}'/>"
+
+
+def _legend(shown):
+    """What the picture shows and the colours, and where they end."""
+    parts, x = [_text(0, 14, "PyTorch's time / matconv's: right of 1x matconv is faster")], 0
+    used = {series for _, found in shown for series in found}
+    for series, label, colour in SERIES:
+        if series in used:
+            parts += [_rectangle(x, 26, 12, 12, colour), _text(x + 18, 36, label)]
+            x += 250
+    return parts, 54
+
+
+def _bars(found, y, place):
+    """A bar from 1 for each name and series, with its quartiles; and where they end."""
+    parts, listed = [], (*nets.NETS, *nets.LAYERS)
+    for name in (x for x in listed if any(x in one for one in found.values())):
+        middle = y + 4 + BAR * len(found) / 2
+        parts.append(_text(LEFT - 10, middle + 4, name, "text-anchor='end'"))
+        y += 4
+        for series, _, colour in SERIES:
+            if name in found.get(series, {}):
+                ratio = found[series][name]
+                left, right = sorted((place(1), place(ratio["median"])))
+                parts.append(_rectangle(left, y, right - left, BAR - 1, colour))
+                ends = place(ratio["lower"]), place(ratio["upper"])
+                centre = y + (BAR - 1) / 2
+                parts.append(_line(ends[0], centre, ends[1], centre, 1))
+                text = f"{ratio['median']:.2f}"
+                parts.append(_text(max(right, ends[1]) + 4, y + BAR - 1, text, "font-size='9'"))
+            y += BAR * (series in found)
+        y += 3
+    return parts, y + 3
+
+
+def _caption(document, threads):
+    """Where the numbers come from."""
     about = document["machine"]
     versions = [
         f"{x} {about['versions'][x]}" for x in ("matconv", "torch") if x in about["versions"]
     ]
-    words = [about["processor"], *about["blas"][:1], *versions, about["date"][:10]]
     quick = "Quick run: too few samples to judge by. " if document["records"][0]["quick"] else ""
-    caption = (
-        f"{quick}{table.count(threads)}; median and quartiles of interleaved pairs. "
-        f"{', '.join(words)}."
+    yield f"{quick}{table.count(threads)}; medians of interleaved pairs, lines: quartiles."
+    isa = "" if about["isa"] in about["processor"] else about["isa"]
+    yield ", ".join(
+        x for x in (about["processor"], isa, *about["blas"][:1], *versions, about["date"][:10]) if x
     )
-    wrapped = textwrap.fill(caption, 75 * len(panels))
-    figure.supxlabel(wrapped, fontsize=7.5, color="#555555", x=0.01, ha="left")
-    figure.savefig(path, dpi=150, facecolor="white", metadata=_undated(path))
-    plt.close(figure)
-
-
-def _undated(path):
-    return {"Date": None} if path.suffix == ".svg" else None
-
-
-def _order(values):
-    """The names of a panel, layers and networks as they are listed."""
-    names = {name for series in values.values() for name in series}
-    listed = [name for name in (*shapes.LAYERS, *nets.NETS) if name in names]
-    return listed + sorted(names - set(listed))
-
-
-def _panel(axis, title, values, names, bars):
-    """Horizontal bars from 1, on a logarithmic axis; as thick as if there were `bars` of them."""
-    series = [one for one in SERIES if one[0] in values]
-    thick = 0.82 / len(series)
-    for k, (key, label, colour) in enumerate(series):
-        here = [name for name in names if name in values[key]]
-        rows = [names.index(name) + (k - (len(series) - 1) / 2) * thick for name in here]
-        middle, lower, upper = zip(*(values[key][name] for name in here), strict=True)
-        axis.barh(rows, [m - 1 for m in middle], thick, left=1, color=colour, label=label)
-        axis.hlines(rows, lower, upper, color="#333333", linewidth=0.8)
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.set_ylim(bars / (len(series) + 0.8) - 0.4, -0.6)
-    axis.set_xlabel("PyTorch's time / matconv's", fontsize=8)
-    axis.axvline(1, color="#222222", linewidth=1.2)
-    axis.grid(axis="x", color="#dddddd", linewidth=0.7)
-    axis.set_axisbelow(True)
-    axis.set_title(title, fontsize=10, loc="left", fontweight="bold")
-    axis.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-
-
-def _ticks(axes, panels):
-    """The same logarithmic axis for all panels, with powers of 2."""
-    every = [n for panel in panels for one in panel.values() for v in one.values() for n in v]
-    low, high = min(0.9, *every), max(1.1, *every)
-    powers = range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)
-    for axis in axes:
-        axis.set_xscale("log")
-        axis.set_xticks([2.0**k for k in powers], [f"{2.0**k:g}x" for k in powers])
-        axis.set_xticks([], minor=True)
-        axis.set_xlim(low / 1.1, high * 1.1)

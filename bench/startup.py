@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import timing
-from peers import Missing
 
 NAMES = ("import", "wheel", "build")
 BARE = "import numpy, scipy.linalg"
 TOP = Path(__file__).resolve().parents[1]
 
 
-def _process(code):
+def process(code):
     """Seconds of a fresh interpreter that runs the code; it imports nothing from this folder."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
@@ -27,11 +26,11 @@ def import_seconds(repeats):
     """Differences in seconds of processes, in turns, that import matconv and that do not."""
     ours = BARE + ", matconv"
     for code in (BARE, ours):
-        _process(code)  # files into the system's cache
+        process(code)  # files into the system's cache
     differences = []
     for _ in range(repeats):
-        bare = _process(BARE)
-        differences.append(_process(ours) - bare)
+        bare = process(BARE)
+        differences.append(process(ours) - bare)
     return differences
 
 
@@ -50,21 +49,12 @@ def built():
         if done.returncode:
             raise RuntimeError(f"pip wheel ended with status {done.returncode}")
         (wheel,) = Path(folder).glob("*.whl")
-        return wheel.stat().st_size, seconds
+        return {"wheel": wheel.stat().st_size, "build": seconds}
 
 
-def measure(job, how):
-    """Numbers of a record without a peer: seconds, or bytes."""
+def measure(job, effort):
+    """Part of a record without a peer: seconds, or bytes."""
     name = job["name"]
-    if name == "import":
-        samples = import_seconds(how.repeats)
-    elif name == "wheel" and how.wheel is not None:
-        if how.wheel.suffix != ".whl" or not how.wheel.is_file():
-            raise ValueError(f"not a wheel: {how.wheel}")
-        samples = [how.wheel.stat().st_size]
-    elif how.build:
-        samples = [built()[NAMES.index(name) - 1]]
-    else:
-        raise Missing("needs --build" if name == "build" else "needs --wheel or --build")
+    samples = import_seconds(effort.repeats) if name == "import" else [built()[name]]
     unit = "bytes" if name == "wheel" else "s"
     return {"sizes": "", "unit": unit, "mine": timing.spread(samples)}

@@ -1,63 +1,60 @@
-"""Records as lines of text, and as tables of text or of Markdown."""
+"""Records and verdicts as lines of text, and as tables that are also Markdown."""
 
+import collections
 import math
+import statistics
 
 import peers
-import timing
 
-TITLES = {"both": "forward + backward", "step": "training step", "predict": "frozen"}
-ORDER = ("forward", "backward", "both", "gradient", "step", "predict", None)
+TITLES = {"both": "forward + backward", "step": "training step"}
+ORDER = ("both", "step", "predict", "forward", "backward", "gradient", None)
 
 
-def digits(value, n=3):
-    """A number with at least n significant digits and no exponent.
+def digits(value):
+    """A number with three significant digits or more and no exponent.
 
-    Examples
-    --------
-    >>> digits(0.012345), digits(1.2345), digits(123.45), digits(12345.6)
-    ('0.0123', '1.23', '123', '12346')
+    >>> digits(0.012345), digits(1.2345), digits(12345.6)
+    ('0.0123', '1.23', '12346')
     """
-    if value == 0 or not math.isfinite(value):
-        return str(value)
-    return f"{value:.{max(0, n - 1 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def amount(value, unit):
-    """Seconds or bytes in a unit that suits them.
+    """Seconds or bytes as text.
 
-    >>> amount(0.0123, "s"), amount(2.5e-5, "s"), amount(3e6, "bytes")
-    ('12.3 ms', '25.0 us', '3.00 MB')
+    >>> amount(0.0123, "s"), amount(2.5e6, "bytes")
+    ('12.3 ms', '2.5 MB')
     """
-    if unit == "bytes":
-        return f"{digits(value / 1e6)} MB"
-    size = abs(value)
-    scale, name = (1, "s") if size >= 1 else (1e3, "ms") if size >= 1e-3 else (1e6, "us")
-    return f"{digits(value * scale)} {name}"
+    return f"{digits(1e3 * value)} ms" if unit == "s" else f"{digits(value / 1e6)} MB"
+
+
+def count(threads):
+    """A number of threads with its unit; "" for None."""
+    return f"{threads} thread{'s' if threads > 1 else ''}" if threads else ""
+
+
+def geometric_mean(values):
+    """The mean for ratios: its logarithm is the mean logarithm."""
+    return math.exp(statistics.fmean(map(math.log, values)))
 
 
 def label(peer):
-    """A peer's name for readers."""
+    """A peer's name in tables."""
     return peers.PEERS[peer].label if peer in peers.PEERS else peer
 
 
-def aligned(rows, markdown=False):
-    """Lines of a table whose first row is the head; a text table has its columns aligned.
+def aligned(rows):
+    """Lines of a Markdown table whose first row is the head, its columns aligned.
 
-    Examples
-    --------
     >>> print("\\n".join(aligned([("layer", "time"), ("a", "12.5 ms")])))
-      layer  time
-      a      12.5 ms
-    >>> aligned([("layer", "time"), ("a", "12.5 ms")], markdown=True)
-    ['| layer | time |', '| --- | --- |', '| a | 12.5 ms |']
+    | layer | time    |
+    | ----- | ------- |
+    | a     | 12.5 ms |
     """
-    rows = [[str(cell) for cell in row] for row in rows]
-    if markdown:
-        rows.insert(1, ["---"] * len(rows[0]))
-        return ["| " + " | ".join(row) + " |" for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([c.ljust(n) for c, n in zip(row, widths, strict=True)] for row in rows)
-    return ["  " + "  ".join(row).rstrip() for row in padded]
+    rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * n for n in widths])
+    return [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows]
 
 
 def mine(record):
@@ -66,7 +63,7 @@ def mine(record):
     if "bytes" in record:
         text += f", peak {amount(record['bytes'], 'bytes')}"
     if "beside" in record:
-        text += f", beside the kernels {amount(record['beside'], 's')}"
+        text += f", beside the kernels {digits(1e6 * record['beside'])} us"
     return text
 
 
@@ -78,51 +75,53 @@ def ratio(record):
 def line(record):
     """A record in one line."""
     words = [record["name"], record["sizes"] and f"({record['sizes']})", record["pass"]]
-    words += [record["dtype"], record["threads"] and count(record["threads"]), record["algorithm"]]
+    words += [record["dtype"], count(record["threads"]), record["algorithm"]]
     text = " ".join(word for word in words if word) + f": {mine(record)}"
     if "ratio" in record:
-        other = amount(record["other"]["median"], record["unit"])
-        form = f" {record['form']}" if record.get("form") else ""
-        text += f"; {label(record['peer'])}{form} {other}, ratio {ratio(record)}"
+        other = (label(record["peer"]), record.get("form") or "")
+        other += (amount(record["other"]["median"], record["unit"]),)
+        text += f"; {' '.join(word for word in other if word)}, ratio {ratio(record)}"
     return text
 
 
-def count(threads):
-    """A number of threads with its unit.
-
-    >>> count(1), count(2)
-    ('1 thread', '2 threads')
-    """
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
-def tables(records, markdown=False):
+def tables(records):
     """A table for each kind, pass, dtype and algorithm: a line a name, a column a peer.
 
-    The columns of matconv have its times, those of a peer ratios with quartiles.
+    The columns of matconv have its times, those of a peer ratios with quartiles.  Each number of
+    threads has its columns, and so has each ISA if there are several.
     """
-    groups, lines = {}, []
+    groups, lines = collections.defaultdict(list), []
+    isas = tuple(dict.fromkeys(record["isa"] for record in records))
     for record in records:
-        key = tuple(record[name] for name in ("what", "pass", "dtype", "algorithm"))
-        groups.setdefault(key, []).append(record)
+        groups[tuple(record[x] for x in ("what", "pass", "dtype", "algorithm"))].append(record)
     for key, group in sorted(groups.items(), key=lambda item: ORDER.index(item[0][1])):
         what, which, dtype, algorithm = key
-        words = [TITLES.get(which, which), dtype, algorithm and f'algorithm="{algorithm}"']
-        rows, columns, means = {}, {}, {}
+        rows, columns = collections.defaultdict(dict), collections.defaultdict(list)
         for record in group:
-            threads = f", {count(record['threads'])}" if record["threads"] else ""
-            cells = {f"matconv{threads}": mine(record)}
+            words = (count(record["threads"]), record["isa"] if len(isas) > 1 else "")
+            about = "".join(f", {word}" for word in words if word)
+            row = rows[record["name"], record["sizes"]]
+            row[f"matconv{about}"] = mine(record)
+            columns[f"matconv{about}"] = []
             if "ratio" in record:
-                column = label(record["peer"]) + threads
-                cells[column] = ratio(record)
-                means.setdefault(column, []).append(record["ratio"]["median"])
-            rows.setdefault((record["name"], record["sizes"]), {}).update(cells)
-            columns |= cells
+                column = label(record["peer"]) + about
+                row[column] = ratio(record)
+                columns[column].append(record["ratio"]["median"])
         table = [["", "sizes", *columns]]
-        table += [[*name, *(row.get(c, "") for c in columns)] for name, row in rows.items()]
-        if means:
-            found = {c: f"{timing.geometric_mean(x):.2f}" for c, x in means.items()}
-            table.append(["geometric mean", "", *(found.get(c, "") for c in columns)])
-        title = ", ".join(word for word in words if word)
-        lines += ["", f"{what}: {title}" if title else what, "", *aligned(table, markdown)]
+        table += [[*name, *map(row.get, columns)] for name, row in rows.items()]
+        means = [f"{geometric_mean(x):.2f}" if x else None for x in columns.values()]
+        if any(means):
+            table.append(["geometric mean", "", *means])
+        words = [what, TITLES.get(which, which), dtype, algorithm, *isas[: len(isas) == 1]]
+        lines += ["", ", ".join(word for word in words if word), "", *aligned(table)]
     return lines
+
+
+def verdicts(found):
+    """The result of `targets.verdicts` as a table, and how many there are of each."""
+    words = {True: "met", False: "NOT met", None: "-"}
+    rows = [("", "measure", "ISA", "threads", "target", "measured", "")]
+    rows += [(*one[:6], words[one.met]) for one in found]
+    counts = collections.Counter(one.met for one in found)
+    summary = f"{counts[True]} met, {counts[False]} not met, {counts[None]} not judged"
+    return ["", *aligned(rows), "", summary]

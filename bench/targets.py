@@ -1,283 +1,234 @@
-"""The goals: which records each looks at, of what statistic, within what bounds.
+"""The targets: which records each looks at, of what statistic, within what bounds.
 
 The verdicts need nothing but a document of records, so any results file can be judged again.  The
-jobs of a goal are what has to be measured for it.
+jobs of a target are what has to be measured for it.
 """
 
-import collections
-from collections.abc import Callable
+import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import machine
 import measuring
+import nets
 import numpy as np
-import shapes
-import timing
-from table import aligned, digits
+from table import digits, geometric_mean, label
 
-# Statistics: {label: number} of some (label, record).
-
-
-def ratios(found):
-    """The median ratios; of several peers at the same job that of the fastest."""
-    values = {}
-    for label, record in found:
-        ratio = record["ratio"]["median"]
-        values[label] = min(ratio, values.get(label, ratio))
-    return values
+#: Statistics of one record.
+STATISTICS = {
+    "ratio": lambda record: record["ratio"]["median"],
+    "share": lambda record: 1 / record["ratio"]["median"],
+    "ms": lambda record: 1e3 * record["mine"]["median"],
+    "s": lambda record: record["mine"]["median"],
+    "MB": lambda record: record["mine"]["median"] / 1e6,
+    "us beside the kernels": lambda record: 1e6 * record["beside"],
+}
 
 
-def shares(found):
-    """What matconv takes as a share of what the peer takes."""
-    return {label: 1 / record["ratio"]["median"] for label, record in found}
-
-
-def medians(scale):
-    """matconv's medians in another unit."""
-    return lambda found: {label: scale * record["mine"]["median"] for label, record in found}
-
-
-def beside(found):
-    """Microseconds that are not spent in kernels."""
-    return {label: 1e6 * record["beside"] for label, record in found}
-
-
-def exponent(found):
+def exponent(points):
     """The slope of log seconds against log images, by least squares."""
-    points = [(record["images"], record["mine"]["median"]) for _, record in found]
-    if len(points) < 2:
-        return {}
-    return {found[0][1]["name"]: float(np.polyfit(*np.log(points).T, 1)[0])}
+    return float(np.polyfit(*np.log([(images, time) for images, time, _ in points]).T, 1)[0])
 
 
-def growth(found):
-    """Peak memory with the most images over that with the next fewer ones."""
-    points = sorted((record["images"], record["bytes"]) for _, record in found)
-    return {found[0][1]["name"]: points[-1][1] / points[-2][1]} if len(points) > 1 else {}
+def growth(points):
+    """Peak memory with the maximum number of images over that with the next smaller one."""
+    return points[-1][2] / points[-2][2]
+
+
+#: Statistics of (images, seconds, bytes) of several records.
+SERIES = {"exponent": exponent, "growth of memory": growth}
+
+
+class Verdict(NamedTuple):
+    """A line of the table; `met` is None without values or bounds."""
+
+    row: str
+    measure: str
+    isa: str
+    threads: int | None
+    target: str
+    measured: str
+    values: dict
+    met: bool | None
 
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table.
+    """One row of the table: the records that count, their statistic, its bounds.
 
-    Parameters
-    ----------
-    row, measure : str
-        S1 to S12, and what is measured.
-    select : dict
-        For keys of a record the values that count, in tuples; the jobs are all combinations.
-        Without "threads" each number of threads that is asked for has a line of its own.
-    statistic : callable
-    gm, minimum, maximum : float or dict
-        Bounds: geometric mean at least (by ISA, where that matters), each at least, each at most.
-        Without bounds it is only reported.
-
-    Examples
-    --------
-    >>> Target("S1", "", {}, gm={"avx2": 0.95, "avx512": 1.0}, minimum=0.8).bounds("avx2")
-    'gm >= 0.95, each >= 0.8'
+    `threads` None is a line for each number of threads that is asked for.  `gm` is the minimum of
+    the geometric mean, a dictionary by ISA where that matters.  Without bounds a row is only
+    reported.  `note` says what the names are.
     """
 
     row: str
-    measure: str
-    select: dict
-    statistic: Callable = ratios
+    what: str
+    names: tuple
+    dtype: str | None
+    which: str | None
+    peers: tuple = (None,)
+    statistic: str = "ratio"
+    algorithm: str | None = "auto"
+    images: tuple | None = None
+    threads: tuple | None = None
     gm: float | dict | None = None
     minimum: float | None = None
     maximum: float | None = None
+    note: str = ""
+
+    @property
+    def measure(self):
+        """What is measured, as text."""
+        words = [self.note or self.what, self.which, self.dtype]
+        words += [self.algorithm] * (self.algorithm == "im2col")
+        text = ", ".join(word for word in words if word)
+        if self.images and len(self.images) == 1:
+            text += f", {self.images[0]} images"
+        if self.peers != (None,):
+            text += f" against {' or '.join(map(label, self.peers))}"
+        return text if self.statistic == "ratio" else f"{text}: {self.statistic}"
 
     def bounds(self, isa):
-        """The bounds as text."""
-        if self.minimum is not None and self.maximum is not None:
-            return f"{self.minimum:g} to {self.maximum:g}"
-        named = (("gm >=", self._gm(isa)), ("each >=", self.minimum), ("<=", self.maximum))
-        return ", ".join(f"{word} {bound:g}" for word, bound in named if bound is not None)
-
-    def _gm(self, isa):
-        return self.gm[isa] if isinstance(self.gm, dict) else self.gm
-
-    def met(self, values, isa):
-        """Whether {label: number} keeps all bounds; None without numbers or bounds."""
-        if not values or not self.bounds(isa):
-            return None
-        gm, numbers = self._gm(isa), list(values.values())
-        return (
-            (gm is None or timing.geometric_mean(numbers) >= gm)
-            and (self.minimum is None or min(numbers) >= self.minimum)
-            and (self.maximum is None or max(numbers) <= self.maximum)
+        """[(text, function that tells whether values are within the bound)]."""
+        gm = self.gm[isa.partition(",")[0]] if isinstance(self.gm, dict) else self.gm
+        bounds = (
+            ("gm >=", gm, lambda values: geometric_mean(values) >= gm),
+            ("min >=", self.minimum, lambda values: min(values) >= self.minimum),
+            ("max <=", self.maximum, lambda values: max(values) <= self.maximum),
         )
+        return [(f"{text} {n:g}", within) for text, n, within in bounds if n is not None]
 
-    def threads(self, asked):
+    def measured(self, values):
+        """The values as text: the geometric mean, and the minimum or maximum with its name."""
+        if not values:
+            return "not measured"
+        end = min if self.maximum is None else max
+        name = end(values, key=values.get)
+        text = f"{digits(values[name])} ({name})"
+        if len(values) == 1:
+            return text
+        mean = digits(geometric_mean(values.values()))
+        return f"gm {mean}, {end.__name__} {text}, {len(values)} of them"
+
+    def lines(self, asked):
         """The numbers of threads that have a line."""
-        if self.select["peer"] == ("1-thread",):
+        if self.peers == ONE:
             asked = [n for n in asked if n > 1]
-        return [n for n in self.select.get("threads", asked) if n in (None, *asked)]
+        return [n for n in self.threads or asked if n in (None, *asked)]
 
-    def jobs(self, asked, quick=False, names=None):
-        """What has to be measured with these numbers of threads, of these names only."""
-        chosen = [x for x in self.select["name"] if names is None or x in names]
-        more = (self.threads(asked), self.select["algorithm"], self.select["peer"])
-        given = (self.select["what"][0], chosen, self.select["pass"], self.select["dtype"], *more)
-        return measuring.plan(*given, self.select.get("images"), quick)
+    def values(self, records, threads, isa):
+        """{name: statistic} for one number of threads; quick records count whatever their images.
 
-    def values(self, records, threads):
-        """The statistic of what it looks at, for one number of threads."""
-        found, several = [], len(self.select.get("images", ())) > 1
+        Of several peers at the same job the fastest counts.
+        """
+        keys = ("what", "dtype", "pass", "algorithm", "threads", "isa")
+        wanted = [self.what, self.dtype, self.which, self.algorithm, threads, isa]
+        values, points, several = {}, [], self.images and len(self.images) > 1
         for record in records:
-            select = {**self.select, "threads": (threads,)}
-            if record["quick"] and "images" in select:
-                quick = measuring.KINDS[select["what"][0]].quick
-                select["images"] = [quick(n) for n in select["images"]]
-            if all(record[key] in values for key, values in select.items()):
-                images = f", {record['images']} images" if several else ""
-                found.append((record["name"] + images, record))
-        return self.statistic(found)
+            images = record["quick"] or self.images is None or record["images"] in self.images
+            named = record["name"] in self.names and record["peer"] in self.peers
+            if not (images and named and [record[key] for key in keys] == wanted):
+                continue
+            if self.statistic in SERIES:
+                points.append((record["images"], record["mine"]["median"], record["bytes"]))
+            else:
+                name = record["name"] + (f", {record['images']} images" if several else "")
+                value = STATISTICS[self.statistic](record)
+                values[name] = min(value, values.get(name, value))
+        if len(points) > 1:
+            values[self.names[0]] = SERIES[self.statistic](sorted(points))
+        return values
 
-
-def _goal(
-    row, measure, what, names, dtype, which, peer, statistic=ratios, algorithm="auto", **more
-):
-    """A `Target`: `images` and `threads` go into its selection, other keywords are bounds."""
-    keys = ("what", "name", "dtype", "pass", "peer", "algorithm")
-    values = (what, names, dtype, which, peer, algorithm)
-    tuples = (x if isinstance(x, tuple) else (x,) for x in values)
-    select = dict(zip(keys, tuples, strict=True))
-    select |= {key: more.pop(key) for key in ("images", "threads") if key in more}
-    return Target(row, measure, select, statistic, **more)
+    def verdict(self, records, threads, isa):
+        """A line of the table."""
+        values, bounds = self.values(records, threads, isa), self.bounds(isa)
+        met = all(within(values.values()) for _, within in bounds) if values and bounds else None
+        target = ", ".join(text for text, _ in bounds)
+        about = (self.row, self.measure, isa, threads, target, self.measured(values))
+        return Verdict(*about, values, met)
 
 
 F64, F32 = measuring.DTYPES
-ALL = tuple(shapes.LAYERS)
+ALL = tuple(nets.LAYERS)
 UNIT_STRIDE = tuple(
     name
-    for name, layer in shapes.LAYERS.items()
-    if layer.stride == 1 and layer.kernel in ((3, 3), (5, 5))
+    for name, net in nets.LAYERS.items()
+    if net.layers[0].stride == 1 and net.layers[0].kernel in ((3, 3), (5, 5))
 )
 TRAINED = ("lenet", "simplenn-4", "simplenn-7", "vgg11", "alexnet")
-FROZEN, BATCHES = ("lenet", "alexnet"), (1, 8, 64)
+FROZEN, LENET, BATCHES = ("lenet", "alexnet"), ("lenet",), (1, 8, 64)
+GEMM, TORCH, TORCH_F32, ONNX = ("gemm",), ("torch",), ("torch-f32",), ("onnxruntime",)
+ONE, NONE, MEMORY = ("1-thread",), (None,), (F64, "gradient", TORCH, "share")
+
 _S1 = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
-_S2 = "auto against dgemm, f64, 3x3 and 5x5, forward"
-_S3, _S5 = "f64 against PyTorch f64", "f32 against PyTorch f32"
-_STEP, _S6 = "training step", "memory of a gradient, share of PyTorch's, f64"
-_S7, _S9 = "threads against one, f64", "against ONNX Runtime f32"
+_S2 = {"gm": 2.5, "note": "layers of 3x3 and 5x5 with stride 1"}
+_S9 = {"images": BATCHES, "threads": (1,)}
 
 
-def _s8():
-    """One goal for the time and one for the memory, of each number of threads."""
-    every = (100, 1_000, 10_000, 100_000)
-    about = ("scaling", "lenet", F64, "gradient", None)
-    time, memory = (
-        "exponent of a gradient's time against images",
-        "its memory, last over one before",
-    )
-    for n, images in ((1, every), (2, every[1:])):
-        more = {"images": images, "threads": (n,)}
-        yield _goal("S8", time, *about, exponent, minimum=0.97, maximum=1.03, **more)
-        yield _goal("S8", memory, *about, growth, maximum=1.1, **more)
+def _growing(threads, images):
+    about = ("S8", "scaling", LENET, F64, "gradient", NONE)
+    more = {"images": images, "threads": (threads,)}
+    yield Target(*about, "exponent", minimum=0.97, maximum=1.03, **more)
+    yield Target(*about, "growth of memory", maximum=1.1, **more)
 
 
-def _s10(words, name, scale, bound):
-    about = ("startup", name, None, None, None, medians(scale), None)
-    return _goal("S10", words, *about, maximum=bound, threads=(None,))
+def _startup(name, statistic, maximum, note=""):
+    about = ("S10", "startup", (name,), None, None, NONE, statistic, None)
+    return Target(*about, threads=NONE, maximum=maximum, note=note or name)
 
 
-def _s12(which, images, bound):
-    words, more = f"us beside the kernels, LeNet, {which} of {images}", {"images": (images,)}
-    about = ("latency", "lenet", F64, which, "kernels", beside)
-    return _goal("S12", words, *about, maximum=bound, threads=(1,), **more)
+def _latency(which, images, maximum):
+    about = ("S12", "latency", LENET, F64, which, ("kernels",), "us beside the kernels")
+    return Target(*about, images=(images,), threads=(1,), maximum=maximum)
 
 
 TARGETS = (
-    _goal("S1", "im2col against dgemm, f64, forward", "layer", ALL, F64, "forward", "gemm", **_S1),
-    _goal("S2", _S2, "layer", UNIT_STRIDE, F64, "forward", "gemm", gm=2.5),
-    _goal("S3", f"{_S3}, forward", "layer", ALL, F64, "forward", "torch", gm=4, minimum=1),
-    _goal("S3", f"{_S3}, both", "layer", ALL, F64, "both", "torch", gm=4, minimum=1),
-    _goal(
-        *("S4", f"f64 against PyTorch f32, {_STEP}", "net", TRAINED, F64, "step", "torch-f32"),
-        gm=1.15,
-        minimum=1,
-    ),
-    _goal("S5", f"{_S5}, forward", "layer", ALL, F32, "forward", "torch", gm=1.6, minimum=0.9),
-    _goal("S5", f"{_S5}, both", "layer", ALL, F32, "both", "torch", gm=2, minimum=0.9),
-    _goal("S5b", f"{_S5}, {_STEP}", "net", TRAINED, F32, "step", "torch", gm=1.8),
-    _goal(
-        *("S6", _S6, "memory", ("lenet", "vgg11"), F64, "gradient", "torch", shares),
-        images=(1024,),
-        maximum=0.5,
-    ),
-    _goal(
-        *("S6", "the same, 256 images", "memory", ("vgg11", "alexnet"), F64, "gradient", "torch"),
-        statistic=shares,
-        images=(256,),
-    ),
-    _goal("S7", f"{_S7}, layers, forward", "net", ALL, F64, "forward", "1-thread", gm=1.85),
-    _goal("S7", f"{_S7}, layers, gradient", "net", ALL, F64, "gradient", "1-thread", gm=1.85),
-    _goal("S7", f"{_S7}, {_STEP}", "net", TRAINED, F64, "step", "1-thread", gm=1.85),
-    *_s8(),
-    _goal(
-        *("S9", f"frozen f32 {_S9}", "net", FROZEN, F32, "predict", "onnxruntime"),
-        images=BATCHES,
-        threads=(1,),
-        gm=1.2,
-        minimum=0.8,
-    ),
-    _goal(
-        *("S9b", f"frozen f64 {_S9}", "net", FROZEN, F64, "predict", "onnxruntime"),
-        images=BATCHES,
-        threads=(1,),
-        gm=0.7,
-    ),
-    _s10("import, ms beyond numpy and scipy.linalg", "import", 1e3, 30),
-    _s10("wheel, MB", "wheel", 1e-6, 3),
-    _s10("build from source, s", "build", 1, 120),
-    _s12("forward", 1, 20),
-    _s12("gradient", 64, 100),
+    Target("S1", "layers", ALL, F64, "forward", GEMM, **_S1),
+    Target("S2", "layers", UNIT_STRIDE, F64, "forward", GEMM, **_S2),
+    Target("S3", "layers", ALL, F64, "forward", TORCH, gm=4, minimum=1),
+    Target("S3", "layers", ALL, F64, "both", TORCH, gm=4, minimum=1),
+    Target("S4", "nets", TRAINED, F64, "step", TORCH_F32, gm=1.15, minimum=1),
+    Target("S5", "layers", ALL, F32, "forward", TORCH, gm=1.6, minimum=0.9),
+    Target("S5", "layers", ALL, F32, "both", TORCH, gm=2, minimum=0.9),
+    Target("S5b", "nets", TRAINED, F32, "step", TORCH, gm=1.8),
+    Target("S6", "memory", ("lenet", "vgg11"), *MEMORY, images=(1024,), maximum=0.5),
+    Target("S6", "memory", ("vgg11", "alexnet"), *MEMORY, images=(256,)),
+    Target("S7", "nets", ALL, F64, "forward", ONE, gm=1.85, note="single layers"),
+    Target("S7", "nets", ALL, F64, "gradient", ONE, gm=1.85, note="single layers"),
+    Target("S7", "nets", TRAINED, F64, "step", ONE, gm=1.85),
+    *_growing(1, (100, 1_000, 10_000, 100_000)),
+    *_growing(2, (1_000, 10_000, 100_000)),
+    Target("S9", "frozen", FROZEN, F32, "predict", ONNX, **_S9, gm=1.2, minimum=0.8),
+    Target("S9b", "frozen", FROZEN, F64, "predict", ONNX, **_S9, gm=0.7),
+    _startup("import", "ms", 30, "import beyond numpy and scipy.linalg"),
+    _startup("wheel", "MB", 3),
+    _startup("build", "s", 120),
+    _latency("forward", 1, 20),
+    _latency("gradient", 64, 100),
 )
 
 ROWS = tuple(dict.fromkeys(target.row for target in TARGETS))
 
 
-def measured(values, end=min):
-    """The numbers of a target as text.
-
-    Examples
-    --------
-    >>> measured({"a": 0.5, "b": 2.0})
-    'gm 1.00, min 0.500 (a), 2 of them'
-    >>> measured({"lenet": 0.25})
-    '0.250 (lenet)'
-    """
-    if not values:
-        return "not measured"
-    name = end(values, key=values.get)
-    if len(values) == 1:
-        return f"{digits(values[name])} ({name})"
-    mean = digits(timing.geometric_mean(values.values()))
-    word, n = end.__name__, len(values)
-    return f"gm {mean}, {word} {digits(values[name])} ({name}), {n} of them"
+def jobs(rows, threads, names=None, quick=False):
+    """What has to be measured for these rows, of these names only."""
+    found = []
+    for target in TARGETS:
+        if target.row in rows:
+            axes = {"passes": (target.which,), "dtypes": (target.dtype,), "peers": target.peers}
+            axes |= {"images": target.images, "algorithms": (target.algorithm,)}
+            axes["names"] = [name for name in target.names if names is None or name in names]
+            axes["threads"] = target.lines(threads)
+            found += measuring.plan(target.what, quick, **axes)
+    return found
 
 
 def verdicts(document, rows=ROWS, threads=(1, 2)):
-    """A dictionary for each line: row, measure, threads, target, measured, values, met."""
-    lines, isa = [], machine.isa(document["machine"])
-    for target in TARGETS:
-        for n in target.threads(threads) if target.row in rows else ():
-            values = target.values(document["records"], n)
-            text = measured(values, min if target.maximum is None else max)
-            keys = ("row", "measure", "threads", "target", "measured", "values", "met")
-            about = (target.row, target.measure, n, target.bounds(isa), text, values)
-            lines.append(dict(zip(keys, (*about, target.met(values, isa)), strict=True)))
-    return lines
-
-
-def report(lines, markdown=False):
-    """The verdicts as lines of a table, and how many there are of each."""
-    words = {True: "met", False: "NOT met", None: "-"}
-    rows = [("", "measure", "threads", "target", "measured", "")]
-    for one in lines:
-        threads = "" if one["threads"] is None else one["threads"]
-        about = (one["row"], one["measure"], threads, one["target"], one["measured"])
-        rows.append((*about, words[one["met"]]))
-    counts = collections.Counter(one["met"] for one in lines)
-    summary = f"{counts[True]} met, {counts[False]} not met, {counts[None]} not judged"
-    return ["", *aligned(rows, markdown), "", summary]
+    """A `Verdict` for each target, number of threads and ISA."""
+    records = document["records"]
+    isas = dict.fromkeys(record["isa"] for record in records) or [document["machine"]["isa"]]
+    return [
+        target.verdict(records, n, isa)
+        for target in TARGETS
+        if target.row in rows
+        for n, isa in itertools.product(target.lines(threads), isas)
+    ]

@@ -1,4 +1,4 @@
-"""Time two sides fairly: in turns, repeatedly, with medians and their spread.
+"""Time two sides fairly: in turns, repeatedly, with medians and quartiles.
 
 Clock speed, other processes and the state of the caches drift over seconds.  Two sides that are
 timed one after the other see different machines; two sides that take turns see the same one.  So
@@ -9,60 +9,51 @@ of those ratios with its quartiles.
 import math
 import statistics
 import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a measurement may cost.
+
+    There are from `minimum` to `repeats` samples of each side, as many as fit into `budget` seconds
+    but not less than `minimum`.  A sample lasts about `seconds`: short calls are repeated.
+    """
+
+    repeats: int = 15
+    seconds: float = 0.02
+    budget: float = 10.0
+    minimum: int = 3
+    quick: bool = False
 
 
 def spread(samples):
-    """Order statistics of at least one sample; quartiles interpolate between samples.
+    """Median, quartiles and number of samples; quartiles interpolate between samples.
 
-    Examples
-    --------
     >>> spread([3.0, 1.0, 2.0])
-    {'minimum': 1.0, 'lower': 1.5, 'median': 2.0, 'upper': 2.5, 'n': 3}
+    {'lower': 1.5, 'median': 2.0, 'upper': 2.5, 'n': 3}
     """
-    ordered = sorted(samples)
-    if not ordered:
-        raise ValueError("spread: no samples")
-    quartiles = ordered * 3
-    if len(ordered) > 1:
-        quartiles = statistics.quantiles(ordered, n=4, method="inclusive")
-    names = ("minimum", "lower", "median", "upper", "n")
-    return dict(zip(names, (ordered[0], *quartiles, len(ordered)), strict=True))
+    quartiles = list(samples) * 3
+    if len(samples) > 1:
+        quartiles = statistics.quantiles(samples, n=4, method="inclusive")
+    return dict(zip(("lower", "median", "upper", "n"), (*quartiles, len(samples)), strict=True))
 
 
 def compared(mine, other):
-    """Part of a record: spreads of both sides, of the ratios other / mine, of mine - other.
+    """Part of a record: spreads of both sides and of the ratios other / mine.
 
-    Examples
-    --------
     >>> compared([1.0, 2.0, 1.0], [2.0, 4.0, 3.0])["ratio"]["median"]
     2.0
     """
     ratios = [b / a for a, b in zip(mine, other, strict=True)]
-    excess = [a - b for a, b in zip(mine, other, strict=True)]
-    spreads = (spread(samples) for samples in (mine, other, ratios, excess))
-    return dict(zip(("mine", "other", "ratio", "excess"), spreads, strict=True))
-
-
-def geometric_mean(values):
-    """The mean for ratios: its logarithm is the mean logarithm.
-
-    Examples
-    --------
-    >>> round(geometric_mean([0.5, 8.0]), 12)
-    2.0
-    """
-    values = list(values)
-    if not values:
-        raise ValueError("geometric_mean: no values")
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return {"mine": spread(mine), "other": spread(other), "ratio": spread(ratios)}
 
 
 def rest(longest=0.3, step=0.005):
     """Sleep until this process uses no processor any more, or for `longest` seconds.
 
-    The workers of a thread pool spin for a while when their work is done: OpenMP's for some
-    milliseconds, OpenBLAS's for a tenth of a second.  Left alone they would take the cores away
-    from the other side; told not to spin they would be slower than their users know them.
+    The threads of a pool spin for a while when their work is done: OpenMP's for some milliseconds,
+    OpenBLAS's for a tenth of a second.  They would take the cores away from the other side.
     """
     end = time.perf_counter() + longest
     while time.perf_counter() < end:
@@ -87,50 +78,19 @@ def _sample(action, context, calls, warm=True):
         return max((time.perf_counter() - start) / calls, 1e-9)
 
 
-def n_samples(once, calls, warm, repeats, budget, minimum=3):
-    """Number of samples of each side that fit into the budget: from `minimum` to `repeats`.
+def pair(a, b, effort):
+    """Samples of two sides that take turns: two lists of seconds per call.
 
-    >>> n_samples([0.1, 0.2], [2, 1], [True, True], repeats=9, budget=3.6)
-    5
-    """
-    one = sum((n + w) * t for n, w, t in zip(calls, warm, once, strict=True))
-    return min(repeats, max(minimum, int(min(repeats, budget / one))))
-
-
-def pair(a, b, repeats=15, seconds=0.02, budget=math.inf, minimum=3):
-    """Time two sides in turns.
-
-    Parameters
-    ----------
-    a, b : (callable, context)
-        What to call without arguments, and a function that returns a context manager to hold
-        meanwhile (thread counts); entering it is not timed.
-    repeats : int
-        Samples of each side.
-    seconds : float
-        Approximate duration of a sample: short calls are repeated to fill it.
-    budget : float
-        Approximate seconds of all samples together: where calls are long there are fewer samples.
-    minimum : int
-        Samples of each side whatever the budget, unless `repeats` is less.
-
-    Returns
-    -------
-    dict
-        As from `compared`, in seconds per call.
-
-    Examples
-    --------
-    >>> from contextlib import nullcontext
-    >>> side = (lambda: sum(range(1000)), nullcontext)
-    >>> pair(side, side, repeats=3, seconds=1e-4)["ratio"]["n"]
-    3
+    A side is what to call without arguments, and a function that makes a context manager to hold
+    meanwhile (numbers of threads); entering it is not timed.
     """
     once = [_sample(*side, calls=1) for side in (a, b)]
-    calls = [max(1, math.ceil(seconds / t)) for t in once]
+    calls = [max(1, math.ceil(effort.seconds / t)) for t in once]
     warm = [t < 0.5 for t in once]  # a longer call hardly notices how it began
+    one = sum((n + w) * t for n, w, t in zip(calls, warm, once, strict=True))
+    fitting = max(effort.minimum, int(min(effort.repeats, effort.budget / one)))
     samples = ([], [])
-    for _ in range(n_samples(once, calls, warm, repeats, budget, minimum)):
-        for (action, context), n, w, into in zip((a, b), calls, warm, samples, strict=True):
-            into.append(_sample(action, context, n, w))
-    return compared(*samples)
+    for _ in range(min(effort.repeats, fitting)):
+        for side, n, w, into in zip((a, b), calls, warm, samples, strict=True):
+            into.append(_sample(*side, n, w))
+    return samples

@@ -1,7 +1,8 @@
-"""The benchmark measures what it says: shapes, truth, arithmetic, records. No timing decides."""
+"""The benchmark measures what it says: layers, truth, arithmetic, records. No timing decides."""
 
 import doctest
 import json
+import os
 import re
 import shlex
 import signal
@@ -12,87 +13,58 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import cases
+import latency
+import machine
+import measuring
+import memory
+import nets
 import numpy as np
+import peers
+import peers_gemm
+import peers_matconv
 import pytest
+import run
+import startup
+import timing
 from support import reference
 
 import matconv
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
-
-import cases
-import journal
-import latency
-import measuring
-import memory
-import nets
-import peers
-import peers_gemm
-import peers_matconv
-import run
-import shapes
-import startup
-import timing
-import truth
-
-TINY = shapes.Layer("tiny", 3, 4, (6, 5), 6, (3, 2), stride=2, pad=1, dilation=2, groups=2)
-PLAIN = shapes.Layer("plain", 2, 3, (5, 5), 4, (3, 3), pad=1)
+BENCH = Path(run.__file__).parent
+GROUPED = nets.Net(
+    (6, 5, 4), (nets.conv(6, (3, 2), stride=2, pad=1, dilation=2, groups=2),), 3, "squared"
+)
+PLAIN = nets.Net((5, 5, 3), (nets.conv(4, 3, pad=1),), 2, "squared")
 SMALL = nets.Net(
-    (9, 9, 4),
-    (
-        ("conv", {"channels": 6, "kernel": 3, "relu": True, "stride": 2, "pad": 1, "groups": 2}),
-        ("pool", {"window": 3, "stride": 2}),
-        ("dense", {"units": 3, "relu": False}),
-    ),
-    batch=2,
+    (9, 9, 4), (nets.conv(6, 3, stride=2, pad=1, groups=2), nets.pool(3, 2), *nets.dense(3)), 2
 )
 EPS = float(np.finfo(float).eps)
+LAYERS = ("grouped", "plain")
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    """Two tiny layers and a small network as the only ones, and no waiting."""
-    for layer in (TINY, PLAIN):
-        monkeypatch.setitem(shapes.LAYERS, layer.name, layer)
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """Two tiny layers and a small network by name, and no waiting."""
+    monkeypatch.setitem(nets.LAYERS, "grouped", GROUPED)
+    monkeypatch.setitem(nets.LAYERS, "plain", PLAIN)
     monkeypatch.setitem(nets.NETS, "small", SMALL)
-    for kind in ("layer", "net", "latency"):
-        names = ("tiny", "plain", "small")
-        monkeypatch.setitem(measuring.KINDS, kind, measuring.KINDS[kind]._replace(names=names))
+    both = nets.NETS | nets.LAYERS
+    monkeypatch.setitem(measuring.KINDS, "nets", measuring.KINDS["nets"]._replace(known=both))
     monkeypatch.setattr(timing, "rest", lambda: None)
     yield
-    for cached in (measuring._case, measuring._mine, measuring._others):
-        cached.cache_clear()
-
-
-@pytest.fixture
-def layer_case(monkeypatch):
-    """Make the case of a layer."""
-
-    def make(layer):
-        monkeypatch.setitem(shapes.LAYERS, layer.name, layer)
-        return cases.LayerCase(layer.name)
-
-    return make
+    measuring._case.cache_clear()
+    measuring._sides.cache_clear()
 
 
 # ---- layers and networks ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", shapes.LAYERS.values(), ids=lambda layer: layer.name)
-def test_layer_output_shape_is_that_of_conv2d(layer):
-    empty = layer.with_batch(0)
-    S = matconv.conv2d(np.empty(empty.image_shape), np.zeros(layer.weight_shape), **layer.options)
-    assert S.shape == empty.output_shape
-    assert layer.n_positions == layer.batch * S.shape[1] * S.shape[2]
-
-
-def test_layer_flops_count_each_product_and_sum():
-    assert PLAIN.flops("forward") == 2 * (2 * 25) * 27 * 4
-    assert PLAIN.flops("both") == PLAIN.flops("forward") + PLAIN.flops("backward")
-
-
-def test_sets_name_layers():
-    assert all(name in shapes.LAYERS for names in shapes.SETS.values() for name in names)
+@pytest.mark.parametrize("name", nets.LAYERS)
+def test_layer_output_shape_is_that_of_conv2d(name):
+    (step,) = nets.steps(nets.LAYERS[name])
+    S = matconv.conv2d(np.empty((0, *step.before)), np.zeros(step.weights), **step.geometry)
+    assert S.shape == (0, *step.after)
 
 
 #: h h d_in/groups d_out + d_out of each convolution, m n + n of each dense layer; the shape that
@@ -106,10 +78,10 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("name", nets.NETS)
+@pytest.mark.parametrize("name", COUNTED)
 def test_network_parameters_are_as_counted_by_hand(name):
     net, (count, last) = nets.NETS[name], COUNTED[name]
-    zeros = [x.weights and (np.zeros(x.weights), np.zeros(x.weights[-1])) for x in nets.steps(net)]
+    zeros = [x.weights and (np.zeros(x.weights), np.zeros(x.channels)) for x in nets.steps(net)]
     network, theta = peers_matconv.network(net, [x or None for x in zeros], np.float32)
     assert theta.shape == (network.n,) == (count,)
     assert next(step.before for step in nets.steps(net) if step.kind == "dense") == last
@@ -117,37 +89,17 @@ def test_network_parameters_are_as_counted_by_hand(name):
     assert activations == ["relu"] * (len(activations) - 1) + [None]
 
 
-def test_steps_stride_pad_groups_pools():
-    steps = nets.steps(SMALL)
-    assert [step.after for step in steps] == [(5, 5, 6), (2, 2, 6), (3,)]
-    assert [step.weights for step in steps] == [(2, 3, 3, 6), (), (24, 3)]
-    thirds = nets.Net((10, 9, 2), (("pool", {"window": 3}),))
-    assert nets.steps(thirds)[0].after == (3, 3, 2)  # a pool steps by its window unless told
-    assert nets.flops(SMALL, 2) == 2 * 2 * (25 * 18 * 6 + 24 * 3)
-
-
-def test_channels_first_reorders_filters_and_dense_rows():
-    conv, _, dense = nets.steps(SMALL)
-    W = np.arange(2 * 3 * 3 * 6.0).reshape(conv.weights)
-    assert nets.channels_first(conv, W)[5, 1, 2, 0] == W[1, 2, 0, 5]
-    W = np.arange(24 * 3.0).reshape(dense.weights)
-    found = nets.channels_first(dense, W)
-    assert found.reshape(3, 6, 2, 2)[1, 4, 0, 1] == W.reshape(2, 2, 6, 3)[0, 1, 4, 1]
-    assert found.flags.c_contiguous
-
-
-def test_layer_as_network_is_conv2d_with_squared_loss(tiny):
-    case = cases.NetCase("tiny")
+def test_layer_as_network_is_conv2d_with_squared_loss():
+    case = cases.NetCase("grouped")
     side = peers_matconv.net(case, "float64", 2)
     (W, b), Z = case.values[0], case.data[0]
-    S = matconv.conv2d(Z, W, b, relu=True, **TINY.options)
+    S = matconv.conv2d(Z, W, b, relu=True, **GROUPED.layers[0].geometry)
     np.testing.assert_array_equal(side.passes["forward"](), S)
     assert side.passes["gradient"]()[0] == pytest.approx((S**2).sum() / len(S), rel=1e-12)
-    assert case.flops("forward") == TINY.flops("forward")
 
 
-def test_step_subtracts_the_gradient(tiny, monkeypatch):
-    monkeypatch.setattr(peers_matconv, "RATE", 1e-3)
+def test_step_subtracts_the_gradient(monkeypatch):
+    monkeypatch.setattr(nets, "RATE", 1e-3)
     side = peers_matconv.net(cases.NetCase("small"), "float64", 1)
     before = side.passes["gradient"]()[0]
     assert side.passes["step"]() == before
@@ -157,59 +109,64 @@ def test_step_subtracts_the_gradient(tiny, monkeypatch):
 # ---- truth --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", [TINY, PLAIN], ids=str)
-def test_truth_equals_six_loops(layer):
-    rng = np.random.default_rng(0)
-    sizes = (layer.image_shape, layer.weight_shape, layer.filters, layer.output_shape)
-    Z, W, b, dS = (rng.integers(-8, 9, size).astype(float) for size in sizes)
-    found = truth.convolution(layer, Z, W, b, dS)
-    S = reference.conv2d(Z, W, b, **layer.options)
-    dZ, dW, db = reference.conv2d_backward(dS, Z, W, **layer.options)
-    for name, exact in (("S", S), ("dZ", dZ), ("dW", dW), ("db", db)):
-        np.testing.assert_array_equal(found[name], exact, err_msg=name)
+@pytest.mark.parametrize("name", LAYERS)
+def test_truth_equals_six_loops(name):
+    case, rng = cases.LayerCase(name), np.random.default_rng(0)
+    Z, W, b, dS = (rng.integers(-8, 9, x.shape).astype(float) for x in case.data.values())
+    found = cases.convolution(case.step, Z, W, b, dS)
+    S = reference.conv2d(Z, W, b, **case.step.geometry)
+    dZ, dW, db = reference.conv2d_backward(dS, Z, W, **case.step.geometry)
+    for key, exact in (("S", S), ("dZ", dZ), ("dW", dW), ("db", db)):
+        np.testing.assert_array_equal(found[key], exact, err_msg=key)
 
 
 @pytest.mark.parametrize("name", ["S", "dZ", "dW", "db"])
 @pytest.mark.parametrize("damage", [1e-9, np.nan], ids=["small", "nan"])
 def test_truth_one_wrong_element_is_refused(name, damage):
-    expected = truth.Truth(PLAIN, cases.operands(PLAIN))
-    results = {key: value * (1 + EPS) for key, value in expected.values.items()}
-    assert 0 < expected.check(results, EPS, "me") < 1  # rounding passes
+    case = cases.LayerCase("plain")
+    results = {key: value * (1 + EPS) for key, value in case.expected.items()}
+    assert 0 < case.compare(results, EPS, "me") < 1  # rounding passes
     results[name].flat[3] += damage
-    with pytest.raises(ArithmeticError, match=f"^me: {name} leaves the rounding bound at 1 of "):
-        expected.check(results, EPS, "me")
+    with pytest.raises(ArithmeticError, match=f"^me: {name} exceeds the rounding bound at 1 of "):
+        case.compare(results, EPS, "me")
     results[name] = results[name][:1]
     with pytest.raises(ArithmeticError, match=f"^me: {name} has shape .*, expected "):
-        expected.check(results, EPS, "me")
+        case.compare(results, EPS, "me")
 
 
-def test_truth_slack_is_a_factor_of_the_bound():
-    expected = truth.Truth(PLAIN, cases.operands(PLAIN))
-    results = {"db": expected.values["db"] + 3 * 2 * 52 * EPS * expected.sizes["db"]}
-    assert 0.7 < expected.check(results, EPS, "me", slack=4) < 0.8
-    with pytest.raises(ArithmeticError, match="^me: db leaves the rounding bound"):
-        expected.check(results, EPS, "me")
+@pytest.mark.parametrize(("slack", "refused"), [(1, True), (4, False)])
+def test_check_slack_is_a_factor_of_the_bound(slack, refused):
+    case = cases.LayerCase("plain")
+    wrong = {"db": case.expected["db"] + 3 * 2 * 52 * EPS * case.sums["db"]}
+    side = peers.Side("me", np.dtype(float), {}, lambda which: wrong, slack=slack)
+    if refused:
+        with pytest.raises(ArithmeticError, match="^me, plain: db exceeds the rounding bound"):
+            case.check(side, "backward")
+    else:
+        assert 0.7 < case.check(side, "backward") < 0.8
 
 
 def test_agree_refuses_differences_and_nan():
     mine = {"outputs": np.array([1.0, -2.0]), "f": 3.0}
-    assert truth.agree(mine, {**mine, "f": 3.0 * (1 + 1e-11)}, 1e-10, "me") < 2e-11
+    assert nets.agree(mine, {**mine, "f": 3.0 * (1 + 1e-11)}, "float64", "me") < 2e-11
     for key, value in (("f", 3.001), ("f", np.nan), ("outputs", np.array([1.001, -2.0]))):
-        with pytest.raises(ArithmeticError, match=f"^me: {key} differs by "):
-            truth.agree(mine, {key: value}, 1e-10, "me")
+        with pytest.raises(ArithmeticError, match=f"^me: {key} differs by .*not the same function"):
+            nets.agree(mine, {key: value}, "float64", "me")
+    assert nets.agree(mine, {"f": 3.001}, "float32", "me") == pytest.approx(1e-3 / 3)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("layer", [TINY, PLAIN], ids=str)
-def test_own_sides_compute_the_layer(layer_case, layer, threads, dtype):
-    case = layer_case(layer)
+@pytest.mark.parametrize("name", LAYERS)
+def test_own_sides_compute_the_layer(name, threads, dtype):
+    case = cases.LayerCase(name)
     made = [peers_matconv.layer(case, dtype, threads, form) for form in peers_matconv.FORMS]
     made += [peers_matconv.layer(case, dtype, threads, reuse=True)]
     made += [peers_gemm.layer(case, dtype, threads)]
     for side in made:
-        for which in shapes.PASSES:
+        for which in peers.LAYERS:
             assert 0 <= case.check(side, which) <= 1
+            assert len(side.results(which)) >= {"forward": 1, "backward": 2, "both": 3}[which]
 
 
 # ---- timing -------------------------------------------------------------------------------------
@@ -227,31 +184,37 @@ def test_pair_takes_samples_in_turns_inside_contexts(monkeypatch):
     monkeypatch.setattr(timing, "rest", lambda: said.append("rest"))
     a = (lambda: said.append("a"), lambda: context("A"))
     b = (lambda: said.append("b"), lambda: context("B"))
-    found = timing.pair(a, b, repeats=2, seconds=0)
+    found = timing.pair(a, b, timing.Effort(repeats=2, seconds=0))
     each = ["A(", "rest", "a", "a", ")A", "B(", "rest", "b", "b", ")B"]
     assert said == each * 3  # once to see how long a call takes, twice to measure
-    assert found["mine"]["n"] == found["other"]["n"] == found["ratio"]["n"] == 2
+    assert [len(samples) for samples in found] == [2, 2]
+
+
+@pytest.mark.parametrize(("budget", "n"), [(90.0, 9), (3.6, 5), (0.1, 3)])
+def test_pair_takes_the_samples_that_fit_into_the_budget(monkeypatch, budget, n):
+    taken = []
+
+    def sample(action, context, calls, warm=True):
+        taken.append((action, calls))
+        return {"a": 0.1, "b": 0.2}[action]
+
+    monkeypatch.setattr(timing, "_sample", sample)
+    effort = timing.Effort(repeats=9, seconds=0.2, budget=budget)
+    # 2 calls of 0.1 s, 1 call of 0.2 s, and one untimed call of each: 0.7 s a pair
+    assert timing.pair(("a", None), ("b", None), effort) == ([0.1] * n, [0.2] * n)
+    assert taken[2:] == [("a", 2), ("b", 1)] * n
 
 
 def test_compared_ratio_is_the_median_of_pairs_not_of_sides():
     found = timing.compared([1.0, 4.0, 2.0], [3.0, 4.0, 4.0])
-    medians = [found[key]["median"] for key in ("mine", "other", "ratio", "excess")]
-    assert medians == [2.0, 4.0, 2.0, -2.0]
-    ratio = found["ratio"]
-    assert (ratio["minimum"], ratio["lower"], ratio["upper"]) == (1.0, 1.5, 2.5)
-
-
-def test_spread_and_mean_of_one_and_of_none():
-    assert list(timing.spread([2.0]).values()) == [2.0, 2.0, 2.0, 2.0, 1]
-    with pytest.raises(ValueError, match="^spread: no samples$"):
-        timing.spread([])
-    assert timing.geometric_mean([2.0, 8.0]) == pytest.approx(4.0, rel=1e-15)
-    with pytest.raises(ValueError, match="^geometric_mean: no values$"):
-        timing.geometric_mean([])
+    assert [found[key]["median"] for key in ("mine", "other", "ratio")] == [2.0, 4.0, 2.0]
+    assert (found["ratio"]["lower"], found["ratio"]["upper"]) == (1.5, 2.5)
+    assert list(timing.spread([2.0]).values()) == [2.0, 2.0, 2.0, 1]
 
 
 @pytest.mark.parametrize(("busy", "slept"), [(0.0, 0.005), (1.0, 0.3)])
 def test_rest_ends_when_idle_or_when_time_is_up(monkeypatch, busy, slept):
+    monkeypatch.undo()  # of `known`
     clock = types.SimpleNamespace(now=0.0)
     clock.perf_counter, clock.process_time = lambda: clock.now, lambda: clock.now * busy
     clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
@@ -263,18 +226,24 @@ def test_rest_ends_when_idle_or_when_time_is_up(monkeypatch, busy, slept):
 # ---- jobs and records ---------------------------------------------------------------------------
 
 
-def test_plan_leaves_out_what_a_peer_has_not_and_itself(tiny):
+def test_plan_refuses_names_of_another_kind():
+    with pytest.raises(ValueError, match="^layers: 'lenet' is none of vgg-64, "):
+        measuring.plan("layers", names=["lenet"])
+
+
+def test_plan_leaves_out_what_a_peer_has_not_and_itself():
     jobs = measuring.plan(
-        *("net", ["small"], ["forward", "step", "predict"], ["float64"], [1, 2], ["auto"]),
-        ("onnxruntime", "im2col", "1-thread"),
-    )
-    found = [(job["threads"], job["peer"], job["pass"]) for job in jobs]
-    assert found == [
-        *((1, "onnxruntime", which) for which in ("forward", "predict")),
-        *((1, "im2col", which) for which in ("forward", "step", "predict")),
-        (2, "onnxruntime", "forward"),
-        *((2, peer, which) for peer in ("im2col", "1-thread") for which in ("forward", "step")),
-    ]
+        "nets", names=["small"], peers=("onnxruntime", "im2col", "1-thread"),
+        passes=("forward", "step", "predict"), algorithms=("auto", "im2col"),
+    )  # fmt: skip
+    found = [(job["threads"], job["algorithm"], job["peer"], job["pass"]) for job in jobs]
+    expected = []
+    for threads in (1, 2):
+        for algorithm in ("auto", "im2col"):
+            expected.append((threads, algorithm, "onnxruntime", "forward"))
+            names = [*["im2col"] * (algorithm == "auto"), *["1-thread"] * (threads == 2)]
+            expected += [(threads, algorithm, n, p) for n in names for p in ("forward", "step")]
+    assert found == expected
 
 
 def test_together_keeps_cases_together_and_each_job_once():
@@ -282,9 +251,9 @@ def test_together_keeps_cases_together_and_each_job_once():
     assert [job["name"] + job["pass"] for job in measuring.together(jobs)] == ["ax", "ay", "bx"]
 
 
-def test_run_writes_records_and_prints_them(tiny, tmp_path, capsys):
+def test_run_writes_records_and_prints_them(tmp_path, capsys):
     path = tmp_path / "found.json"
-    arguments = ["layers", "tiny", "--quick", "--peers", "gemm", "--json", str(path)]
+    arguments = ["layers", "grouped", "--quick", "--peers", "gemm", "--json", str(path)]
     assert run.main([*arguments, "--dtypes", "float64", "float32"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -294,13 +263,13 @@ def test_run_writes_records_and_prints_them(tiny, tmp_path, capsys):
     assert found["machine"]["versions"]["numpy"] == np.__version__
     for k, one in enumerate(found["records"], 1):
         assert set(measuring.KEYS) <= set(one)
-        assert (one["name"], one["images"], one["quick"]) == ("tiny", 1, True)
-        assert one["flops"] == TINY.with_batch(1).flops(one["pass"])
+        assert (one["name"], one["images"], one["quick"]) == ("grouped", 2, True)
+        assert one["isa"] == found["machine"]["isa"]
         assert one["mine"]["n"] == one["other"]["n"] == one["ratio"]["n"] == 3
-        assert 0 < one["ratio"]["minimum"] <= one["ratio"]["median"] <= one["ratio"]["upper"]
+        assert 0 < one["ratio"]["lower"] <= one["ratio"]["median"] <= one["ratio"]["upper"]
         assert all(0 <= share <= 1 for share in one["difference"])
         assert f"{one['ratio']['median']:.2f} (" in out
-        assert f"\n[{k}/12 " in "\n" + err  # standard error is no terminal here
+        assert f"\n[{k}/12 " in err  # standard error is no terminal here
 
 
 def test_run_killed_after_two_records_leaves_valid_json(tmp_path):
@@ -313,24 +282,20 @@ def test_run_killed_after_two_records_leaves_valid_json(tmp_path):
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert len(found["records"]) >= 2
+    assert len(json.loads(path.read_text(encoding="utf-8"))["records"]) >= 2
     assert run.main(["show", str(path)]) == 0
 
 
-def test_journal_failing_write_keeps_the_file(tmp_path, monkeypatch, capsys):
+def test_write_that_fails_keeps_the_file(tmp_path, monkeypatch):
     path = tmp_path / "found.json"
-    book = journal.Journal({"command": "x"}, path)
-    book.begin(1)
-    before = path.read_bytes()
-    assert json.loads(before) == {"command": "x", "records": [], "skipped": {}, "refused": []}
-    monkeypatch.setattr(Path, "write_text", lambda *_, **__: 1 / 0)
+    measuring.write(path, "before")
+    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        book.write()
-    assert path.read_bytes() == before
+        measuring.write(path, "after")
+    assert path.read_bytes() == b"before"
 
 
-def test_run_refuses_wrong_results_and_goes_on(tiny, monkeypatch, tmp_path, capsys):
+def test_run_refuses_wrong_results_and_goes_on(monkeypatch, tmp_path, capsys):
     right = matconv.conv2d
 
     def wrong(Z, W, b, **options):
@@ -341,16 +306,27 @@ def test_run_refuses_wrong_results_and_goes_on(tiny, monkeypatch, tmp_path, caps
 
     monkeypatch.setattr(matconv, "conv2d", wrong)
     path = tmp_path / "found.json"
-    arguments = ["layers", "tiny", "plain", "--passes", "forward", "--peers", "gemm"]
+    arguments = ["layers", "grouped", "plain", "--passes", "forward", "--peers", "gemm"]
     assert run.main([*arguments, "--threads", "1", "--quick", "--json", str(path)]) == 1
-    assert "REFUSED matconv auto, tiny: S leaves the rounding bound" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "REFUSED matconv auto, grouped: S exceeds the rounding bound" in err
     found = json.loads(path.read_text(encoding="utf-8"))
     assert [one["name"] for one in found["records"]] == ["plain"]
-    assert [one["name"] for one in found["refused"]] == ["tiny"]
+    assert [one["name"] for one in found["refused"]] == ["grouped"]
+
+
+FAKE = ["nets", "small", "--peers", "torch", "--threads", "1", "--quick"]
+
+
+def fake_peer(monkeypatch, net, forms):
+    """Let "torch" be a library of networks with this function."""
+    fake = types.SimpleNamespace(FORMS=forms, net=net)
+    monkeypatch.setitem(sys.modules, "peers_fake", fake)
+    monkeypatch.setitem(peers.PEERS, "torch", peers.Peer("peers_fake", "fake", (), peers.NETS))
 
 
 @pytest.mark.parametrize(("which", "key"), [("forward", "outputs"), ("gradient", "f")])
-def test_run_refuses_a_wrong_peer(tiny, monkeypatch, capsys, which, key):
+def test_run_refuses_a_wrong_peer(monkeypatch, capsys, which, key):
     def net(case, dtype, threads, form):
         side = peers_matconv.net(case, dtype, threads)
         right = side.results
@@ -358,34 +334,41 @@ def test_run_refuses_a_wrong_peer(tiny, monkeypatch, capsys, which, key):
         side.name = "fake"
         return side
 
-    fake = types.SimpleNamespace(
-        PASSES=peers_matconv.PASSES, FORMS=("only",), require=lambda: None, net=net
-    )
-    monkeypatch.setitem(sys.modules, "peers_fake", fake)
-    monkeypatch.setitem(peers.PEERS, "torch", peers.Peer("peers_fake", "fake"))
-    arguments = ["nets", "small", "--passes", which, "--peers", "torch", "--quick"]
-    assert run.main([*arguments, "--threads", "1"]) == 1
+    fake_peer(monkeypatch, net, ("only",))
+    assert run.main([*FAKE, "--passes", which]) == 1
     assert f"REFUSED fake, small: {key} differs by 0.001 of its" in capsys.readouterr().err
 
 
-def test_run_skips_a_missing_peer_by_name(tiny, monkeypatch, tmp_path, capsys):
+def test_faster_form_of_a_peer_is_measured(monkeypatch, capsys):
+    def net(case, dtype, threads, form):
+        side = peers_matconv.net(case, dtype, threads)
+        side.form, side.passes = form, {"forward": form}
+        return side
+
+    times = {"slow": 3.0, "fast": 2.0}
+    monkeypatch.setattr(timing, "_sample", lambda action, *_, **__: times.get(action, 1.0))
+    fake_peer(monkeypatch, net, tuple(times))
+    assert run.main([*FAKE, "--passes", "forward"]) == 0
+    assert "1000 ms; fake fast 2000 ms, ratio 2.00 (2.00-2.00)" in capsys.readouterr().err
+
+
+def test_run_skips_a_missing_peer_by_name(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "peers_torch", raising=False)
     path = tmp_path / "found.json"
-    arguments = ["layers", "tiny", "--quick", "--threads", "1", "--passes", "forward"]
+    arguments = ["layers", "plain", "--quick", "--threads", "1", "--passes", "forward"]
     assert run.main([*arguments, "--peers", "gemm", "torch", "--json", str(path)]) == 0
-    assert "skipped torch: PyTorch is not installed\n" in capsys.readouterr().err
+    assert "skipped torch: import of torch halted" in capsys.readouterr().err
     found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["skipped"] == {"torch": "PyTorch is not installed"}
+    assert list(found["skipped"]) == ["torch"]
     assert [one["peer"] for one in found["records"]] == ["gemm"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["layers", "vgg-63"], "argument names: 'vgg-63' is none of core, "),
-        (["--repeats", "0"], "argument --repeats: must be at least 1, got 0"),
+        (["--threads", "0"], "argument --threads: must be positive, got 0"),
         (["--threads", "x"], "argument --threads: invalid"),
-        (["nets", "--passes", "both"], "argument --passes: 'both' is none of forward, gradient, "),
         (["--json", "no/such/folder.json"], "argument --json: there is no folder no/such"),
     ],
 )
@@ -396,13 +379,48 @@ def test_parse_refuses_wrong_options(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_isa_runs_the_command_once_in_a_restricted_process(monkeypatch, capsys):
+    for name in machine.ISAS["avx2"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
+    seen = []
+
+    def start(command, env, check):
+        seen.append((command, env))
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(run.subprocess, "run", start)
+    arguments = ["layers", "plain", "--isa", "avx2"]
+    assert run.main(arguments) == 7
+    ((command, environment),) = seen
+    assert command == [sys.executable, str(BENCH / "run.py"), *arguments]
+    assert environment == {**os.environ, **machine.ISAS["avx2"]}
+    message = "--isa avx2 replaces OPENBLAS_CORETYPE=SkylakeX\n"
+    assert capsys.readouterr().err == message
+    for name, value in machine.ISAS["avx2"].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run, "measure", lambda given, arguments: 8)
+    assert run.main(arguments) == 8
+
+
+@pytest.mark.parametrize(
+    ("kernel", "flags", "restricted", "isa"),
+    [
+        ("SkylakeX", "fma avx512f", "", "avx512"),
+        ("Haswell", "fma avx512f", "AVX2", "avx2, peers emulated"),
+        ("Haswell", "fma avx512f", "", "avx2, peers not restricted"),
+        ("Haswell", "fma avx2", "AVX2", "avx2"),
+    ],
+)
+def test_isa_of_the_machine(monkeypatch, kernel, flags, restricted, isa):
+    monkeypatch.setattr(machine, "_cpuinfo", lambda field: {"flags": flags}[field])
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", restricted)
+    assert machine.isa([f"openblas 0.3 ({kernel}) of scipy", "openblas (SkylakeX) of numpy"]) == isa
+
+
 def _commands():
-    texts = [
-        path.read_text(encoding="utf-8") for path in (BENCH / "README.md", *BENCH.glob("*.py"))
-    ]
-    found = re.findall(
-        r"^(?:\| `|[ ]*)python (bench/run\.py[^`\n#|]*)", "\n".join(texts), re.MULTILINE
-    )
+    text = (BENCH / "README.md").read_text(encoding="utf-8") + (BENCH / "plot.py").read_text()
+    found = re.findall(r"^(?:\| `|[ ]*)python (bench/run\.py[^`\n#|]*)", text, re.MULTILINE)
     return sorted({re.split(r"  +", command.strip())[0] for command in found})
 
 
@@ -414,10 +432,9 @@ def test_commands_of_the_documentation_are_valid(command, monkeypatch, tmp_path)
         assert run.jobs_of(given)
 
 
-def test_commands_of_the_documentation_are_found():
-    assert {command.split()[1] for command in _commands() if len(command.split()) > 1} > {
-        *run.COMMANDS, *("targets", "show", "plot")
-    } - {"layers"}  # fmt: skip
+def test_every_command_is_in_the_documentation():
+    found = {command.split()[1] for command in _commands()}
+    assert found == {*measuring.KINDS, "targets", "show", "plot"}
 
 
 # ---- memory, latency, startup -------------------------------------------------------------------
@@ -442,7 +459,8 @@ MEMORY = ["memory", "lenet", "--threads", "1", "--peers", "torch"]
 
 
 def test_memory_of_a_fresh_process_is_of_the_same_gradient():
-    found = memory.fresh("matconv", "lenet", "float64", 1, 40)
+    job = {"name": "lenet", "dtype": "float64", "threads": 1, "images": 40}
+    found = memory.fresh("matconv", job)
     net = nets.NETS["lenet"]
     network, theta = peers_matconv.network(net, nets.parameters(net), np.float64)
     objective = matconv.Objective(network, *nets.data(net, 40, np.float64), loss="softmax")
@@ -451,22 +469,12 @@ def test_memory_of_a_fresh_process_is_of_the_same_gradient():
     assert found["bytes"] > gradient.nbytes and len(found["seconds"]) == 1
 
 
-def test_memory_ratio_and_missing_library(monkeypatch, capsys):
-    fake_processes(monkeypatch, matconv=answer(), torch=answer(2**22))
-    assert run.main(MEMORY) == 0
-    assert "1.05 MB; PyTorch 4.19 MB, ratio 4.00 (4.00-4.00)" in capsys.readouterr().err
-    gone = (1, "", "Traceback\npeers.Missing: PyTorch is not installed\n")
-    fake_processes(monkeypatch, matconv=answer(), torch=gone)
-    assert run.main(MEMORY) == 0
-    assert "skipped torch: PyTorch is not installed" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("key", ["f", "norm"])
 @pytest.mark.parametrize("value", [2.5, np.nan])
 def test_memory_of_different_gradients_is_refused(monkeypatch, capsys, key, value):
     fake_processes(monkeypatch, matconv=answer(), torch=answer(**{key: value}))
     assert run.main(MEMORY) == 1
-    assert f"REFUSED {key} of torch is {value}, of matconv" in capsys.readouterr().err
+    assert f"REFUSED torch, lenet: {key} differs by " in capsys.readouterr().err
 
 
 def test_memory_of_a_process_that_dies(monkeypatch, capsys):
@@ -475,7 +483,7 @@ def test_memory_of_a_process_that_dies(monkeypatch, capsys):
     assert "matconv: process ended with status -9: no output" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("which", latency.PASSES)
+@pytest.mark.parametrize("which", ["forward", "gradient"])
 def test_latency_calls_are_the_work_of_the_pass(which):
     case = cases.NetCase("lenet", 70)
     network, theta = peers_matconv.network(case.net, case.values, np.float64)
@@ -489,33 +497,28 @@ def test_latency_calls_are_the_work_of_the_pass(which):
     )
 
 
-def test_latency_beside_is_the_excess_and_the_entry(tiny):
-    job = dict(zip(measuring.KEYS, ("latency", "lenet", 1, "float32", 1, "auto", "kernels")))
-    found = latency.measure({**job, "pass": "forward"}, measuring.Effort(3, 1e-4, 1.0))
-    assert found["beside"] == found["excess"]["median"] + found["entry"]
-    assert found["entry"] > 0
+def test_latency_beside_is_the_excess_and_the_entry(monkeypatch):
+    monkeypatch.setattr(latency.timing, "pair", lambda *_: ([5.0, 9.0, 7.0], [4.0, 4.0, 4.0]))
+    monkeypatch.setattr(latency.timeit, "repeat", lambda *_, number, repeat: [0.5 * number, 99.0])
+    job = {"name": "lenet", "images": 1, "dtype": "float32", "threads": 1, "algorithm": "auto"}
+    found = latency.measure({**job, "pass": "forward"}, timing.Effort())
+    assert found["beside"] == 3.0 + 0.5  # median of 1, 5, 3; the minimum of the entries
 
 
-def test_startup_import_and_wheel(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(startup, "_process", lambda code: 0.25 if "matconv" in code else 0.2)
-    wheel = tmp_path / "matconv-0-py3-none-any.whl"
-    wheel.write_bytes(bytes(1_500_000))
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [([], {"import": 0.05}), (["--build"], {"import": 0.05, "wheel": 1_500_000, "build": 80.0})],
+)
+def test_startup_builds_only_where_told(monkeypatch, tmp_path, options, found):
+    monkeypatch.setattr(startup, "process", lambda code: 0.25 if "matconv" in code else 0.2)
+    monkeypatch.setattr(startup, "built", lambda: {"wheel": 1_500_000, "build": 80.0})
     path = tmp_path / "found.json"
-    command = ["startup", "--quick", "--json", str(path), "--wheel"]
-    assert run.main([*command, str(wheel)]) == 0
-    text = path.read_text(encoding="utf-8")
-    imported, size = json.loads(text)["records"]
-    assert imported["mine"]["median"] == pytest.approx(0.05) and imported["mine"]["n"] == 3
-    assert (size["mine"]["median"], size["unit"]) == (1_500_000, "bytes")
-    assert json.loads(text)["skipped"] == {"build": "needs --build"}
-    assert str(tmp_path) not in text
-    assert run.main([*command, str(tmp_path / "missing.whl")]) == 1
-    assert "bench/run.py: not a wheel: " in capsys.readouterr().err
+    assert run.main(["startup", "--quick", "--json", str(path), *options]) == 0
+    records = json.loads(path.read_text(encoding="utf-8"))["records"]
+    assert {one["name"]: one["mine"]["median"] for one in records} == pytest.approx(found)
 
 
-MODULES = sorted(path.stem for path in BENCH.glob("*.py"))
-
-
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ["nets", "measuring", "timing", "table"])
 def test_examples_of_the_docstrings(name):
-    assert doctest.testmod(import_module(name)).failed == 0
+    found = doctest.testmod(import_module(name))
+    assert found.attempted and not found.failed

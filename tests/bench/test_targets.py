@@ -1,119 +1,115 @@
 """What is made of records: verdicts, tables, a picture."""
 
 import json
-import sys
+import math
+import xml.etree.ElementTree
 
-import machine
 import measuring
+import nets
 import plot
 import pytest
 import run
-import shapes
 import table
 import targets
 import timing
 
-SLOW, FAST = "openblas 0.3 (Haswell) of scipy", "openblas 0.3 (SkylakeX) of scipy"
+SLOW, FAST = "avx2", "avx512"
 
 
 def record(name, ratio, **changes):
     """A measurement with this ratio: a layer, auto against PyTorch, float64, forward, 1 thread."""
-    values = ("layer", name, 8, "float64", 1, "auto", "torch", "forward")
-    job = {**dict(zip(measuring.KEYS, values, strict=True)), "quick": False}
-    numbers = {
-        "sizes": "8, 1",
-        "unit": "s",
-        "form": "nchw",
-        **timing.compared([0.5], [0.5 * ratio]),
-    }
-    return {**job, **numbers, **changes}
+    values = ("layers", name, 8, "float64", 1, "auto", "torch", "forward")
+    job = dict(zip(measuring.KEYS, values, strict=True))
+    about = {"sizes": "8, 1", "unit": "s", "form": "nchw", "quick": False, "isa": SLOW}
+    return {**job, **about, **timing.compared([0.5], [0.5 * ratio]), **changes}
 
 
-def document(records, blas=SLOW):
+def document(records):
     about = {"date": "2026-11-22T10:00:00+00:00", "processor": "Abacus", "cores": 2, "load": 0.0}
     versions = {"matconv": "0.1", "torch": "2.13"}
-    about |= {"system": "Linux", "blas": [blas], "switches": {}, "versions": versions}
+    about |= {"system": "Linux", "blas": ["openblas (Haswell)"], "switches": {}, "isa": SLOW}
+    about |= {"versions": versions}
     return {"machine": about, "command": "python bench/run.py", "records": records}
 
 
-def verdicts(records, row, threads=(1,), blas=SLOW):
-    return targets.verdicts(document(records, blas), [row], threads)
+def verdicts(records, row, threads=(1,)):
+    return targets.verdicts(document(records), [row], threads)
 
 
 # ---- verdicts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("found", "blas", "met"),
+    ("found", "isa", "met"),
     [
         ((0.95, 0.95), SLOW, True),
         ((0.94, 0.95), SLOW, False),  # the geometric mean is below 0.95
         ((0.95, 0.95), FAST, False),  # and must be 1 with kernels for AVX-512
+        ((0.95, 0.95), "avx2, peers emulated", True),
         ((0.8, 1.25), FAST, True),
         ((0.79, 2.0), SLOW, False),  # one is below 0.8
-        ((), SLOW, None),
     ],
 )
-def test_verdict_geometric_mean_and_each(found, blas, met):
+def test_verdict_geometric_mean_and_minimum(found, isa, met):
     names = ("vgg-64", "resnet-stem")
-    about = {"algorithm": "im2col", "peer": "gemm"}
+    about = {"algorithm": "im2col", "peer": "gemm", "isa": isa}
     records = [record(name, ratio, **about) for name, ratio in zip(names, found)]
-    (line,) = verdicts(records, "S1", blas=blas)
-    assert line["met"] is met
-    assert line["target"] == f"gm >= {1 if blas == FAST else 0.95}, each >= 0.8"
+    (line,) = verdicts(records, "S1")
+    assert line.met is met
+    assert line.isa == isa
+    assert line.target == f"gm >= {1 if isa == FAST else 0.95}, min >= 0.8"
+
+
+def test_verdict_has_a_line_for_each_isa():
+    about = {"algorithm": "im2col", "peer": "gemm"}
+    both = [record("vgg-64", 0.96, isa=isa, **about) for isa in (FAST, SLOW)]
+    assert [(x.isa, x.met) for x in verdicts(both, "S1")] == [(FAST, False), (SLOW, True)]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"threads": 2},
-        {"dtype": "float32"},
-        {"pass": "both"},
-        {"algorithm": "im2col"},
-        {"peer": "torch-f32"},
-        {"what": "net"},
+        {"threads": 2}, {"dtype": "float32"}, {"pass": "both"}, {"algorithm": "im2col"},
+        {"peer": "torch-f32"}, {"what": "nets"},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_verdict_counts_only_what_is_selected(changes):
     records = [record("vgg-64", 5.0), record("mine", 0.1), record("vgg-128", 0.1, **changes)]
     forward, _ = verdicts(records, "S3")
-    assert (forward["values"], forward["met"]) == ({"vgg-64": 5.0}, True)
+    assert (forward.values, forward.met) == ({"vgg-64": 5.0}, True)
 
 
 def test_verdict_unit_stride_3x3_and_5x5():
-    records = [record(name, 2.5, peer="gemm") for name in shapes.LAYERS]
+    records = [record(name, 2.5, peer="gemm") for name in nets.LAYERS]
     (line,) = verdicts(records, "S2")
     others = ("alexnet-1", "resnet-stem", "resnet-3x3-s2")
-    assert set(line["values"]) == {x for x in shapes.LAYERS if x not in others and "1x1" not in x}
+    assert set(line.values) == {x for x in nets.LAYERS if x not in others and "1x1" not in x}
 
 
 def test_verdict_training_steps_text():
-    about = {"what": "net", "pass": "step", "peer": "torch-f32"}
+    about = {"what": "nets", "pass": "step", "peer": "torch-f32"}
     records = [record(name, 1.25, **about) for name in targets.TRAINED]
-    assert verdicts(records, "S4")[0]["met"] is True
+    assert verdicts(records, "S4")[0].met is True
     records[-1] = record("alexnet", 0.99, **about)
     (line,) = verdicts(records, "S4")
-    assert line["met"] is False
-    assert line["measured"] == "gm 1.19, min 0.990 (alexnet), 5 of them"
+    assert line.met is False
+    assert line.measure == "nets, step, float64 against PyTorch f32"
+    assert line.measured == "gm 1.19, min 0.99 (alexnet), 5 of them"
 
 
 def test_verdict_threads_against_one_has_no_line_for_one():
-    one = record("vgg-64", 1.9, what="net", peer="1-thread", threads=2)
+    one = record("vgg-64", 1.9, what="nets", peer="1-thread", threads=2)
     lines = verdicts([one], "S7", (1, 2))
-    assert [(x["threads"], x["met"]) for x in lines] == [(2, True), (2, None), (2, None)]
+    assert [(x.threads, x.met) for x in lines] == [(2, True), (2, None), (2, None)]
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(2.0, True), (1.99, False)])
 def test_verdict_memory_is_a_share(ratio, met):
     about = {"what": "memory", "pass": "gradient", "images": 1024}
     bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
-    assert (bounded["values"], bounded["met"]) == ({"vgg11": 1 / ratio}, met)
-    assert (reported["values"], reported["met"]) == ({}, None)
-    about["images"] = 256
-    bounded, reported = verdicts([record("vgg11", ratio, **about)], "S6")
-    assert (bounded["values"], reported["values"]) == ({}, {"vgg11": 1 / ratio})
-    assert reported["met"] is None  # no bound
+    assert (bounded.values, bounded.met) == ({"vgg11": 1 / ratio}, met)
+    assert (reported.values, reported.met) == ({}, None)  # that of 256 images
 
 
 @pytest.mark.parametrize(
@@ -126,62 +122,62 @@ def test_verdict_exponent_and_growth(power, met):
         for n in (100, 1_000, 10_000, 100_000)
     ]
     time, memory = verdicts(records, "S8")
-    assert time["values"] == {"lenet": pytest.approx(power, abs=1e-12)}
-    assert (time["met"], memory["met"]) == (met, True)
+    assert time.values == {"lenet": pytest.approx(power, abs=1e-12)}
+    assert (time.met, memory.met) == (met, True)
     records[-1]["bytes"] = 111
-    assert verdicts(records, "S8")[1]["met"] is False
+    memory = verdicts(records, "S8")[1]
+    assert (memory.met, memory.values) == (False, {"lenet": 1.11})
 
 
 def test_exponent_is_the_slope_of_least_squares():
     # log2 seconds 0, 0, 3 at log2 images 0, 1, 2: the line through them has slope 3/2
-    points = ((1, 1), (2, 1), (4, 8))
-    found = [("", {"name": "a", "images": n, "mine": {"median": s}}) for n, s in points]
-    assert targets.exponent(found) == {"a": pytest.approx(1.5, rel=1e-12)}
+    assert targets.exponent([(1, 1, 0), (2, 1, 0), (4, 8, 0)]) == pytest.approx(1.5, rel=1e-12)
 
 
-def test_ratios_take_the_fastest_peer():
-    found = [("a", record("a", 3.0)), ("a", record("a", 2.0, peer="jax")), ("b", record("b", 1.0))]
-    assert targets.ratios(found) == {"a": 2.0, "b": 1.0}
+def test_values_take_the_fastest_peer():
+    records = [record("vgg-64", 3.0), record("vgg-64", 2.0, peer="jax"), record("vgg-128", 1.0)]
+    target = targets.Target("", "layers", targets.ALL, "float64", "forward", ("torch", "jax"))
+    assert target.values(records, 1, SLOW) == {"vgg-64": 2.0, "vgg-128": 1.0}
+    assert target.measure == "layers, forward, float64 against PyTorch or JAX"
 
 
 def test_verdict_frozen_by_images_and_quick_ones():
-    about = {"what": "net", "pass": "predict", "dtype": "float32", "peer": "onnxruntime"}
+    about = {"what": "frozen", "pass": "predict", "dtype": "float32", "peer": "onnxruntime"}
     records = [record("lenet", r, **about, images=n) for n, r in ((1, 1.5), (8, 0.79), (9, 0.1))]
     (line,) = verdicts(records, "S9")
-    assert line["values"] == {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79}
-    assert line["met"] is False
-    # a quick run takes 8 images for 64
-    (line,) = verdicts([record("lenet", 2.0, **about, images=8, quick=True)], "S9")
-    assert line["values"] == {"lenet, 8 images": 2.0}
+    assert line.values == {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79}
+    assert line.met is False
+    # a quick run has fewer images
+    (line,) = verdicts([record("lenet", 2.0, **about, images=5, quick=True)], "S9")
+    assert line.values == {"lenet, 5 images": 2.0}
 
 
 def test_verdict_startup_and_latency():
     nothing = dict.fromkeys(("images", "dtype", "threads", "algorithm", "peer", "pass"))
-    startup = [
+    records = [
         record(name, 1, **{**nothing, "what": "startup"}, mine=timing.spread([value]))
         for name, value in (("import", 0.031), ("wheel", 2e6))
     ]
-    lines = verdicts(startup, "S10", (1, 2))
-    assert [(one["threads"], one["met"]) for one in lines] == [
-        (None, False), (None, True), (None, None),
-    ]  # fmt: skip
-    text = targets.report(lines)
+    lines = verdicts(records, "S10", (1, 2))
+    assert [(one.threads, one.met) for one in lines] == [(None, False), (None, True), (None, None)]
+    assert [one.measured for one in lines] == ["31 (import)", "2 (wheel)", "not measured"]
+    text = table.verdicts(lines)
     assert text[-1] == "1 met, 1 not met, 1 not judged"
-    assert any("import, ms beyond" in line and line.endswith("NOT met") for line in text)
+    assert any("import beyond numpy" in line and line.endswith("| NOT met |") for line in text)
     late = record("lenet", 1, what="latency", images=1, peer="kernels", beside=2e-5)
-    assert [one["met"] for one in verdicts([late], "S12")] == [True, None]
+    assert [one.met for one in verdicts([late], "S12")] == [True, None]
 
 
-def test_every_goal_has_jobs_and_finds_its_records():
+def test_every_target_has_jobs_and_finds_its_records():
     assert targets.ROWS == (
         *("S1", "S2", "S3", "S4", "S5", "S5b", "S6", "S7", "S8", "S9", "S9b", "S10", "S12"),
     )
-    for target in targets.TARGETS:
-        jobs = target.jobs((1, 2))
+    extra = {"beside": 1.0, "bytes": 1, "quick": False, "isa": SLOW}
+    extra |= timing.compared([1.0], [1.0])
+    for row in targets.ROWS:
+        jobs = targets.jobs([row], (1, 2))
         assert jobs
-        extra = {"beside": 1.0, "bytes": 1, "quick": False, **timing.compared([1.0], [1.0])}
-        for threads in target.threads((1, 2)):
-            assert target.values([{**job, **extra} for job in jobs], threads)
+        assert all(x.values for x in verdicts([{**job, **extra} for job in jobs], row, (1, 2)))
 
 
 # ---- tables and pictures ------------------------------------------------------------------------
@@ -190,10 +186,9 @@ def test_every_goal_has_jobs_and_finds_its_records():
 @pytest.fixture
 def results(tmp_path):
     """A results file of two layers and a network."""
-    step = {"what": "net", "peer": "torch-f32", "pass": "step"}
-    both = {"pass": "both"}
+    step, both = {"what": "nets", "peer": "torch-f32", "pass": "step"}, {"pass": "both"}
     records = [
-        *(record("vgg-64", 2.0, **both), record("vgg-128", 4.5, **both)),
+        *(record("vgg-64", 2.0, **both), record("vgg-128", 4.5, **both), record("vgg-64", 3.25)),
         *(record("vgg-64", 1.5, threads=2, **both), record("lenet", 0.5, **step)),
     ]
     path = tmp_path / "found.json"
@@ -201,64 +196,111 @@ def results(tmp_path):
     return path
 
 
-def test_show_markdown_has_machine_command_goals_and_ratios(results, capsys):
+def cells(text):
+    """The rows of all tables of a text, without the padding."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_show_has_machine_command_targets_and_ratios(results, capsys):
+    assert run.main(["show", str(results)]) == 0
+    out = capsys.readouterr().out
+    for part in ("Abacus", "openblas (Haswell)", "torch 2.13", "command   python bench/run.py\n"):
+        assert part in out
+    rows = cells(out)
+    assert ["", "sizes", "matconv, 1 thread", "PyTorch, 1 thread",
+            "matconv, 2 threads", "PyTorch, 2 threads"] in rows  # fmt: skip
+    assert ["vgg-64", "8, 1", "500 ms", "2.00 (2.00-2.00)", "500 ms", "1.50 (1.50-1.50)"] in rows
+    assert ["vgg-128", "8, 1", "500 ms", "4.50 (4.50-4.50)", "", ""] in rows
+    assert ["geometric mean", "", "", "3.00", "", "1.50"] in rows
+    line = ["S4", "nets, step, float64 against PyTorch f32", SLOW, "1", "gm >= 1.15, min >= 1"]
+    assert [*line, "0.5 (lenet)", "NOT met"] in rows
+    assert "S10" not in out  # nothing measured
+    assert "layers, forward, float64, auto, avx2" in out
+
+
+def test_show_markdown_has_tables_of_the_published_passes_only(results, capsys):
     assert run.main(["show", str(results), "--markdown"]) == 0
     out = capsys.readouterr().out
-    for part in ("Abacus", SLOW, "torch 2.13", "command   python bench/run.py\n"):
-        assert part in out
-    assert "|  | sizes | matconv, 1 thread | PyTorch, 1 thread | matconv, 2 threads |" in out
-    assert "| vgg-64 | 8, 1 | 500 ms | 2.00 (2.00-2.00) | 500 ms | 1.50 (1.50-1.50) |" in out
-    assert "| vgg-128 | 8, 1 | 500 ms | 4.50 (4.50-4.50) |  |  |" in out
-    assert "| geometric mean |  |  | 3.00 |  | 1.50 |" in out
-    assert "| S4 | f64 against PyTorch f32, training step | 1 |" in out
-    assert "S10" not in out  # nothing measured
+    assert "layers, forward + backward, float64, auto, avx2" in out
+    assert "layers, forward, float64, auto, avx2" not in out
+    assert "| S3 " in out
+
+
+def test_show_of_two_isas_has_a_column_for_each(results, capsys):
+    other = json.loads(results.read_text(encoding="utf-8"))
+    for one in other["records"]:
+        one["isa"] = FAST
+    path = results.with_name("other.json")
+    path.write_text(json.dumps(other), encoding="utf-8")
+    assert run.main(["show", str(results), str(path)]) == 0
+    row = next(row for row in cells(capsys.readouterr().out) if "PyTorch, 1 thread, avx2" in row)
+    assert "PyTorch, 1 thread, avx512" in row
+
+
+def test_show_readme_replaces_the_block_and_nothing_else(results, tmp_path, monkeypatch, capsys):
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(run, "README", readme)
+    readme.write_text("# A\n<!-- measured -->\nold\n<!-- end -->\n# B\n", encoding="utf-8")
+    assert run.main(["show", str(results), "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert run.main(["show", str(results), "--readme"]) == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text == f"# A\n<!-- measured -->\n\n{printed}\n<!-- end -->\n# B\n"
+    readme.write_text("<!-- measured -->\n", encoding="utf-8")
+    assert run.main(["show", str(results), "--readme"]) == 1
+    assert "README.md has no lines <!-- measured --> ... <!-- end -->" in capsys.readouterr().err
+    assert readme.read_text(encoding="utf-8") == "<!-- measured -->\n"
+
+
+def test_readme_has_the_markers():
+    text = run.README.read_text(encoding="utf-8")
+    assert [text.count(marker) for marker in run.MARKERS] == [1, 1]
 
 
 def test_line_of_a_record():
     assert table.line(record("vgg-64", 2.0)) == (
-        "vgg-64 (8, 1) forward float64 1 thread auto: 500 ms; PyTorch nchw 1.00 s, "
+        "vgg-64 (8, 1) forward float64 1 thread auto: 500 ms; PyTorch nchw 1000 ms, "
         "ratio 2.00 (2.00-2.00)"
     )
 
 
-@pytest.mark.parametrize("content", ["not JSON {", "[1]", '{"records": []}', None])
-def test_results_file_that_is_none(content, tmp_path, capsys):
+@pytest.mark.parametrize("content", ["not JSON {", "[1]", '{"records": []}'])
+def test_file_without_results_is_refused(content, tmp_path, capsys):
     path = tmp_path / "bad.json"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
     assert run.main(["show", str(path)]) == 1
-    reasons = {None: "No such file or directory", "not JSON {": "not JSON"}
-    reason = reasons.get(content, "not a results file of bench/run.py")
-    assert capsys.readouterr().err == f"bench/run.py: {path}: {reason}\n"
+    message = f"bench/run.py: {path}: not a results file of bench/run.py: "
+    assert capsys.readouterr().err.startswith(message)
 
 
-def test_machine_lines_tell_blas_and_switches(monkeypatch):
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    found = machine.describe()
-    heads = [line.split()[0] for line in machine.lines(found)]
-    assert heads == ["machine", "BLAS", "versions", "switches", "date"]
-    assert "OPENBLAS_CORETYPE Haswell" in machine.lines(found)[3]
-    assert found["blas"][0].endswith("of scipy") or "scipy" not in " ".join(found["blas"])
-
-
-def test_panel_values_of_one_number_of_threads():
-    records = [
-        record("a", 2.0), record("b", 3.0, threads=2), record("c", 4.0, algorithm="im2col"),
-        record("d", 5.0, peer="gemm"), record("e", 6.0, **{"pass": "both"}),
-        record("a", 7.0, dtype="float32"),
-    ]  # fmt: skip
-    assert plot.panel_values(records, "layer", "forward", 1) == {
-        ("float64", "torch"): {"a": (2.0, 2.0, 2.0)},
-        ("float32", "torch"): {"a": (7.0, 7.0, 7.0)},
+def test_plot_has_a_bar_for_each_ratio_on_a_logarithmic_axis(results, tmp_path):
+    paths = [tmp_path / "a.svg", tmp_path / "b.svg"]
+    for path in paths:
+        assert run.main(["plot", str(results), str(path)]) == 0
+    content = paths[0].read_bytes()
+    assert content == paths[1].read_bytes() and len(content) < 20_000
+    space = "{http://www.w3.org/2000/svg}"
+    tree = xml.etree.ElementTree.fromstring(content)
+    texts = {text.text: text for text in tree.iter(f"{space}text")}
+    assert {"vgg-64", "vgg-128", "lenet", "2.00", "4.50", "0.50", "Training step"} <= set(texts)
+    assert "1.50" not in texts  # two threads
+    one, two = (float(texts[f"{n}x"].get("x")) for n in (1, 2))
+    bars = {}
+    for bar in tree.iter(f"{space}rect"):
+        if bar.get("width") != "12":  # not of the legend
+            start, width = float(bar.get("x")), float(bar.get("width"))
+            bars.setdefault(bar.get("fill"), []).append((start - one, width / (two - one)))
+    blue, orange, _ = (colour for *_, colour in plot.SERIES)
+    # from 1x to the ratio: the width is its logarithm; 4 digits of each number
+    expected = {blue: [(0, 1.0), (0, math.log2(4.5))], orange: [(one - two, 1.0)]}
+    assert expected == {
+        colour: [(pytest.approx(a, abs=0.1), pytest.approx(b, abs=0.01)) for a, b in found]
+        for colour, found in bars.items()
     }
 
 
-def test_plot_without_records_and_without_matplotlib(results, tmp_path, capsys, monkeypatch):
-    picture = str(tmp_path / "speed.svg")
-    assert run.main(["plot", str(results), picture, "--threads", "3"]) == 1
-    assert "nothing to draw: no records of layers, both or nets, step, with 3 threads" in (
-        capsys.readouterr().err
-    )
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run.main(["plot", str(results), picture]) == 1
-    assert "matplotlib is not installed" in capsys.readouterr().err
+def test_plot_without_records(results, tmp_path, capsys):
+    assert run.main(["plot", str(results), str(tmp_path / "x.svg"), "--threads", "3"]) == 1
+    message = "nothing to draw: no records of nets, step or layers, both, with 3 threads"
+    assert message in capsys.readouterr().err
