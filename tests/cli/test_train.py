@@ -17,11 +17,10 @@ from matconv.solvers import METHODS
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, pytestconfig):
+def trained(tmp_path_factory, algorithm):
     """A folder in which `matconv train`, with no options, has run; and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    algorithm = pytestconfig.getoption("--algorithm")
-    options = [] if algorithm is None else ["--algorithm", algorithm]
+    options = [] if algorithm == "auto" else ["--algorithm", algorithm]
     status, out, err = run("train", *options, cwd=folder)
     assert (status, err) == (0, "")
     return folder, out

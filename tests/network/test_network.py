@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from support import reference
-from support.networks import LENET, MIXED, images, lenet, mixed
+from support.networks import MIXED, images
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network
 from matconv.kernels.program import LOSSES
@@ -45,7 +45,7 @@ def naive_forward(net, theta, Z):
     return Z
 
 
-def test_shapes_and_layout():
+def test_shapes_and_layout(mixed):
     net = mixed()
     assert net.output_shape == (3,)
     assert net.n_outputs == 3
@@ -61,7 +61,7 @@ def test_shapes_and_layout():
     assert net.n == sum(W.size + b.size for W, b in views)
 
 
-def test_theta_is_vec_W_then_b_layer_by_layer():
+def test_theta_is_vec_W_then_b_layer_by_layer(mixed):
     """theta = [vec(W^1); b^1; ...]: vec takes the columns of the notes' d_out x hhd matrix."""
     net = mixed()
     theta = net.init(3)
@@ -73,7 +73,7 @@ def test_theta_is_vec_W_then_b_layer_by_layer():
 
 
 @pytest.mark.catalogue(31)
-def test_unpack_copies_nothing_and_outlives_theta():
+def test_unpack_copies_nothing_and_outlives_theta(mixed):
     net = mixed()
     theta = net.init(0)
     W, b = net.unpack(theta)[1]
@@ -86,7 +86,7 @@ def test_unpack_copies_nothing_and_outlives_theta():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_pack_is_the_inverse_of_unpack(dtype):
+def test_pack_is_the_inverse_of_unpack(dtype, mixed):
     net = mixed(dtype)
     theta = net.init(1)
     packed = net.pack(net.unpack(theta))
@@ -94,7 +94,7 @@ def test_pack_is_the_inverse_of_unpack(dtype):
     np.testing.assert_array_equal(packed, theta)
 
 
-def test_init_is_he_and_seeded():
+def test_init_is_he_and_seeded(lenet):
     net = lenet()
     theta = net.init(0)
     np.testing.assert_array_equal(theta, net.init(0))
@@ -122,8 +122,8 @@ def test_forward_is_exact_on_integers(dtype, l):
     np.testing.assert_array_equal(result, expected.reshape(l, 3))
 
 
-def test_forward_without_a_dense_layer_is_images():
-    net = Network((6, 5, 2), [Conv(3, 3, activation="relu"), AvgPool(2)])
+def test_forward_without_a_dense_layer_is_images(algorithm):
+    net = Network((6, 5, 2), [Conv(3, 3, activation="relu"), AvgPool(2)], algorithm=algorithm)
     assert net.output_shape == (2, 1, 3)
     Z, _ = images(net, 4)
     theta = net.init(0)
@@ -133,7 +133,7 @@ def test_forward_without_a_dense_layer_is_images():
     )
 
 
-def test_forward_many_images_has_the_same_bits_for_any_threads_and_layout():
+def test_forward_many_images_has_the_same_bits_for_any_threads_and_layout(mixed):
     net = mixed()
     theta = net.init(0)
     Z, _ = images(net, 3 * net.shard_size + 7)
@@ -152,7 +152,7 @@ def test_predict_is_the_first_largest_output():
     np.testing.assert_array_equal(net.predict(theta, Z), [1, 0, 0])
 
 
-def test_read_only_theta_predicts():
+def test_read_only_theta_predicts(mixed):
     net = mixed()
     theta = net.init(0)
     Z, _ = images(net, 3)
@@ -162,20 +162,19 @@ def test_read_only_theta_predicts():
 
 
 @pytest.mark.parametrize(("stride", "n"), [(1, 7), (2, 7), (2, 8), (3, 7), (3, 2)])
-def test_pad_same_gives_ceil_of_n_over_stride(stride, n):
+def test_pad_same_gives_ceil_of_n_over_stride(stride, n, algorithm):
     for kernel in (1, 2, 3, 5):
         for dilation in (1, 2):
-            layer = Conv(1, kernel, stride, "same", dilation)
-            assert Network((n, n + 1, 1), [layer]).output_shape == (
-                -(-n // stride),
-                -(-(n + 1) // stride),
-                1,
+            net = Network(
+                (n, n + 1, 1), [Conv(1, kernel, stride, "same", dilation)], algorithm=algorithm
             )
+            assert net.output_shape == (-(-n // stride), -(-(n + 1) // stride), 1)
     assert Network((n, n, 1), [MaxPool(3, stride, "same")]).output_shape[0] == -(-n // stride)
 
 
-def test_summary_says_everything():
-    text = Network((28, 28, 1), LENET).summary()
+def test_summary_says_everything(lenet):
+    net = lenet()
+    text = net.summary()
     lines = text.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith("-")] == [
         "layer", "input", "Conv(20,", "MaxPool(2)", "Conv(50,", "MaxPool(2)", "Dense(500,",
@@ -185,13 +184,12 @@ def test_summary_says_everything():
     assert "520:25570" in text  # 20*25 + 20, then 50*500 + 50
     assert "288,000" in text  # 24*24*20 outputs of 25 products
     assert lines[-2].split() == ["total", "431,080", "2,293,000"]
-    net = Network((28, 28, 1), LENET)
     size = f"{net.program().training_bytes / 2**20:.1f}"
     assert lines[-1] == f"workspace  {size} MiB per thread, for at most 64 images at once"
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_passes_write_within_the_bytes_that_the_program_names(dtype):
+def test_passes_write_within_the_bytes_that_the_program_names(dtype, mixed):
     net = mixed(dtype)
     program, l = net.program(), net.shard_size
     Z, y = images(net, l)
@@ -220,7 +218,7 @@ def test_passes_write_within_the_bytes_that_the_program_names(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_passes_read_nothing_that_was_in_their_blocks(dtype):
+def test_passes_read_nothing_that_was_in_their_blocks(dtype, mixed):
     net = mixed(dtype)
     program, l = net.program(), 3
     Z, y = images(net, l)
@@ -264,8 +262,8 @@ def test_init_of_a_preset_gives_the_recorded_theta(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_description_round_trip(dtype):
-    net = Network((9, 8, 2), MIXED, dtype)
+def test_description_round_trip(dtype, mixed):
+    net = mixed(dtype)
     description = json.loads(json.dumps(net.description()))
     again = Network.from_description(description)
     assert again.description() == description
@@ -300,7 +298,7 @@ def test_description_round_trip(dtype):
         (lambda d: d.update(input_shape=[2**40, 2**40, 1]), "elements for each image, at most"),
     ],
 )
-def test_from_description_says_what_is_wrong(change, message):
+def test_from_description_says_what_is_wrong(change, message, mixed):
     description = mixed().description()
     change(description)
     with pytest.raises(ValueError, match=message):

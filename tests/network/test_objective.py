@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from support.networks import images, lenet, mixed
+from support.networks import images
 
 from matconv import Conv, Dense, Network, Objective
 from matconv.data import load_digits
@@ -38,7 +38,7 @@ def naive_xi(loss, z, y):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss):
+def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss, mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, net.shard_size + 3)
@@ -52,7 +52,7 @@ def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss)
 
 @pytest.mark.parametrize("C", [np.inf, 3.0])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_is_the_central_difference(loss, C):
+def test_gradient_is_the_central_difference(loss, C, mixed):
     """Along random directions: h = 1e-5 leaves an error of order h^2 and eps/h, 1e-10 here."""
     net = mixed()
     Z, y = images(net, 40)
@@ -68,8 +68,8 @@ def test_gradient_is_the_central_difference(loss, C):
         assert abs(slope - gradient @ direction) <= 1e-7 * np.linalg.norm(gradient)
 
 
-def test_every_parameter_has_its_central_difference():
-    net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)])
+def test_every_parameter_has_its_central_difference(algorithm):
+    net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)], algorithm=algorithm)
     Z, y = images(net, 6)
     f = Objective(net, Z, y, "softmax", C=1)
     theta = net.init(2)
@@ -84,7 +84,7 @@ def test_every_parameter_has_its_central_difference():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_same_bits_for_any_threads_and_layout(loss, dtype, tmp_path):
+def test_same_bits_for_any_threads_and_layout(loss, dtype, tmp_path, mixed):
     net = mixed(dtype)
     theta = net.init(0)
     Z, y = images(net, 3 * net.shard_size + 5)
@@ -122,7 +122,7 @@ def test_same_bits_for_any_threads_at_sizes_where_blas_splits(K):
     np.testing.assert_array_equal(one[1], two[1])
 
 
-def test_lenet_same_bits_for_one_and_two_threads():
+def test_lenet_same_bits_for_one_and_two_threads(lenet):
     net = lenet()
     theta = net.init(0)
     Z, y = images(net, 2 * net.shard_size + 1)
@@ -132,7 +132,7 @@ def test_lenet_same_bits_for_one_and_two_threads():
     np.testing.assert_array_equal(one[1], two[1])
 
 
-def test_subset_is_the_objective_on_those_images():
+def test_subset_is_the_objective_on_those_images(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 50)
@@ -147,7 +147,7 @@ def test_subset_is_the_objective_on_those_images():
     assert nested.value(theta) == f.subset([49, 17]).value(theta)
 
 
-def test_outputs_are_what_forward_gives():
+def test_outputs_are_what_forward_gives(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 20)
@@ -156,7 +156,7 @@ def test_outputs_are_what_forward_gives():
     np.testing.assert_array_equal(f.subset([7, 2]).outputs(theta), net.forward(theta, Z)[[7, 2]])
 
 
-def test_targets_as_rows_equal_targets_as_labels():
+def test_targets_as_rows_equal_targets_as_labels(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 30)
@@ -185,9 +185,9 @@ def test_a_loss_of_the_users_own():
     np.testing.assert_array_equal(f.gradient(theta), [3, -3, -4, 4, 1, -1])
 
 
-def test_straight_into_scipy():
+def test_straight_into_scipy(algorithm):
     digits = load_digits()
-    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)])
+    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)], algorithm=algorithm)
     f = Objective(net, digits.Z_train[:200], digits.y_train[:200], "softmax", C=100)
     theta = net.init(0)
     result = minimize(
@@ -197,7 +197,7 @@ def test_straight_into_scipy():
     assert result.fun == f(result.x)
 
 
-def test_two_threads_may_use_one_objective():
+def test_two_threads_may_use_one_objective(mixed):
     net = mixed()
     Z, y = images(net, 2 * net.shard_size)
     f = Objective(net, Z, y, "softmax", n_threads=2)
@@ -231,7 +231,7 @@ def test_softmax_is_stable_and_nan_stays_nan():
         assert np.isnan(value) and np.isnan(gradient).all()
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_left_alone(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 20)
@@ -242,7 +242,7 @@ def test_inputs_are_left_alone():
     assert (theta.tobytes(), Z.tobytes(), y.tobytes()) == before
 
 
-def test_memory_beyond_Z_does_not_grow_with_the_images():
+def test_memory_beyond_Z_does_not_grow_with_the_images(mixed):
     net = mixed()
     theta = net.init(0)
     peaks, sizes = [], []

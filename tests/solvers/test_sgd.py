@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.minimizing import C, Spy, small
+from support.minimizing import C, Spy
 
 import matconv.solvers.sgd as sgd_module
 from matconv import Objective, minimize
@@ -29,7 +29,7 @@ def descend(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False,
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", lambda t: 1 / (1 + t)])
-def test_sgd_steps_are_its_formulas(schedule, nesterov):
+def test_sgd_steps_are_its_formulas(schedule, nesterov, small):
     f, theta0 = small()
     factor = SCHEDULES.get(schedule, schedule)
     truth = descend(f, theta0, 4, 8, 0.05, 0.7, 3, nesterov, factor)
@@ -58,7 +58,7 @@ def test_schedules():
     )
 
 
-def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles():
+def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles(small):
     f, theta0 = small()
     spy = Spy(f)
     minimize(spy, theta0, "sgd", 3, batch_size=8, seed=0)
@@ -70,7 +70,7 @@ def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles():
     assert len({tuple(order) for order in epochs}) == 3
 
 
-def test_sgd_history_is_the_mean_over_the_epoch():
+def test_sgd_history_is_the_mean_over_the_epoch(small):
     f, theta0 = small()
     spy = Spy(f)
     result = minimize(spy, theta0, "sgd", 2, batch_size=8, seed=0)
@@ -84,7 +84,7 @@ def test_sgd_history_is_the_mean_over_the_epoch():
     assert result.f == result.history[-1]["f"]
 
 
-def test_sgd_batch_over_all_images_is_gradient_descent():
+def test_sgd_batch_over_all_images_is_gradient_descent(small):
     f, theta0 = small()
     result = minimize(f, theta0, "sgd", 1, batch_size=100, learning_rate=0.1, momentum=0)
     np.testing.assert_allclose(result.theta, theta0 - 0.1 * f.gradient(theta0), rtol=1e-12)
@@ -92,7 +92,7 @@ def test_sgd_batch_over_all_images_is_gradient_descent():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_sgd_start_continues_the_shuffles_and_schedule(schedule):
+def test_sgd_start_continues_the_shuffles_and_schedule(schedule, small):
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0, "schedule": schedule, "seed": 5}
     whole = minimize(f, theta0, "sgd", 6, **options)
@@ -109,7 +109,7 @@ def test_sgd_start_continues_the_shuffles_and_schedule(schedule):
     assert rest.iterations == 6
 
 
-def test_sgd_start_begins_with_velocity_0():
+def test_sgd_start_begins_with_velocity_0(small):
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0.9, "seed": 5}
     whole = minimize(f, theta0, "sgd", 4, **options)

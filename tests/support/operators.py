@@ -34,6 +34,10 @@ class Operator:
     def function(self):
         return getattr(matconv, self.name)
 
+    def by(self, algorithm):
+        """Return the option `algorithm` if the operator has it."""
+        return {"algorithm": algorithm} if self.name.startswith("conv2d") else {}
+
     def shape(self, name, l=2):
         return (l, *self.shapes[name]) if name in self.batch else self.shapes[name]
 
