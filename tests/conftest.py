@@ -6,6 +6,7 @@ option: they name an algorithm themselves, or keep the automatic choice.
 """
 
 import os
+import signal
 from functools import partial
 
 import pytest
@@ -64,12 +65,32 @@ def small(algorithm):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Working directory with small.npz, small.toml and the model m.npz."""
-    write_small(tmp_path)
+def interruptible():
+    """Let Ctrl-C raise, although the process that started the tests may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """Empty working directory."""
     monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
     return tmp_path
+
+
+@pytest.fixture
+def data_folder(empty_folder):
+    """Working directory with small.npz and small.toml."""
+    write_small(empty_folder)
+    return empty_folder
+
+
+@pytest.fixture
+def folder(data_folder):
+    """Working directory with small.npz, small.toml and the model m.npz."""
+    assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
+    return data_folder
 
 
 @pytest.fixture

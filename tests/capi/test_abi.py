@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import capi, geometries, headers
+from support import capi, capi_calls, geometries, headers
 from support.activations import CLIP, LEAKY_RELU, NONE, RELU
 
 import matconv
@@ -355,7 +355,7 @@ def test_what_the_other_tests_call_is_the_table():
                 assert argument in KINDS[letter], name
     # and the names and the order of the arguments of each call
     called = set()
-    for call in capi.every_call(next(geometries.cases(1, seed=0)), "float64"):
+    for call in capi_calls.every_call(next(geometries.cases(1, seed=0)), "float64"):
         assert list(call.arguments) == NAMES[f"{call.name}_f64"]
         called.add(f"{call.name}_f64")
     rest = {name for name in NAMES if name.endswith("_f64")} - called

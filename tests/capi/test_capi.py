@@ -1,15 +1,15 @@
 """The C functions give Python's bits, write nothing else, and their scratch is exact."""
 
 import ctypes
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support import SUPPORT, capi, geometries
-from support.capi import ALGORITHMS, DTYPES, OK, Call, Geometry, entry, geometry_of, poisoned
+from support import capi, capi_calls, geometries
+from support.capi import ALGORITHMS, DTYPES, OK, Geometry, entry, poisoned
+from support.capi_calls import Call, geometry_of
+from support.processes import script
 
 from matconv.kernels import _conv as conv
 from matconv.kernels._geometry import WindowGeometry
@@ -78,9 +78,9 @@ def test_every_entry_gives_the_bits_of_pythons_function(dtype):
     """Groups, strides, dilation, padding, no images: what the grid of geometries has."""
     names, empty, grouped, padded = set(), 0, 0, 0
     for k, case in enumerate(geometries.cases(150, seed=43)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             held = call.held()
-            capi.check(call)
+            capi_calls.check(call)
             for name, value in call.held().items():
                 written = name in call.outs or name in call.scratch
                 assert written or value == held[name], f"{call.name} wrote to {name}"
@@ -98,7 +98,7 @@ def test_what_is_not_asked_for_is_not_computed(dtype):
     """Any of the gradients, and of the pool's indices, may be NULL; the others keep their bits."""
     optional = {"bias_activation_backward", "conv_backward", "dense_backward", "max_pool"}
     for k, case in enumerate(geometries.cases(30, seed=44)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             if call.name not in optional:
                 continue
             assert call() == OK
@@ -121,7 +121,7 @@ def test_in_place(dtype):
     """bias_activation and its backward pass may write over their first array."""
     random, compared = np.random.default_rng(0), 0
     for case in geometries.cases(20, seed=46):
-        for call in capi.layer_calls(case, dtype, random):
+        for call in capi_calls.layer_calls(case, dtype, random):
             for source, target in (("S", "Z"), ("dZ", "dS")):
                 if call.name.startswith("bias_activation") and source in call.arguments:
                     own = call.arguments[source].copy()
@@ -130,7 +130,7 @@ def test_in_place(dtype):
                     assert own.tobytes() == call.expected[0].tobytes()
                     rest = zip(call.results()[1:], call.expected[1:], strict=True)
                     assert all(db.tobytes() == sums.tobytes() for db, sums in rest)
-    assert compared == 20 * 2 * len(capi.FUSED)
+    assert compared == 20 * 2 * len(capi_calls.FUSED)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -140,7 +140,7 @@ def test_no_images_need_no_arrays(dtype):
     needed = {"W", "b", "db", "dW", "scratch"}
     compared = 0
     for case in cases:
-        for call in capi.every_call(case, dtype):
+        for call in capi_calls.every_call(case, dtype):
             nothing = {name: None for name in call.pointers() if name not in needed}
             assert call(**nothing) == OK, call.name
             for name, array in zip(call.outs, call.results()):
@@ -155,18 +155,14 @@ def test_no_images_need_no_arrays(dtype):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
 def test_operands_flush_against_forbidden_memory():
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(SUPPORT / "capi.py"), "guard_pages"],
-        capture_output=True, text=True, timeout=600, check=False, env=dict(os.environ),
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "flush many\n", "")
+    assert script("capi_calls.py", "guard_pages", timeout=600) == "flush many\n"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_number_of_scratch_too_few_is_refused(dtype):
     checked = 0
     for k, case in enumerate(geometries.cases(40, seed=48)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             size = call.arguments.get("scratch_size", 0)
             if not size:
                 continue
@@ -203,10 +199,10 @@ def test_scratch_is_enough_for_fewer_images(dtype, algorithm):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
     for k, case in enumerate(geometries.cases(40, seed=50)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             for byte in (0xFF, 0x7F, 0):
                 call.poison(byte)
-                capi.check(call)
+                capi_calls.check(call)
 
 
 def test_threads_share_inputs():
@@ -215,7 +211,7 @@ def test_threads_share_inputs():
         call
         for k, case in enumerate(geometries.cases(12, seed=51))
         for dtype in DTYPES
-        for call in capi.every_call(case, dtype, k)
+        for call in capi_calls.every_call(case, dtype, k)
     ]
 
     def work(worker):
@@ -230,7 +226,7 @@ def test_threads_share_inputs():
                 call.name, call.dtype, {**call.arguments, **own}, call.outs, call.optional,
                 call.expected,
             )  # fmt: skip
-            capi.check(mine)
+            capi_calls.check(mine)
         return k + 1
 
     with ThreadPoolExecutor(8) as pool:
@@ -240,7 +236,7 @@ def test_threads_share_inputs():
 def test_a_geometry_may_be_reused_with_its_derived_sizes_wrong():
     """Every function derives its own; the caller's struct is read only."""
     case = next(geometries.cases(1, seed=52))
-    for call in capi.every_call(case, "float64"):
+    for call in capi_calls.every_call(case, "float64"):
         if isinstance(call.arguments.get("g"), Geometry):
             g = Geometry.from_buffer_copy(call.arguments["g"])
             for name in capi.DERIVED:

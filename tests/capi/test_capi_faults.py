@@ -4,7 +4,7 @@ import ctypes
 
 import numpy as np
 import pytest
-from support import capi, geometries
+from support import capi, capi_calls, geometries
 from support.activations import CLIP, LEAKY_RELU
 from support.capi import DTYPES, NULL, OK, Geometry, entry
 
@@ -47,13 +47,15 @@ HUGE = (2**31, 2**32, 2**40, 2**62, 2**63 - 1)
 
 def calls(dtype, with_geometry=False):
     """One call of each entry, and of the convolution by each algorithm."""
-    for call in capi.every_call(CASE, dtype):
+    for call in capi_calls.every_call(CASE, dtype):
         if not with_geometry or isinstance(call.arguments.get("g"), Geometry):
             yield call
-    g = capi.geometry_of(CASE.shape, **{**CASE.convolution, "kernel": CASE.kernel, "channels": 6})
+    g = capi_calls.geometry_of(
+        CASE.shape, **{**CASE.convolution, "kernel": CASE.kernel, "channels": 6}
+    )
     sizes = np.full(1, -7, np.intp), np.full(1, -7, np.intp)
     for algorithm in range(3):
-        yield capi.Call(
+        yield capi_calls.Call(
             "conv_scratch", dtype,
             {"g": g, "algorithm": algorithm, "forward": sizes[0], "backward": sizes[1]},
             ("forward", "backward"), ("forward", "backward"), scratch=(),
@@ -62,7 +64,7 @@ def calls(dtype, with_geometry=False):
         yield Init(g)
 
 
-class Init(capi.Call):
+class Init(capi_calls.Call):
     """The one entry that writes to its geometry, when it succeeds."""
 
     def __init__(self, g):
@@ -142,7 +144,7 @@ def test_null_for_the_geometry(dtype):
 def test_null_for_the_filters_without_images(dtype):
     """W has elements whatever the number of images."""
     empty = geometries.Case(**{**CASE.__dict__, "l": 0})
-    for call in capi.every_call(empty, dtype):
+    for call in capi_calls.every_call(empty, dtype):
         for name in call.pointers():
             owed = name == "W"
             scratch = name == "scratch" and call.arguments["scratch_size"]
@@ -393,7 +395,7 @@ def test_a_size_that_does_not_fit_is_found_by_python_too():
     """The same arithmetic behind both: what C calls OVERFLOW is Python's OverflowError."""
     with pytest.raises(OverflowError, match="im2col: the sizes overflow"):
         matconv.im2col(np.ones((1, 2, 2, 1)), 1, pad=2**40)
-    g = capi.geometry_of((1, 2, 2, 1), 1)
+    g = capi_calls.geometry_of((1, 2, 2, 1), 1)
     g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 2**40
     array = np.ones(4)
     assert entry("im2col", "float64")(g, array, array) == capi.OVERFLOW

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import TESTS, capi, exported_files
+from support import TESTS, capi, exported_values
 from support.capi import DTYPES, NULL, OK, TABLE, Shape, entry, pointers, poisoned
 from support.describing import encoded
 from support.exported_files import SHAPE, graph, small, with_word
@@ -345,7 +345,7 @@ def test_dtypes_of_the_format(tmp_path):
             Z = np.arange(np.prod(SHAPE)).reshape(1, *SHAPE) % 11 - 5
             out, scratch = poisoned((1, 3), dtype), poisoned(network.workspace(1), dtype)
             assert network.predict(Z.astype(dtype), out, scratch) == OK
-            assert out.tolist() == exported_files.computed(small(dtype), Z)[0].tolist()
+            assert out.tolist() == exported_values.computed(small(dtype), Z)[0].tolist()
 
 
 if __name__ == "__main__":

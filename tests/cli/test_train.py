@@ -26,14 +26,6 @@ def trained(tmp_path_factory, algorithm):
     return folder, out
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """A folder with small.npz and small.toml, in which the test runs."""
-    write_small(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def printed(capsys, *arguments, status=0):
     """Standard output of a command that succeeds and says nothing else."""
     assert main(arguments) == status
@@ -168,7 +160,7 @@ def test_resume_continues_the_iterations(trained, monkeypatch, capsys, tmp_path)
 # options
 
 
-def test_train_default_output_is_a_free_name(small, capsys):
+def test_train_default_output_is_a_free_name(data_folder, capsys):
     for name in ("small-model.npz", "small-model-2.npz", "small-model-3.npz"):
         assert f"model          {name}\n" in printed(capsys, *SMALL)
         assert load_model(name).training["iterations"] == 4
@@ -176,7 +168,7 @@ def test_train_default_output_is_a_free_name(small, capsys):
     assert "model          small-model-4.npz\n" in text
 
 
-def test_train_quiet_prints_the_result(small, capsys):
+def test_train_quiet_prints_the_result(data_folder, capsys):
     text = printed(capsys, *SMALL, "--quiet")
     assert [line.split()[0] for line in text.splitlines()] == ["ended", "test", "time", "model"]
     loud = printed(capsys, *SMALL)
@@ -185,7 +177,7 @@ def test_train_quiet_prints_the_result(small, capsys):
 
 
 @pytest.mark.catalogue(40)
-def test_same_seed_same_bits_for_any_threads(small, capsys):
+def test_same_seed_same_bits_for_any_threads(data_folder, capsys):
     options = ("--solver", "sgd", "--batch-size", "16", "--output")
     printed(capsys, *SMALL, "--seed", "3", "--threads", "1", *options, "a.npz")
     printed(capsys, *SMALL, "--seed", "3", "--threads", "2", *options, "b.npz")
@@ -194,7 +186,7 @@ def test_same_seed_same_bits_for_any_threads(small, capsys):
     assert a == b != c
 
 
-def test_options_reach_the_solver(small, capsys):
+def test_options_reach_the_solver(data_folder, capsys):
     text = printed(
         capsys, *SMALL, "--solver", "sgd", "--batch-size", "7", "--learning-rate", "0.03",
         "--momentum", "0.5", "--schedule", "step", "--loss", "squared", "--C", "30",
@@ -219,12 +211,12 @@ def test_options_reach_the_solver(small, capsys):
     assert result.theta.tobytes() == model.theta.tobytes()
 
 
-def test_sgd_options_choose_sgd(small, capsys):
+def test_sgd_options_choose_sgd(data_folder, capsys):
     assert "batches of 5" in printed(capsys, *SMALL, "--batch-size", "5")
     assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)
 
 
-def test_train_many_images_choose_sgd(small, capsys, monkeypatch):
+def test_train_many_images_choose_sgd(data_folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setitem(METHODS, "lbfgs", replace(METHODS["lbfgs"], max_images=47))
     assert "stochastic gradient, 4 epochs" in printed(capsys, *SMALL)
@@ -234,7 +226,7 @@ def test_train_many_images_choose_sgd(small, capsys, monkeypatch):
     assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)
 
 
-def test_train_c_inf_has_no_penalty(small, capsys):
+def test_train_c_inf_has_no_penalty(data_folder, capsys):
     text = printed(capsys, *SMALL, "--C", "inf", "--output", "m.npz")
     assert "softmax loss, no regularisation\n" in text
     assert load_model("m.npz").training["settings"]["C"] == "inf"
@@ -243,7 +235,7 @@ def test_train_c_inf_has_no_penalty(small, capsys):
     assert "no regularisation" in more
 
 
-def test_resume_runs_the_remaining_iterations(small, capsys):
+def test_resume_runs_the_remaining_iterations(data_folder, capsys):
     """Settings, data, count and shuffles are those of the file; the rest of the epochs is left."""
     options = ("--solver", "sgd", "--momentum", "0", "--batch-size", "16", "--output")
     printed(capsys, *SMALL, *options, "whole.npz")
@@ -277,7 +269,7 @@ def test_resume_runs_the_remaining_iterations(small, capsys):
     assert "10 epochs" in printed(capsys, "train", "--resume", "rest.npz", "--output", "m.npz")
 
 
-def test_resume_other_data_replaces_its_settings(small, capsys, tmp_path):
+def test_resume_other_data_replaces_its_settings(data_folder, capsys, tmp_path):
     printed(capsys, *SMALL, "--test-fraction", "0.5", "--output", "m.npz")
     write_small(tmp_path, l=30, name="other.npz", seed=5)
     resume = ("train", "--resume", "m.npz", "--data", "other.npz", "--iterations", "1")
@@ -285,14 +277,14 @@ def test_resume_other_data_replaces_its_settings(small, capsys, tmp_path):
     assert "24 training images" in text and "6 test images" in text
 
 
-def test_train_without_test_images(small, capsys):
+def test_train_without_test_images(data_folder, capsys):
     text = printed(capsys, *SMALL, "--test-fraction", "0", "--output", "m.npz")
     assert "60 training images" in text and "test" not in text
     assert "train accuracy" in text
     assert "accuracy  " in printed(capsys, "evaluate", "m.npz")
 
 
-def test_train_scales_images_and_records_it(small, capsys):
+def test_train_scales_images_and_records_it(data_folder, capsys):
     printed(capsys, *SMALL, "--test-fraction", "0.25", "--output", "m.npz")
     model = load_model("m.npz")
     assert model.preprocessing == {"shift": 0.0, "scale": 1 / 255}

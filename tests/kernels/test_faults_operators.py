@@ -6,7 +6,7 @@ is expected; no argument changes and nothing is printed.
 
 import numpy as np
 import pytest
-from support.operators import OPERATORS, POOL, check_refused, every_array, results
+from support.operators import OPERATORS, POOL, Index, check_refused, every_array, results
 
 import matconv
 
@@ -276,16 +276,6 @@ def test_operators_sizes_not_integers_refused(name, key, value, refused):
         refused.options(OPERATORS[name], TypeError, message, repr(value), **{key: value})
     if key != "groups":
         refused.options(OPERATORS[name], TypeError, message, repr(value), **{key: (1, value)})
-
-
-class Index:
-    """Not an integer, but usable as one."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __index__(self):
-        return self.value
 
 
 @pytest.mark.catalogue(13)

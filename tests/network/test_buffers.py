@@ -9,6 +9,7 @@ import pytest
 from support.networks import images, mixed
 from support.passes import block
 from support.processes import run_in_child
+from support.threads import on_threads
 
 from matconv import Dense, Network, Objective
 from matconv.buffers import Buffers, Reservation, limits, set_limits, usage
@@ -183,11 +184,7 @@ def test_concurrent_callers_stay_within_the_limits(helpers, several):
             if found[0] != value or (found[1] != gradient).any():
                 wrong.append(k)
 
-    threads = [threading.Thread(target=call, args=(k,)) for k in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(call, range(8))
     assert not wrong and len(idles) == 40
     assert max(idles) <= idle
     assert max(loss.reserved) <= helpers * each

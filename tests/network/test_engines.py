@@ -12,6 +12,7 @@ import weakref
 
 import pytest
 from support.processes import blas_threads, run_in_child
+from support.threads import on_threads
 from threadpoolctl import threadpool_limits
 
 from matconv.engines import ThreadEngine
@@ -128,14 +129,6 @@ def test_what_is_under_way_is_waited_for():
     with pytest.raises(RuntimeError, match="at once"):
         ThreadEngine(2).run(evaluate, range(2))
     assert finished == [1]
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises, though the process that started the tests may ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_while_the_caller_waits_for_the_last_item(interruptible):
@@ -271,11 +264,7 @@ def test_many_callers_at_once_each_get_their_results():
         finished.append(number)
 
     finished = []
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(call, range(8))
     assert sorted(finished) == list(range(8))
 
 

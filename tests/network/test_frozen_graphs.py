@@ -11,14 +11,14 @@ from support.exported_files import (
     LEAKY,
     RELU,
     SHAPE,
-    computed,
     conv,
     dense,
     exported,
     graph,
     pool,
     record,
-)  # fmt: skip
+)
+from support.exported_values import computed
 from support.tolerances import assert_same_bytes
 
 from matconv.kernels.predictor import Predictor

@@ -1,12 +1,12 @@
 """Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
 
-import threading
 import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from support.networks import images
+from support.threads import on_threads
 
 from matconv import Conv, Dense, Network, Objective
 from matconv.data import load_digits
@@ -211,11 +211,7 @@ def test_two_threads_may_use_one_objective(mixed):
             if value != expected[k][0] or (gradient != expected[k][1]).any():
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work, range(4))
     assert wrong == []
 
 

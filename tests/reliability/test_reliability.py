@@ -8,7 +8,6 @@
 
 import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,18 +17,10 @@ import pytest
 HERE = Path(__file__).parent
 
 from reliability import fuzz
-from support import compiled, describing
+from support import compiled, describing, processes
 from support.capi import FORMAT
-from support.exported_files import (
-    conv,
-    dense,
-    exported,
-    graph,
-    record,
-    resigned,
-    steps_of,
-    with_word,
-)
+from support.exported_files import conv, dense, exported, graph, record, resigned, with_word
+from support.exported_reading import steps_of
 from support.opened import Opened
 from support.terminated import ignored, terminations
 
@@ -40,13 +31,8 @@ if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
 
 
 def script(name, *arguments, timeout=300):
-    """Run a script of this folder; its last line, which is its figure."""
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(HERE / name), *arguments],
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout.splitlines()[-1]
+    """Run a script of this folder; return its last line, which has the figure."""
+    return processes.script(HERE / name, *arguments, timeout=timeout).splitlines()[-1]
 
 
 @pytest.fixture

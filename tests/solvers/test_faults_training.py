@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from support.threads import on_threads
 from threadpoolctl import threadpool_limits
 
 from matconv import Conv, Dense, Network, Objective, minimize
@@ -239,18 +240,11 @@ def test_minimize_two_callers_one_network_same_bits():
     }
     found = {}
 
-    def train(name, method):
+    def train(name):
+        method, _ = name
         found[name] = minimize(f, theta0, method, 6, **options(method))
 
-    threads = [
-        threading.Thread(target=train, args=((method, k), method))
-        for method in ("lbfgs", "sgd")
-        for k in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    on_threads(train, [(method, k) for method in ("lbfgs", "sgd") for k in range(2)])
     assert len(found) == 4
     for (method, _), result in found.items():
         assert result.theta.tobytes() == alone[method].theta.tobytes()
