@@ -15,7 +15,7 @@ from matconv.kernels import _conv as conv
 from matconv.kernels._geometry import WindowGeometry
 
 
-def test_the_table_is_that_of_the_header():
+def test_table_version_and_size_match_header():
     assert capi.TABLE.abi_version == 1
     assert capi.TABLE.size == ctypes.sizeof(capi.Table)
     assert len(capi.ENTRIES) == 39
@@ -42,7 +42,7 @@ def test_geometry_init_derives_what_python_does(count):
 
 
 @pytest.mark.parametrize("name", ["dilation_down", "dilation_right"])
-def test_the_dilation_of_a_single_row_or_column_is_1(name):
+def test_geometry_init_single_row_or_column_dilation_is_1(name):
     """Nothing bounds it; the struct says so afterwards, as the product has to fit."""
     g = geometry_of((1, 4, 4, 1), 1)
     setattr(g, name, 2**62)
@@ -74,7 +74,7 @@ def test_scratch_sizes_are_those_of_the_plan(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_entry_gives_the_bits_of_pythons_function(dtype):
+def test_functions_give_bits_of_python(dtype):
     """Groups, strides, dilation, padding, no images: what the grid of geometries has."""
     names, empty, grouped, padded = set(), 0, 0, 0
     for k, case in enumerate(geometries.cases(150, seed=43)):
@@ -94,7 +94,7 @@ def test_every_entry_gives_the_bits_of_pythons_function(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_not_asked_for_is_not_computed(dtype):
+def test_functions_null_output_others_unchanged(dtype):
     """Any of the gradients, and of the pool's indices, may be NULL; the others keep their bits."""
     optional = {"bias_activation_backward", "conv_backward", "dense_backward", "max_pool"}
     for k, case in enumerate(geometries.cases(30, seed=44)):
@@ -117,7 +117,7 @@ def test_what_is_not_asked_for_is_not_computed(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_in_place(dtype):
+def test_bias_activation_in_place_gives_same_bits(dtype):
     """bias_activation and its backward pass may write over their first array."""
     random, compared = np.random.default_rng(0), 0
     for case in geometries.cases(20, seed=46):
@@ -134,7 +134,7 @@ def test_in_place(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_no_images_need_no_arrays(dtype):
+def test_functions_no_images_accept_null(dtype):
     """Outputs that do not depend on the number of images are zero then."""
     cases = (case for case in geometries.cases(200, seed=47) if case.l == 0)
     needed = {"W", "b", "db", "dW", "scratch"}
@@ -154,12 +154,12 @@ def test_no_images_need_no_arrays(dtype):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
-def test_operands_flush_against_forbidden_memory():
+def test_functions_stay_within_guard_pages():
     assert script("capi_calls.py", "guard_pages", timeout=600) == "flush many\n"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_one_number_of_scratch_too_few_is_refused(dtype):
+def test_scratch_too_small_refused(dtype):
     checked = 0
     for k, case in enumerate(geometries.cases(40, seed=48)):
         for call in capi_calls.every_call(case, dtype, k):
@@ -197,7 +197,7 @@ def test_scratch_is_enough_for_fewer_images(dtype, algorithm):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
+def test_functions_ignore_content_of_scratch_and_outputs(dtype):
     for k, case in enumerate(geometries.cases(40, seed=50)):
         for call in capi_calls.every_call(case, dtype, k):
             for byte in (0xFF, 0x7F, 0):
@@ -205,7 +205,7 @@ def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
                 capi_calls.check(call)
 
 
-def test_threads_share_inputs():
+def test_functions_on_threads_share_inputs():
     """Every call at once from 8 threads, each with outputs of its own: the same bits."""
     calls = [
         call
@@ -233,7 +233,7 @@ def test_threads_share_inputs():
         assert list(pool.map(work, range(8))) == [3 * len(calls)] * 8
 
 
-def test_a_geometry_may_be_reused_with_its_derived_sizes_wrong():
+def test_geometry_wrong_derived_sizes_ignored():
     """Every function derives its own; the caller's struct is read only."""
     case = next(geometries.cases(1, seed=52))
     for call in capi_calls.every_call(case, "float64"):

@@ -102,7 +102,7 @@ def test_options_that_do_not_go_together(empty_folder):
             load(**arguments)
 
 
-def test_parts_of_other_shapes(empty_folder):
+def test_directory_parts_of_different_shapes_refused(empty_folder):
     write_small(empty_folder)
     np.savez("test.npz", Z=np.zeros((3, 5, 4, 1), np.uint8), y=[0, 1, 2])
     with pytest.raises(
@@ -126,7 +126,7 @@ def test_scaling_of_integers(pixels, scale):
     assert scaling(pixels) == {"shift": 0.0, "scale": scale}
 
 
-def test_no_scaling_of_floats():
+def test_scaling_of_floats_is_none():
     assert scaling(np.array([0.0, 16.0])) is None
 
 
@@ -158,7 +158,7 @@ def test_class_labels():
         class_labels(np.array([5, 2]), 3)
 
 
-def test_as_indices():
+def test_as_indices_maps_labels():
     y = np.array([5, 2, 5])
     np.testing.assert_array_equal(as_indices(y, [2, 5], 2, "x"), [1, 0, 1])
     np.testing.assert_array_equal(as_indices(y, [5, 2], 2, "x"), [0, 1, 0])
@@ -213,7 +213,7 @@ def test_predict_of_no_images(empty_folder, capsys):
     assert capsys.readouterr().out == "index,label,score\n"
 
 
-def test_part(empty_folder, capsys):
+def test_predict_part_selects_images(empty_folder, capsys):
     write_small(empty_folder)
     assert main([*SMALL, "--output", "m.npz"]) == 0
     capsys.readouterr()

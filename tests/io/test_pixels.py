@@ -55,7 +55,7 @@ def one(pixel, shift, scale, dtype=np.float32):
         (np.longdouble(1) + np.longdouble(2) ** -60, 1.0, 2.0**60, 1.0),
     ],
 )
-def test_prepare_loses_nothing_before_the_difference(pixel, shift, scale, expected):
+def test_prepare_subtracts_without_rounding(pixel, shift, scale, expected):
     if isinstance(pixel, np.longdouble) and np.finfo(np.longdouble).nmant < 60:
         expected = 0.0
     assert one(pixel, shift, scale) == expected

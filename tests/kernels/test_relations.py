@@ -145,7 +145,7 @@ def test_groups_are_a_block_diagonal_filter(layer):
 
 @settings(deadline=None)
 @given(st.tuples(few, sizes, sizes, sizes), sizes, seeds, dtypes)
-def test_one_by_one_is_a_matrix_product(shape, d_out, seed, dtype):
+def test_conv2d_kernel_1_is_matrix_product(shape, d_out, seed, dtype):
     random = np.random.default_rng(seed)
     Z = geometries.integers(random, shape, dtype)
     W = geometries.integers(random, (shape[3], 1, 1, d_out), dtype)

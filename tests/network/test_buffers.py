@@ -192,7 +192,7 @@ def test_concurrent_callers_stay_within_the_limits(helpers, several):
     assert usage()[1] == 0
 
 
-def test_no_budget_the_caller_evaluates_alone():
+def test_reservation_no_budget_caller_evaluates_alone():
     net = mixed()
     theta, (Z, y) = net.init(0), images(net, 1500)
     loss = Counting()

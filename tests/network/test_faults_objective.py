@@ -72,7 +72,7 @@ def test_objective_rows_not_probabilities_refused(row):
 
 
 @catalogue(35)
-def test_one_class_only():
+def test_objective_one_class_computes():
     net = mixed()
     Z, _ = images(net, 4)
     f = Objective(net, Z, np.ones(4, int), "softmax")

@@ -45,7 +45,7 @@ def other(dtype):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_layout_of_images(layout, frozen, tmp_path):
+def test_predictor_images_of_any_layout(layout, frozen, tmp_path):
     predictor, Z, expected = frozen
     array = layout(Z, tmp_path / "data")
     before, flags = array.tobytes(), str(array.flags)
@@ -61,7 +61,7 @@ def test_images_repeated_by_broadcasting(frozen):
     )
 
 
-def test_the_other_dtype(frozen):
+def test_predictor_images_of_other_dtype_refused(frozen):
     predictor, Z, _ = frozen
     wrong = Z.astype(other(Z.dtype))
     message = f"Predictor: Z is {wrong.dtype}, the network computes in {Z.dtype}"
@@ -87,7 +87,7 @@ def test_dtypes_that_nothing_computes_in(frozen, dtype):
         ({}, "Predictor: Z must be float64 or float32, got object"),
     ],
 )
-def test_what_is_not_an_array(frozen, Z, message):
+def test_predictor_images_not_an_array_refused(frozen, Z, message):
     check_refused(frozen[0], TypeError, message, Z)
 
 
@@ -237,14 +237,14 @@ def test_workspace_size():
 # Freezing
 
 
-def test_a_predictor_is_made_of_bytes():
+def test_predictor_without_bytes_refused():
     with pytest.raises(TypeError):
         Predictor()
     with pytest.raises(TypeError):
         Predictor.__new__(Predictor)
 
 
-def test_a_nan_reaches_its_own_image_only(frozen):
+def test_predictor_nan_reaches_its_image_only(frozen):
     predictor, Z, expected = frozen
     Z[1, 4, 4, 0] = np.nan
     out = predictor(Z)

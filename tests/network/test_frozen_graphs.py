@@ -245,7 +245,7 @@ def test_into_several_outputs(two):
 
 
 @pytest.mark.parametrize("images", [1, 255, 256, 257, 600])
-def test_several_outputs_of_many_images(images):
+def test_predictor_several_outputs_of_many_images(images):
     """More than go at once: integers are the same however they are divided."""
     Z = np.random.default_rng(1).integers(-9, 10, (images, *SHAPE)).astype(float)
     for found, expected in zip(outputs(graph(), Z), computed(graph(), Z), strict=True):

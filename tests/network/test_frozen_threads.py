@@ -82,7 +82,7 @@ def test_random_graphs_have_the_same_bits_on_any_number_of_threads(dtype):
             assert into_poisoned(predictor, Z, 3) == into_poisoned(predictor, Z, 1)
 
 
-def test_many_calls_at_once_have_the_same_bits():
+def test_predictor_concurrent_calls_give_same_bits():
     net = large(side=192)
     theta, Z = reals(net, l=3)
     predictor = net.freeze(theta)

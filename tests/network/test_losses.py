@@ -129,7 +129,7 @@ def test_writing_into_z_or_y_raises_and_says_what_to_do(write, subset):
     assert g.gradient(theta).tobytes() == Objective(net, Z, Y).gradient(theta).tobytes()
 
 
-def test_another_error_of_a_loss_has_no_note():
+def test_loss_own_error_has_no_note():
     def fail(dz):
         raise ValueError("of its own")
 

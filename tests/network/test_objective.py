@@ -15,7 +15,7 @@ from matconv.losses import SoftmaxLoss, SquaredLoss
 LOSSES = ("squared", "softmax")
 
 
-def test_f_by_hand():
+def test_objective_small_network_equals_hand_computation():
     """f = theta'theta/(2C) + (1/l) sum_i ||z^i - y^i||^2, on integers: exact."""
     net = Network((1, 1, 2), [Dense(2)])
     theta = net.pack([(np.array([[1.0, 2], [3, 4]]), np.array([1.0, -1]))])
@@ -68,7 +68,7 @@ def test_gradient_is_the_central_difference(loss, C, mixed):
         assert abs(slope - gradient @ direction) <= 1e-7 * np.linalg.norm(gradient)
 
 
-def test_every_parameter_has_its_central_difference(algorithm):
+def test_gradient_each_entry_is_central_difference(algorithm):
     net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)], algorithm=algorithm)
     Z, y = images(net, 6)
     f = Objective(net, Z, y, "softmax", C=1)
@@ -170,7 +170,7 @@ def test_targets_as_rows_equal_targets_as_labels(mixed):
         np.testing.assert_allclose(by_row[1], by_label[1], rtol=0, atol=1e-13 * scale)
 
 
-def test_a_loss_of_the_users_own():
+def test_objective_user_loss_value_and_gradient():
     class Absolute(SquaredLoss):
         def value(self, z, y):
             return float(np.abs(self._residual(z, y)).sum())
@@ -185,7 +185,7 @@ def test_a_loss_of_the_users_own():
     np.testing.assert_array_equal(f.gradient(theta), [3, -3, -4, 4, 1, -1])
 
 
-def test_straight_into_scipy(algorithm):
+def test_value_and_gradient_minimized_by_scipy(algorithm):
     digits = load_digits()
     net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)], algorithm=algorithm)
     f = Objective(net, digits.Z_train[:200], digits.y_train[:200], "softmax", C=100)
@@ -197,7 +197,7 @@ def test_straight_into_scipy(algorithm):
     assert result.fun == f(result.x)
 
 
-def test_two_threads_may_use_one_objective(mixed):
+def test_objective_shared_by_threads_gives_same_bits(mixed):
     net = mixed()
     Z, y = images(net, 2 * net.shard_size)
     f = Objective(net, Z, y, "softmax", n_threads=2)
@@ -227,7 +227,7 @@ def test_softmax_is_stable_and_nan_stays_nan():
         assert np.isnan(value) and np.isnan(gradient).all()
 
 
-def test_inputs_are_left_alone(mixed):
+def test_objective_inputs_unchanged(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 20)

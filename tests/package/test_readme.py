@@ -22,7 +22,7 @@ EQUATIONS = [
 ]
 
 
-def test_examples_run(capsys, tmp_path, monkeypatch):
+def test_readme_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (section,) = re.findall(r"^## Examples\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
@@ -41,7 +41,7 @@ def test_examples_run(capsys, tmp_path, monkeypatch):
     assert names["batch"].l == 64
 
 
-def test_commands_are_two():
+def test_readme_has_two_commands():
     commands = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```", README)
     assert [name for name, _ in commands] == ["train", "test"]
     for _, command in commands:
@@ -65,7 +65,7 @@ def test_table_of_equations_names_what_exists(row):
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_files_that_are_named_exist(name):
+def test_readme_named_files_exist(name):
     path = TOP / name
     text = path.read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!http|#)([^)#]+)\)", text)

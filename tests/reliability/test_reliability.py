@@ -62,7 +62,7 @@ def test_failing_allocations(figure):
     assert functions >= 30 and raised > 1000
 
 
-def test_nothing_leaks(figure):
+def test_operators_and_networks_leak_nothing(figure):
     figure(script("endurance.py", "leaks"))
 
 
@@ -158,7 +158,7 @@ def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
 
 
 @pytest.mark.parametrize("name", ["layers", "graph"])
-def test_every_flip_and_truncation_of_a_small_file(name, figure):
+def test_small_file_every_flip_and_truncation_refused(name, figure):
     """With the CRC that goes with them: what opens is what a second reading says."""
     data = graph() if name == "graph" else encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
     runner = fuzz.Runner(limited=False)
@@ -181,7 +181,7 @@ def test_every_flip_and_truncation_of_a_small_file(name, figure):
 
 @pytest.mark.parametrize("n_threads", ["1", "2", "4"])
 @pytest.mark.parametrize("call", ["forward", "value_and_gradient", "lbfgs", "python_loss", "sgd"])
-def test_many_interrupts(figure, call, n_threads):
+def test_random_interrupts_restore_state(figure, call, n_threads):
     """Calls that last a millisecond and calls that last longer; 10,000 signals in all."""
     figure(script("../support/interrupts.py", "signals", call, n_threads, "700"))
 
@@ -191,7 +191,7 @@ def test_interrupts_at_every_point(figure, call):
     figure(script("../support/interrupts.py", "points", call, "2", "1"))
 
 
-def test_many_forks_while_threads_compute(figure):
+def test_forks_while_threads_compute(figure):
     figure(script("../support/forking.py", "300"))
 
 

@@ -258,7 +258,7 @@ def options(method):
 @pytest.mark.catalogue(40)
 @BOTH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_same_seed_and_any_threads_give_the_same_bits(method, dtype):
+def test_minimize_same_seed_any_threads_same_bits(method, dtype):
     def train(seed, n_threads):
         # 600 images are several shards, and 300 are several of a batch
         f, _ = problem(dtype, l=600, n_threads=n_threads)

@@ -129,7 +129,7 @@ def test_progress_true_is_standard_error(capsys, small):
     assert out == "" and len(err.splitlines()) == 3
 
 
-def test_no_progress_is_silent(capsys, small):
+def test_minimize_without_progress_is_silent(capsys, small):
     f, theta0 = small()
     minimize(f, theta0, max_iterations=2)
     assert capsys.readouterr() == ("", "")
@@ -248,7 +248,7 @@ def test_on_step_interrupt_keeps_the_step(method, small):
     assert result.interrupted and result.theta.tobytes() == seen[-1].tobytes()
 
 
-def test_no_bar_without_tqdm(monkeypatch, small):
+def test_progress_without_tqdm_has_no_bar(monkeypatch, small):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(sys, "stderr", Terminal())
     f, theta0 = small()
