@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matconv.kernels._single import SingleStep
 from support.step_passes import BACKWARD, FORWARD, Passes, any_value, check, integers, normal
-from support.tolerances import assert_same, assert_within, inner_product_bound
+from support.tolerances import assert_same, assert_within, inner_product_bound, rounding_bound
 from support.winograd_bounds import magnitudes
 
 from matconv.kernels._conv import ConvPlan
@@ -82,10 +82,10 @@ def test_pool_pieces_are_the_whole(case, kind, dtype):
             passes = Passes(step, [shape], l, draw, random)
             # each element of a gradient is the sum of the same terms in another order
             exact = kind == "MaxPool" or window[0] <= stride[0]
-            bound = 64 * np.finfo(dtype).eps * 8 * window[0] * window[1]
+            bound = rounding_bound(64 * window[0] * window[1], 8, dtype)
 
             def close(actual, expected, what, bound=bound):
-                np.testing.assert_allclose(actual, expected, 0, bound, err_msg=what)
+                assert_within(actual, expected, bound, what)
 
             forward, backward = check(passes, assert_same if exact else close)
         check(Passes(step, [shape], images, normal, random), any_value)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.errors import raises
 from support.networks import images, mixed
+from support.tolerances import assert_within, rounding_bound
 
 from matconv import Dense, Network, Objective
 
@@ -110,7 +111,7 @@ def test_C_infinite_means_no_regularisation():
     difference = weak.gradient(theta) - plain.gradient(theta)
     # the two share the same rounded sum; adding theta/C rounds once
     scale = np.abs(plain.gradient(theta)) + np.abs(theta)
-    assert (np.abs(difference - theta / 2) <= 2 * np.finfo(float).eps * scale).all()
+    assert_within(difference, theta / 2, rounding_bound(2, scale))
 
 
 @pytest.mark.parametrize(

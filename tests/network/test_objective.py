@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from support.networks import images
 from support.threads import on_threads
+from support.tolerances import assert_slope, assert_within, rounding_bound
 
 from matconv import Conv, Dense, Network, Objective
 from matconv.data import load_digits
@@ -47,7 +48,7 @@ def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss,
     xi = [naive_xi(loss, z[i], y[i]) for i in range(len(Z))]
     expected = sum(t * t for t in theta) / 5 + sum(xi) / len(Z)
     # sums of n non-negative numbers in two orders, and logarithms good to a few eps
-    assert abs(f(theta) - expected) <= 2 * (net.n + len(Z)) * np.finfo(float).eps * expected
+    assert_within(f(theta), expected, rounding_bound(2 * (net.n + len(Z)), expected))
 
 
 @pytest.mark.parametrize("C", [np.inf, 3.0])
@@ -65,7 +66,7 @@ def test_gradient_is_the_central_difference(loss, C, mixed):
         direction /= np.linalg.norm(direction)
         h = 1e-5
         slope = (f(theta + h * direction) - f(theta - h * direction)) / (2 * h)
-        assert abs(slope - gradient @ direction) <= 1e-7 * np.linalg.norm(gradient)
+        assert_slope(slope, gradient @ direction, np.linalg.norm(gradient))
 
 
 def test_gradient_each_entry_is_central_difference(algorithm):
@@ -79,7 +80,7 @@ def test_gradient_each_entry_is_central_difference(algorithm):
         step = np.zeros(net.n)
         step[k] = h
         slope = (f(theta + step) - f(theta - step)) / (2 * h)
-        assert abs(slope - gradient[k]) <= 1e-7 * np.linalg.norm(gradient)
+        assert_slope(slope, gradient[k], np.linalg.norm(gradient))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -165,9 +166,8 @@ def test_targets_as_rows_equal_targets_as_labels(mixed):
         by_label = Objective(net, Z, y, loss).value_and_gradient(theta)
         by_row = Objective(net, Z, rows, loss).value_and_gradient(theta)
         # xi adds two zeros more; each sum has at most 30 * 3 terms
-        assert abs(by_label[0] - by_row[0]) <= 180 * np.finfo(float).eps * by_label[0]
-        scale = np.abs(by_label[1]).max()
-        np.testing.assert_allclose(by_row[1], by_label[1], rtol=0, atol=1e-13 * scale)
+        for row, label in zip(by_row, by_label):
+            assert_within(row, label, rounding_bound(180, np.abs(label).max()), loss)
 
 
 def test_objective_user_loss_value_and_gradient():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.tolerances import assert_within, rounding_bound
 
 import matconv
 
@@ -31,8 +32,10 @@ def test_readme_examples_run(capsys, tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     accuracy, *summary = capsys.readouterr().out.splitlines()
     scores = names["net"].forward(names["result"].x, names["digits"].Z_test)
-    np.testing.assert_allclose(names["scores"], scores, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(names["out"], scores[:1], rtol=1e-10, atol=1e-10)
+    # sums of some hundred products in several layers, by other tiles
+    bound = rounding_bound(4000, 1 + np.abs(scores))
+    assert_within(names["scores"], scores, bound)
+    assert_within(names["out"], scores[:1], bound[:1])
     assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 3
     assert float(accuracy) > 0.95
     assert any("Add" in line for line in summary)

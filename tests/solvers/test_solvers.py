@@ -116,10 +116,10 @@ def test_progress_is_plain_lines(method, small):
     for line, row in zip(lines, result.history):
         number, value, norm, percent, sign, cost, name, seconds = line.split()
         assert int(number) == row["iteration"]
-        assert float(value) == pytest.approx(row["f"], rel=1e-5)
-        assert float(norm) == pytest.approx(row["gradient_norm"], rel=1e-3)
+        assert value == f"{row['f']:#.6g}"
+        assert norm == f"{row['gradient_norm']:#.4g}"
         assert (percent, sign, cost, name) == ("98.77", "%", "1.5", "x")
-        assert float(seconds) == pytest.approx(row["seconds"], abs=0.051)
+        assert seconds == f"{row['seconds']:.1f}"
 
 
 def test_progress_true_is_standard_error(capsys, small):
