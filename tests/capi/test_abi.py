@@ -1,4 +1,4 @@
-"""The binary interface stays: what compiled code was built against is where it was.
+"""The binary interface: every recorded function, struct and constant is unchanged.
 
 ``abi.json`` records it. What is new at the end of the table, or a new status, passes; what has
 moved, gone or changed fails. ``python tests/capi/test_abi.py --write`` records the present on purpose.
@@ -36,7 +36,7 @@ def constants(interface):
 
 
 def differences(old, new):
-    """What of the recorded interface is not as it was, in words."""
+    """Yield a description of each difference from the recorded interface."""
     if old["abi_version"] != new["abi_version"]:
         yield f"MATCONV_ABI_VERSION was {old['abi_version']}, is {new['abi_version']}"
     present = constants(new)

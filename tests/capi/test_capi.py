@@ -172,7 +172,7 @@ def test_scratch_too_small_refused(dtype):
                 assert call(scratch_size=less) == capi.SCRATCH, call.name
                 assert call.held() == held
             assert call(scratch=None) == capi.NULL and call.held() == held
-            # more is fine, and what is more is not touched
+            # larger scratch is accepted, and the rest of it is not touched
             more = poisoned(size + 3, dtype)
             tail = more[size:].tobytes()
             assert call(scratch=more, scratch_size=size + 3) == OK

@@ -1,4 +1,4 @@
-"""Bad arguments of the C functions: the status that says what is wrong, and nothing written."""
+"""Bad arguments of the C functions: the documented status, and outputs unchanged."""
 
 import ctypes
 
@@ -176,7 +176,7 @@ def test_sizes_below_minimum_refused(dtype, name):
     for call in calls(dtype, with_geometry=True):
         for value in (*((0,) if name in POSITIVE else ()), -1, -(2**62), -(2**63)):
             if name == "filters" and call.name.startswith(("im2col", "col2im")):
-                continue  # counts for nothing there
+                continue  # ignored there
             check_geometry_refused(call, capi.SIZE, **{name: value})
 
 

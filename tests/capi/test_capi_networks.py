@@ -1,4 +1,4 @@
-"""Frozen networks through the C functions: what Python's Predictor gives, and every status."""
+"""Frozen networks through the C functions: the bits of Python's Predictor, and every status."""
 
 import ctypes
 import os

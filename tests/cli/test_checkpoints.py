@@ -1,4 +1,4 @@
-"""Models saved while a training is under way: when, under which name, and after a kill."""
+"""Checkpoints of a training: their times, their file names, and resuming after a kill."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""What --data may name: digits, .npz, IDX files, directories; splits, labels, scaling."""
+"""Data sets of the option --data: digits, .npz, IDX files, directories; splits, labels, scaling."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The command line and bad input: usage, files, outputs, paths, what is no terminal."""
+"""Bad input of the command line: usage, files, outputs, paths, streams that are no terminals."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The command line interrupted: a reader that goes away, signals, a training that diverges."""
+"""Interrupted commands: a closed pipe, signals, a training that diverges."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""matconv train, and what its model file then serves for: evaluate, predict, info."""
+"""matconv train, and the commands on its model file: evaluate, predict, info."""
 
 import csv
 import io

@@ -4,8 +4,8 @@ Not collected by a plain ``pytest``; needs a wheel, a C and a C++ compiler and a
 
     MATCONV_WHEEL=dist/matconv-....whl pytest -s tests/downstream
 
-One fresh virtual environment gets the wheel. Each project is copied to a folder of its own, so
-that nothing here is in sight, installed with pip, and its ``check.py`` runs in an empty folder.
+One fresh virtual environment gets the wheel. Each project is copied to a separate folder,
+without the files here, installed with pip, and its ``check.py`` runs in an empty folder.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""atomic_write: what is at the path afterwards, whatever happens in between."""
+"""atomic_write: the file at the path after success, errors and interrupts."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The digits that ship: against scikit-learn's, and the split."""
+"""The digits data set: equal to scikit-learn's, and its split."""
 
 import hashlib
 from importlib import resources

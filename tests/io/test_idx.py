@@ -1,4 +1,4 @@
-"""IDX files: what they hold, and what damaged and hostile ones get."""
+"""IDX files: their content, and errors for damaged and hostile files."""
 
 import gzip
 import os

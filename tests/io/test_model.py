@@ -1,4 +1,4 @@
-"""Model files: what comes back, what saving refuses. Damaged ones are in test_io_model_damaged."""
+"""Model files: the loaded content, and arguments that saving refuses."""
 
 import hashlib
 import json

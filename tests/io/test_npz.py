@@ -1,4 +1,4 @@
-"""Arrays from .npz files: what they hold. What hostile files get is in test_io_npz_hostile."""
+"""Arrays from .npz files; hostile files are in test_npz_hostile.py."""
 
 import io
 import os

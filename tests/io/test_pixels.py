@@ -1,4 +1,4 @@
-"""Pixels: computed in double precision and rounded once; a warning where they are of another kind."""
+"""Pixels: computed in double precision and rounded once; a warning if they differ from those of training."""
 
 import copy
 import fractions

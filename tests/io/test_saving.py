@@ -1,4 +1,4 @@
-"""Saving a model: killed at every step, by two at once, on a full disk, where one may not write."""
+"""Saving a model: killed at each step, by two processes, on a full disk, without permission."""
 
 import json
 import os

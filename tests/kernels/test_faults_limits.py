@@ -359,9 +359,9 @@ def test_col2im_of_another_geometry(refused):
 def test_masked_arrays(operator, name, refused):
     arrays = operator.arrays()
     arrays[name] = np.ma.masked_array(arrays[name], mask=arrays[name] > 3)
-    came = "got MaskedArray" if name == "indices" else "is a masked array"
+    problem = "got MaskedArray" if name == "indices" else "is a masked array"
     refused(
-        lambda: operator(arrays), TypeError, f"{operator.name}: {name}", came,
+        lambda: operator(arrays), TypeError, f"{operator.name}: {name}", problem,
         unchanged=[arrays[name].data, *arrays.values()],
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""BLAS on one thread and numpy's error state during a computation, and what they are afterwards."""
+"""BLAS threads and NumPy's error state during a computation, and restored afterwards."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Products under a limit of memory raise MemoryError where BLAS cannot have its buffer."""
+"""Matrix products under a memory limit raise MemoryError if BLAS cannot allocate its buffer."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The native thread pool: every piece once, stopped at any check, nobody waited for in vain."""
+"""The native thread pool: every piece runs once, stops at any check, and no thread blocks another."""
 
 import asyncio
 import contextvars
@@ -242,7 +242,7 @@ def test_watch_current_copied_context_is_not_that_of_another_thread(pieces):
     assert seen == [(False, True, False)] * 2
 
 
-MODULES = ("colorsys", "sched")  # nobody else imports them
+MODULES = ("colorsys", "sched")  # no other module imports them
 AFFINITY = "import os; print(sorted(os.sched_getaffinity(0)))"
 
 

@@ -1,4 +1,4 @@
-"""Memory that calls take turns with: bounded over the process, and given back."""
+"""Buffers that calls reuse: bounded over the process, and freed."""
 
 import gc
 import os

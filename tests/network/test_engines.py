@@ -1,4 +1,4 @@
-"""The thread engine: every item once, everything restored, whatever goes wrong."""
+"""The thread engine: every item runs once, and the process state is restored after errors."""
 
 import contextvars
 import gc

@@ -1,4 +1,4 @@
-"""Classes of layers that the library does not know: refused, never taken for something else."""
+"""Layer classes that the library does not know are refused."""
 
 import dataclasses
 import os

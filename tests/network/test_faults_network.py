@@ -1,4 +1,4 @@
-"""What a Network and an Objective say to bad input (28 to 36, 41), and that nothing has changed."""
+"""Bad input to Network: theta, layers, shapes and dtypes."""
 
 import numpy as np
 import pytest

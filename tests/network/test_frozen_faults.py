@@ -1,4 +1,4 @@
-"""What a frozen network refuses, with which message; and every layout of images it takes."""
+"""Bad arguments of a frozen network and their messages; images of any layout."""
 
 import numpy as np
 import pytest
@@ -158,7 +158,7 @@ def test_out_that_overlaps_the_images(dtype):
         check_refused(predictor, ValueError, "Predictor: out overlaps Z", Z, out)
     expected = predictor(Z)
     assert_same_bytes(predictor.into(Z, block[12:].reshape(3, 4)), expected)
-    # of these a copy is taken, but what came is still in the way
+    # these are copied, but the original overlaps
     backwards = Z[::-1]
     out = block[:12].reshape(3, 4)
     check_refused(predictor, ValueError, "Predictor: out overlaps Z", backwards, out)
@@ -200,7 +200,7 @@ def test_scratch_of_another_kind(frozen):
 
 
 def test_scratch_that_overlaps(frozen):
-    """By one number, at either end; beside each other in one block of memory is fine."""
+    """By one number, at either end; adjacent arrays in one block of memory are accepted."""
     predictor, Z, expected = frozen
     size = predictor.workspace_size(3)
     for name, array in (("Z", Z), ("out", expected)):

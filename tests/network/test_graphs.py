@@ -1,4 +1,4 @@
-"""Networks that are graphs: what is read where, descriptions of it, several outputs."""
+"""Networks that are graphs: inputs of layers, descriptions, several outputs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Losses of the user's own: what they get, what they may return, and what is refused."""
+"""Losses of the user: their arguments, allowed results, and errors."""
 
 import fractions
 import re
@@ -253,15 +253,15 @@ def test_gradient_of_another_kind_or_shape_names_the_loss(change, kind, message)
 
 
 @pytest.mark.parametrize(
-    ("result", "came"), [(None, "NoneType"), (1.0, "float"), ((1.0,), "tuple"), ("ab", "str")]
+    ("result", "kind"), [(None, "NoneType"), (1.0, "float"), ((1.0,), "tuple"), ("ab", "str")]
 )
-def test_result_that_is_no_pair_names_the_loss(result, came):
+def test_result_that_is_no_pair_names_the_loss(result, kind):
     class NoPair(Squared):
         def value_and_gradient(self, z, y):
             return result
 
     net, Z, Y, theta = problem()
-    message = f"NoPair.value_and_gradient must return (value, gradient), got {came}"
+    message = f"NoPair.value_and_gradient must return (value, gradient), got {kind}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         Objective(net, Z, Y, NoPair()).gradient(theta)
 

@@ -1,4 +1,4 @@
-"""Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
+"""Objective: f as the notes define it, its gradient, and equal bits on any number of threads."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""What is installed."""
+"""The installed package: version, stubs, public names."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The compiled part for long, with failing memory, on hostile files; each figure is printed.
+"""Long runs of the compiled code, failing allocations, hostile files; each figure is printed.
 
     pytest tests/reliability
 

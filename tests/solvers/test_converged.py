@@ -1,4 +1,4 @@
-"""What a minimisation returns before its first iteration is over: f is there once it is computed."""
+"""Results of a minimisation before its first iteration ends: f is there once it is computed."""
 
 import json
 import math

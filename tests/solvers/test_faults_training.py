@@ -1,4 +1,4 @@
-"""Bad input and bad luck while training: cases 37 to 42 of the catalogue."""
+"""Bad input, errors and interrupts during training."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Options: one record each, and what is derived from it."""
+"""Options: one record each, from which Python, command line and help are derived."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""Stochastic gradient: its formulas, its shuffles, its schedules, where it goes on."""
+"""Stochastic gradient: formulas, shuffles, schedules, and continuing a run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""minimize, whatever the method: history, callback, screen, options."""
+"""minimize with each method: history, callback, progress, options."""
 
 import io
 import sys

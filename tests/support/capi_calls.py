@@ -1,7 +1,6 @@
 """One valid call of each C function that takes arrays, with the result of Python's function.
 
-``python -m support.capi_calls guard_pages`` runs in a process of its own: a fault there kills that
-process and not the tests.
+``python -m support.capi_calls guard_pages`` runs in a separate process, as an invalid access ends it.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Forks while other threads compute: ``python -m support.forking ROUNDS``.
 
-A lock of BLAS that a thread holds at the moment of a fork would stay locked in the child for ever.
+A lock of BLAS that a thread holds at the moment of a fork would stay locked in the child.
 """
 
 import signal

@@ -1,6 +1,6 @@
 """First products under a limit of memory: ``python limited.py CALL MEBIBYTES``.
 
-Without memory for its buffer OpenBLAS would try for ever. Prints what the call raised or returned;
+Without memory for its buffer OpenBLAS would try without end. Prints what the call raised or returned;
 afterwards, without the limit, it must succeed. A hang ends the process with all tracebacks.
 """
 
