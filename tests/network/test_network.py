@@ -14,6 +14,12 @@ from matconv.kernels.program import LOSSES
 from matconv.presets import PRESETS, make_network
 
 
+def test_algorithm_option_reaches_networks_of_fixtures(mixed, lenet, small, pytestconfig):
+    option = pytestconfig.getoption("--algorithm")
+    networks = mixed(), lenet(), small()[0].net
+    assert [net.algorithm for net in networks] == [option] * 3
+
+
 def test_unpack_shapes_follow_layers(mixed):
     net = mixed()
     assert net.output_shape == (3,)
