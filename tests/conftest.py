@@ -1,17 +1,18 @@
 """Fixtures, the option --algorithm, and a summary of the tests of bad input by catalogue number.
 
-``pytest --algorithm winograd`` uses this algorithm instead of the automatic choice, except in tests
-that name one: only im2col is exact on integers and does not spread NaN.
+Tests that use the fixture `algorithm`, directly or through `mixed`, `lenet`, `small` or `refused`,
+compute their convolutions by the algorithm that ``pytest --algorithm`` names. Other tests ignore the
+option: they name an algorithm themselves, or keep the automatic choice.
 """
 
 import os
+import signal
+from functools import partial
 
-import numpy as np
 import pytest
-from support import TESTS
+from support import TESTS, minimizing, networks
 from support.cli_runs import SMALL, write_small
 
-import matconv
 from matconv.cli import main
 from matconv.io import read_npz
 
@@ -20,32 +21,76 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.
 
 
 def pytest_addoption(parser):
-    parser.addoption("--algorithm", choices=("im2col", "winograd"), help="for all convolutions")
+    parser.addoption(
+        "--algorithm", default="auto", choices=("auto", "im2col", "winograd"),
+        help="algorithm of all convolutions in tests with the fixture `algorithm`",
+    )  # fmt: skip
 
 
-def pytest_configure(config):
+def pytest_report_collectionfinish(config, items):
     algorithm = config.getoption("--algorithm")
-    if algorithm is None:
-        return
+    if algorithm == "auto":
+        return None
+    return f"algorithm {algorithm}: in {sum(map(_is_forced, items))} of {len(items)} tests"
 
-    def by(function):
-        def call(*arguments, **options):
-            return function(*arguments, **{"algorithm": algorithm, **options})
 
-        call.__doc__ = function.__doc__
-        return call
+def _is_forced(item):
+    """Return whether a test uses the fixture `algorithm` and not a parameter of that name."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "algorithm" in getattr(item, "fixturenames", ()) and "algorithm" not in parameters
 
-    matconv.conv2d, matconv.conv2d_backward = by(matconv.conv2d), by(matconv.conv2d_backward)
-    matconv.Network.__init__.__defaults__ = (np.float64, algorithm, None)
+
+@pytest.fixture(scope="session")
+def algorithm(pytestconfig):
+    """Argument `algorithm` of conv2d and Network: the option --algorithm, by default "auto"."""
+    return pytestconfig.getoption("--algorithm")
+
+
+@pytest.fixture(scope="session")
+def mixed(algorithm):
+    """Function `networks.mixed` with the algorithm of the option --algorithm."""
+    return partial(networks.mixed, algorithm=algorithm)
+
+
+@pytest.fixture(scope="session")
+def lenet(algorithm):
+    """Function `networks.lenet` with the algorithm of the option --algorithm."""
+    return partial(networks.lenet, algorithm=algorithm)
+
+
+@pytest.fixture(scope="session")
+def small(algorithm):
+    """Function `minimizing.small` with the algorithm of the option --algorithm."""
+    return partial(minimizing.small, algorithm=algorithm)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Working directory with small.npz, small.toml and the model m.npz."""
-    write_small(tmp_path)
+def interruptible():
+    """Let Ctrl-C raise, although the process that started the tests may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """Empty working directory."""
     monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
     return tmp_path
+
+
+@pytest.fixture
+def data_folder(empty_folder):
+    """Working directory with small.npz and small.toml."""
+    write_small(empty_folder)
+    return empty_folder
+
+
+@pytest.fixture
+def folder(data_folder):
+    """Working directory with small.npz, small.toml and the model m.npz."""
+    assert main([*SMALL, "--quiet", "--output", "m.npz"]) == 0
+    return data_folder
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The binary interface stays: what compiled code was built against is where it was.
+"""The binary interface: every recorded function, struct and constant is unchanged.
 
 ``abi.json`` records it. What is new at the end of the table, or a new status, passes; what has
 moved, gone or changed fails. ``python tests/capi/test_abi.py --write`` records the present on purpose.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import capi, geometries, headers
+from support import capi, capi_calls, geometries, headers
 from support.activations import CLIP, LEAKY_RELU, NONE, RELU
 
 import matconv
@@ -36,7 +36,7 @@ def constants(interface):
 
 
 def differences(old, new):
-    """What of the recorded interface is not as it was, in words."""
+    """Yield a description of each difference from the recorded interface."""
     if old["abi_version"] != new["abi_version"]:
         yield f"MATCONV_ABI_VERSION was {old['abi_version']}, is {new['abi_version']}"
     present = constants(new)
@@ -92,18 +92,18 @@ def current():
 # The record
 
 
-def test_the_header_keeps_the_record():
+def test_header_recorded_interface_unchanged():
     check(recorded(), current())
 
 
-def test_the_record_is_whole():
+def test_record_has_no_missing_entry():
     """Nothing that the header says is not recorded, so that a later change of it is seen."""
     missing = list(differences(current(), recorded()))
     assert not missing, f"not recorded: {missing}; python tests/capi/test_abi.py --write"
 
 
 @pytest.mark.skipif(GCC is None, reason="no gcc")
-def test_the_compiler_agrees(tmp_path):
+def test_structs_compiled_have_recorded_layout(tmp_path):
     """Every recorded offset, size, value and type, as gcc sees the header."""
     old, lines = recorded(), []
     lines.append('printf("abi_version %d\\n", MATCONV_ABI_VERSION);')
@@ -138,7 +138,7 @@ def test_the_compiler_agrees(tmp_path):
     assert found == expected
 
 
-def test_the_library_has_the_table_of_the_record():
+def test_library_table_matches_record():
     table = current()["structs"][TABLE]
     assert capi.TABLE.abi_version == recorded()["abi_version"]
     assert capi.TABLE.size == table["size"] >= recorded()["structs"][TABLE]["size"]
@@ -155,7 +155,7 @@ def changed(*replacements):
     return headers.header(text)
 
 
-def test_what_is_added_at_the_end_passes():
+def test_differences_additions_at_the_end_allowed():
     last = "matconv_poll poll,\n" + " " * 39 + "void *poll_argument);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
     status = "MATCONV_INTERRUPTED = 18"
@@ -210,7 +210,7 @@ OUT = "ptrdiff_t out_height, out_width;  "
         ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
     ],
 )  # fmt: skip
-def test_what_changes_is_named(old, new, problem):
+def test_differences_each_change_named(old, new, problem):
     with pytest.raises(AssertionError, match="the binary interface has changed: ") as caught:
         check(current(), changed((old, new)))
     assert problem in str(caught.value)
@@ -257,7 +257,7 @@ def test_names_are_words_or_letters_with_one_meaning():
         assert all(len(member) > 1 for member, _, _ in struct["members"]), name
 
 
-def test_both_dtypes_have_the_same_arguments():
+def test_functions_of_both_dtypes_same_arguments():
     kinds = functions(current())
     pairs = [name.removesuffix("_f64") for name in kinds if name.endswith("_f64")]
     assert len(pairs) == sum(name.endswith("_f32") for name in kinds)
@@ -266,13 +266,13 @@ def test_both_dtypes_have_the_same_arguments():
         assert NAMES[f"{name}_f64"] == NAMES[f"{name}_f32"]
 
 
-def test_the_macros_are_the_functions_of_the_table():
+def test_macros_match_functions_of_the_table():
     text = (INCLUDE / "matconv" / "matconv.h").read_text()
     macros = re.findall(r"^#define (matconv_\w+) \(MATCONV_TABLE->(\w+)\)$", text, re.MULTILINE)
     assert macros == [(f"matconv_{name}", name) for name in functions(current())]
 
 
-def test_the_public_cython_functions_are_those_of_the_header():
+def test_cython_functions_match_header():
     text = (KERNELS / "__init__.pxd").read_text()
     found = headers.cython_functions(text, PUBLIC)
     assert found.pop("geometry_default") == (
@@ -286,7 +286,7 @@ def test_the_public_cython_functions_are_those_of_the_header():
     assert 'cdef extern from "matconv/matconv.h" nogil:\n    enum:' in text
 
 
-def test_the_public_cython_constants_are_those_of_the_header():
+def test_cython_constants_match_header():
     text = (KERNELS / "__init__.pxd").read_text()
     found = headers.cython_constants(text, "cdef extern")
     assert list(found.values()) == list(constants(current()))
@@ -312,7 +312,7 @@ def test_cython_structs_have_the_members_of_the_header(file, start, name, names)
     assert headers.cython_members(body, names) == declared_struct(current(), name)
 
 
-def test_the_activations_within_are_those_of_the_header():
+def test_activation_codes_match_header():
     text = (KERNELS / "_activation.pxd").read_text()
     names = list(current()["enums"][2])
     assert list(headers.cython_constants(text, 'cdef extern from "matconv').values()) == names
@@ -322,7 +322,7 @@ def test_the_activations_within_are_those_of_the_header():
     assert list(current()["enums"][2].values()) == [NONE, RELU, LEAKY_RELU, CLIP]
 
 
-def test_the_statuses_within_are_those_of_the_header():
+def test_status_codes_match_header():
     text = (KERNELS / "_status.pxd").read_text()
     statuses = current()["enums"][0]
     names = list(statuses)
@@ -338,7 +338,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def test_what_the_other_tests_call_is_the_table():
+def test_ctypes_table_matches_header():
     """The types that tests/support/capi.py calls with, entry by entry."""
     assert [name for name, _, _ in capi.ENTRIES] == list(functions(current()))
     results = {"int": "c_int", "void": "NoneType", "const char *": "c_char_p"}
@@ -355,7 +355,7 @@ def test_what_the_other_tests_call_is_the_table():
                 assert argument in KINDS[letter], name
     # and the names and the order of the arguments of each call
     called = set()
-    for call in capi.every_call(next(geometries.cases(1, seed=0)), "float64"):
+    for call in capi_calls.every_call(next(geometries.cases(1, seed=0)), "float64"):
         assert list(call.arguments) == NAMES[f"{call.name}_f64"]
         called.add(f"{call.name}_f64")
     rest = {name for name in NAMES if name.endswith("_f64")} - called

@@ -1,21 +1,21 @@
 """The C functions give Python's bits, write nothing else, and their scratch is exact."""
 
 import ctypes
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support import SUPPORT, capi, geometries
-from support.capi import ALGORITHMS, DTYPES, OK, Call, Geometry, entry, geometry_of, poisoned
+from support import capi, capi_calls, geometries
+from support.capi import ALGORITHMS, DTYPES, OK, Geometry, entry, poisoned
+from support.capi_calls import Call, geometry_of
+from support.processes import script
 
 from matconv.kernels import _conv as conv
 from matconv.kernels._geometry import WindowGeometry
 
 
-def test_the_table_is_that_of_the_header():
+def test_table_version_and_size_match_header():
     assert capi.TABLE.abi_version == 1
     assert capi.TABLE.size == ctypes.sizeof(capi.Table)
     assert len(capi.ENTRIES) == 39
@@ -42,7 +42,7 @@ def test_geometry_init_derives_what_python_does(count):
 
 
 @pytest.mark.parametrize("name", ["dilation_down", "dilation_right"])
-def test_the_dilation_of_a_single_row_or_column_is_1(name):
+def test_geometry_init_single_row_or_column_dilation_is_1(name):
     """Nothing bounds it; the struct says so afterwards, as the product has to fit."""
     g = geometry_of((1, 4, 4, 1), 1)
     setattr(g, name, 2**62)
@@ -74,13 +74,13 @@ def test_scratch_sizes_are_those_of_the_plan(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_entry_gives_the_bits_of_pythons_function(dtype):
+def test_functions_give_bits_of_python(dtype):
     """Groups, strides, dilation, padding, no images: what the grid of geometries has."""
     names, empty, grouped, padded = set(), 0, 0, 0
     for k, case in enumerate(geometries.cases(150, seed=43)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             held = call.held()
-            capi.check(call)
+            capi_calls.check(call)
             for name, value in call.held().items():
                 written = name in call.outs or name in call.scratch
                 assert written or value == held[name], f"{call.name} wrote to {name}"
@@ -94,11 +94,11 @@ def test_every_entry_gives_the_bits_of_pythons_function(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_not_asked_for_is_not_computed(dtype):
+def test_functions_null_output_others_unchanged(dtype):
     """Any of the gradients, and of the pool's indices, may be NULL; the others keep their bits."""
     optional = {"bias_activation_backward", "conv_backward", "dense_backward", "max_pool"}
     for k, case in enumerate(geometries.cases(30, seed=44)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             if call.name not in optional:
                 continue
             assert call() == OK
@@ -117,11 +117,11 @@ def test_what_is_not_asked_for_is_not_computed(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_in_place(dtype):
+def test_bias_activation_in_place_gives_same_bits(dtype):
     """bias_activation and its backward pass may write over their first array."""
     random, compared = np.random.default_rng(0), 0
     for case in geometries.cases(20, seed=46):
-        for call in capi.layer_calls(case, dtype, random):
+        for call in capi_calls.layer_calls(case, dtype, random):
             for source, target in (("S", "Z"), ("dZ", "dS")):
                 if call.name.startswith("bias_activation") and source in call.arguments:
                     own = call.arguments[source].copy()
@@ -130,17 +130,17 @@ def test_in_place(dtype):
                     assert own.tobytes() == call.expected[0].tobytes()
                     rest = zip(call.results()[1:], call.expected[1:], strict=True)
                     assert all(db.tobytes() == sums.tobytes() for db, sums in rest)
-    assert compared == 20 * 2 * len(capi.FUSED)
+    assert compared == 20 * 2 * len(capi_calls.FUSED)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_no_images_need_no_arrays(dtype):
+def test_functions_no_images_accept_null(dtype):
     """Outputs that do not depend on the number of images are zero then."""
     cases = (case for case in geometries.cases(200, seed=47) if case.l == 0)
     needed = {"W", "b", "db", "dW", "scratch"}
     compared = 0
     for case in cases:
-        for call in capi.every_call(case, dtype):
+        for call in capi_calls.every_call(case, dtype):
             nothing = {name: None for name in call.pointers() if name not in needed}
             assert call(**nothing) == OK, call.name
             for name, array in zip(call.outs, call.results()):
@@ -154,19 +154,15 @@ def test_no_images_need_no_arrays(dtype):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
-def test_operands_flush_against_forbidden_memory():
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(SUPPORT / "capi.py"), "guard_pages"],
-        capture_output=True, text=True, timeout=600, check=False, env=dict(os.environ),
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "flush many\n", "")
+def test_functions_stay_within_guard_pages():
+    assert script("capi_calls.py", "guard_pages", timeout=600) == "flush many\n"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_one_number_of_scratch_too_few_is_refused(dtype):
+def test_scratch_too_small_refused(dtype):
     checked = 0
     for k, case in enumerate(geometries.cases(40, seed=48)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             size = call.arguments.get("scratch_size", 0)
             if not size:
                 continue
@@ -176,7 +172,7 @@ def test_one_number_of_scratch_too_few_is_refused(dtype):
                 assert call(scratch_size=less) == capi.SCRATCH, call.name
                 assert call.held() == held
             assert call(scratch=None) == capi.NULL and call.held() == held
-            # more is fine, and what is more is not touched
+            # larger scratch is accepted, and the rest of it is not touched
             more = poisoned(size + 3, dtype)
             tail = more[size:].tobytes()
             assert call(scratch=more, scratch_size=size + 3) == OK
@@ -201,21 +197,21 @@ def test_scratch_is_enough_for_fewer_images(dtype, algorithm):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype):
+def test_functions_ignore_content_of_scratch_and_outputs(dtype):
     for k, case in enumerate(geometries.cases(40, seed=50)):
-        for call in capi.every_call(case, dtype, k):
+        for call in capi_calls.every_call(case, dtype, k):
             for byte in (0xFF, 0x7F, 0):
                 call.poison(byte)
-                capi.check(call)
+                capi_calls.check(call)
 
 
-def test_threads_share_inputs():
+def test_functions_on_threads_share_inputs():
     """Every call at once from 8 threads, each with outputs of its own: the same bits."""
     calls = [
         call
         for k, case in enumerate(geometries.cases(12, seed=51))
         for dtype in DTYPES
-        for call in capi.every_call(case, dtype, k)
+        for call in capi_calls.every_call(case, dtype, k)
     ]
 
     def work(worker):
@@ -230,17 +226,17 @@ def test_threads_share_inputs():
                 call.name, call.dtype, {**call.arguments, **own}, call.outs, call.optional,
                 call.expected,
             )  # fmt: skip
-            capi.check(mine)
+            capi_calls.check(mine)
         return k + 1
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, range(8))) == [3 * len(calls)] * 8
 
 
-def test_a_geometry_may_be_reused_with_its_derived_sizes_wrong():
+def test_geometry_wrong_derived_sizes_ignored():
     """Every function derives its own; the caller's struct is read only."""
     case = next(geometries.cases(1, seed=52))
-    for call in capi.every_call(case, "float64"):
+    for call in capi_calls.every_call(case, "float64"):
         if isinstance(call.arguments.get("g"), Geometry):
             g = Geometry.from_buffer_copy(call.arguments["g"])
             for name in capi.DERIVED:

@@ -1,10 +1,10 @@
-"""Bad arguments of the C functions: the status that says what is wrong, and nothing written."""
+"""Bad arguments of the C functions: the documented status, and outputs unchanged."""
 
 import ctypes
 
 import numpy as np
 import pytest
-from support import capi, geometries
+from support import capi, capi_calls, geometries
 from support.activations import CLIP, LEAKY_RELU
 from support.capi import DTYPES, NULL, OK, Geometry, entry
 
@@ -47,13 +47,15 @@ HUGE = (2**31, 2**32, 2**40, 2**62, 2**63 - 1)
 
 def calls(dtype, with_geometry=False):
     """One call of each entry, and of the convolution by each algorithm."""
-    for call in capi.every_call(CASE, dtype):
+    for call in capi_calls.every_call(CASE, dtype):
         if not with_geometry or isinstance(call.arguments.get("g"), Geometry):
             yield call
-    g = capi.geometry_of(CASE.shape, **{**CASE.convolution, "kernel": CASE.kernel, "channels": 6})
+    g = capi_calls.geometry_of(
+        CASE.shape, **{**CASE.convolution, "kernel": CASE.kernel, "channels": 6}
+    )
     sizes = np.full(1, -7, np.intp), np.full(1, -7, np.intp)
     for algorithm in range(3):
-        yield capi.Call(
+        yield capi_calls.Call(
             "conv_scratch", dtype,
             {"g": g, "algorithm": algorithm, "forward": sizes[0], "backward": sizes[1]},
             ("forward", "backward"), ("forward", "backward"), scratch=(),
@@ -62,7 +64,7 @@ def calls(dtype, with_geometry=False):
         yield Init(g)
 
 
-class Init(capi.Call):
+class Init(capi_calls.Call):
     """The one entry that writes to its geometry, when it succeeds."""
 
     def __init__(self, g):
@@ -87,7 +89,7 @@ def check_geometry_refused(call, status, **fields):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_calls_that_are_bent_below_are_good(dtype):
+def test_calls_unchanged_succeed(dtype):
     names = set()
     for call in calls(dtype):
         assert call() == OK
@@ -101,17 +103,17 @@ def test_the_calls_that_are_bent_below_are_good(dtype):
 
 
 @pytest.mark.parametrize("status", WORDS)
-def test_status_in_words(status):
+def test_status_string_of_each_status(status):
     assert capi.TABLE.status_string(status).decode() == WORDS[status]
 
 
-def test_every_status_has_words():
+def test_status_string_every_status_described():
     assert tuple(WORDS) == tuple(range(len(capi.STATUSES)))
     assert len(set(WORDS.values())) == len(WORDS)
 
 
 @pytest.mark.parametrize("status", [19, -1, 1000, 2**31 - 1, -(2**31)])
-def test_an_unknown_status_is_a_string_too(status):
+def test_status_string_unknown_status_is_text(status):
     assert capi.TABLE.status_string(status) == b"unknown status"
 
 
@@ -142,7 +144,7 @@ def test_null_for_the_geometry(dtype):
 def test_null_for_the_filters_without_images(dtype):
     """W has elements whatever the number of images."""
     empty = geometries.Case(**{**CASE.__dict__, "l": 0})
-    for call in capi.every_call(empty, dtype):
+    for call in capi_calls.every_call(empty, dtype):
         for name in call.pointers():
             owed = name == "W"
             scratch = name == "scratch" and call.arguments["scratch_size"]
@@ -170,16 +172,16 @@ NOT_NEGATIVE = ("images", "pad_top", "pad_bottom", "pad_left", "pad_right")
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", POSITIVE + NOT_NEGATIVE)
-def test_sizes_below_the_least(dtype, name):
+def test_sizes_below_minimum_refused(dtype, name):
     for call in calls(dtype, with_geometry=True):
         for value in (*((0,) if name in POSITIVE else ()), -1, -(2**62), -(2**63)):
             if name == "filters" and call.name.startswith(("im2col", "col2im")):
-                continue  # counts for nothing there
+                continue  # ignored there
             check_geometry_refused(call, capi.SIZE, **{name: value})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_number_of_filters_counts_for_nothing_in_im2col(dtype):
+def test_im2col_number_of_filters_ignored(dtype):
     for call in calls(dtype, with_geometry=True):
         if call.name in ("im2col", "col2im"):
             for d_out in (0, 1, 5, -1, 2**62):
@@ -271,7 +273,7 @@ def test_phi_that_does_not_fit(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", [3, -1, 2**31 - 1, -(2**31)])
-def test_no_such_algorithm(dtype, algorithm):
+def test_unknown_algorithm_refused(dtype, algorithm):
     for call in calls(dtype):
         if "algorithm" in call.arguments:
             check_refused(call, capi.ALGORITHM, algorithm=algorithm)
@@ -324,7 +326,7 @@ def test_padding_of_a_pooling_window(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_pooling_window_has_no_dilation_and_no_filters(dtype):
+def test_pool_dilation_or_other_filters_refused(dtype):
     for call in calls(dtype, with_geometry=True):
         if "pool" in call.name:
             for name, value in (
@@ -337,7 +339,7 @@ def test_a_pooling_window_has_no_dilation_and_no_filters(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_indices_that_are_no_pixels(dtype):
+def test_indices_out_of_range_refused(dtype):
     pixels = 7 * 6
     for call in calls(dtype):
         if call.name == "max_pool_backward":
@@ -389,11 +391,11 @@ def test_sizes_of_a_dense_layer(dtype):
                 check_refused(call, capi.OVERFLOW, **sizes)
 
 
-def test_a_size_that_does_not_fit_is_found_by_python_too():
+def test_sizes_too_large_refused_by_python_too():
     """The same arithmetic behind both: what C calls OVERFLOW is Python's OverflowError."""
     with pytest.raises(OverflowError, match="im2col: the sizes overflow"):
         matconv.im2col(np.ones((1, 2, 2, 1)), 1, pad=2**40)
-    g = capi.geometry_of((1, 2, 2, 1), 1)
+    g = capi_calls.geometry_of((1, 2, 2, 1), 1)
     g.pad_top = g.pad_bottom = g.pad_left = g.pad_right = 2**40
     array = np.ones(4)
     assert entry("im2col", "float64")(g, array, array) == capi.OVERFLOW

@@ -1,4 +1,4 @@
-"""Frozen networks through the C functions: what Python's Predictor gives, and every status."""
+"""Frozen networks through the C functions: the bits of Python's Predictor, and every status."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import TESTS, capi, exported_files
+from support import TESTS, capi, exported_values
 from support.capi import DTYPES, NULL, OK, TABLE, Shape, entry, pointers, poisoned
 from support.describing import encoded
 from support.exported_files import SHAPE, graph, small, with_word
@@ -48,7 +48,7 @@ def test_shape(case):
         assert shape.struct_size == ctypes.sizeof(Shape)
 
 
-def test_a_file_and_its_bytes_give_the_predictors_bits(case, tmp_path):
+def test_file_and_bytes_give_bits_of_predictor(case, tmp_path):
     dtype, data, Z, expected = case
     path = tmp_path / "nét"
     path.write_bytes(data)
@@ -97,13 +97,13 @@ def test_scratch_may_begin_at_any_element(case):
             assert rest.tobytes() == poisoned(33, dtype).tobytes()
 
 
-def test_no_images_need_no_arrays(case):
+def test_predict_no_images_accepts_null(case):
     dtype, data, _, _ = case
     with Opened(data) as network:
         assert entry("network_predict", dtype)(network.pointer, 0, None, None, None, 0) == OK
 
 
-def test_128_threads_at_once(case):
+def test_predict_128_threads_give_same_bits(case):
     dtype, data, Z, expected = case
     with Opened(data) as network:
         size = network.workspace(5)
@@ -153,7 +153,7 @@ def guard_pages():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forbidden pages by mmap and mprotect")
-def test_operands_flush_against_forbidden_memory():
+def test_predict_stays_within_guard_pages():
     assert alone("guard_pages") == (0, "flush\n", "")
 
 
@@ -170,7 +170,7 @@ def alone(name, *arguments):
 
 
 @pytest.mark.catalogue(60)
-def test_null_in_turn(case):
+def test_open_and_predict_each_null_refused(case):
     dtype, data, Z, _ = case
     network_open, from_memory = entry("network_open"), entry("network_open_memory")
     pointer = ctypes.c_void_p(CANARY)
@@ -265,7 +265,7 @@ def test_shape_of_another_struct_size(case, size):
 
 @pytest.mark.catalogue(60)
 @pytest.mark.parametrize("n", [-1, -(2**63)])
-def test_workspace_of_no_number(case, n):
+def test_workspace_size_invalid_number_refused(case, n):
     with Opened(case[1]) as network:
         size = ctypes.c_ssize_t(-7)
         assert entry("network_workspace_size")(network.pointer, n, size) == capi.SIZE
@@ -273,7 +273,7 @@ def test_workspace_of_no_number(case, n):
 
 
 @pytest.mark.catalogue(44, 49, 50)
-def test_what_is_no_network(tmp_path):
+def test_open_damaged_bytes_refused(tmp_path):
     good = small()
     for data, status in (
         (None, NULL),
@@ -295,7 +295,7 @@ def test_what_is_no_network(tmp_path):
 
 
 @pytest.mark.catalogue(43)
-def test_files_that_cannot_be_read(tmp_path):
+def test_open_unreadable_file_refused(tmp_path):
     """A FIFO, and a device, are not waited for."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -316,7 +316,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path):
+def test_open_without_permission_refused(tmp_path):
     path = tmp_path / "net"
     path.write_bytes(small())
     path.chmod(0)
@@ -335,7 +335,7 @@ def no_memory(path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
-def test_no_memory(tmp_path):
+def test_open_without_memory_refused(tmp_path):
     assert alone("no_memory", tmp_path / "huge") == (0, f"{capi.MEMORY} None\n", "")
 
 
@@ -345,7 +345,7 @@ def test_dtypes_of_the_format(tmp_path):
             Z = np.arange(np.prod(SHAPE)).reshape(1, *SHAPE) % 11 - 5
             out, scratch = poisoned((1, 3), dtype), poisoned(network.workspace(1), dtype)
             assert network.predict(Z.astype(dtype), out, scratch) == OK
-            assert out.tolist() == exported_files.computed(small(dtype), Z)[0].tolist()
+            assert out.tolist() == exported_values.computed(small(dtype), Z)[0].tolist()
 
 
 if __name__ == "__main__":

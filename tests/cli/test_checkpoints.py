@@ -1,4 +1,4 @@
-"""Models saved while a training is under way: when, under which name, and after a kill."""
+"""Checkpoints of a training: their times, their file names, and resuming after a kill."""
 
 import functools
 import os
@@ -85,41 +85,34 @@ def writer(text):
     return write
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def content(folder):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_model_file_own_file_is_replaced(here):
+def test_model_file_own_file_is_replaced(empty_folder):
     file = OutputFile("m.npz", force=False, spare="s.npz")
     for text in ("a", "bc", "d"):
         file.write(writer(text))
-    assert content(here) == {"m.npz": "d"} and file.avoided == []
-    (here / "m.npz").unlink()
+    assert content(empty_folder) == {"m.npz": "d"} and file.avoided == []
+    (empty_folder / "m.npz").unlink()
     file.write(writer("e"))
-    assert content(here) == {"m.npz": "e"} and file.path == "m.npz"
+    assert content(empty_folder) == {"m.npz": "e"} and file.path == "m.npz"
 
 
-def test_model_file_of_another_stays(here):
+def test_model_file_of_another_stays(empty_folder):
     file = OutputFile("m.npz", force=False, spare="s.npz")
     writer("other")("m.npz")
     file.write(writer("a"))
     file.write(writer("b"))
-    assert content(here) == {"m.npz": "other", "m-2.npz": "b"}
+    assert content(empty_folder) == {"m.npz": "other", "m-2.npz": "b"}
     writer("another")("m-2.npz")
     file.write(writer("c"))
-    assert content(here) == {"m.npz": "other", "m-2.npz": "another", "m-3.npz": "c"}
+    assert content(empty_folder) == {"m.npz": "other", "m-2.npz": "another", "m-3.npz": "c"}
     assert file.path == "m-3.npz" and file.avoided == ["m.npz", "m-2.npz"]
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_model_file_replaced_by_another_of_the_same_size_stays(here, replace):
+def test_model_file_replaced_by_another_of_the_same_size_stays(empty_folder, replace):
     file = OutputFile("m.npz", force=False, spare="s.npz")
     file.write(writer("a"))
     if replace:
@@ -130,18 +123,18 @@ def test_model_file_replaced_by_another_of_the_same_size_stays(here, replace):
         writer("b")("m.npz")
         os.utime("m.npz", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     file.write(writer("c"))
-    assert content(here) == {"m.npz": "b", "m-2.npz": "c"}
+    assert content(empty_folder) == {"m.npz": "b", "m-2.npz": "c"}
 
 
-def test_model_file_force_replaces_any(here):
+def test_model_file_force_replaces_any(empty_folder):
     file = OutputFile("m.npz", force=True, spare="s.npz")
     for text in ("a", "b"):
         writer("other")("m.npz")
         file.write(writer(text))
-    assert content(here) == {"m.npz": "b"} and file.avoided == []
+    assert content(empty_folder) == {"m.npz": "b"} and file.avoided == []
 
 
-def test_model_file_failed_write_keeps_the_claim(here):
+def test_model_file_failed_write_keeps_the_claim(empty_folder):
     file = OutputFile("m.npz", force=False, spare="s.npz")
     file.write(writer("a"))
 
@@ -151,7 +144,7 @@ def test_model_file_failed_write_keeps_the_claim(here):
     with pytest.raises(OSError, match="No space"):
         file.write(fail)
     file.write(writer("b"))
-    assert content(here) == {"m.npz": "b"}
+    assert content(empty_folder) == {"m.npz": "b"}
 
 
 # in a training

@@ -1,4 +1,4 @@
-"""What --data may name: digits, .npz, IDX files, directories; splits, labels, scaling."""
+"""Data sets of the option --data: digits, .npz, IDX files, directories; splits, labels, scaling."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,6 @@ from matconv.commands.labels import as_indices, class_labels
 from matconv.commands.options import UsageError
 from matconv.commands.tables import confusion
 from matconv.data import load_digits
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder in which the test runs."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def same(images_, Z, y):
@@ -33,44 +26,44 @@ def test_digits():
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_directory(folder, ending):
+def test_directory(empty_folder, ending):
     train, test = images(20), images(8, seed=1)
     for part, (Z, y) in (("train", train), ("t10k", test)):
-        write_idx(folder / f"{part}-images-idx3-ubyte{ending}", Z[..., 0])
-        write_idx(folder / f"{part}-labels-idx1-ubyte{ending}", y)
-    data = load(str(folder))
+        write_idx(empty_folder / f"{part}-images-idx3-ubyte{ending}", Z[..., 0])
+        write_idx(empty_folder / f"{part}-labels-idx1-ubyte{ending}", y)
+    data = load(str(empty_folder))
     same(data.train, *train)
     same(data.test, *test)
-    (folder / f"t10k-images-idx3-ubyte{ending}").unlink()
+    (empty_folder / f"t10k-images-idx3-ubyte{ending}").unlink()
     with pytest.raises(FileNotFoundError, match="looked for t10k-images-idx3-ubyte, or the"):
-        load(str(folder))
-    (folder / f"t10k-labels-idx1-ubyte{ending}").unlink()
+        load(str(empty_folder))
+    (empty_folder / f"t10k-labels-idx1-ubyte{ending}").unlink()
     # without test files, a part of the others is kept
-    data = load(str(folder))
+    data = load(str(empty_folder))
     assert (len(data.train), len(data.test)) == (16, 4)
-    (folder / f"train-labels-idx1-ubyte{ending}").unlink()
+    (empty_folder / f"train-labels-idx1-ubyte{ending}").unlink()
     with pytest.raises(FileNotFoundError, match="train-labels-idx1-ubyte"):
-        load(str(folder))
+        load(str(empty_folder))
 
 
-def test_npz_and_idx_files(folder):
-    Z, y = write_small(folder, l=20)
-    write_idx(folder / "images", Z[..., 0])
-    write_idx(folder / "labels", y)
+def test_npz_and_idx_files(empty_folder):
+    Z, y = write_small(empty_folder, l=20)
+    write_idx(empty_folder / "images", Z[..., 0])
+    write_idx(empty_folder / "labels", y)
     for data in (load("small.npz", test_fraction=0), load("images", "labels", test_fraction=0)):
         same(data.train, Z, y)
         assert data.test is None
     test_Z, test_y = images(6, seed=2)
     np.savez("test.npz", Z=test_Z, y=test_y)
-    write_idx(folder / "test-images.gz", test_Z[..., 0])
-    write_idx(folder / "test-labels", test_y)
+    write_idx(empty_folder / "test-images.gz", test_Z[..., 0])
+    write_idx(empty_folder / "test-labels", test_y)
     for test in (("test.npz", None), ("test-images.gz", "test-labels")):
         data = load("small.npz", None, *test)
         same(data.train, Z, y)
         same(data.test, test_Z, test_y)
 
 
-def test_split(folder):
+def test_split(empty_folder):
     np.savez("small.npz", Z=np.arange(50.0).reshape(50, 1, 1, 1), y=np.arange(50) % 3)
     data = load("small.npz", test_fraction=0.3, seed=4)
     train, test = data.train.pixels.ravel(), data.test.pixels.ravel()
@@ -85,8 +78,8 @@ def test_split(folder):
     assert len(load("small.npz").test) == 10
 
 
-def test_options_that_do_not_go_together(folder):
-    write_idx(folder / "images", write_small(folder)[0][..., 0])
+def test_options_that_do_not_go_together(empty_folder):
+    write_idx(empty_folder / "images", write_small(empty_folder)[0][..., 0])
     for arguments, message in (
         (
             {"data": "digits", "labels": "x"},
@@ -109,8 +102,8 @@ def test_options_that_do_not_go_together(folder):
             load(**arguments)
 
 
-def test_parts_of_other_shapes(folder):
-    write_small(folder)
+def test_directory_parts_of_different_shapes_refused(empty_folder):
+    write_small(empty_folder)
     np.savez("test.npz", Z=np.zeros((3, 5, 4, 1), np.uint8), y=[0, 1, 2])
     with pytest.raises(
         FormatError, match=r"of test.npz are 5 x 4 x 1, those of small.npz 4 x 4 x 1"
@@ -133,14 +126,14 @@ def test_scaling_of_integers(pixels, scale):
     assert scaling(pixels) == {"shift": 0.0, "scale": scale}
 
 
-def test_no_scaling_of_floats():
+def test_scaling_of_floats_is_none():
     assert scaling(np.array([0.0, 16.0])) is None
 
 
-def test_float_images_stay_as_they_are(folder, capsys):
+def test_float_images_stay_as_they_are(empty_folder, capsys):
     Z, y = images(40, dtype=np.float64)
     np.savez("floats.npz", Z=Z / 200, y=y)
-    write_small(folder)
+    write_small(empty_folder)
     assert main([*SMALL, "--data", "floats.npz", "--output", "m.npz"]) == 0
     assert load_model("m.npz").preprocessing is None
     assert main(["evaluate", "m.npz"]) == 0
@@ -165,7 +158,7 @@ def test_class_labels():
         class_labels(np.array([5, 2]), 3)
 
 
-def test_as_indices():
+def test_as_indices_maps_labels():
     y = np.array([5, 2, 5])
     np.testing.assert_array_equal(as_indices(y, [2, 5], 2, "x"), [1, 0, 1])
     np.testing.assert_array_equal(as_indices(y, [5, 2], 2, "x"), [0, 1, 0])
@@ -178,11 +171,11 @@ def test_as_indices():
         as_indices(np.array([-1]), None, 3, "x")
 
 
-def test_labels_other_than_indices_come_back(folder, capsys):
+def test_labels_other_than_indices_come_back(empty_folder, capsys):
     Z, y = images(60)
     names = np.array([3, 70, -5])
     np.savez("small.npz", Z=Z, y=names[y])
-    write_small(folder, name="unused.npz")
+    write_small(empty_folder, name="unused.npz")
     assert main([*SMALL, "--iterations", "30", "--output", "m.npz"]) == 0
     assert load_model("m.npz").labels == (-5, 3, 70)
     capsys.readouterr()
@@ -194,25 +187,25 @@ def test_labels_other_than_indices_come_back(folder, capsys):
     assert "true \\ predicted  -5   3  70\n" in capsys.readouterr().out
 
 
-def test_predict_needs_no_labels(folder, capsys):
-    Z, y = write_small(folder)
+def test_predict_needs_no_labels(empty_folder, capsys):
+    Z, y = write_small(empty_folder)
     assert main([*SMALL, "--output", "m.npz"]) == 0
     np.savez("unlabelled.npz", Z=Z)
     np.savez("flat.npz", Z=Z[..., 0])
-    write_idx(folder / "images.gz", Z[..., 0])
+    write_idx(empty_folder / "images.gz", Z[..., 0])
     capsys.readouterr()
     texts = []
     for data in ("small.npz", "unlabelled.npz", "flat.npz", "images.gz"):
         assert main(["predict", "m.npz", "--data", data]) == 0
         texts.append(capsys.readouterr().out)
     assert texts[0].count("\n") == 61 and len(set(texts)) == 1
-    write_idx(folder / "vector", y)
+    write_idx(empty_folder / "vector", y)
     assert main(["predict", "m.npz", "--data", "vector"]) == 1
     assert "'vector': images have 3 dimensions, got 1: (60,)" in capsys.readouterr().err
 
 
-def test_predict_of_no_images(folder, capsys):
-    write_small(folder)
+def test_predict_of_no_images(empty_folder, capsys):
+    write_small(empty_folder)
     assert main([*SMALL, "--output", "m.npz"]) == 0
     np.savez("none.npz", Z=np.zeros((0, 4, 4, 1), np.uint8))
     capsys.readouterr()
@@ -220,8 +213,8 @@ def test_predict_of_no_images(folder, capsys):
     assert capsys.readouterr().out == "index,label,score\n"
 
 
-def test_part(folder, capsys):
-    write_small(folder)
+def test_predict_part_selects_images(empty_folder, capsys):
+    write_small(empty_folder)
     assert main([*SMALL, "--output", "m.npz"]) == 0
     capsys.readouterr()
     for arguments, count in (((), 12), (("--part", "test"), 12), (("--part", "train"), 48)):

@@ -1,4 +1,4 @@
-"""The command line and bad input: usage, files, outputs, paths, what is no terminal."""
+"""Bad input of the command line: usage, files, outputs, paths, streams that are no terminals."""
 
 import os
 import sys
@@ -100,7 +100,7 @@ def test_command_wrong_files_exit_1(folder, capsys, arguments, expected):
 
 
 @pytest.mark.catalogue(35)
-def test_one_class_only(folder, capsys):
+def test_train_one_class_refused(folder, capsys):
     np.savez("one.npz", Z=np.zeros((9, 4, 4, 1), np.uint8), y=np.full(9, 4))
     line = complaint(capsys, "train", "--data", "one.npz", status=1)
     assert line == "the training images have 1 different labels, 2 are needed"
@@ -170,7 +170,7 @@ def test_settings_of_a_strange_file(folder, capsys, change, expected):
     assert expected in line
 
 
-def test_a_model_saved_without_a_record(folder, capsys):
+def test_info_model_without_record_works(folder, capsys):
     from matconv import save_model
 
     model = load_model("m.npz")

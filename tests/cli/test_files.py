@@ -392,7 +392,7 @@ def test_recorded_path_where_the_working_directory_is_gone(folder, capsys, monke
     assert line.startswith("'small.npz': No such file; ") and "looked for" not in line
 
 
-def test_a_model_saved_without_settings_uses_the_digits(folder, capsys):
+def test_model_without_settings_uses_digits(folder, capsys):
     model = load_model("m.npz")
     save_model("bare.npz", model.network, model.theta)
     line = complaint(capsys, "evaluate", "bare.npz", status=1)

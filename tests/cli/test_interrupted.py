@@ -1,4 +1,4 @@
-"""The command line interrupted: a reader that goes away, signals, a training that diverges."""
+"""Interrupted commands: a closed pipe, signals, a training that diverges."""
 
 import os
 
@@ -72,7 +72,7 @@ def test_not_finite_at_the_start_saves_nothing(folder, capsys):
 
 
 @pytest.mark.catalogue(38)
-def test_a_fault_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
+def test_error_in_last_evaluation_saves(folder, capsys, monkeypatch):
     def fail(objective, theta):
         raise MemoryError("for test images")
 
@@ -86,7 +86,7 @@ def test_a_fault_in_the_last_evaluation_saves(folder, capsys, monkeypatch):
 
 
 @pytest.mark.catalogue(38)
-def test_a_fault_within_training_saves_what_there_is(folder, capsys, monkeypatch):
+def test_error_within_training_saves_last_step(folder, capsys, monkeypatch):
     def fail(objective, theta):
         calls.append(1)
         if len(calls) == 6:

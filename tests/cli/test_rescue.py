@@ -1,4 +1,4 @@
-"""What was computed is not lost where the output cannot be written in the end."""
+"""Results are saved elsewhere if the output cannot be written at the end."""
 
 import errno
 import os

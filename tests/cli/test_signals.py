@@ -1,4 +1,4 @@
-"""Signals that end a training: SIGINT, SIGTERM, SIGHUP; what is saved, and what is said."""
+"""Signals that end a training, SIGINT, SIGTERM, SIGHUP: the saved model and the message."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""The split between training and test images: kept by --resume, or said to be another; classes."""
+"""The split into training and test images: kept by --resume or reported as changed; classes."""
 
 import numpy as np
 import pytest

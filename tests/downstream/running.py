@@ -1,4 +1,4 @@
-"""Running commands as a user would: without what the tests' own Python was started with."""
+"""Run commands as a user would, without the environment of the tests' Python."""
 
 import os
 import subprocess

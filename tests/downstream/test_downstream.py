@@ -4,8 +4,8 @@ Not collected by a plain ``pytest``; needs a wheel, a C and a C++ compiler and a
 
     MATCONV_WHEEL=dist/matconv-....whl pytest -s tests/downstream
 
-One fresh virtual environment gets the wheel. Each project is copied to a folder of its own, so
-that nothing here is in sight, installed with pip, and its ``check.py`` runs in an empty folder.
+One fresh virtual environment gets the wheel. Each project is copied to a separate folder,
+without the files here, installed with pip, and its ``check.py`` runs in an empty folder.
 """
 
 import os
@@ -93,7 +93,7 @@ print(f"include/README.md: {Z.size} numbers convolved, {len(found)} images class
 """
 
 
-def test_the_examples_of_the_readme(python, include_folders, tmp_path):
+def test_readme_examples_run(python, include_folders, tmp_path):
     source, empty = tmp_path / "source", tmp_path / "empty"
     source.mkdir()
     empty.mkdir()
@@ -145,7 +145,7 @@ def test_headers_compile_without_a_warning(standard, include_folders, tmp_path):
     print(f"\nheaders: {count} ways to include them as {standard}")
 
 
-def test_a_warning_would_be_seen(include_folders, tmp_path):
+def test_headers_compiler_warning_is_detected(include_folders, tmp_path):
     """The flags above refuse a careless file: the test of the headers can fail."""
     careless = tmp_path / "careless.c"
     careless.write_text("#include <matconv/matconv.h>\nstatic int unused = sizeof(int[1]) > -1;\n")

@@ -1,4 +1,4 @@
-"""What the projects here must compute, by SciPy and numpy alone, and the networks they are given."""
+"""Expected results of the projects, by SciPy and NumPy alone, and their networks."""
 
 import numpy as np
 from scipy.signal import convolve, correlate

@@ -1,4 +1,4 @@
-"""atomic_write: what is at the path afterwards, whatever happens in between."""
+"""atomic_write: the file at the path after success, errors and interrupts."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def names(path):
 # What is written
 
 
-def test_new_file(path):
+def test_atomic_write_new_file_created(path):
     with atomic_write(path) as file:
         file.write(NEW)
         assert not path.exists()
@@ -54,7 +54,7 @@ def test_atomic_write_file_can_seek(path):
     assert path.read_bytes() == b"012xyz6789"
 
 
-def test_nothing_written_makes_an_empty_file(path):
+def test_atomic_write_nothing_written_empty_file(path):
     with atomic_write(path):
         pass
     assert path.read_bytes() == b""
@@ -71,7 +71,7 @@ def test_atomic_write_any_name(tmp_path, kind, name):
     assert os.listdir(tmp_path) == [name]
 
 
-def test_relative_path(tmp_path, monkeypatch):
+def test_atomic_write_relative_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with atomic_write("here.bin") as file:
         file.write(NEW)
@@ -103,7 +103,7 @@ def test_mode_of_a_new_file_is_the_usual_one(path, umask):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
-def test_a_link_stays_and_its_target_is_replaced(tmp_path, path):
+def test_atomic_write_link_target_replaced(tmp_path, path):
     target = tmp_path / "deep" / "target.bin"
     target.parent.mkdir()
     target.write_bytes(OLD)
@@ -117,7 +117,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path, path):
     assert names(path) == ["deep", "file.bin", "link2"] and names(target) == ["target.bin"]
 
 
-def test_a_dangling_link_gets_its_target(tmp_path, path):
+def test_atomic_write_dangling_link_target_created(tmp_path, path):
     path.symlink_to("target.bin")
     with atomic_write(path) as file:
         file.write(NEW)
@@ -129,7 +129,7 @@ def test_a_dangling_link_gets_its_target(tmp_path, path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("exists", [True, False])
-def test_an_error_in_the_block_changes_nothing(path, error, exists):
+def test_atomic_write_error_in_block_keeps_old_file(path, error, exists):
     if exists:
         path.write_bytes(OLD)
     before = names(path)
@@ -140,14 +140,14 @@ def test_an_error_in_the_block_changes_nothing(path, error, exists):
     assert not exists or path.read_bytes() == OLD
 
 
-def test_an_error_about_another_file_keeps_its_name(path):
+def test_atomic_write_error_of_another_file_keeps_its_name(path):
     with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         os.stat("/no/such/file")
     assert caught.value.filename == "/no/such/file" and names(path) == []
 
 
 @pytest.mark.catalogue(52)
-def test_directory_as_target(tmp_path, path):
+def test_atomic_write_directory_refused(tmp_path, path):
     path.mkdir()
     link = tmp_path / "link"
     link.symlink_to(path)
@@ -160,7 +160,7 @@ def test_directory_as_target(tmp_path, path):
 
 
 @pytest.mark.catalogue(52)
-def test_missing_directory(tmp_path):
+def test_atomic_write_missing_directory_refused(tmp_path):
     for target in (tmp_path / "no" / "file", "", tmp_path / "dangling"):
         if target == tmp_path / "dangling":
             target.symlink_to("no/file")
@@ -186,7 +186,7 @@ def test_atomic_write_impossible_paths_refused(tmp_path, path):
 
 
 @pytest.mark.catalogue(52)
-def test_a_fifo_is_not_replaced(path):
+def test_atomic_write_fifo_refused(path):
     os.mkfifo(path)
     with (
         pytest.raises(OSError, match="expected a regular file, got a FIFO: '.*file.bin'"),
@@ -233,7 +233,7 @@ def test_atomic_write_order_of_the_steps(path, monkeypatch):
 
 @pytest.mark.catalogue(52)
 @pytest.mark.parametrize("at", range(len(EXISTING)))
-def test_an_error_at_every_step(path, monkeypatch, at):
+def test_atomic_write_error_at_each_step_leaves_whole_file(path, monkeypatch, at):
     def fail(name, real, args):
         # As the system does: a write does not know the name of its file.
         raise OSError(errno.EIO, "Input/output error", *([] if name == "write" else args[:1]))
@@ -254,7 +254,7 @@ def test_an_error_at_every_step(path, monkeypatch, at):
 @pytest.mark.catalogue(52)
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("at", range(len(EXISTING)))
-def test_an_interrupt_before_and_after_every_step(path, monkeypatch, at, first):
+def test_atomic_write_interrupt_at_each_step_leaves_whole_file(path, monkeypatch, at, first):
     results = []
 
     def interrupt(name, real, args):

@@ -1,4 +1,4 @@
-"""The digits that ship: against scikit-learn's, and the split."""
+"""The digits data set: equal to scikit-learn's, and its split."""
 
 import hashlib
 from importlib import resources
@@ -21,7 +21,7 @@ def test_load_digits_shapes_and_types():
     assert digits._fields == ("Z_train", "y_train", "Z_test", "y_test")
 
 
-def test_the_same_images_as_scikit_learn():
+def test_load_digits_same_images_as_scikit_learn():
     theirs = datasets.load_digits()
     digits = load_digits()
     test = [i for i in range(1797) if i % 5 == 4]
@@ -52,7 +52,7 @@ def test_pixels_are_exact_in_float32():
     assert set(np.unique(double.Z_train * 16)) == set(range(17))
 
 
-def test_every_call_gives_new_arrays():
+def test_load_digits_twice_gives_new_arrays():
     first = load_digits()
     first.Z_train[:] = -1
     first.y_test[:] = -1

@@ -1,4 +1,4 @@
-"""IDX files: what they hold, and what damaged and hostile ones get."""
+"""IDX files: their content, and errors for damaged and hostile files."""
 
 import gzip
 import os
@@ -40,7 +40,7 @@ def write(tmp_path):
 
 @pytest.mark.parametrize("code", TYPES)
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_every_type_comes_back_in_native_order(write, code, compress):
+def test_read_idx_every_type_in_native_order(write, code, compress):
     dtype = np.dtype(DTYPES[TYPES[code]])
     if dtype.kind == "f":
         numbers = [0.0, -1.5, 3e38, float("inf"), 2.0**-140, 7.0]
@@ -170,7 +170,7 @@ def test_truncated_gzip(write):
 
 
 @pytest.mark.catalogue(51)
-def test_every_flipped_byte_of_a_gzip(write):
+def test_read_idx_gzip_flipped_byte_refused(write):
     content = idx_bytes((4, 5), range(20))
     packed = gzip.compress(content, mtime=0)
     errors = 0

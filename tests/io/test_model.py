@@ -1,4 +1,4 @@
-"""Model files: what comes back, what saving refuses. Damaged ones are in test_io_model_damaged."""
+"""Model files: the loaded content, and arguments that saving refuses."""
 
 import hashlib
 import json
@@ -86,7 +86,7 @@ def test_theta_keeps_every_bit(path):
     assert saved(path, net, theta).theta.tobytes() == theta.tobytes()
 
 
-def test_any_layout_of_theta(path):
+def test_save_model_theta_of_any_layout(path):
     net = network()
     theta = net.init(0)
     wide = np.repeat(theta, 2)[::2]

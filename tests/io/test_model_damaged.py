@@ -111,7 +111,7 @@ def test_load_model_every_flipped_byte_refused(path, good, mask):
 
 
 @pytest.mark.catalogue(50)
-def test_every_byte_left_out_or_doubled(path, good):
+def test_load_model_byte_removed_or_doubled_refused(path, good):
     for i in range(len(good)):
         for damaged in (good[:i] + good[i + 1 :], good[: i + 1] + good[i:]):
             path.write_bytes(damaged)
@@ -170,7 +170,7 @@ def test_compressed_arrays_are_refused(path):
 
 
 @pytest.mark.catalogue(48)
-def test_all_that_is_wrong_with_the_arrays_is_named_at_once(path):
+def test_load_model_names_all_wrong_arrays(path):
     forge(path, theta=THETA[:-1], more={"extra": 1, "W": np.zeros(3)})
     with pytest.raises(FormatError) as caught:
         load_model(path)
@@ -207,7 +207,7 @@ def test_misshapen_theta(path, theta, message):
 @pytest.mark.parametrize(
     "version, age", [(1, "older"), (3, "newer"), (4, "newer"), (10**30, "newer")]
 )
-def test_another_version_is_refused_with_both_numbers(path, version, age):
+def test_load_model_other_version_names_both(path, version, age):
     # Whatever else another version may have changed.
     forge(
         path,
@@ -350,7 +350,7 @@ def test_load_model_wrong_descriptions_refused(path, network):
     assert len(str(caught.value)) < 1000
 
 
-def test_a_giant_network_allocates_nothing(path):
+def test_load_model_giant_network_allocates_nothing(path):
     forge(path, network=layers({"kind": "Dense", "units": 2**30}))
     with pytest.raises(FormatError, match=r"'theta' must be float64 \(10737418240,\) for its"):
         load_model(path)

@@ -1,4 +1,4 @@
-"""Headers of arrays inside .npz files, as no writer of good faith makes them."""
+"""Unusual and malformed headers of arrays inside .npz files."""
 
 import numpy as np
 import pytest

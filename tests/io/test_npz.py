@@ -1,4 +1,4 @@
-"""Arrays from .npz files: what they hold. What hostile files get is in test_io_npz_hostile."""
+"""Arrays from .npz files; hostile files are in test_npz_hostile.py."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 @pytest.mark.parametrize("dtype", TYPES)
-def test_every_type_and_layout_as_numpy_reads_it(path, save, order, byte_order, dtype):
+def test_read_npz_every_type_and_layout_equals_numpy(path, save, order, byte_order, dtype):
     rng = np.random.default_rng(5)
     array = rng.integers(0, 100, (3, 4, 5)).astype(np.dtype(dtype).newbyteorder(byte_order))
     save(path, A=np.asarray(array, order=order))
@@ -57,7 +57,7 @@ def test_read_npz_any_shape_and_value(tmp_path_factory, array, compressed):
     assert result.tobytes() == array.astype(array.dtype.newbyteorder("=")).tobytes()
 
 
-def test_several_arrays_larger_than_a_chunk(path):
+def test_read_npz_arrays_larger_than_a_chunk(path):
     rng = np.random.default_rng(6)
     arrays = {"big": rng.standard_normal((3, 2**17)), "none": np.zeros((0, 3)), "x": np.arange(3)}
     np.savez_compressed(path, **arrays)

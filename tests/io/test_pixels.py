@@ -1,4 +1,4 @@
-"""Pixels: computed in double precision and rounded once; a warning where they are of another kind."""
+"""Pixels: computed in double precision and rounded once; a warning if they differ from those of training."""
 
 import copy
 import fractions
@@ -55,7 +55,7 @@ def one(pixel, shift, scale, dtype=np.float32):
         (np.longdouble(1) + np.longdouble(2) ** -60, 1.0, 2.0**60, 1.0),
     ],
 )
-def test_prepare_loses_nothing_before_the_difference(pixel, shift, scale, expected):
+def test_prepare_subtracts_without_rounding(pixel, shift, scale, expected):
     if isinstance(pixel, np.longdouble) and np.finfo(np.longdouble).nmant < 60:
         expected = 0.0
     assert one(pixel, shift, scale) == expected

@@ -1,4 +1,4 @@
-"""Saving a model: killed at every step, by two at once, on a full disk, where one may not write."""
+"""Saving a model: killed at each step, by two processes, on a full disk, without permission."""
 
 import json
 import os
@@ -112,7 +112,7 @@ json.dump({"trace": recorder.trace, "outcomes": outcomes}, sys.stdout)
 
 
 @pytest.mark.catalogue(50)
-def test_killed_at_every_step(path):
+def test_save_model_killed_at_each_step_leaves_whole_file(path):
     result = script(KILLED_AT_EVERY_STEP, path)
     trace, outcomes = result["trace"], result["outcomes"]
     assert trace[:3] == ["open", "open", "fdopen"]
@@ -133,7 +133,7 @@ def test_killed_at_every_step(path):
 
 @pytest.mark.catalogue(52)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")])
-def test_an_error_at_every_step(path, monkeypatch, error):
+def test_save_model_error_at_each_step_leaves_whole_file(path, monkeypatch, error):
     def fail(name, real, args):
         raise error
 
@@ -162,7 +162,7 @@ print("null")
 
 
 @pytest.mark.catalogue(53)
-def test_two_processes_save_the_same_name(path):
+def test_save_model_two_processes_leave_one_whole_file(path):
     arguments = [sys.executable, "-P", "-c", PREAMBLE + SAVED_AGAIN_AND_AGAIN, str(path)]
     writers = [
         subprocess.Popen([*arguments, number, "40"], env=environment(), stdout=subprocess.DEVNULL)
@@ -261,7 +261,7 @@ def test_save_model_without_permission_raises(path):
 
 
 @pytest.mark.catalogue(52)
-def test_directory_as_target(path):
+def test_save_model_directory_refused(path):
     with pytest.raises(IsADirectoryError) as caught:
         save_model(path.parent, NET, NEW)
     assert caught.value.filename == str(path.parent)

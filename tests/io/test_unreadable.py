@@ -1,4 +1,4 @@
-"""What cannot be read at all: every reader says what the system says, with the path, at once."""
+"""Files that cannot be read: every reader raises the system's error with the path."""
 
 import os
 import signal

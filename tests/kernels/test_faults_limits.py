@@ -137,7 +137,7 @@ def test_more_pixels_than_32_bits_count(tmp_path):
 
 
 @pytest.mark.catalogue(18)
-def test_more_than_blas_can_count_is_refused():
+def test_operators_dimension_beyond_blas_refused():
     for shape, kernel, channels in (
         ((1, 2**16, 2**16, 1), 2**16, 1),
         ((1, 1, 1, 2**31), 1, 1),
@@ -162,7 +162,7 @@ def test_more_than_blas_can_count_is_refused():
             (1, 2**13, 2**14, 2**20))),
     ],
 )  # fmt: skip
-def test_outputs_beyond_any_memory(name, call, refused):
+def test_operators_giant_output_raises_memory_error(name, call, refused):
     refused(call, MemoryError, "Unable to allocate", "iB", "shape")
 
 
@@ -182,7 +182,7 @@ def misaligned(shape, dtype):
 @pytest.mark.catalogue(20)
 @pytest.mark.parametrize("dtype, other", [DTYPES, DTYPES[::-1]])
 @pytest.mark.parametrize("operator", WITH_OUT, ids=ids)
-def test_outputs_that_cannot_be_written(operator, dtype, other, refused):
+def test_operators_unwritable_out_refused(operator, dtype, other, refused):
     arrays = operator.arrays(dtype=dtype)
     good = operator.output(dtype=dtype)
     read_only = good.copy()
@@ -235,7 +235,7 @@ def overlapping(operator, name, layout):
 @pytest.mark.parametrize(
     "operator, name", [(o, name) for o, name in every_array() if o.out is not None], ids=ids
 )
-def test_outputs_that_overlap_an_input(operator, name, layout, refused):
+def test_operators_out_overlapping_input_refused(operator, name, layout, refused):
     arrays, out, block = overlapping(operator, name, layout)
     assert np.shares_memory(arrays[name], out)
     refused(
@@ -274,7 +274,7 @@ def test_scratch_that_overlaps_an_operand(function, name, algorithm, refused):
 
 @pytest.mark.catalogue(20)
 @pytest.mark.parametrize("name, argument", [("bias_relu", "S"), ("bias_relu_backward", "dZ")])
-def test_in_place_where_it_is_allowed(name, argument):
+def test_operators_in_place_gives_same_result(name, argument):
     operator = OPERATORS[name]
     expected = results(operator(operator.arrays()))
     arrays = operator.arrays()
@@ -359,9 +359,9 @@ def test_col2im_of_another_geometry(refused):
 def test_masked_arrays(operator, name, refused):
     arrays = operator.arrays()
     arrays[name] = np.ma.masked_array(arrays[name], mask=arrays[name] > 3)
-    came = "got MaskedArray" if name == "indices" else "is a masked array"
+    problem = "got MaskedArray" if name == "indices" else "is a masked array"
     refused(
-        lambda: operator(arrays), TypeError, f"{operator.name}: {name}", came,
+        lambda: operator(arrays), TypeError, f"{operator.name}: {name}", problem,
         unchanged=[arrays[name].data, *arrays.values()],
     )  # fmt: skip
 

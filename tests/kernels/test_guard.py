@@ -1,4 +1,4 @@
-"""BLAS on one thread and numpy's error state during a computation, and what they are afterwards."""
+"""BLAS threads and NumPy's error state during a computation, and restored afterwards."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 from support.processes import blas_threads, run_in_child
+from support.threads import on_threads
 from threadpoolctl import threadpool_limits
 
 from matconv import Conv, Dense, Network, Objective, minimize
@@ -85,11 +86,7 @@ def test_guarded_threads_enter_at_once_last_one_restores(two_blas_threads):
             inside.append(blas_threads())
             together.wait(20)
 
-        threads = [threading.Thread(target=guarded, args=(work,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        on_threads(guarded, [work] * 4)
         assert inside == [[1]] * 4
         assert blas_threads() == [2]
 

@@ -1,4 +1,4 @@
-"""Products under a limit of memory raise MemoryError where BLAS cannot have its buffer."""
+"""Matrix products under a memory limit raise MemoryError if BLAS cannot allocate its buffer."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_first_product_memory_for_one_buffer_computes(name):
     assert script("limited.py", name, 44) == "computed\n"
 
 
-def test_buffers_are_as_large_as_is_taken_for_granted():
+def test_blas_buffer_has_assumed_size():
     done = subprocess.run(
         [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=False
     )

@@ -36,17 +36,17 @@ def isolated(name, **environment):
 
 if sys.platform == "linux":
 
-    def test_operands_flush_against_forbidden_memory():
+    def test_operators_stay_within_guard_pages():
         assert isolated("guard_pages") == (0, "600 geometries\n", "")
 
-    def test_forbidden_memory_is_forbidden():
+    def test_guard_page_access_ends_process():
         code, out, errors = isolated("touch")
         assert code == -11 and out == "" and "Segmentation fault" in errors
 
 
 if platform.libc_ver()[0] == "glibc":
 
-    def test_fresh_memory_reaches_no_result():
+    def test_operators_ignore_content_of_fresh_memory():
         """The allocator fills memory with two different bytes; the bits of the results agree."""
         digests = set()
         for perturb, byte in (("165", "0x5a"), ("90", "0xa5")):
@@ -60,7 +60,7 @@ if platform.libc_ver()[0] == "glibc":
 
 @pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype, algorithm):
+def test_operators_ignore_content_of_scratch_and_outputs(dtype, algorithm):
     """Scratch and outputs full of NaN, then of the bytes 0xA5, then of zeros."""
     random = np.random.default_rng(0)
     for case in geometries.cases(60, seed=22):
@@ -89,7 +89,7 @@ def test_old_numbers_in_scratch_and_outputs_reach_no_result(dtype, algorithm):
                 assert_same_bytes(one, two, str(case))
 
 
-def test_nothing_leaks():
+def test_operators_repeated_calls_leak_nothing():
     """2,000 rounds over all operators, two of three calls refused: less than 1 MiB, no blocks.
 
     A block lost by one kind of call of one operator would be lost 166 times.
@@ -101,7 +101,7 @@ def test_nothing_leaks():
     assert kilobytes < 1024
 
 
-def test_threads_share_inputs():
+def test_operators_on_threads_share_inputs():
     """10,000 calls of all operators from 8 threads on the same read-only arrays, exact."""
     work = []
     for operator in OPERATORS.values():

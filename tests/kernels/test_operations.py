@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from support import graph_reference
 from support.passes import passes
-from support.tolerances import assert_same, assert_same_bytes
+from support.tolerances import (
+    assert_same,
+    assert_same_bytes,
+    assert_slope,
+    assert_within,
+    rounding_bound,
+)
 
 from matconv import (
     Activation,
@@ -186,7 +192,7 @@ def test_operation_gradient_is_that_of_central_differences(name):
             continue
         derivative = gradient @ direction
         difference = (f(ends[1]) - f(ends[0])) / (2 * h)
-        assert abs(difference - derivative) <= 1e-7 * abs(derivative)
+        assert_slope(difference, derivative, abs(derivative))
         found += 1
         if found == 3:
             return
@@ -260,7 +266,7 @@ def test_activation_of_a_layer_has_the_bits_of_a_layer_of_its_own(name, sigma, d
     for one, other in zip(passes(fused, theta, Z, dz), passes(unfused, theta, Z, dz)):
         if "conv" in name or name == "dense":
             # db is summed in the pass of the activation, or by the convolution
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e3 * np.finfo(dtype).eps)
+            assert_within(one, other, rounding_bound(1000, 1, dtype), name)
         else:
             assert_same_bytes(one, other)
     assert_same_bytes(fused.forward(theta, Z), unfused.forward(theta, Z))

@@ -1,4 +1,4 @@
-"""Relations that hold exactly on integers: adjoints, and one geometry told through another."""
+"""Relations that hold exactly on integers: adjoints, and geometries that are equivalent."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from support.tolerances import assert_same, assert_same_bytes
 import matconv
 
 DTYPES = ("float64", "float32")
+ALGORITHMS = ("im2col", "winograd")
 GRID = list(geometries.cases(300, seed=7))
 
 seeds = st.integers(0, 2**32 - 1)
@@ -144,7 +145,7 @@ def test_groups_are_a_block_diagonal_filter(layer):
 
 @settings(deadline=None)
 @given(st.tuples(few, sizes, sizes, sizes), sizes, seeds, dtypes)
-def test_one_by_one_is_a_matrix_product(shape, d_out, seed, dtype):
+def test_conv2d_kernel_1_is_matrix_product(shape, d_out, seed, dtype):
     random = np.random.default_rng(seed)
     Z = geometries.integers(random, shape, dtype)
     W = geometries.integers(random, (shape[3], 1, 1, d_out), dtype)
@@ -275,16 +276,18 @@ def test_fused_equals_unfused_for_any_length_and_alignment(dtype):
             assert_same_bytes(dS, mask)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @settings(deadline=None)
-@given(layers())
-def test_relu_inside_conv2d_gives_the_bits_of_relu_after_it(layer):
+@given(layer=layers())
+def test_relu_inside_conv2d_gives_the_bits_of_relu_after_it(layer, algorithm):
     Z, W, b, _, options = layer
-    Z, W, b = (array / array.dtype.type(7) for array in (Z, W, b))  # any numbers, not integers
-    S = by_im2col.conv2d(Z, W, **options)
-    assert_same_bytes(by_im2col.conv2d(Z, W, b, **options), S + b)
-    fused = by_im2col.conv2d(Z, W, b, relu=True, **options)
+    options = {**options, "algorithm": algorithm}
+    Z, W, b = (array / array.dtype.type(7) for array in (Z, W, b))  # not integers
+    S = matconv.conv2d(Z, W, **options)
+    assert_same_bytes(matconv.conv2d(Z, W, b, **options), S + b)
+    fused = matconv.conv2d(Z, W, b, relu=True, **options)
     assert_same_bytes(fused, matconv.bias_relu(S, b))
-    without = by_im2col.conv2d(Z, W, relu=True, **options)
+    without = matconv.conv2d(Z, W, relu=True, **options)
     assert_same_bytes(without, matconv.bias_relu(S, np.zeros_like(b)))
 
 
@@ -298,15 +301,17 @@ def test_relu_inside_dense_gives_the_bits_of_relu_after_it(d_out, dtype):
     assert_same_bytes(matconv.dense(Z, W, b, relu=True), matconv.bias_relu(matconv.dense(Z, W), b))
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_call_gives_the_same_bits(dtype):
+def test_same_call_twice_gives_the_same_bits(dtype, algorithm):
     random = np.random.default_rng(11)
     for case in GRID[::6]:
+        options = {**case.convolution, "algorithm": algorithm}
         Z = random.standard_normal(case.shape).astype(dtype)
         W = random.standard_normal(case.filter_shape).astype(dtype)
-        S = by_im2col.conv2d(Z, W, **case.convolution)
-        assert_same_bytes(by_im2col.conv2d(Z.copy(), W.copy(), **case.convolution), S)
-        first = by_im2col.conv2d_backward(S, Z, W, **case.convolution)
-        second = by_im2col.conv2d_backward(S.copy(), Z.copy(), W.copy(), **case.convolution)
+        S = matconv.conv2d(Z, W, **options)
+        assert_same_bytes(matconv.conv2d(Z.copy(), W.copy(), **options), S)
+        first = matconv.conv2d_backward(S, Z, W, **options)
+        second = matconv.conv2d_backward(S.copy(), Z.copy(), W.copy(), **options)
         for one, other in zip(first, second):
             assert_same_bytes(one, other)

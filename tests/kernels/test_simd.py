@@ -132,7 +132,7 @@ for name in ("_conv_im2col", "_bias_relu", "_im2col", "_pool_loops", "_arrays", 
 
 
 @pytest.mark.parametrize("name", USABLE)
-def test_the_modules_come_from_the_folder_of_the_variant(name):
+def test_simd_modules_come_from_folder_of_variant(name):
     said, *files = printed(FILES, simd=name)
     folder = PACKAGE / "kernels" if name == "baseline" else PACKAGE / "kernels" / name
     assert said == name
@@ -174,7 +174,7 @@ def test_simd_missing_module_comes_from_the_baseline(copied):
 
 
 @pytest.mark.skipif(USABLE == ["baseline"], reason="only the baseline is built and runs here")
-def test_a_variant_without_modules_for_this_python_is_not_built(copied):
+def test_simd_modules_of_another_python_not_used(copied):
     best = copied / "matconv" / "kernels" / USABLE[0]
     for path in best.iterdir():
         path.rename(path.with_name(path.name.partition(".")[0] + ".cpython-27-other.so"))

@@ -1,4 +1,4 @@
-"""The native thread pool: every piece once, stopped at any check, nobody waited for in vain."""
+"""The native thread pool: every piece runs once, stops at any check, and no thread blocks another."""
 
 import asyncio
 import contextvars
@@ -12,8 +12,9 @@ import threading
 
 import numpy as np
 import pytest
-from support import SUPPORT, compiled
+from support import compiled
 from support.interrupts import state
+from support.processes import script
 
 from matconv.kernels import workers
 from matconv.kernels.workers import interrupt_check
@@ -44,25 +45,6 @@ def counted_checks():
     """No check is chosen afterwards, whatever happens."""
     yield
     interrupt_check(None)
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises, though the process that started the tests may ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def teamwork(folder, name, argument, timeout=300):
-    """The output of a script, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", str(SUPPORT / "teamwork.py"),
-         str(folder), name, str(argument)],
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
 
 
 # Jobs ---------------------------------------------------------------------------------------------
@@ -102,15 +84,15 @@ def test_team_run_callbacks_take_the_gil_on_every_participant(pieces):
 
 @pytest.mark.parametrize("n_threads", [2, 4])
 def test_team_run_helpers_that_are_late_are_not_waited_for(folder, n_threads):
-    assert teamwork(folder, "late", n_threads) == f"{n_threads} participants\n"
+    assert script("teamwork.py", folder, "late", n_threads) == f"{n_threads} participants\n"
 
 
 def test_team_open_no_more_threads_the_caller_is_alone(folder):
-    assert teamwork(folder, "no_threads", 4) == "1 participants\n"
+    assert script("teamwork.py", folder, "no_threads", 4) == "1 participants\n"
 
 
 def test_hammer_callers_with_teams_all_right(folder):
-    assert "800 calls: 0 wrong" in teamwork(folder, "hammer", 800)
+    assert "800 calls: 0 wrong" in script("teamwork.py", folder, "hammer", 800)
 
 
 # Stopping -----------------------------------------------------------------------------------------
@@ -260,7 +242,7 @@ def test_watch_current_copied_context_is_not_that_of_another_thread(pieces):
     assert seen == [(False, True, False)] * 2
 
 
-MODULES = ("colorsys", "sched")  # nobody else imports them
+MODULES = ("colorsys", "sched")  # no other module imports them
 AFFINITY = "import os; print(sorted(os.sched_getaffinity(0)))"
 
 
@@ -286,12 +268,12 @@ def test_run_items_that_import_and_start_processes_have_the_affinity_of_the_call
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_forks_while_teams_compute_children_compute(folder):
-    assert "50 forks while teams compute: 0 hangs" in teamwork(folder, "forks", 50)
+    assert "50 forks while teams compute: 0 hangs" in script("teamwork.py", folder, "forks", 50)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_fork_by_a_helper_child_ends(folder):
-    assert "5 children" in teamwork(folder, "fork_by_a_helper", 5)
+    assert "5 children" in script("teamwork.py", folder, "fork_by_a_helper", 5)
 
 
 # Memory -------------------------------------------------------------------------------------------
@@ -301,7 +283,11 @@ def test_fork_by_a_helper_child_ends(folder):
 def test_team_open_no_memory_for_buffers_fewer_participants(folder):
     """200 MiB: of stacks of 8 MiB and buffers of 32 MiB each, arenas of malloc aside."""
     participants = [
-        int(re.match(r"(\d) participants", teamwork(folder, "no_buffers", mebibytes))[1])
+        int(
+            re.match(r"(\d) participants", script("teamwork.py", folder, "no_buffers", mebibytes))[
+                1
+            ]
+        )
         for mebibytes in (20, 60, 1000)
     ]
     assert participants == [1, 2, 4]

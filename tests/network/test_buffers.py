@@ -1,4 +1,4 @@
-"""Memory that calls take turns with: bounded over the process, and given back."""
+"""Buffers that calls reuse: bounded over the process, and freed."""
 
 import gc
 import os
@@ -9,6 +9,7 @@ import pytest
 from support.networks import images, mixed
 from support.passes import block
 from support.processes import run_in_child
+from support.threads import on_threads
 
 from matconv import Dense, Network, Objective
 from matconv.buffers import Buffers, Reservation, limits, set_limits, usage
@@ -183,11 +184,7 @@ def test_concurrent_callers_stay_within_the_limits(helpers, several):
             if found[0] != value or (found[1] != gradient).any():
                 wrong.append(k)
 
-    threads = [threading.Thread(target=call, args=(k,)) for k in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(call, range(8))
     assert not wrong and len(idles) == 40
     assert max(idles) <= idle
     assert max(loss.reserved) <= helpers * each
@@ -195,7 +192,7 @@ def test_concurrent_callers_stay_within_the_limits(helpers, several):
     assert usage()[1] == 0
 
 
-def test_no_budget_the_caller_evaluates_alone():
+def test_reservation_no_budget_caller_evaluates_alone():
     net = mixed()
     theta, (Z, y) = net.init(0), images(net, 1500)
     loss = Counting()

@@ -1,4 +1,4 @@
-"""How many threads are used when none is given."""
+"""The default number of threads."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The thread engine: every item once, everything restored, whatever goes wrong."""
+"""The thread engine: every item runs once, and the process state is restored after errors."""
 
 import contextvars
 import gc
@@ -12,6 +12,7 @@ import weakref
 
 import pytest
 from support.processes import blas_threads, run_in_child
+from support.threads import on_threads
 from threadpoolctl import threadpool_limits
 
 from matconv.engines import ThreadEngine
@@ -32,7 +33,7 @@ def test_run_every_item_once_begun_in_ascending_order_by_each_thread(n_threads, 
         assert own == sorted(own)
 
 
-def test_of_several_errors_that_of_the_first_item_is_raised():
+def test_run_several_errors_raises_that_of_first_item():
     for _ in range(20):
         together = threading.Barrier(3)
 
@@ -46,7 +47,7 @@ def test_of_several_errors_that_of_the_first_item_is_raised():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_error_waits_for_what_runs_and_restores(n_threads):
+def test_run_error_waits_for_running_items_and_restores(n_threads):
     running, lock = 0, threading.Lock()
 
     def evaluate(k):
@@ -70,7 +71,7 @@ def test_an_error_waits_for_what_runs_and_restores(n_threads):
     assert sorted(seen) == list(range(5))
 
 
-def test_the_calling_thread_evaluates_too():
+def test_run_calling_thread_evaluates_too():
     both = threading.Barrier(2)  # opens only if two items are under way at once
     names = []
 
@@ -82,7 +83,7 @@ def test_the_calling_thread_evaluates_too():
     assert threading.current_thread() in names and len(set(names)) == 2
 
 
-def test_what_is_no_exception_is_raised_whichever_thread_it_comes_from():
+def test_run_base_exception_of_any_thread_raised():
     class Stop(BaseException):
         pass
 
@@ -104,7 +105,7 @@ def test_what_is_no_exception_is_raised_whichever_thread_it_comes_from():
         assert sorted(seen) == [0, 1, 2]
 
 
-def test_what_is_no_exception_comes_before_earlier_errors():
+def test_run_base_exception_precedes_earlier_errors():
     together = threading.Barrier(2)
 
     def evaluate(k):
@@ -115,7 +116,7 @@ def test_what_is_no_exception_comes_before_earlier_errors():
         ThreadEngine(2).run(evaluate, range(2))
 
 
-def test_what_is_under_way_is_waited_for():
+def test_run_error_waits_for_running_item():
     together, finished = threading.Barrier(2), []
 
     def evaluate(k):
@@ -130,15 +131,7 @@ def test_what_is_under_way_is_waited_for():
     assert finished == [1]
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises, though the process that started the tests may ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_ctrl_c_while_the_caller_waits_for_the_last_item(interruptible):
+def test_run_ctrl_c_while_caller_waits_raises_after_last_item(interruptible):
     here, together, finished = threading.current_thread(), threading.Barrier(2), []
 
     def evaluate(k):
@@ -154,7 +147,7 @@ def test_ctrl_c_while_the_caller_waits_for_the_last_item(interruptible):
     assert len(finished) == 1
 
 
-def test_helpers_receive_no_more_work_after_an_interrupt(interruptible):
+def test_run_interrupt_helpers_receive_no_more_work(interruptible):
     here, both, begun = threading.current_thread(), threading.Barrier(2), []
 
     def evaluate(k):
@@ -185,7 +178,7 @@ def test_helpers_stay_for_the_next_engine():
     assert len(first) == 2 and all(two_threads() == first for _ in range(5))
 
 
-def test_no_more_threads_the_caller_evaluates_all():
+def test_run_no_more_threads_caller_evaluates_all():
     """In a process of its own, whose pool is empty: a stack that no memory can hold."""
     code = """
 import threading
@@ -252,7 +245,7 @@ def test_affinity_is_that_of_the_caller_on_every_thread(n_threads):
     assert os.sched_getaffinity(0) == before
 
 
-def test_calls_inside_of_calls_share_the_pool():
+def test_run_nested_calls_share_the_pool():
     results = []
 
     def inner(k):
@@ -262,7 +255,7 @@ def test_calls_inside_of_calls_share_the_pool():
     assert sorted(results) == sorted(10 * k + j for k in range(8) for j in range(5))
 
 
-def test_many_callers_at_once_each_get_their_results():
+def test_run_many_callers_each_gets_its_results():
     def call(number):
         for _ in range(50):
             results = []
@@ -271,15 +264,11 @@ def test_many_callers_at_once_each_get_their_results():
         finished.append(number)
 
     finished = []
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(call, range(8))
     assert sorted(finished) == list(range(8))
 
 
-def test_context_variables_of_the_caller_are_seen_by_every_thread():
+def test_run_context_variables_seen_by_every_thread():
     variable = contextvars.ContextVar("variable", default="nothing")
     token = variable.set("the caller's")
     together, seen = threading.Barrier(2), []
@@ -297,7 +286,7 @@ def test_context_variables_of_the_caller_are_seen_by_every_thread():
         variable.reset(token)
 
 
-def test_results_and_errors_are_released_after_a_call():
+def test_run_results_and_errors_released_afterwards():
     class Big:
         pass
 
@@ -329,7 +318,7 @@ def test_results_and_errors_are_released_after_a_call():
         gc.enable()
 
 
-def test_a_call_does_not_wait_for_helpers_that_are_busy_elsewhere():
+def test_run_busy_helpers_are_not_waited_for():
     engine = ThreadEngine(2)
     free, begun, waited = threading.Event(), threading.Barrier(3), []
 

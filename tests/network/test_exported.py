@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from support import exported_files
+from support import exported_files, exported_reading, exported_values
 from support.describing import encoded, freeze
 from support.exported_files import (
     HEADER,
@@ -19,9 +19,9 @@ from support.exported_files import (
     network,
     pool,
     small,
-    step_at,
     word,
-)  # fmt: skip
+)
+from support.exported_reading import step_at
 
 from matconv import Conv, Dense, Network, load_predictor
 from matconv.io import FormatError
@@ -40,7 +40,7 @@ def test_predictor_file_written_by_hand_gives_its_values(dtype):
     assert predictor.output_shape == (3,)
     assert predictor.dtype == dtype
     Z = np.random.default_rng(0).integers(-9, 10, (7, *SHAPE))
-    (expected,) = exported_files.computed(small(dtype), Z)
+    (expected,) = exported_values.computed(small(dtype), Z)
     assert np.count_nonzero(expected) > 15
     # halves and small integers: exact in both dtypes
     assert np.array_equal(predictor(Z.astype(dtype)), expected)
@@ -54,7 +54,7 @@ def test_predictor_graph_written_by_hand_gives_its_values(dtype):
     predictor = Predictor(data)
     assert predictor.output_shape == ((3,), (4, 4, 6))
     Z = np.random.default_rng(1).integers(-9, 10, (7, *SHAPE))
-    expected = exported_files.computed(data, Z)
+    expected = exported_values.computed(data, Z)
     found = predictor(Z.astype(dtype))
     assert isinstance(found, tuple) and len(found) == 2
     for out, values in zip(found, expected, strict=True):
@@ -64,7 +64,7 @@ def test_predictor_graph_written_by_hand_gives_its_values(dtype):
 
 def places(data):
     """The first word of each record."""
-    return [step.at for step in exported_files.steps_of(data)[0]]
+    return [step.at for step in exported_reading.steps_of(data)[0]]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

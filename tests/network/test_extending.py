@@ -1,4 +1,4 @@
-"""Classes of layers that the library does not know: refused, never taken for something else."""
+"""Layer classes that the library does not know are refused."""
 
 import dataclasses
 import os
@@ -68,7 +68,7 @@ STRANGE = {
 }
 
 
-def test_the_classes_are_listed_by_kind():
+def test_layer_classes_are_listed_by_kind():
     assert ", ".join(LAYERS) == KNOWN
     for kind, layer in LAYERS.items():
         assert layer.kind == kind == layer.__name__

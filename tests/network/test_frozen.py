@@ -79,7 +79,7 @@ def single(case, dtype, algorithm, relu, seed):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_convolution_by_im2col_has_the_operators_bits(dtype):
+def test_frozen_conv_im2col_has_bits_of_operator(dtype):
     """And so is within 2 (K + 2) eps (|W| |phi| + |b|) of the truth."""
     for k, case in enumerate(geometries.cases(120, seed=60)):
         net, theta, Z = single(case, dtype, "im2col", k % 2, k)
@@ -113,7 +113,7 @@ def tiles(case, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", ["auto", "winograd"])
-def test_a_convolution_by_winograd_has_the_bits_of_some_tile(dtype, algorithm):
+def test_frozen_conv_winograd_has_bits_of_a_tile(dtype, algorithm):
     """And so that tile's bound; the tile may be another than for filters transformed each time."""
     winograd = shapes = 0
     for k, case in enumerate(geometries.cases(500, seed=61)):
@@ -140,7 +140,7 @@ def test_a_convolution_by_winograd_has_the_bits_of_some_tile(dtype, algorithm):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_has_the_bits_of_its_layers(name, algorithm, dtype):
+def test_frozen_network_has_bits_of_its_layers(name, algorithm, dtype):
     net = network(name, dtype, algorithm)
     for images in (1, 64):
         theta, Z = reals(net, 4)
@@ -150,7 +150,7 @@ def test_a_network_has_the_bits_of_its_layers(name, algorithm, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", [MaxPool, AvgPool])
-def test_a_pool_has_the_operators_bits(kind, dtype):
+def test_frozen_pool_has_bits_of_operator(kind, dtype):
     function = matconv.max_pool2d if kind is MaxPool else matconv.avg_pool2d
     random = np.random.default_rng(4)
     for window, stride, pad in (
@@ -166,7 +166,7 @@ def test_a_pool_has_the_operators_bits(kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_dense_layer_has_the_operators_bits(dtype):
+def test_frozen_dense_has_bits_of_operator(dtype):
     for units, activation in ((1, None), (7, "relu"), (300, None)):
         net = Network((5, 4, 3), [Dense(units, activation)], dtype)
         theta, Z = reals(net, 9)
@@ -215,7 +215,7 @@ def running_bound(net, theta, Z):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["mixed", "conv last", "pool last", "dilated", "strided", "deep"])
-def test_a_whole_network_is_as_near_to_the_truth_as_forward(name, dtype):
+def test_frozen_network_within_bound_of_forward(name, dtype):
     net = network(name, dtype, "im2col")
     theta, Z = reals(net, 3, seed=5)
     exact, bound = running_bound(net, theta, Z)
@@ -226,7 +226,7 @@ def test_a_whole_network_is_as_near_to_the_truth_as_forward(name, dtype):
 # Numbers of images
 
 
-def test_many_images_go_a_few_at_once():
+def test_frozen_many_images_computed_in_parts():
     """4 at once between layers of 2**17 numbers: the same bits as in calls of 4, 4 and 3."""
     layers = [Conv(8, 1, activation=None), MaxPool(4), Conv(2, 3)]
     for algorithm in ALGORITHMS:
@@ -243,7 +243,7 @@ def test_many_images_go_a_few_at_once():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_auto_chooses_for_the_usual_number_of_images(dtype):
+def test_freeze_auto_chooses_for_usual_number_of_images(dtype):
     """Other tiles for 64 than for 1, whatever number comes."""
     net = Network((8, 8, 64), [Conv(64, 3, pad=1)], dtype, "auto")
     theta, Z = reals(net, 2)
@@ -256,7 +256,7 @@ def test_auto_chooses_for_the_usual_number_of_images(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_image_alone_and_in_a_batch(dtype):
+def test_frozen_image_alone_and_in_batch_agree(dtype):
     """Integers by im2col: the same numbers. The bits of sums that are rounded are not promised."""
     net = network("mixed", dtype, "im2col")
     random = np.random.default_rng(7)
@@ -280,7 +280,7 @@ def test_scratch_for_n_is_enough_for_fewer():
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_nothing_changes_it(algorithm, tmp_path):
+def test_frozen_network_is_never_modified(algorithm, tmp_path):
     """Neither theta nor the network nor the file afterwards."""
     net = network("mixed", "float64", algorithm)
     theta, Z = reals(net, 3)
@@ -304,7 +304,7 @@ def test_nothing_changes_it(algorithm, tmp_path):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_eight_threads_at_once(algorithm, dtype):
+def test_frozen_eight_threads_give_same_bits(algorithm, dtype):
     net = network("deep", dtype, algorithm)
     theta, Z = reals(net, 40)
     predictor = freeze(net, theta)
@@ -324,7 +324,7 @@ def test_eight_threads_at_once(algorithm, dtype):
         assert list(pool.map(work, range(8))) == [0] * 8
 
 
-def test_a_frozen_network_outlives_what_it_was_used_for():
+def test_frozen_network_outlives_its_sources():
     """Opened, used and dropped many times: nothing stays."""
     net = network("mixed")
     theta, Z = reals(net, 2)

@@ -1,4 +1,4 @@
-"""What a frozen network refuses, with which message; and every layout of images it takes."""
+"""Bad arguments of a frozen network and their messages; images of any layout."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def other(dtype):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_layout_of_images(layout, frozen, tmp_path):
+def test_predictor_images_of_any_layout(layout, frozen, tmp_path):
     predictor, Z, expected = frozen
     array = layout(Z, tmp_path / "data")
     before, flags = array.tobytes(), str(array.flags)
@@ -61,7 +61,7 @@ def test_images_repeated_by_broadcasting(frozen):
     )
 
 
-def test_the_other_dtype(frozen):
+def test_predictor_images_of_other_dtype_refused(frozen):
     predictor, Z, _ = frozen
     wrong = Z.astype(other(Z.dtype))
     message = f"Predictor: Z is {wrong.dtype}, the network computes in {Z.dtype}"
@@ -87,7 +87,7 @@ def test_dtypes_that_nothing_computes_in(frozen, dtype):
         ({}, "Predictor: Z must be float64 or float32, got object"),
     ],
 )
-def test_what_is_not_an_array(frozen, Z, message):
+def test_predictor_images_not_an_array_refused(frozen, Z, message):
     check_refused(frozen[0], TypeError, message, Z)
 
 
@@ -158,7 +158,7 @@ def test_out_that_overlaps_the_images(dtype):
         check_refused(predictor, ValueError, "Predictor: out overlaps Z", Z, out)
     expected = predictor(Z)
     assert_same_bytes(predictor.into(Z, block[12:].reshape(3, 4)), expected)
-    # of these a copy is taken, but what came is still in the way
+    # these are copied, but the original overlaps
     backwards = Z[::-1]
     out = block[:12].reshape(3, 4)
     check_refused(predictor, ValueError, "Predictor: out overlaps Z", backwards, out)
@@ -200,7 +200,7 @@ def test_scratch_of_another_kind(frozen):
 
 
 def test_scratch_that_overlaps(frozen):
-    """By one number, at either end; beside each other in one block of memory is fine."""
+    """By one number, at either end; adjacent arrays in one block of memory are accepted."""
     predictor, Z, expected = frozen
     size = predictor.workspace_size(3)
     for name, array in (("Z", Z), ("out", expected)):
@@ -237,14 +237,14 @@ def test_workspace_size():
 # Freezing
 
 
-def test_a_predictor_is_made_of_bytes():
+def test_predictor_without_bytes_refused():
     with pytest.raises(TypeError):
         Predictor()
     with pytest.raises(TypeError):
         Predictor.__new__(Predictor)
 
 
-def test_a_nan_reaches_its_own_image_only(frozen):
+def test_predictor_nan_reaches_its_image_only(frozen):
     predictor, Z, expected = frozen
     Z[1, 4, 4, 0] = np.nan
     out = predictor(Z)

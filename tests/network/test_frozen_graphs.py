@@ -11,15 +11,15 @@ from support.exported_files import (
     LEAKY,
     RELU,
     SHAPE,
-    computed,
     conv,
     dense,
     exported,
     graph,
     pool,
     record,
-)  # fmt: skip
-from support.tolerances import assert_same_bytes
+)
+from support.exported_values import computed
+from support.tolerances import assert_same_bytes, assert_within, rounding_bound
 
 from matconv.kernels.predictor import Predictor
 
@@ -131,7 +131,7 @@ def test_merged_scale_is_as_near_as_the_two_steps(algorithm, dtype):
     # (K + 3) eps of the sum of absolute values by im2col; Winograd's is larger
     factor = 2 * (27 + 3) * (1 if algorithm == 1 else 40)
     (found,) = outputs(data, Z)
-    assert (abs(found - expected) <= factor * np.finfo(dtype).eps * size).all()
+    assert_within(found, expected, rounding_bound(factor, size, dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -190,7 +190,7 @@ def test_shared_filters_on_other_images(algorithm, dtype):
     data = exported(shape, records, arrays, dtype, outputs=[6, 4])
     Z = np.random.default_rng(0).integers(-3, 4, (3, *shape)).astype(dtype)
     for found, expected in zip(outputs(data, Z), computed(data, Z), strict=True):
-        assert abs(found - expected).max() <= 4000 * np.finfo(dtype).eps * abs(expected).max()
+        assert_within(found, expected, rounding_bound(4000, abs(expected).max(), dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -245,7 +245,7 @@ def test_into_several_outputs(two):
 
 
 @pytest.mark.parametrize("images", [1, 255, 256, 257, 600])
-def test_several_outputs_of_many_images(images):
+def test_predictor_several_outputs_of_many_images(images):
     """More than go at once: integers are the same however they are divided."""
     Z = np.random.default_rng(1).integers(-9, 10, (images, *SHAPE)).astype(float)
     for found, expected in zip(outputs(graph(), Z), computed(graph(), Z), strict=True):

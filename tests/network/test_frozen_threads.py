@@ -15,6 +15,7 @@ from support.large_networks import THREADS, large, reals
 from support.networks import lenet, mixed
 from support.opened import Opened
 from support.random_graphs import random_graph, random_images, random_theta
+from support.threads import on_threads
 from threadpoolctl import threadpool_info
 
 from matconv.kernels.workers import interrupt_check
@@ -81,21 +82,17 @@ def test_random_graphs_have_the_same_bits_on_any_number_of_threads(dtype):
             assert into_poisoned(predictor, Z, 3) == into_poisoned(predictor, Z, 1)
 
 
-def test_many_calls_at_once_have_the_same_bits():
+def test_predictor_concurrent_calls_give_same_bits():
     net = large(side=192)
     theta, Z = reals(net, l=3)
     predictor = net.freeze(theta)
     expected = predictor(Z).tobytes()
     wrong = []
 
-    def work():
+    def work(_):
         wrong.extend(k for k in range(30) if predictor(Z, 1 + k % 4).tobytes() != expected)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work, range(8))
     assert not wrong
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a graph is said with the index, the kind and the name of the layer."""
+"""Errors of graphs name the index, the kind and the name of the layer."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Memory of graphs: what it held before changes nothing; values and gradients share it."""
+"""Memory of graphs: its old content does not matter; values and gradients share it."""
 
 import numpy as np
 import pytest

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import pytest
 from support.networks import MIXED, images
+from support.operators import Index
 
 from matconv import (
     Activation,
@@ -37,16 +38,6 @@ THREES = (
     (np.int16(3), 3),
     [3, np.array(3)],
 )
-
-
-class Index:
-    """An integer by its method __index__ only."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __index__(self):
-        return self.value
 
 
 @pytest.mark.parametrize("size", [*THREES, Index(3), (Index(3), 3)], ids=repr)

@@ -1,4 +1,4 @@
-"""Losses of the user's own: what they get, what they may return, and what is refused."""
+"""Losses of the user: their arguments, allowed results, and errors."""
 
 import fractions
 import re
@@ -7,112 +7,10 @@ import threading
 import numpy as np
 import pytest
 from support.networks import images
+from support.python_losses import FORMS, NETWORKS, Squared, Tensor, compare, problem
 
-from matconv import Conv, Dense, Network, Objective, minimize
-from matconv.losses import SoftmaxLoss, SquaredLoss
-
-L = 9
-NETWORKS = {
-    # the gradient goes straight into the ReLU's, into a dense layer's, into that of images
-    "relu": [Conv(4, 3, activation="relu"), Dense(3, activation="relu")],
-    "dense": [Conv(4, 3, activation="relu"), Dense(3)],
-    "images": [Conv(4, 3, activation="relu"), Conv(3, 4, activation="relu")],
-}
-
-
-class Squared:
-    """SquaredLoss, written by a user; ``gradient`` and ``value`` change what it returns."""
-
-    def __init__(self, gradient=lambda dz: dz, value=lambda value: value):
-        self._gradient, self._value = gradient, value
-
-    def targets(self, Y, l, n_outputs, dtype):
-        return np.asarray(Y, dtype)
-
-    def value(self, z, y):
-        return self._value(float(np.sum((z - y) ** 2, dtype=np.float64)))
-
-    def value_and_gradient(self, z, y):
-        return self.value(z, y), self._gradient(2 * (z - y))
-
-
-def problem(name="relu", dtype=np.float64, l=L):
-    """A network, images, targets as rows of integers, a theta of integers."""
-    net = Network((6, 6, 1), NETWORKS[name], dtype, "im2col")
-    random = np.random.default_rng(0)
-    Z = random.integers(-2, 3, (l, 6, 6, 1)).astype(dtype)
-    Y = random.integers(-3, 4, (l, net.n_outputs)).astype(dtype)
-    theta = random.integers(-1, 2, net.n).astype(dtype)
-    return net, Z, Y, theta
-
-
-def compare(loss, name="relu", dtype=np.float64, l=L):
-    """f and its gradient by a loss are those of SquaredLoss; on integers the same bits."""
-    net, Z, Y, theta = problem(name, dtype, l)
-    before = Z.tobytes(), Y.tobytes(), theta.tobytes()
-    expected = Objective(net, Z, Y, SquaredLoss()).value_and_gradient(theta)
-    assert expected[0] > 0 and expected[1].any()
-    for n_threads in (1, 2):
-        f = Objective(net, Z, Y, loss, n_threads=n_threads)
-        for _ in range(2):
-            value, gradient = f.value_and_gradient(theta)
-            assert type(value) is float and value == expected[0] == f.value(theta)
-            assert gradient.dtype == dtype and gradient.tobytes() == expected[1].tobytes()
-    assert (Z.tobytes(), Y.tobytes(), theta.tobytes()) == before
-
-
-class Tensor:
-    """An array of another library, as NumPy sees it: by its method __array__ alone."""
-
-    def __init__(self, array):
-        self._array = array
-
-    def __array__(self, dtype=None, copy=None):
-        return np.array(self._array, dtype)
-
-
-def embedded(dz):
-    """Every second row and column of a larger array."""
-    large = np.full((2 * len(dz), 2 * dz.shape[1]), np.nan, dz.dtype)
-    large[::2, ::2] = dz
-    return large[::2, ::2]
-
-
-def read_only(dz):
-    dz.flags.writeable = False
-    return dz
-
-
-def misaligned(dz):
-    raw = np.zeros(dz.nbytes + 1, np.uint8)[1:]
-    array = raw.view(dz.dtype).reshape(dz.shape)
-    array[...] = dz
-    return array
-
-
-FORMS = {
-    "Fortran order": np.asfortranarray,
-    "negative strides": lambda dz: np.ascontiguousarray(dz[::-1, ::-1])[::-1, ::-1],
-    "gaps": embedded,
-    "read-only": read_only,
-    "misaligned": misaligned,
-    "swapped bytes": lambda dz: dz.astype(dz.dtype.newbyteorder()),
-    "float32": lambda dz: dz.astype(np.float32),
-    "float64": lambda dz: dz.astype(np.float64),
-    "float16": lambda dz: dz.astype(np.float16),
-    "longdouble": lambda dz: dz.astype(np.longdouble),
-    "int64": lambda dz: dz.astype(np.int64),
-    "int8": lambda dz: dz.astype(np.int8),
-    "list": lambda dz: dz.tolist(),
-    "list of arrays": list,
-    "tuple of int": lambda dz: tuple(tuple(map(int, row)) for row in dz),
-    "__array__": Tensor,
-    "matrix": lambda dz: dz.view(Subclass),
-}
-
-
-class Subclass(np.ndarray):
-    """An ndarray by another name."""
+from matconv import Network, Objective, minimize
+from matconv.losses import SoftmaxLoss
 
 
 @pytest.mark.catalogue(75)
@@ -231,7 +129,7 @@ def test_writing_into_z_or_y_raises_and_says_what_to_do(write, subset):
     assert g.gradient(theta).tobytes() == Objective(net, Z, Y).gradient(theta).tobytes()
 
 
-def test_another_error_of_a_loss_has_no_note():
+def test_loss_own_error_has_no_note():
     def fail(dz):
         raise ValueError("of its own")
 
@@ -355,15 +253,15 @@ def test_gradient_of_another_kind_or_shape_names_the_loss(change, kind, message)
 
 
 @pytest.mark.parametrize(
-    ("result", "came"), [(None, "NoneType"), (1.0, "float"), ((1.0,), "tuple"), ("ab", "str")]
+    ("result", "kind"), [(None, "NoneType"), (1.0, "float"), ((1.0,), "tuple"), ("ab", "str")]
 )
-def test_result_that_is_no_pair_names_the_loss(result, came):
+def test_result_that_is_no_pair_names_the_loss(result, kind):
     class NoPair(Squared):
         def value_and_gradient(self, z, y):
             return result
 
     net, Z, Y, theta = problem()
-    message = f"NoPair.value_and_gradient must return (value, gradient), got {came}"
+    message = f"NoPair.value_and_gradient must return (value, gradient), got {kind}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         Objective(net, Z, Y, NoPair()).gradient(theta)
 

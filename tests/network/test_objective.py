@@ -1,12 +1,13 @@
-"""Objective: f as the notes define it, its gradient, and the same bits whatever computes them."""
+"""Objective: f as the notes define it, its gradient, and equal bits on any number of threads."""
 
-import threading
 import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from support.networks import images, lenet, mixed
+from support.networks import images
+from support.threads import on_threads
+from support.tolerances import assert_slope, assert_within, rounding_bound
 
 from matconv import Conv, Dense, Network, Objective
 from matconv.data import load_digits
@@ -15,7 +16,7 @@ from matconv.losses import SoftmaxLoss, SquaredLoss
 LOSSES = ("squared", "softmax")
 
 
-def test_f_by_hand():
+def test_objective_small_network_equals_hand_computation():
     """f = theta'theta/(2C) + (1/l) sum_i ||z^i - y^i||^2, on integers: exact."""
     net = Network((1, 1, 2), [Dense(2)])
     theta = net.pack([(np.array([[1.0, 2], [3, 4]]), np.array([1.0, -1]))])
@@ -38,7 +39,7 @@ def naive_xi(loss, z, y):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss):
+def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss, mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, net.shard_size + 3)
@@ -47,12 +48,12 @@ def test_f_is_the_mean_over_all_images_also_when_the_last_shard_is_smaller(loss)
     xi = [naive_xi(loss, z[i], y[i]) for i in range(len(Z))]
     expected = sum(t * t for t in theta) / 5 + sum(xi) / len(Z)
     # sums of n non-negative numbers in two orders, and logarithms good to a few eps
-    assert abs(f(theta) - expected) <= 2 * (net.n + len(Z)) * np.finfo(float).eps * expected
+    assert_within(f(theta), expected, rounding_bound(2 * (net.n + len(Z)), expected))
 
 
 @pytest.mark.parametrize("C", [np.inf, 3.0])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_is_the_central_difference(loss, C):
+def test_gradient_is_the_central_difference(loss, C, mixed):
     """Along random directions: h = 1e-5 leaves an error of order h^2 and eps/h, 1e-10 here."""
     net = mixed()
     Z, y = images(net, 40)
@@ -65,11 +66,11 @@ def test_gradient_is_the_central_difference(loss, C):
         direction /= np.linalg.norm(direction)
         h = 1e-5
         slope = (f(theta + h * direction) - f(theta - h * direction)) / (2 * h)
-        assert abs(slope - gradient @ direction) <= 1e-7 * np.linalg.norm(gradient)
+        assert_slope(slope, gradient @ direction, np.linalg.norm(gradient))
 
 
-def test_every_parameter_has_its_central_difference():
-    net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)])
+def test_gradient_each_entry_is_central_difference(algorithm):
+    net = Network((5, 4, 1), [Conv(2, 3, pad=1, activation="relu"), Dense(3)], algorithm=algorithm)
     Z, y = images(net, 6)
     f = Objective(net, Z, y, "softmax", C=1)
     theta = net.init(2)
@@ -79,12 +80,12 @@ def test_every_parameter_has_its_central_difference():
         step = np.zeros(net.n)
         step[k] = h
         slope = (f(theta + step) - f(theta - step)) / (2 * h)
-        assert abs(slope - gradient[k]) <= 1e-7 * np.linalg.norm(gradient)
+        assert_slope(slope, gradient[k], np.linalg.norm(gradient))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_same_bits_for_any_threads_and_layout(loss, dtype, tmp_path):
+def test_same_bits_for_any_threads_and_layout(loss, dtype, tmp_path, mixed):
     net = mixed(dtype)
     theta = net.init(0)
     Z, y = images(net, 3 * net.shard_size + 5)
@@ -122,7 +123,7 @@ def test_same_bits_for_any_threads_at_sizes_where_blas_splits(K):
     np.testing.assert_array_equal(one[1], two[1])
 
 
-def test_lenet_same_bits_for_one_and_two_threads():
+def test_lenet_same_bits_for_one_and_two_threads(lenet):
     net = lenet()
     theta = net.init(0)
     Z, y = images(net, 2 * net.shard_size + 1)
@@ -132,7 +133,7 @@ def test_lenet_same_bits_for_one_and_two_threads():
     np.testing.assert_array_equal(one[1], two[1])
 
 
-def test_subset_is_the_objective_on_those_images():
+def test_subset_is_the_objective_on_those_images(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 50)
@@ -147,7 +148,7 @@ def test_subset_is_the_objective_on_those_images():
     assert nested.value(theta) == f.subset([49, 17]).value(theta)
 
 
-def test_outputs_are_what_forward_gives():
+def test_outputs_are_what_forward_gives(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 20)
@@ -156,7 +157,7 @@ def test_outputs_are_what_forward_gives():
     np.testing.assert_array_equal(f.subset([7, 2]).outputs(theta), net.forward(theta, Z)[[7, 2]])
 
 
-def test_targets_as_rows_equal_targets_as_labels():
+def test_targets_as_rows_equal_targets_as_labels(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 30)
@@ -165,12 +166,11 @@ def test_targets_as_rows_equal_targets_as_labels():
         by_label = Objective(net, Z, y, loss).value_and_gradient(theta)
         by_row = Objective(net, Z, rows, loss).value_and_gradient(theta)
         # xi adds two zeros more; each sum has at most 30 * 3 terms
-        assert abs(by_label[0] - by_row[0]) <= 180 * np.finfo(float).eps * by_label[0]
-        scale = np.abs(by_label[1]).max()
-        np.testing.assert_allclose(by_row[1], by_label[1], rtol=0, atol=1e-13 * scale)
+        for row, label in zip(by_row, by_label):
+            assert_within(row, label, rounding_bound(180, np.abs(label).max()), loss)
 
 
-def test_a_loss_of_the_users_own():
+def test_objective_user_loss_value_and_gradient():
     class Absolute(SquaredLoss):
         def value(self, z, y):
             return float(np.abs(self._residual(z, y)).sum())
@@ -185,9 +185,9 @@ def test_a_loss_of_the_users_own():
     np.testing.assert_array_equal(f.gradient(theta), [3, -3, -4, 4, 1, -1])
 
 
-def test_straight_into_scipy():
+def test_value_and_gradient_minimized_by_scipy(algorithm):
     digits = load_digits()
-    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)])
+    net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), Dense(10)], algorithm=algorithm)
     f = Objective(net, digits.Z_train[:200], digits.y_train[:200], "softmax", C=100)
     theta = net.init(0)
     result = minimize(
@@ -197,7 +197,7 @@ def test_straight_into_scipy():
     assert result.fun == f(result.x)
 
 
-def test_two_threads_may_use_one_objective():
+def test_objective_shared_by_threads_gives_same_bits(mixed):
     net = mixed()
     Z, y = images(net, 2 * net.shard_size)
     f = Objective(net, Z, y, "softmax", n_threads=2)
@@ -211,11 +211,7 @@ def test_two_threads_may_use_one_objective():
             if value != expected[k][0] or (gradient != expected[k][1]).any():
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(work, range(4))
     assert wrong == []
 
 
@@ -231,7 +227,7 @@ def test_softmax_is_stable_and_nan_stays_nan():
         assert np.isnan(value) and np.isnan(gradient).all()
 
 
-def test_inputs_are_left_alone():
+def test_objective_inputs_unchanged(mixed):
     net = mixed()
     theta = net.init(0)
     Z, y = images(net, 20)
@@ -242,7 +238,7 @@ def test_inputs_are_left_alone():
     assert (theta.tobytes(), Z.tobytes(), y.tobytes()) == before
 
 
-def test_memory_beyond_Z_does_not_grow_with_the_images():
+def test_memory_beyond_Z_does_not_grow_with_the_images(mixed):
     net = mixed()
     theta = net.init(0)
     peaks, sizes = [], []

@@ -160,7 +160,7 @@ def test_gradients_are_added_where_asked(shared):
     assert value == again and (total == alone).all()
 
 
-def test_no_images():
+def test_passes_no_images_do_nothing():
     net = large(side=128)
     theta, Z = reals(net, l=0)
     run = Run(net, theta, Z, n_threads=2, shared=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import package_readme
-from support.cli_runs import SMALL, complaint, write_small
+from support.cli_runs import SMALL, complaint
 from support.minimizing import small
 
 import matconv
@@ -33,14 +33,6 @@ def added(monkeypatch):
     exec(compile(code, FILE, "exec"), vars(module))  # noqa: S102
     monkeypatch.setitem(METHODS, "steepest", module.METHOD)
     return module.METHOD
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with small.npz and small.toml, in which the test runs."""
-    write_small(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 STEEPEST = (*SMALL, "--solver", "steepest", "--step-size", "0.125", "--output", "m.npz")
@@ -83,7 +75,7 @@ def test_added_solver_is_in_help(added, capsys, monkeypatch):
     assert "Default: 100 with lbfgs, 10 with sgd, 100 with steepest" in said
 
 
-def test_added_solver_settings_go_through_a_model_file(added, folder, capsys):
+def test_added_solver_settings_go_through_a_model_file(added, data_folder, capsys):
     assert main(STEEPEST) == 0
     assert "solver     steepest, 4 iterations, step size 0.125" in capsys.readouterr().out
     settings = load_model("m.npz").training["settings"]
@@ -93,7 +85,7 @@ def test_added_solver_settings_go_through_a_model_file(added, folder, capsys):
     assert load_model("n.npz").training["settings"]["step_size"] == 0.125
 
 
-def test_added_solver_settings_of_a_file_are_checked(added, folder, capsys):
+def test_added_solver_settings_of_a_file_are_checked(added, data_folder, capsys):
     assert main(STEEPEST) == 0
     model = load_model("m.npz")
     record = {**model.training, "settings": {**model.training["settings"], "step_size": -1}}
@@ -102,22 +94,22 @@ def test_added_solver_settings_of_a_file_are_checked(added, folder, capsys):
     assert line.endswith("settings: step_size is -1, expected a number above 0 and finite")
 
 
-def test_added_solver_options_choose_it(added, folder, capsys):
+def test_added_solver_options_choose_it(added, data_folder, capsys):
     assert main([*SMALL, "--step-size", "0.5"]) == 0
     assert "steepest, 4 iterations, step size 0.5" in capsys.readouterr().out
     line = complaint(capsys, *SMALL, "--solver", "sgd", "--step-size", "1", status=2)
     assert line.startswith("--step-size goes with --solver steepest (see:")
 
 
-def test_added_solver_readme_word_for_word(folder):
+def test_added_solver_readme_word_for_word(data_folder):
     """Two lines in the list, and the file; nothing else knows the name."""
-    shutil.copytree(PACKAGE, folder / "matconv", ignore=shutil.ignore_patterns("__pycache__"))
-    lines, new = package_readme.follow(folder, "Adding a solver")
+    shutil.copytree(PACKAGE, data_folder / "matconv", ignore=shutil.ignore_patterns("__pycache__"))
+    lines, new = package_readme.follow(data_folder, "Adding a solver")
     assert new == [FILE] and lines.pop(FILE) > 20
     assert lines == {"matconv/solvers/minimizer.py": 2}
 
     def python(*words):
-        environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
+        environment = {**os.environ, "PYTHONPATH": str(data_folder), "COLUMNS": "200"}
         run = subprocess.run(
             [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
         )

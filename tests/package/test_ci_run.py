@@ -1,4 +1,4 @@
-"""How ``.ci/run`` counts, measures and ends its steps; here with short steps of its own."""
+"""How ``.ci/run`` counts, measures and ends its steps; here with short steps."""
 
 import os
 import re

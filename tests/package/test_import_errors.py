@@ -1,4 +1,4 @@
-"""``import matconv`` where it cannot work: the message names the true cause."""
+"""``import matconv`` that fails: the message names the cause."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What is installed."""
+"""The installed package: version, stubs, public names."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_version_is_the_installed_one():
     assert matconv.__version__ == version("matconv")
 
 
-def test_every_public_compiled_module_has_its_stub():
+def test_compiled_modules_have_stubs():
     modules = {path.name.split(".")[0] for path in (PACKAGE / "kernels").glob("*.so")}
     stubs = {path.stem for path in (PACKAGE / "kernels").glob("*.pyi")}
     # of those that begin with an underscore only the ones that Python imports need a stub
@@ -59,7 +59,7 @@ print("unchanged")
     assert (result.returncode, result.stdout, result.stderr) == (0, "unchanged\n", "")
 
 
-def test_the_package_says_where_it_ends():
+def test_package_public_names_exist_and_others_raise():
     assert set(matconv.__all__) <= set(dir(matconv))
     for name in matconv.__all__:
         assert callable(getattr(matconv, name)), name

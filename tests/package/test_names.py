@@ -167,5 +167,5 @@ def test_list_is_found(code):
         'x = "lbfgs.py and sgd-model"',
     ],
 )
-def test_what_is_no_list_is_not_found(code):
+def test_list_other_text_not_found(code):
     assert not listed(ast.parse(code), [*METHODS])

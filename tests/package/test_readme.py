@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.tolerances import assert_within, rounding_bound
 
 import matconv
 
@@ -22,7 +23,7 @@ EQUATIONS = [
 ]
 
 
-def test_examples_run(capsys, tmp_path, monkeypatch):
+def test_readme_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (section,) = re.findall(r"^## Examples\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
@@ -31,8 +32,10 @@ def test_examples_run(capsys, tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     accuracy, *summary = capsys.readouterr().out.splitlines()
     scores = names["net"].forward(names["result"].x, names["digits"].Z_test)
-    np.testing.assert_allclose(names["scores"], scores, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(names["out"], scores[:1], rtol=1e-10, atol=1e-10)
+    # sums of some hundred products in several layers, by other tiles
+    bound = rounding_bound(4000, 1 + np.abs(scores))
+    assert_within(names["scores"], scores, bound)
+    assert_within(names["out"], scores[:1], bound[:1])
     assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 3
     assert float(accuracy) > 0.95
     assert any("Add" in line for line in summary)
@@ -41,7 +44,7 @@ def test_examples_run(capsys, tmp_path, monkeypatch):
     assert names["batch"].l == 64
 
 
-def test_commands_are_two():
+def test_readme_has_two_commands():
     commands = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```", README)
     assert [name for name, _ in commands] == ["train", "test"]
     for _, command in commands:
@@ -65,7 +68,7 @@ def test_table_of_equations_names_what_exists(row):
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_files_that_are_named_exist(name):
+def test_readme_named_files_exist(name):
     path = TOP / name
     text = path.read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!http|#)([^)#]+)\)", text)

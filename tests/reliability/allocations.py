@@ -80,7 +80,7 @@ class Loop:
 
         `state()` is what must not change when it fails, nor may the array `out`; `right(result)`
         says whether a result is; the result `short` says that memory was. With a step only every
-        so-manieth allocation fails, and with any exception: the standard library's, whose files
+        `step`-th allocation fails, and with any exception: the standard library's, whose files
         these are.
         """
         for _ in range(3):
@@ -137,14 +137,14 @@ def same(expected):
 
 
 def python_calls(folder):
-    """(name, call, state, right, out or None) of every function of Python that allocates."""
-    import numpy as np
-    from support import exported_files, networks
-    from support.describing import encoded, freeze
-    from support.operators import OPERATORS, WITH_OUT, results
+    """Yield (name, call, state, right, out or None) of every Python function that allocates."""
+    yield from operator_calls()
+    yield repeated_by_im2col()
+    yield from network_calls(folder)
 
-    import matconv
-    from matconv import Objective, Predictor
+
+def operator_calls():
+    from support.operators import OPERATORS, WITH_OUT, results
 
     for operator in OPERATORS.values():
         arrays = operator.arrays()
@@ -166,7 +166,14 @@ def python_calls(folder):
 
         yield f"{operator.name}, out", into, state, same(expected), out
 
-    yield repeated_by_im2col()
+
+def network_calls(folder):
+    import numpy as np
+    from support import exported_files, networks
+    from support.describing import encoded, freeze
+
+    import matconv
+    from matconv import Objective, Predictor
 
     net = networks.mixed()
     Z, Y = networks.images(net, 5)

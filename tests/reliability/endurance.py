@@ -1,4 +1,4 @@
-"""The functions of C and frozen networks, for long, by many, after a fork and on little stack:
+"""Long runs of the C functions and frozen networks, on many threads, after forks, on small stacks:
 ``python tests/reliability/endurance.py NAME``, in a process of its own each.
 """
 

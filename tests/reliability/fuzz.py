@@ -2,7 +2,7 @@
 
 Each execution takes the file of a small network, changes it by its structure (a word of a record,
 an input, an owner, two files spliced, a record twice, bits, a piece cut out or put in) and opens it from memory. A
-file that opens must be what `exported_files.understood`, a second reading of the format, says it
+file that opens must be what `exported_reading.understood`, a second reading of the format, says it
 is, must cost little memory, and must predict with every array flush against a forbidden page; a
 file that this reading accepts must open. The same seed makes the same files. A file at which the
 process dies stands in ``--current``.
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from reliability.mutations import LARGEST, WORD, Mutator, seeds
 from support.capi import OK, SCRATCH, STATUSES
-from support.exported_files import understood
+from support.exported_reading import understood
 from support.guarded import Guard
 from support.opened import Opened
 

@@ -15,15 +15,13 @@ from support.exported_files import (
     dense,
     exported,
     graph,
-    header_is_right,
     pool,
     record,
     resigned,
-    steps_of,
-    values_of,
     word,
     words,
-)  # fmt: skip
+)
+from support.exported_reading import header_is_right, steps_of, values_of
 
 import matconv
 from matconv import AvgPool, Conv, Dense, MaxPool

@@ -1,4 +1,4 @@
-"""C that the tests compile themselves."""
+"""C code that the tests compile."""
 
 import ctypes
 import os

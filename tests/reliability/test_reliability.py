@@ -1,4 +1,4 @@
-"""The compiled part for long, with failing memory, on hostile files; each figure is printed.
+"""Long runs of the compiled code, failing allocations, hostile files; each figure is printed.
 
     pytest tests/reliability
 
@@ -8,7 +8,6 @@
 
 import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,18 +17,10 @@ import pytest
 HERE = Path(__file__).parent
 
 from reliability import fuzz
-from support import compiled, describing
+from support import compiled, describing, processes
 from support.capi import FORMAT
-from support.exported_files import (
-    conv,
-    dense,
-    exported,
-    graph,
-    record,
-    resigned,
-    steps_of,
-    with_word,
-)
+from support.exported_files import conv, dense, exported, graph, record, resigned, with_word
+from support.exported_reading import steps_of
 from support.opened import Opened
 from support.terminated import ignored, terminations
 
@@ -40,13 +31,8 @@ if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
 
 
 def script(name, *arguments, timeout=300):
-    """Run a script of this folder; its last line, which is its figure."""
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(HERE / name), *arguments],
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout.splitlines()[-1]
+    """Run a script of this folder; return its last line, which has the figure."""
+    return processes.script(HERE / name, *arguments, timeout=timeout).splitlines()[-1]
 
 
 @pytest.fixture
@@ -76,7 +62,7 @@ def test_failing_allocations(figure):
     assert functions >= 30 and raised > 1000
 
 
-def test_nothing_leaks(figure):
+def test_operators_and_networks_leak_nothing(figure):
     figure(script("endurance.py", "leaks"))
 
 
@@ -172,7 +158,7 @@ def test_opening_costs_a_bounded_multiple_of_the_file(dtype, figure):
 
 
 @pytest.mark.parametrize("name", ["layers", "graph"])
-def test_every_flip_and_truncation_of_a_small_file(name, figure):
+def test_small_file_every_flip_and_truncation_refused(name, figure):
     """With the CRC that goes with them: what opens is what a second reading says."""
     data = graph() if name == "graph" else encoded((6, 6, 1), [Conv(2, 3), MaxPool(2), Dense(2)])
     runner = fuzz.Runner(limited=False)
@@ -195,7 +181,7 @@ def test_every_flip_and_truncation_of_a_small_file(name, figure):
 
 @pytest.mark.parametrize("n_threads", ["1", "2", "4"])
 @pytest.mark.parametrize("call", ["forward", "value_and_gradient", "lbfgs", "python_loss", "sgd"])
-def test_many_interrupts(figure, call, n_threads):
+def test_random_interrupts_restore_state(figure, call, n_threads):
     """Calls that last a millisecond and calls that last longer; 10,000 signals in all."""
     figure(script("../support/interrupts.py", "signals", call, n_threads, "700"))
 
@@ -205,7 +191,7 @@ def test_interrupts_at_every_point(figure, call):
     figure(script("../support/interrupts.py", "points", call, "2", "1"))
 
 
-def test_many_forks_while_threads_compute(figure):
+def test_forks_while_threads_compute(figure):
     figure(script("../support/forking.py", "300"))
 
 

@@ -1,4 +1,4 @@
-"""What a minimisation returns before its first iteration is over: f is there once it is computed."""
+"""Results of a minimisation before its first iteration ends: f is there once it is computed."""
 
 import json
 import math
@@ -86,7 +86,7 @@ def test_lbfgs_without_a_lower_f_returns_f_at_the_start():
     assert result.message == "the line search finds no lower f: the limit of the precision"
     assert result.history == [] and not result.converged
     assert result.f == f(theta0)
-    assert result.gradient_norm == pytest.approx(np.linalg.norm(f.gradient(theta0)), rel=1e-12)
+    assert result.gradient_norm == np.linalg.norm(f.gradient(theta0))
 
 
 @pytest.mark.catalogue(38)

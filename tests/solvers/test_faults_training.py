@@ -1,9 +1,10 @@
-"""Bad input and bad luck while training: cases 37 to 42 of the catalogue."""
+"""Bad input, errors and interrupts during training."""
 
 import threading
 
 import numpy as np
 import pytest
+from support.threads import on_threads
 from threadpoolctl import threadpool_limits
 
 from matconv import Conv, Dense, Network, Objective, minimize
@@ -239,18 +240,11 @@ def test_minimize_two_callers_one_network_same_bits():
     }
     found = {}
 
-    def train(name, method):
+    def train(name):
+        method, _ = name
         found[name] = minimize(f, theta0, method, 6, **options(method))
 
-    threads = [
-        threading.Thread(target=train, args=((method, k), method))
-        for method in ("lbfgs", "sgd")
-        for k in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    on_threads(train, [(method, k) for method in ("lbfgs", "sgd") for k in range(2)])
     assert len(found) == 4
     for (method, _), result in found.items():
         assert result.theta.tobytes() == alone[method].theta.tobytes()
@@ -264,7 +258,7 @@ def options(method):
 @pytest.mark.catalogue(40)
 @BOTH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_same_seed_and_any_threads_give_the_same_bits(method, dtype):
+def test_minimize_same_seed_any_threads_same_bits(method, dtype):
     def train(seed, n_threads):
         # 600 images are several shards, and 300 are several of a batch
         f, _ = problem(dtype, l=600, n_threads=n_threads)

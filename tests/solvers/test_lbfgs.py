@@ -1,4 +1,4 @@
-"""L-BFGS: scipy's, and what it does where f is not finite."""
+"""L-BFGS: equal to SciPy's, and steps where f is not finite."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Options: one record each, and what is derived from it."""
+"""Options: one record each, from which Python, command line and help are derived."""
 
 import ast
 import inspect
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.cli_runs import SMALL, complaint, write_small
+from support.cli_runs import SMALL, complaint
 from support.minimizing import small
 
 import matconv
@@ -210,20 +210,12 @@ def test_usual_method_is_the_first_for_as_many_images():
 # the command line ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with small.npz and small.toml, in which the test runs."""
-    write_small(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def recorded(path):
     return load_model(path).training["settings"]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_model_file_records_every_option_of_its_solver_and_no_other(folder, method, capsys):
+def test_model_file_records_every_option_of_its_solver_and_no_other(data_folder, method, capsys):
     assert main([*SMALL, "--solver", method.name, "--output", "m.npz"]) == 0
     every = {name for one in METHODS.values() for name in one.names}
     expected = {option.name: option.usual for option in method.options if option.name != "seed"}
@@ -231,7 +223,7 @@ def test_model_file_records_every_option_of_its_solver_and_no_other(folder, meth
     assert found == expected
 
 
-def test_flag_is_kept_by_resume_and_can_be_switched_off(folder, capsys):
+def test_flag_is_kept_by_resume_and_can_be_switched_off(data_folder, capsys):
     sgd = (*SMALL, "--solver", "sgd", "--output")
     assert main([*sgd, "plain.npz"]) == 0
     assert main([*sgd, "m.npz", "--nesterov"]) == 0
@@ -243,19 +235,19 @@ def test_flag_is_kept_by_resume_and_can_be_switched_off(folder, capsys):
     assert recorded("n.npz")["nesterov"] is True and recorded("o.npz")["nesterov"] is False
 
 
-def test_options_of_lbfgs_reach_it(folder, capsys):
+def test_options_of_lbfgs_reach_it(data_folder, capsys):
     assert main([*SMALL, "--memory", "2", "--gtol", "0.5", "--output", "m.npz"]) == 0
     assert "every entry of the gradient is within gtol = 0.5" in capsys.readouterr().out
     assert (recorded("m.npz")["memory"], recorded("m.npz")["gtol"]) == (2, 0.5)
 
 
-def test_resume_with_another_solver_drops_the_options_of_the_first(folder, capsys):
+def test_resume_with_another_solver_drops_the_options_of_the_first(data_folder, capsys):
     assert main([*SMALL, "--memory", "2", "--output", "m.npz"]) == 0
     assert main(["train", "--resume", "m.npz", "--solver", "sgd", "--output", "n.npz"]) == 0
     assert "memory" not in recorded("n.npz") and recorded("n.npz")["batch_size"] == 64
 
 
-def test_options_of_two_solvers_do_not_go_together(folder, capsys):
+def test_options_of_two_solvers_do_not_go_together(data_folder, capsys):
     line = complaint(capsys, *SMALL, "--memory", "2", "--momentum", "0", status=2)
     assert line.startswith("--momentum goes with --solver sgd (see:")
     line = complaint(capsys, *SMALL, "--memory", "2", "--solver", "sgd", status=2)
@@ -273,11 +265,11 @@ def test_help_has_every_setting_with_its_default(capsys, monkeypatch):
             assert option.full_help in said, option.name
 
 
-def test_help_example_of_a_network_is_the_preset(folder, capsys):
+def test_help_example_of_a_network_is_the_preset(data_folder, capsys):
     assert main(["train", "--help"]) == 0
     text = capsys.readouterr().out
     example, kinds = text.split("the network digits as a TOML file:\n")[1].split("kinds of layers")
-    (folder / "example.toml").write_text(example)
+    (data_folder / "example.toml").write_text(example)
     net = make_network("example.toml", (8, 8, 1), 10)
     assert net == make_network("digits", (8, 8, 1), 10)
     described = [
@@ -286,7 +278,7 @@ def test_help_example_of_a_network_is_the_preset(folder, capsys):
     assert described == [*LAYERS]
 
 
-def test_unknown_loss_of_a_model_file_matters_to_evaluate_only(folder, capsys):
+def test_unknown_loss_of_a_model_file_matters_to_evaluate_only(data_folder, capsys):
     assert main([*SMALL, "--output", "m.npz"]) == 0
     model = load_model("m.npz")
     record = {**model.training, "settings": {**recorded("m.npz"), "loss": "hinge"}}

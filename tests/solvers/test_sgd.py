@@ -1,8 +1,9 @@
-"""Stochastic gradient: its formulas, its shuffles, its schedules, where it goes on."""
+"""Stochastic gradient: formulas, shuffles, schedules, and continuing a run."""
 
 import numpy as np
 import pytest
-from support.minimizing import C, Spy, small
+from support.minimizing import C, Spy
+from support.tolerances import assert_within, rounding_bound
 
 import matconv.solvers.sgd as sgd_module
 from matconv import Objective, minimize
@@ -29,7 +30,7 @@ def descend(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False,
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", lambda t: 1 / (1 + t)])
-def test_sgd_steps_are_its_formulas(schedule, nesterov):
+def test_sgd_steps_are_its_formulas(schedule, nesterov, small):
     f, theta0 = small()
     factor = SCHEDULES.get(schedule, schedule)
     truth = descend(f, theta0, 4, 8, 0.05, 0.7, 3, nesterov, factor)
@@ -45,7 +46,7 @@ def test_sgd_steps_are_its_formulas(schedule, nesterov):
         schedule=schedule,
         seed=3,
     )
-    np.testing.assert_allclose(result.theta, truth, rtol=1e-12, atol=1e-13)
+    assert_within(result.theta, truth, rounding_bound(100, 1 + np.abs(truth)))
     assert result.message == "4 epochs done" and not result.converged
 
 
@@ -53,12 +54,12 @@ def test_schedules():
     parts = (0.0, 0.25, 0.49, 0.5, 0.74, 0.75, 0.99)
     assert [SCHEDULES["constant"](t) for t in parts] == [1] * 7
     assert [SCHEDULES["step"](t) for t in parts] == [1, 1, 1, 0.1, 0.1, 0.01, 0.01]
-    np.testing.assert_allclose(
-        [SCHEDULES["cosine"](t) for t in (0, 1 / 3, 0.5, 2 / 3)], [1, 0.75, 0.5, 0.25]
-    )
+    factors = [SCHEDULES["cosine"](t) for t in (0, 1 / 3, 0.5, 2 / 3)]
+    # pi t and the cosine are rounded
+    assert_within(factors, [1, 0.75, 0.5, 0.25], rounding_bound(2, 1))
 
 
-def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles():
+def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles(small):
     f, theta0 = small()
     spy = Spy(f)
     minimize(spy, theta0, "sgd", 3, batch_size=8, seed=0)
@@ -70,7 +71,7 @@ def test_sgd_uses_every_image_once_in_an_epoch_and_shuffles():
     assert len({tuple(order) for order in epochs}) == 3
 
 
-def test_sgd_history_is_the_mean_over_the_epoch():
+def test_sgd_history_is_the_mean_over_the_epoch(small):
     f, theta0 = small()
     spy = Spy(f)
     result = minimize(spy, theta0, "sgd", 2, batch_size=8, seed=0)
@@ -79,20 +80,26 @@ def test_sgd_history_is_the_mean_over_the_epoch():
         weights = [len(indices) / 22 for *_, indices in epoch]
         mean = sum(w * value for w, (_, value, _, _) in zip(weights, epoch))
         gradient = sum(w * g for w, (_, _, g, _) in zip(weights, epoch))
-        assert row["f"] == pytest.approx(mean, rel=1e-14)
-        assert row["gradient_norm"] == pytest.approx(np.linalg.norm(gradient), rel=1e-13)
+        size = sum(w * np.abs(g) for w, (_, _, g, _) in zip(weights, epoch))
+        # a weight, a product and two additions, of both; then the sum of the norm
+        assert_within(row["f"], mean, rounding_bound(4, mean))
+        norm = np.linalg.norm(gradient)
+        bound = rounding_bound(4, np.linalg.norm(size)) + rounding_bound(gradient.size, norm)
+        assert_within(row["gradient_norm"], norm, bound)
     assert result.f == result.history[-1]["f"]
 
 
-def test_sgd_batch_over_all_images_is_gradient_descent():
+def test_sgd_batch_over_all_images_is_gradient_descent(small):
     f, theta0 = small()
     result = minimize(f, theta0, "sgd", 1, batch_size=100, learning_rate=0.1, momentum=0)
-    np.testing.assert_allclose(result.theta, theta0 - 0.1 * f.gradient(theta0), rtol=1e-12)
-    assert result.history[0]["f"] == pytest.approx(f(theta0), rel=1e-14)
+    expected = theta0 - 0.1 * f.gradient(theta0)
+    assert_within(result.theta, expected, rounding_bound(100, expected))
+    # the sum of 22 images in another order, all terms positive
+    assert_within(result.history[0]["f"], f(theta0), rounding_bound(22 + 2, f(theta0)))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
-def test_sgd_start_continues_the_shuffles_and_schedule(schedule):
+def test_sgd_start_continues_the_shuffles_and_schedule(schedule, small):
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0, "schedule": schedule, "seed": 5}
     whole = minimize(f, theta0, "sgd", 6, **options)
@@ -109,7 +116,7 @@ def test_sgd_start_continues_the_shuffles_and_schedule(schedule):
     assert rest.iterations == 6
 
 
-def test_sgd_start_begins_with_velocity_0():
+def test_sgd_start_begins_with_velocity_0(small):
     f, theta0 = small()
     options = {"batch_size": 8, "momentum": 0.9, "seed": 5}
     whole = minimize(f, theta0, "sgd", 4, **options)

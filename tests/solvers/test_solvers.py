@@ -1,4 +1,4 @@
-"""minimize, whatever the method: history, callback, screen, options."""
+"""minimize with each method: history, callback, progress, options."""
 
 import io
 import sys
@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from support.minimizing import Spy, small, thetas_of
+from support.minimizing import Spy, thetas_of
 
 from matconv import minimize
 from matconv.solvers import TrainingError
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("method", ["lbfgs", "sgd"])
 
 @BOTH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_f_decreases_and_theta_keeps_its_dtype(method, dtype):
+def test_f_decreases_and_theta_keeps_its_dtype(method, dtype, small):
     f, theta0 = small(dtype)
     before = theta0.copy()
     thetas, result = thetas_of(f, theta0, method, 10)
@@ -31,7 +31,7 @@ def test_f_decreases_and_theta_keeps_its_dtype(method, dtype):
 
 
 @BOTH
-def test_state_agrees_with_the_history_and_is_not_changed(method):
+def test_state_agrees_with_the_history_and_is_not_changed(method, small):
     f, theta0 = small()
     states, copies = [], []
 
@@ -51,7 +51,7 @@ def test_state_agrees_with_the_history_and_is_not_changed(method):
 
 
 @BOTH
-def test_callback_adds_to_the_history(method):
+def test_callback_adds_to_the_history(method, small):
     f, theta0 = small()
     result = minimize(f, theta0, method, 3, callback=lambda state: {"double": 2 * state.iteration})
     assert [row["double"] for row in result.history] == [2, 4, 6]
@@ -60,14 +60,14 @@ def test_callback_adds_to_the_history(method):
 
 @BOTH
 @pytest.mark.parametrize("returned", [3, {"f": 1.0}, [("a", 1)]])
-def test_callback_must_return_a_dict_of_new_keys(method, returned):
+def test_callback_must_return_a_dict_of_new_keys(method, returned, small):
     f, theta0 = small()
     with pytest.raises(TypeError, match="callback must return None or a dict without the keys f, "):
         minimize(f, theta0, method, 3, callback=lambda state: returned)
 
 
 @BOTH
-def test_callback_stops(method):
+def test_callback_stops(method, small):
     f, theta0 = small()
 
     def stop(state):
@@ -84,7 +84,7 @@ def test_callback_stops(method):
 
 
 @BOTH
-def test_minimize_start_continues_the_count(method):
+def test_minimize_start_continues_the_count(method, small):
     f, theta0 = small()
     result = minimize(f, theta0, method, 2, start=5)
     assert [row["iteration"] for row in result.history] == [6, 7]
@@ -95,7 +95,7 @@ def test_minimize_start_continues_the_count(method):
 
 
 @BOTH
-def test_progress_is_plain_lines(method):
+def test_progress_is_plain_lines(method, small):
     f, theta0 = small()
     stream = io.StringIO()
     result = minimize(
@@ -116,20 +116,20 @@ def test_progress_is_plain_lines(method):
     for line, row in zip(lines, result.history):
         number, value, norm, percent, sign, cost, name, seconds = line.split()
         assert int(number) == row["iteration"]
-        assert float(value) == pytest.approx(row["f"], rel=1e-5)
-        assert float(norm) == pytest.approx(row["gradient_norm"], rel=1e-3)
+        assert value == f"{row['f']:#.6g}"
+        assert norm == f"{row['gradient_norm']:#.4g}"
         assert (percent, sign, cost, name) == ("98.77", "%", "1.5", "x")
-        assert float(seconds) == pytest.approx(row["seconds"], abs=0.051)
+        assert seconds == f"{row['seconds']:.1f}"
 
 
-def test_progress_true_is_standard_error(capsys):
+def test_progress_true_is_standard_error(capsys, small):
     f, theta0 = small()
     minimize(f, theta0, max_iterations=2, progress=True)
     out, err = capsys.readouterr()
     assert out == "" and len(err.splitlines()) == 3
 
 
-def test_no_progress_is_silent(capsys):
+def test_minimize_without_progress_is_silent(capsys, small):
     f, theta0 = small()
     minimize(f, theta0, max_iterations=2)
     assert capsys.readouterr() == ("", "")
@@ -140,7 +140,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch):
+def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch, small):
     made = []
 
     class Bar:
@@ -172,7 +172,7 @@ def test_bar_on_a_terminal_and_lines_beside_it(monkeypatch):
 
 
 @pytest.mark.parametrize("fails", ["__init__", "update", "clear", "refresh", "close"])
-def test_bar_terminal_error_drops_the_bar(monkeypatch, fails):
+def test_bar_terminal_error_drops_the_bar(monkeypatch, fails, small):
     class Bar:
         monitor_interval = 10
 
@@ -195,7 +195,7 @@ def test_bar_terminal_error_drops_the_bar(monkeypatch, fails):
 
 
 @BOTH
-def test_on_step_sees_whole_steps(method):
+def test_on_step_sees_whole_steps(method, small):
     f, theta0 = small()
     seen = []
     options = {"batch_size": 8} if method == "sgd" else {}
@@ -223,7 +223,7 @@ def test_on_step_sees_whole_steps(method):
 
 
 @BOTH
-def test_on_step_exception_carries_the_result(method):
+def test_on_step_exception_carries_the_result(method, small):
     f, theta0 = small()
 
     def on_step(run):
@@ -235,7 +235,7 @@ def test_on_step_exception_carries_the_result(method):
 
 
 @BOTH
-def test_on_step_interrupt_keeps_the_step(method):
+def test_on_step_interrupt_keeps_the_step(method, small):
     f, theta0 = small()
     seen = []
 
@@ -248,7 +248,7 @@ def test_on_step_interrupt_keeps_the_step(method):
     assert result.interrupted and result.theta.tobytes() == seen[-1].tobytes()
 
 
-def test_no_bar_without_tqdm(monkeypatch):
+def test_progress_without_tqdm_has_no_bar(monkeypatch, small):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(sys, "stderr", Terminal())
     f, theta0 = small()
@@ -287,7 +287,7 @@ def test_no_bar_without_tqdm(monkeypatch):
         ({"method": "sgd", "seed": "a"}, TypeError, r"seed must be an integer, got 'a' \(str\)"),
     ],
 )
-def test_options_out_of_range(options, error, message):
+def test_options_out_of_range(options, error, message, small):
     f, theta0 = small()
     spy = Spy(f)
     with pytest.raises(error, match=message):
@@ -296,7 +296,7 @@ def test_options_out_of_range(options, error, message):
 
 
 @pytest.mark.catalogue(28)
-def test_minimize_wrong_theta0_refused():
+def test_minimize_wrong_theta0_refused(small):
     f, theta0 = small()
     with pytest.raises(
         ValueError, match=f"{f.net.n} elements, one for each parameter, got {f.net.n - 1}"

@@ -5,6 +5,8 @@ import numpy as np
 from matconv.encoding import CLIP, LEAKY, NO_ACTIVATION, RELU, Record, encode
 from matconv.kernels._algorithms import as_algorithm
 from matconv.kernels.predictor import Predictor
+from support.graph_reference import sides
+from support.reference import output_shape, pair
 
 ACTIVATIONS = {None: (NO_ACTIVATION, 0.0, 0.0), "relu": (RELU, 0.0, 0.0)}
 
@@ -17,43 +19,21 @@ def clip(a, b):
     return (CLIP, a, b)
 
 
-def pair(value):
-    return (value, value) if np.isscalar(value) else tuple(value)
-
-
-def sides(pad, shape, kernel, stride, dilation):
-    """Return (top, bottom, left, right); "same" gives ceil(n / stride) outputs."""
-    if pad != "same":
-        rows, columns = pair(pad)
-        return (*pair(rows), *pair(columns))
-    found = []
-    for n, h, s, e in zip(shape, kernel, stride, dilation):
-        total = max((-(-n // s) - 1) * s + (h - 1) * e + 1 - n, 0)
-        found += [total // 2, total - total // 2]
-    return tuple(found)
-
-
-def size(n, before, after, h, s, e=1):
-    return (n + before + after - (h - 1) * e - 1) // s + 1
-
-
 def layer_record(layer, shape, value, algorithm):
     """Return the record of a layer that reads a value, and the shape of its output."""
     activation = ACTIVATIONS[getattr(layer, "activation", None)]
     if layer.kind == "Dense":
         return Record("Dense", [value], [layer.units, 1], activation=activation), (layer.units,)
     convolution = layer.kind == "Conv"
-    kernel = pair(layer.kernel if convolution else layer.window)
-    stride = pair(kernel if layer.stride is None else layer.stride)
-    dilation = pair(layer.dilation) if convolution else (1, 1)
-    pad = sides(layer.pad, shape, kernel, stride, dilation)
-    out = [
-        size(shape[k], *pad[2 * k : 2 * k + 2], kernel[k], stride[k], dilation[k]) for k in (0, 1)
-    ]
+    window = layer.kernel if convolution else layer.window
+    dilation = layer.dilation if convolution else (1, 1)
+    pad = sides(layer.pad, shape, window, layer.stride, dilation)
+    out = output_shape(shape[:2], window, layer.stride, pad, dilation)
+    sizes = [*window, *layer.stride, *pad[0], *pad[1]]
     if not convolution:
-        return Record(layer.kind, [value], [*kernel, *stride, *pad]), (*out, shape[2])
+        return Record(layer.kind, [value], sizes), (*out, shape[2])
     code = as_algorithm("Conv", layer.algorithm or algorithm)
-    words = [layer.channels, layer.groups, *kernel, *stride, *pad, *dilation, 1, code]
+    words = [layer.channels, layer.groups, *sizes, *dilation, 1, code]
     return Record("Conv", [value], words, activation=activation), (*out, layer.channels)
 
 

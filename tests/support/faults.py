@@ -1,4 +1,4 @@
-"""A replacement of the module os that does something else at a chosen step of saving a file."""
+"""A replacement of the module os with another action at a chosen step of saving a file."""
 
 import functools
 import importlib

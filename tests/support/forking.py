@@ -1,39 +1,18 @@
-"""Forks while other threads compute: ``python forking.py ROUNDS``.
+"""Forks while other threads compute: ``python -m support.forking ROUNDS``.
 
-A lock of BLAS that a thread holds at the moment of a fork would stay taken in the child for ever.
+A lock of BLAS that a thread holds at the moment of a fork would stay locked in the child.
 """
 
-import os
 import signal
 import sys
-import threading
 
 import numpy as np
 
 from matconv import Conv, Dense, MaxPool, Network, conv2d
+from support.processes import run_in_child
+from support.threads import Background
 
 LIMIT = 60
-
-
-class Background:
-    """Threads that call functions again and again until the block ends."""
-
-    def __init__(self, *functions):
-        self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._repeat, args=(f,)) for f in functions]
-
-    def _repeat(self, function):
-        while not self._stopped.is_set():
-            function()
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *error):
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def main(rounds):
@@ -53,16 +32,14 @@ def main(rounds):
         lambda: predictor(Z),
     )
     expected = [call() for call in calls]
+
+    def repeated():
+        return all(np.array_equal(call(), one) for call, one in zip(calls, expected))
+
     with Background(*calls):
         for k in range(rounds):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(LIMIT)
-                right = [np.array_equal(call(), one) for call, one in zip(calls, expected)]
-                os._exit(0 if all(right) else 1)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            if status == -signal.SIGALRM:
-                sys.exit(f"the child of fork {k} hangs")
+            status = run_in_child(repeated, LIMIT)
+            assert status != -signal.SIGALRM, f"the child of fork {k} hangs"
             assert status == 0, f"the child of fork {k} ended with {status}"
     print(f"{rounds} forks while three threads compute: 0 hangs, the same bits in every child")
 

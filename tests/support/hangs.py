@@ -1,4 +1,4 @@
-"""An end for scripts that hang."""
+"""A time limit for scripts that may hang."""
 
 import faulthandler
 import signal

@@ -1,4 +1,4 @@
-"""What must run in a process of its own: ``python isolated.py NAME``.
+"""Checks that run in a separate process: ``python isolated.py NAME``.
 
 A fault there kills that process and not the tests; memory is counted from a fresh start.
 """

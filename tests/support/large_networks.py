@@ -16,9 +16,9 @@ from matconv import (
     Multiply,
     Network,
     Scale,
-)
+)  # fmt: skip
 
-from .random_graphs import random_theta
+from .random_graphs import random_images, random_theta
 
 THREADS = (1, 2, 3, 5, 8)
 
@@ -45,16 +45,17 @@ LARGE = [
 
 
 def large(dtype="float64", algorithm="auto", side=512):
+    """Return the network of the layers `LARGE` for images side x side x 2."""
     return Network((side, side, 2), LARGE, dtype, algorithm)
 
 
 def integers(net, seed=0, l=1):
-    """A theta and images of small integers: many sums are exact."""
+    """Return a theta and images of small integers, so that many sums are exact."""
     random = np.random.default_rng(seed)
     theta = random.integers(-1, 2, net.n).astype(net.dtype)
     return theta, random.integers(-2, 3, (l, *net.input_shape)).astype(net.dtype)
 
 
 def reals(net, seed=0, l=1):
-    Z = np.random.default_rng(seed).standard_normal((l, *net.input_shape)).astype(net.dtype)
-    return random_theta(net, seed), Z
+    """Return a random theta and random images."""
+    return random_theta(net, seed), random_images(net, seed, l)

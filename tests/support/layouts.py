@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def non_contiguous(array, path):
+def non_contiguous(array, path=None):
     """Every second number of a larger array, along every axis."""
     large = np.full([2 * n for n in array.shape], 77, array.dtype)
     view = large[tuple(slice(None, None, 2) for _ in array.shape)]
@@ -11,24 +11,24 @@ def non_contiguous(array, path):
     return view
 
 
-def transposed(array, path):
+def transposed(array, path=None):
     """Column-major."""
     return np.asfortranarray(array)
 
 
-def negative_strides(array, path):
+def negative_strides(array, path=None):
     """Backwards along every axis."""
     everywhere = (slice(None, None, -1),) * array.ndim
     return array[everywhere].copy()[everywhere]
 
 
-def read_only(array, path):
+def read_only(array, path=None):
     array = array.copy()
     array.flags.writeable = False
     return array
 
 
-def misaligned(array, path):
+def misaligned(array, path=None):
     """One byte beside its place."""
     block = np.zeros(array.nbytes + 1, np.uint8)
     view = block[1:].view(array.dtype).reshape(array.shape)
@@ -37,7 +37,7 @@ def misaligned(array, path):
     return view
 
 
-def byte_swapped(array, path):
+def byte_swapped(array, path=None):
     swapped = array.astype(array.dtype.newbyteorder())
     assert not swapped.dtype.isnative
     return swapped

@@ -1,6 +1,6 @@
 """First products under a limit of memory: ``python limited.py CALL MEBIBYTES``.
 
-Without memory for its buffer OpenBLAS would try for ever. Prints what the call raised or returned;
+Without memory for its buffer OpenBLAS would try without end. Prints what the call raised or returned;
 afterwards, without the limit, it must succeed. A hang ends the process with all tracebacks.
 """
 
@@ -27,19 +27,7 @@ from support.capi import Activation, Geometry, entry, pointers
 from support.describing import encoded
 from support.hangs import end_after
 from support.opened import Opened
-
-
-class SquaredError:
-    """A loss written in Python, without products."""
-
-    def targets(self, Y, l, n_outputs, dtype):
-        return np.eye(n_outputs, dtype=dtype)[Y]
-
-    def value(self, z, y):
-        return float(np.square(z - y).sum())
-
-    def value_and_gradient(self, z, y):
-        return self.value(z, y), 2 * (z - y)
+from support.python_losses import SquaredError
 
 
 class Calls:

@@ -7,10 +7,10 @@ from matconv import Conv, Dense, Network, Objective, minimize
 C = 20.0
 
 
-def small(dtype=np.float64, l=22, loss="softmax", n_threads=1):
+def small(dtype=np.float64, l=22, loss="softmax", n_threads=1, algorithm="auto"):
     """Return a small objective and an initial theta."""
     random = np.random.default_rng(7)
-    net = Network((4, 4, 1), [Conv(3, 2, activation="relu"), Dense(3)], dtype)
+    net = Network((4, 4, 1), [Conv(3, 2, activation="relu"), Dense(3)], dtype, algorithm)
     Z = random.standard_normal((l, 4, 4, 1)).astype(dtype)
     y = random.integers(0, 3, l)
     return Objective(net, Z, y, loss, C, n_threads), net.init(1)

@@ -23,14 +23,14 @@ LENET = (
 )
 
 
-def mixed(dtype=np.float64):
+def mixed(dtype=np.float64, algorithm="auto"):
     """Return a chain of convolutions, pools and dense layers for images 9 x 8 x 2; 3 outputs."""
-    return Network((9, 8, 2), MIXED, dtype)
+    return Network((9, 8, 2), MIXED, dtype, algorithm)
 
 
-def lenet(dtype=np.float64):
+def lenet(dtype=np.float64, algorithm="auto"):
     """Return LeNet for images 28 x 28 x 1."""
-    return Network((28, 28, 1), LENET, dtype)
+    return Network((28, 28, 1), LENET, dtype, algorithm)
 
 
 def images(net, l, seed=0):

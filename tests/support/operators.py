@@ -17,6 +17,16 @@ LAYER = {"stride": (2, 1), "pad": ((1, 0), (0, 2)), "dilation": (1, 2), "groups"
 POOL = {"window": (3, 2), "stride": (2, 1), "pad": ((1, 0), (0, 1))}
 
 
+class Index:
+    """An object that is an integer by its method __index__ only."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
 @dataclass(frozen=True)
 class Operator:
     """An operator, the shapes of a valid call for one image, and its other arguments.
@@ -33,6 +43,10 @@ class Operator:
     @property
     def function(self):
         return getattr(matconv, self.name)
+
+    def by(self, algorithm):
+        """Return the option `algorithm` if the operator has it."""
+        return {"algorithm": algorithm} if self.name.startswith("conv2d") else {}
 
     def shape(self, name, l=2):
         return (l, *self.shapes[name]) if name in self.batch else self.shapes[name]

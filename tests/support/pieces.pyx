@@ -190,7 +190,7 @@ def stopped_by_poll(pieces, n_threads):
 
 
 def without_team(pieces):
-    """The pieces that a team of nobody runs: the number begun."""
+    """Return the number of pieces that run without a team."""
     cdef Job job
     cdef unsigned long long old = 1, new = 0
     memset(&job, 0, sizeof(Job))

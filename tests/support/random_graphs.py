@@ -16,7 +16,7 @@ from matconv import (
     Multiply,
     Network,
     Scale,
-)
+)  # fmt: skip
 
 ACTIVATIONS = (None, None, "relu", LeakyReLU(0.25), Clip(-0.5, 2.0), Clip(0.0, 6.0))
 FACTORS = (1.0, -1.0, 0.5, 2.0, -0.25)

@@ -1,19 +1,21 @@
-"""The thread pool for long, by many, across forks: ``python teamwork.py FOLDER NAME ARGUMENT``.
+"""The thread pool in long runs and across forks: ``python teamwork.py FOLDER NAME ARGUMENT``.
 
-FOLDER has the module that `compiled.build` makes. In a process of its own each, which ends with all
-tracebacks if it hangs.
+FOLDER has the module that `compiled.build` makes; NAME is a function of this file. A run that hangs
+ends with the tracebacks of all threads.
 """
 
 import os
-import signal
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 
 from matconv.kernels import workers
 from support.compiled import expected_sums
 from support.hangs import end_after
+from support.processes import run_in_child
+from support.threads import Background, on_threads
 
 LIMIT = 300
 START = np.arange(23, dtype=np.uint64)
@@ -22,7 +24,7 @@ START = np.arange(23, dtype=np.uint64)
 def hammer(calls, callers=8, n_threads=2):
     """Calls with native pieces, with callbacks, and with items of Python, by several callers."""
     calls = int(calls)
-    expected, failures = expected_sums(START, 5), []
+    expected = expected_sums(START, 5)
 
     def native(products):
         sums, _ = pieces.sums(START, 5, n_threads, products=products)
@@ -42,66 +44,43 @@ def hammer(calls, callers=8, n_threads=2):
     kinds = (lambda: native(False), lambda: native(True), callbacks, items)
 
     def call(first):
-        try:
-            for k in range(first, calls, callers):
-                kinds[k % len(kinds)]()
-        except BaseException as error:  # noqa: BLE001 - whatever it is
-            failures.append(error)
+        for k in range(first, calls, callers):
+            kinds[k % len(kinds)]()
 
-    threads = [threading.Thread(target=call, args=(k,)) for k in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures, failures
+    on_threads(call, range(callers))
     print(f"{callers} callers with {n_threads} threads each, {calls} calls: 0 wrong")
 
 
 def two_threads_evaluate():
-    """Whether two items are under way at once."""
+    """Return whether two items are evaluated at the same time."""
     together, seen = threading.Barrier(2), []
     workers.run(lambda k: seen.append(together.wait(20)), [0, 1], 2)
     return len(seen) == 2
 
 
 def forks(rounds):
-    """Forks while teams compute; each child computes with a team of its own."""
-    expected, stopped = expected_sums(START, 3), threading.Event()
+    """Forks while teams compute; each child computes with its own team."""
+    expected = expected_sums(START, 3)
 
     def compute(products, watched, duration):
-        while not stopped.is_set():
-            sums, _ = pieces.sums(
-                START, 3, 2, products=products, watched=watched, duration=duration
-            )
-            assert np.array_equal(sums, expected)
+        sums, _ = pieces.sums(START, 3, 2, products=products, watched=watched, duration=duration)
+        assert np.array_equal(sums, expected)
+
+    def in_child():
+        sums, size = pieces.sums(START, 3, 2, products=True)
+        return np.array_equal(sums, expected) and size == 2 and two_threads_evaluate()
 
     # long jobs, so that forks come between their pieces, and short ones
     kinds = (True, False, 2e-4), (True, True, 0), (False, True, 0)
-    threads = [threading.Thread(target=compute, args=kind) for kind in kinds]
-    for thread in threads:
-        thread.start()
-    try:
+    with Background(*(partial(compute, *kind) for kind in kinds)):
         for k in range(int(rounds)):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(60)
-                good = False
-                try:
-                    sums, size = pieces.sums(START, 3, 2, products=True)
-                    good = np.array_equal(sums, expected) and size == 2 and two_threads_evaluate()
-                finally:
-                    os._exit(0 if good else 1)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            status = run_in_child(in_child, 60)
             assert status == 0, f"the child of fork {k} ended with {status}"
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
     print(f"{rounds} forks while teams compute: 0 hangs")
 
 
 def fork_by_a_helper(count):
-    """The child has only the helper's thread, which nobody waits for: it ends."""
+    """The child has only the helper's thread, for which no thread waits: it ends."""
     here, children = threading.main_thread(), []
 
     for _ in range(int(count)):
@@ -118,7 +97,7 @@ def fork_by_a_helper(count):
 
 
 def late(n_threads):
-    """Helpers that cannot begin, for the caller has the GIL: nobody waits for them."""
+    """Helpers that cannot begin, as the caller has the GIL: the caller does not wait for them."""
     sums, size = pieces.sums(START, 4, int(n_threads), with_gil=True)
     assert np.array_equal(sums, expected_sums(START, 4))
     print(f"{size} participants")
@@ -133,7 +112,7 @@ def no_threads(n_threads):
 
 
 def no_buffers(mebibytes):
-    """A limit that leaves memory for so much: as many participants as there are buffers for."""
+    """Limited memory: there are as many participants as buffers."""
     import resource
 
     pieces.sums(START, 1, 1)  # the first buffer, which the caller needs

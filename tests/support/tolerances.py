@@ -34,6 +34,29 @@ def inner_product_bound(K, magnitude, dtype):
     return 2 * (K + 2) * info.eps * magnitude + (K + 2) * info.smallest_subnormal
 
 
+def rounding_bound(count, magnitude, dtype=np.float64):
+    """Return ``count eps magnitude``, the bound of so many roundings of values of a magnitude.
+
+    One rounding changes a value by at most eps / 2 times its magnitude; the tests count roundings
+    of both values that they compare.
+    """
+    return count * np.finfo(dtype).eps * np.abs(magnitude)
+
+
+def printed_bound(value, digits):
+    """Return half a unit of the last digit of a value printed with so many significant digits."""
+    return 0.5 * 10.0 ** (np.floor(np.log10(np.abs(value))) + 1 - digits)
+
+
+def assert_slope(slope, derivative, scale):
+    """Assert that a central difference is a derivative, within 1e-7 of the size of all of them.
+
+    With a step h = 1e-5 the error is of the order h^2 + eps / h, 1e-10: the bound leaves a factor
+    for the third derivative, and a missing term is far beyond it.
+    """
+    assert abs(slope - derivative) <= 1e-7 * scale, (slope, derivative, scale)
+
+
 def assert_within(actual, exact, bound, what=""):
     """Assert that every element of `actual` is within `bound` of `exact`."""
     actual, exact = np.asarray(actual), np.asarray(exact)

@@ -10,6 +10,7 @@ import crowds
 import faults
 import numpy as np
 import plain
+import predicting
 import truth
 
 AUTO, IM2COL, WINOGRAD = range(3)
@@ -52,7 +53,7 @@ def check_network(data):
     frozen = net.freeze(theta)(images)
     done = 0
     for source in ("ünet.matconv", data):
-        network = plain.Network(source)
+        network = predicting.Network(source)
         assert network.shape == ((20, 20, 1), (1, 1, 10), 8)
         for threads in (1, 2, 5, 12, 20):
             out = np.full_like(expected, np.nan)
@@ -62,7 +63,7 @@ def check_network(data):
             assert threads > 1 or np.array_equal(out, frozen)
             done += 1
     print("network:", done, "predictions of", len(images), "images by up to 20 threads")
-    check_pool(plain.Network(data), np.tile(images, (100, 1, 1, 1)), np.tile(frozen, (100, 1)))
+    check_pool(predicting.Network(data), np.tile(images, (100, 1, 1, 1)), np.tile(frozen, (100, 1)))
     ticks, stop = [0], threading.Event()
 
     def tick():
@@ -141,8 +142,8 @@ def check_refusals(data):
     print("files refused:", len(found))
     calls, image = 0, np.zeros((1, 2, 2, 1))
     for call in (
-        lambda: plain.Network("missing"),
-        lambda: plain.Network(data[:-1]),
+        lambda: predicting.Network("missing"),
+        lambda: predicting.Network(data[:-1]),
         lambda: plain.conv(image, image, np.zeros(1), image, 0, 0, 0),
     ):
         try:
@@ -176,7 +177,7 @@ def check_stacks(data):
 
 def check_fork(data, rounds=20):
     _, _, images, expected = truth.network()
-    network = plain.Network(data)
+    network = predicting.Network(data)
     first = np.full_like(expected, np.nan)
     network.predict(images, first, 4)
     truth.assert_close(first, expected)
@@ -187,7 +188,7 @@ def check_fork(data, rounds=20):
             signal.alarm(20)  # a child that hangs is one that fails
             network.predict(images, out, 4)
             fresh = np.full_like(expected, np.nan)
-            plain.Network(data).predict(images, fresh, 4)
+            predicting.Network(data).predict(images, fresh, 4)
             same = np.array_equal(out, first) and np.array_equal(fresh, first)
             os._exit(0 if same else 1)
         network.predict(images, out, 4)

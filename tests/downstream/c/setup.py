@@ -1,4 +1,4 @@
-"""Modules in C99: `plain`, an example to copy; `faults` and `crowds`, which try what is hard."""
+"""Modules in C99: `plain` and `predicting`, examples to copy; `faults` and `crowds`, hard cases."""
 
 from setuptools import Extension, setup
 
@@ -15,6 +15,6 @@ setup(
             extra_compile_args=FLAGS,
             extra_link_args=["-pthread"],
         )
-        for name in ("plain", "faults", "crowds")
+        for name in ("plain", "predicting", "faults", "crowds")
     ],
 )

@@ -1,4 +1,4 @@
-"""The face of the astronaut is found, by a network that has never seen her; and little else."""
+"""The detector finds the astronaut's face, which is not a training image, with few false alarms."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""An application to freeze: each part of matconv that is found in a way of its own."""
+"""An application to freeze: it uses each part of matconv that PyInstaller finds differently."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Clients of other versions: the older one works, the others say in one sentence why not."""
+"""Clients of other versions: the older one works, the others give the reason in one sentence."""
 
 import re
 from importlib import import_module
