@@ -184,7 +184,7 @@ setup(
         "matconv": ["py.typed"],
         "matconv.data": ["*.csv.gz"],
         "matconv.include.matconv": ["*.h"],
-        "matconv.kernels": ["__init__.pxd", "*.pyi"],
+        "matconv.kernels": ["*.pxd", "*.pyi"],
     },
     ext_modules=list(
         with_variants(
