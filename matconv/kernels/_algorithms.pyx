@@ -6,28 +6,21 @@ in cache; the constants for other operations are measured in this unit:
     im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
 
-with d' = s_b s_a d channels of all phases. Gathering an element takes the same time in single as in
-double precision, whereas a product takes half the time; it is cheap if rows of one channel are
-copied. The second line has the transforms of tiles and, last, of the filters, which is not
+with d' = s_b s_a d channels of all phases; the constants are those of `_tuning`, by the dtype.
+Gathering an element is cheap if rows of one channel are copied (GATHER_ROW). The second line has the transforms of tiles and, last, of the filters, which is not
 negligible for few images. The filters of a frozen network are transformed only once; their cost is
-that of reading them from memory, STREAM for each element of U, or of W. ``bench/run.py algorithms``
-measures both algorithms on every layer and shows which one is chosen here.
+that of reading them from memory, STREAM for each element of U, or of W. ``bench/run.py layers
+--peers im2col winograd`` compares what is chosen here with both algorithms.
 
 Larger tiles need fewer products and are less accurate; `toom_cook.LARGEST` has the largest tiles.
 """
 
 from ._conv_taps cimport taps_count, taps_pay
 from ._geometry cimport Geometry
+from ._tuning cimport Tuning, tuning_of
 from ._winograd cimport Winograd, winograd_plan
 
 cdef enum:
-    GATHER_F64 = 20
-    GATHER_F32 = 40
-    GATHER_ROW = 10
-    TRANSFORM = 14
-    CALL = 6
-    FILTERS = 40
-    STREAM = 10
     MAX_OUTPUTS = 9         # of a tile in one direction: 10 inputs, 2 filter taps
 
 # in the order of AUTO, IM2COL, WINOGRAD
@@ -41,21 +34,26 @@ NAMES = tuple(DESCRIPTIONS)
 
 cdef double im2col_cost(const Geometry *g, bint is_double, bint prepared) noexcept nogil:
     cdef double outputs = <double> g.l * g.b_out * g.a_out * g.groups
-    cdef double gather = GATHER_F64 if is_double else GATHER_F32
-    cdef double filters = <double> STREAM * g.K * g.d_out if prepared else 0
+    cdef const Tuning *tuning = tuning_of(is_double)
+    cdef double gather = tuning.gather
+    cdef double filters = tuning.stream * g.K * g.d_out if prepared else 0
     if g.d == 1 and g.s_a == 1:
-        gather = GATHER_ROW
+        gather = tuning.gather_row
     if taps_pay(g):
         return filters + <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
     return filters + outputs * g.K * (g.d_out_g + gather)
 
 
-cdef double winograd_cost(const Geometry *g, const Winograd *w, bint prepared) noexcept nogil:
-    cdef double filters = STREAM if prepared else FILTERS
+cdef double winograd_cost(
+    const Geometry *g, const Winograd *w, bint is_double, bint prepared
+) noexcept nogil:
+    cdef const Tuning *tuning = tuning_of(is_double)
+    cdef double filters = tuning.stream if prepared else tuning.filters
+    cdef double channels = <double> w.inner + g.d_out_g + tuning.call
     cdef double tiles = <double> g.l * w.b.tiles * w.a.tiles
     cdef double product = <double> w.inner * g.d_out_g
     return g.groups * <double> w.positions * (
-        tiles * (product + TRANSFORM * (<double> w.inner + g.d_out_g + CALL)) + filters * product
+        tiles * (product + tuning.transform * channels) + filters * product
     )
 
 
@@ -74,7 +72,7 @@ cdef void choose_tile(
     for i in range(2, MAX_OUTPUTS + 1):
         for j in range(2, MAX_OUTPUTS + 1):
             if winograd_plan(g, i, j, is_double, &w):
-                cost = winograd_cost(g, &w, prepared)
+                cost = winograd_cost(g, &w, is_double, prepared)
                 if not found or cost < minimum:
                     found = True
                     minimum = cost

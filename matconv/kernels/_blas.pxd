@@ -5,6 +5,7 @@ Sizes are converted to the integers of BLAS here; `geometry_init` has checked th
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
+from ._tuning cimport Tuning, tuning_of
 from ._types cimport real
 
 
@@ -27,15 +28,6 @@ cdef inline void gemm(
               &beta, C, &ld_C_)
 
 
-# OpenBLAS does not pack the operands of a product with up to about this number of multiply-adds,
-# which is faster for matrices in cache.
-cdef enum:
-    BLOCK_ROWS = 64
-    BLOCK_COLUMNS = 48
-    BLOCK_INNER = 128
-    BLOCK_MULTIPLY_ADDS = BLOCK_ROWS * BLOCK_COLUMNS * BLOCK_INNER
-
-
 # The length of near-equal blocks of n elements, about `maximum` at most: a multiple of 8, a cache
 # line of doubles.
 cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t maximum) noexcept nogil:
@@ -49,9 +41,10 @@ cdef inline void product(
     const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
     bint add, real *C, Py_ssize_t ld_C,
 ) noexcept nogil:
-    cdef Py_ssize_t m_ = block_length(m, BLOCK_ROWS)
-    cdef Py_ssize_t k_ = block_length(k, BLOCK_INNER)
-    cdef Py_ssize_t n_ = block_length(n, BLOCK_MULTIPLY_ADDS // (m_ * k_))
+    cdef const Tuning *tuning = tuning_of(real is double)
+    cdef Py_ssize_t m_ = block_length(m, tuning.product_rows)
+    cdef Py_ssize_t k_ = block_length(k, tuning.product_inner)
+    cdef Py_ssize_t n_ = block_length(n, tuning.product_multiply_adds // (m_ * k_))
     cdef Py_ssize_t i, j, p
     # a block of A, usually the larger matrix, stays in cache for all columns of B
     p = 0

@@ -34,9 +34,9 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
         return OK
     c.prepared = c.prepared_backward = c.sum = filters
     c.preparing = c.preparing_backward = 0
-    status = im2col_scratch(&c.g, False, &c.forward)
+    status = im2col_scratch(&c.g, c.is_double, False, &c.forward)
     if status == OK:
-        status = im2col_scratch(&c.g, True, &c.backward)
+        status = im2col_scratch(&c.g, c.is_double, True, &c.backward)
     # prepared filters
     c.backward += filters
     return status
@@ -106,7 +106,7 @@ cdef void conv_units(
 
 
 cdef Py_ssize_t conv_tiles(const Convolution *c) noexcept nogil:
-    return winograd_blocks(&c.g, &c.w) if c.by_winograd else im2col_tiles(&c.g)
+    return winograd_blocks(&c.g, &c.w) if c.by_winograd else im2col_tiles(&c.g, c.is_double)
 
 
 cdef bint conv_same_prepared(const Convolution *c, const Convolution *other) noexcept nogil:

@@ -14,15 +14,17 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
 
 
 # Elements of scratch for a pass. OUT: size. Returns a status.
-cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil
+cdef int im2col_scratch(
+    const Geometry *g, bint is_double, bint backward, Py_ssize_t *size
+) noexcept nogil
 
 # The number of tiles of the outputs.
-cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil
+cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil
 
 # S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
 # IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `_tile`, b (d_out,) or NULL,
 # valid activation or NULL.
-# OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch(g, False). No aliasing.
+# OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch of a forward pass. No aliasing.
 # 2 l b_out a_out K d_out flops.
 cdef void im2col_forward(
     const Geometry *g, const real *Z, const real *W_tile, const real *b,
@@ -39,7 +41,7 @@ cdef void im2col_prepare_backward(
 # The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
 # add_parameters: dW and db are added to.
 # IN: dS (l, b_out, a_out, d_out), Z, Wt (only for dZ; its rows are row_W apart).
-# OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch(g, True). No aliasing.
+# OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch of a backward pass. No aliasing.
 cdef void im2col_backward(
     const Geometry *g, const real *dS, const real *Z, const real *Wt, Py_ssize_t row_W,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,

@@ -19,17 +19,11 @@ from ._tile cimport (
     filters_in_tile_order, gather_tile, permute_filters, scatter_tile, transpose, transposed_tile,
     unpermute_filters,
 )
+from ._tuning cimport Tuning, tuning_of
 from ._types cimport real
 
 cdef enum:
-    # elements of a tile of phi, which shares the level-2 cache with the other operand of the
-    # product
-    TILE_ELEMENTS = 1 << 16
-    MAX_TILE = 512
-    MIN_TILE = 96
-    # the minimum if each tile reads W from memory, since W has more than LARGE_FILTERS elements, or
-    # reads and writes dW in the backward pass
-    MIN_TILE_LARGE = 256
+    # each tile reads W from memory if it has more elements
     LARGE_FILTERS = 1 << 20
     # phi is gathered transposed if neighbouring elements of its rows are at most this far apart in
     # Z
@@ -40,28 +34,36 @@ cdef inline bint is_transposed(const Geometry *g) noexcept nogil:
     return g.s_a <= NEAR // g.d and not is_direct(g)
 
 
-cdef inline Py_ssize_t usual_tile(const Geometry *g, bint backward) noexcept nogil:
-    cdef Py_ssize_t n = TILE_ELEMENTS // g.K // 16 * 16
-    cdef Py_ssize_t minimum = MIN_TILE
+# A tile of phi shares the level-2 cache with the other operand of the product.
+cdef inline Py_ssize_t usual_tile(
+    const Geometry *g, bint is_double, bint backward
+) noexcept nogil:
+    cdef const Tuning *tuning = tuning_of(is_double)
+    cdef Py_ssize_t n = tuning.phi_elements // g.K // 16 * 16
+    cdef Py_ssize_t minimum = tuning.min_phi_columns
     if backward or g.K * g.d_out > LARGE_FILTERS:
-        minimum = MIN_TILE_LARGE
-    return min(max(n, minimum), <Py_ssize_t> MAX_TILE)
+        minimum = tuning.min_phi_columns_large
+    return min(max(n, minimum), tuning.max_phi_columns)
 
 
 # The length of near-equal tiles, since a product with a short last tile is slow: at most 1.5 times
 # `usual_tile`. It depends on the geometry only, not on threads or free memory, as the bits of
 # results must not.
-cdef inline Py_ssize_t tile_length(const Geometry *g, bint backward) noexcept nogil:
+cdef inline Py_ssize_t tile_length(
+    const Geometry *g, bint is_double, bint backward
+) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t usual = usual_tile(g, backward)
+    cdef Py_ssize_t usual = usual_tile(g, is_double, backward)
     cdef Py_ssize_t count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
     return max((total + count - 1) // count, <Py_ssize_t> 1)
 
 
-cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noexcept nogil:
+cdef int im2col_scratch(
+    const Geometry *g, bint is_double, bint backward, Py_ssize_t *size
+) noexcept nogil:
     # a tile of phi; in the backward pass also dW in the order of a tile
     cdef Py_ssize_t tile = 0, filters = 0
-    if not is_direct(g) and mul_overflows(usual_tile(g, backward) * 3 // 2, g.K, &tile):
+    if not is_direct(g) and mul_overflows(usual_tile(g, is_double, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
     if backward and not filters_in_tile_order(g):
         filters = g.K * g.d_out
@@ -69,8 +71,8 @@ cdef int im2col_scratch(const Geometry *g, bint backward, Py_ssize_t *size) noex
     return OK
 
 
-cdef Py_ssize_t im2col_tiles(const Geometry *g) noexcept nogil:
-    cdef Py_ssize_t length = tile_length(g, False)
+cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil:
+    cdef Py_ssize_t length = tile_length(g, is_double, False)
     if taps_pay(g):
         return g.b_out * g.a_out
     return (g.l * g.b_out * g.a_out + length - 1) // length
@@ -80,7 +82,7 @@ cdef void im2col_forward(
     const Geometry *g, const real *Z, const real *W_tile, const real *b,
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
-    cdef Py_ssize_t length = tile_length(g, False), d_out_g = g.d_out_g
+    cdef Py_ssize_t length = tile_length(g, real is double, False), d_out_g = g.d_out_g
     cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
     cdef Py_ssize_t stop = min(last * length, g.l * g.b_out * g.a_out)
     cdef bint direct = is_direct(g), transposed = is_transposed(g)
@@ -181,7 +183,7 @@ cdef void im2col_backward(
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
-    cdef Py_ssize_t length = tile_length(g, True), d_out_g = g.d_out_g
+    cdef Py_ssize_t length = tile_length(g, real is double, True), d_out_g = g.d_out_g
     # from one group to the next
     cdef Py_ssize_t step_W = d_out_g if is_transposed(g) else d_out_g * row_W
     cdef Py_ssize_t t0 = 0, n, group

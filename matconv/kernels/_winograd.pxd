@@ -21,6 +21,7 @@ cdef struct Direction:
 
 cdef struct Winograd:
     Direction b, a
+    bint is_double
     Py_ssize_t positions   # n_b n_a: number of products k
     Py_ssize_t inner       # channels of a group, of all phases: rows of V_k
     Py_ssize_t block       # maximum number of tiles of a block

@@ -24,6 +24,7 @@ from ._tile cimport add_run
 from ._transforms cimport (
     FILTER, FILTER_ADJOINT, INPUT, INPUT_ADJOINT, INPUT_ADJOINT_ADD, OUTPUT, OUTPUT_ADJOINT, choose,
 )
+from ._tuning cimport Tuning, tuning_of
 from ._types cimport real
 from ._winograd_filters cimport (
     filter_transform, filter_transform_adjoint, filter_transform_transposed,
@@ -33,9 +34,6 @@ from ._winograd_tiles cimport (
 )
 
 cdef enum:
-    # tiles of a block; between these, V and M together are about as large as U
-    MIN_BLOCK = 32
-    MAX_BLOCK = 128
     # a U with more elements does not stay in cache
     REUSE_ELEMENTS = 1 << 19
     # added to the distance of positions, so that it is not a power of two, for which they would
@@ -64,18 +62,19 @@ cdef bint plan_direction(
 cdef bint winograd_plan(
     const Geometry *g, Py_ssize_t m_b, Py_ssize_t m_a, bint is_double, Winograd *w
 ) noexcept nogil:
-    cdef Py_ssize_t elements = 0
+    cdef Py_ssize_t elements = 0, max_tiles = tuning_of(is_double).max_tiles
     if g.dil_b != 1 or g.dil_a != 1:
         return False
     if not plan_direction(m_b, g.h_b, g.s_b, is_double, &w.b):
         return False
     if not plan_direction(m_a, g.h_a, g.s_a, is_double, &w.a):
         return False
+    w.is_double = is_double
     w.positions = w.b.n * w.a.n
     # 2 <= r = (h - 1) // s + 1, so s < h and `inner` < K
     w.inner = w.b.phases * w.a.phases * g.d_g
     # the sizes of winograd_resize, in bytes, are at most a few times this one
-    if mul_overflows(w.inner + 2 * MAX_BLOCK, g.d_out + 2 * MAX_BLOCK, &elements):
+    if mul_overflows(w.inner + 2 * max_tiles, g.d_out + 2 * max_tiles, &elements):
         return False
     if mul_overflows(elements, 16 * w.positions * <Py_ssize_t> sizeof(double), &elements):
         return False
@@ -84,13 +83,15 @@ cdef bint winograd_plan(
 
 
 cdef void winograd_resize(const Geometry *g, Winograd *w) noexcept nogil:
+    cdef const Tuning *tuning = tuning_of(w.is_double)
     cdef Py_ssize_t usual, count, total
     w.b.tiles = (g.b_out + w.b.m - 1) // w.b.m
     w.a.tiles = (g.a_out + w.a.m - 1) // w.a.m
     w.inner = w.b.phases * w.a.phases * g.d_g
     # near-equal blocks, which depend on the geometry only, since bits do not depend on threads
+    # of tiles for which V and M together are about as large as U
     usual = w.inner * g.d_out_g // (w.inner + g.d_out_g)
-    usual = min(max(usual, <Py_ssize_t> MIN_BLOCK), <Py_ssize_t> MAX_BLOCK)
+    usual = min(max(usual, tuning.min_tiles), tuning.max_tiles)
     total = max(g.l, <Py_ssize_t> 1) * w.b.tiles * w.a.tiles
     count = max(<Py_ssize_t> 1, (total + usual // 2) // usual)
     w.block = (total + count - 1) // count

@@ -26,6 +26,7 @@ from .._conv_driver cimport Convolution, conv_channels, conv_tiles, conv_units
 from .._conv_im2col cimport is_direct
 from .._conv_taps cimport taps_pay
 from .._geometry cimport Geometry
+from .._tuning cimport tuning_of
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -47,7 +48,6 @@ cdef enum:
     ENOUGH_IMAGES = 16
     # minimum columns of the products of a piece; half as many for up to FEW_RUNS pieces
     MIN_POSITIONS = 256
-    MIN_WINOGRAD_TILES = 28
     MIN_TAPS_IMAGES = 16
     FEW_RUNS = 4
     # minimum rows of a product; by Winograd's algorithm the other operand is transformed for these
@@ -114,7 +114,7 @@ cdef inline void cut_runs(
     cdef Py_ssize_t positions = g.b_out * g.a_out, minimum = MIN_POSITIONS
     if c.by_winograd:
         positions = c.w.b.tiles * c.w.a.tiles
-        minimum = MIN_WINOGRAD_TILES
+        minimum = tuning_of(c.is_double).min_piece_tiles
     bands = min(bands, max(positions // minimum, min(2 * positions // minimum, FEW_RUNS)))
     if g.l < ENOUGH_IMAGES and bands > 1:
         runs.way = BANDS
