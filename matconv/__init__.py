@@ -28,7 +28,7 @@ conv2d, max_pool2d, bias_relu, im2col, ...
 mat, vec, P_phi, phi_operator
     The matrices of the lecture notes whose notation matconv follows.
 
-Images are arrays of shape (l, height, width, channels); channels are contiguous.
+Images are arrays of shape (l, height, width, channels): the last axis is the channels.
 
 Where to go next
 ----------------
@@ -38,8 +38,8 @@ the structure of the code and how to extend it.
 
 Submodules
 ----------
-Each submodule imports only from those above it. ``import matconv`` gives access to all of them;
-those that it does not need itself are loaded at first use.
+The order is that of imports: a submodule imports only from those above it. ``import matconv`` gives
+access to all of them; some are loaded when they are first used.
 
     kernels       compiled code: operations, programs, predictors
     engines       evaluation of items on threads; the default number of threads

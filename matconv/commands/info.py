@@ -120,7 +120,7 @@ def installation() -> str:
     from .. import __file__ as package
     from .. import __version__, get_include
     from ..engines import available_cores
-    from ..kernels import built, capi, supported, variant
+    from ..kernels import _tuning, built, capi, supported, variant
     from .tables import facts
 
     rows = [
@@ -138,6 +138,7 @@ def installation() -> str:
     rows.append(("C API", abi))
     known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"
     rows.append(("kernels", f"{variant} ({known})"))
+    rows.append(("tuning", f"{_tuning.name} (rows: {', '.join(_tuning.NAMES)})"))
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
             kernel = f", kernel {library['architecture']}" if "architecture" in library else ""

@@ -39,7 +39,11 @@ DATA_SETTINGS = (
     ),
 )
 C = Option(
-    "C", Number(above=0, infinite=True), "regularisation; 'inf' is none", 1000.0, metavar="C"
+    "C",
+    Number(above=0, infinite=True),
+    "inverse strength of the regularisation, 'inf' for none",
+    1000.0,
+    metavar="C",
 )
 # seed that draws the test images; --seed does not change it when a training is continued
 SPLIT_SEED = Option("split_seed", Count(0), "seed of the split")

@@ -112,8 +112,8 @@ OUTPUT = Option(
 CHECKPOINT = Option(
     "checkpoint",
     Number(minimum=0),
-    "save the unfinished model to the output at this interval, to be continued by --resume; at a "
-    "longer one if saving takes over a twentieth of it; 0: only at the end",
+    "save the unfinished model to the output at this interval, to be continued by --resume; less "
+    "often if saving would take more than 5 % of the time; 0: only at the end",
     60.0,
     metavar="SECONDS",
 )

@@ -8,6 +8,7 @@ from . import simd
 # before the first kernel is imported; modules without variants are found in this folder
 __path__[:0] = simd.path
 
+from . import _tuning
 from ._bias_relu import bias_relu, bias_relu_backward
 from ._conv import conv2d, conv2d_backward
 from ._dense import dense, dense_backward
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 built, supported, variant = simd.built, simd.supported, simd.variant
+tuning = _tuning.name
 
 __all__ = [
     "avg_pool2d",

@@ -7,10 +7,11 @@ in cache; the constants for other operations are measured in this unit:
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
 
 with d' = s_b s_a d channels of all phases; the constants are those of `_tuning`, by the dtype.
-Gathering an element is cheap if rows of one channel are copied (GATHER_ROW). The second line has the transforms of tiles and, last, of the filters, which is not
-negligible for few images. The filters of a frozen network are transformed only once; their cost is
-that of reading them from memory, STREAM for each element of U, or of W. ``bench/run.py layers
---peers im2col winograd`` compares what is chosen here with both algorithms.
+Gathering an element is cheap if rows of one channel are copied (GATHER_ROW). The second line has
+the transforms of tiles and, last, of the filters, which is not negligible for few images. The
+filters of a frozen network are transformed only once; their cost is that of reading them from
+memory, STREAM for each element of U, or of W. ``bench/run.py layers --peers im2col winograd``
+compares what is chosen here with both algorithms.
 
 Larger tiles need fewer products and are less accurate; `toom_cook.LARGEST` has the largest tiles.
 """

@@ -41,7 +41,8 @@ cdef void im2col_prepare_backward(
 # The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
 # add_parameters: dW and db are added to.
 # IN: dS (l, b_out, a_out, d_out), Z, Wt (only for dZ; its rows are row_W apart).
-# OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch of a backward pass. No aliasing.
+# OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch of a backward pass.
+# No aliasing.
 cdef void im2col_backward(
     const Geometry *g, const real *dS, const real *Z, const real *Wt, Py_ssize_t row_W,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,

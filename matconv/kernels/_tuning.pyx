@@ -5,8 +5,6 @@ products that they compute fast: those for SkylakeX multiply small matrices in c
 them, the others need many columns and whole products. The row is chosen here at import, by the name
 of the kernel alone; the environment variable MATCONV_TUNING selects another one. All sizes of
 blocks, and so the bits of results, follow from the row and the geometry.
-
-``bench/run.py tune`` measures the values of a row.
 """
 
 import ctypes
@@ -37,13 +35,12 @@ _ROWS = {
     "haswell": ({**_COMMON, **_WHOLE}, {**_SINGLE, **_WHOLE, "min_tiles": 192, "max_tiles": 512}),
     "default": ({**_COMMON, **_WHOLE}, {**_SINGLE, **_WHOLE, "min_tiles": 64, "max_tiles": 256}),
 }
-# by the name of OpenBLAS's kernel
+# by the name of OpenBLAS's kernel in lower case
 _ROW_OF_KERNEL = {
-    "SkylakeX": "skylakex", "Cooperlake": "skylakex", "Sapphirerapids": "skylakex",
-    "Haswell": "haswell", "Zen": "haswell",
+    "skylakex": "skylakex", "cooperlake": "skylakex", "sapphirerapids": "skylakex",
+    "haswell": "haswell", "zen": "haswell",
 }  # fmt: skip
 NAMES = tuple(_ROWS)
-FIELDS = (*_WHOLE, *_COMMON)
 
 cdef Tuning tunings[2]  # single, double
 
@@ -64,21 +61,10 @@ def blas_kernel():
     return ""
 
 
-def values(str dtype):
-    """Return the tuning in use for "float64" or "float32": a dict of `FIELDS`."""
-    cdef Tuning t = tunings[dtype == "float64"]
-    return t
-
-
-def replace(str dtype, **fields):
-    """Replace values for measurements, before the first network or convolution is made."""
-    tunings[dtype == "float64"] = {**values(dtype), **fields}
-
-
 def _choose():
     wanted = os.environ.get(_VARIABLE)
     if not wanted:
-        return _ROW_OF_KERNEL.get(kernel, "default")
+        return _ROW_OF_KERNEL.get(kernel.lower(), "default")
     if wanted not in _ROWS:
         raise ImportError(f"{_VARIABLE} is {wanted!r}, expected one of {', '.join(_ROWS)}")
     return wanted

@@ -46,8 +46,8 @@ class Conv(Filters):
     kernel, stride, dilation : int or (height, width)
         In pixels.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
-        Zeros added around each image, in pixels. "same" adds as many as give ``ceil(n / stride)``
-        output rows (columns) for n input rows (columns).
+        Zeros added around each image, in pixels. "same" adds as many as are needed for
+        ``ceil(n / stride)`` output rows (columns) for n input rows (columns).
     groups : int
         Number of groups of channels that are convolved separately; divides d and ``channels``.
     activation : "relu", an instance of a class in `matconv.activations`, or None

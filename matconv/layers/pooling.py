@@ -51,8 +51,8 @@ class MaxPool(Pool):
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
         Pixels added around each image, on each side fewer than the window has. They are never the
         maximum.
-        "same" adds as many as give ``ceil(n / stride)`` output rows (columns) for n input rows
-        (columns).
+        "same" adds as many as are needed for ``ceil(n / stride)`` output rows (columns) for n
+        input rows (columns).
     name, inputs
         See `matconv.layers.Layer`.
 

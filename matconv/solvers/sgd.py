@@ -175,8 +175,8 @@ METHOD = Method(
         Option(
             "momentum",
             Number(minimum=0, below=1),
-            "part of a step that the next one keeps; the first one keeps none, also where a "
-            "training is continued",
+            "share of the previous step that is added to the next; the first step has no previous "
+            "one, also after --resume",
             0.9,
             metavar="M",
         ),

@@ -1,7 +1,7 @@
 """The binary interface: every recorded function, struct and constant is unchanged.
 
 ``abi.json`` records it. What is new at the end of the table, or a new status, passes; what has
-moved, gone or changed fails. ``python tests/capi/test_abi.py --write`` records the present on purpose.
+moved, gone or changed fails. ``python -m capi.test_abi --write`` in tests/ records the present on purpose.
 """
 
 import json
@@ -76,7 +76,7 @@ def check(old, new):
     if problems:
         raise AssertionError(
             f"the binary interface has changed: {problems}; if that is what you want, "
-            "python tests/capi/test_abi.py --write"
+            "python -m capi.test_abi --write in tests/"
         )
 
 
@@ -99,7 +99,7 @@ def test_header_recorded_interface_unchanged():
 def test_record_has_no_missing_entry():
     """Nothing that the header says is not recorded, so that a later change of it is seen."""
     missing = list(differences(current(), recorded()))
-    assert not missing, f"not recorded: {missing}; python tests/capi/test_abi.py --write"
+    assert not missing, f"not recorded: {missing}; python -m capi.test_abi --write in tests/"
 
 
 @pytest.mark.skipif(GCC is None, reason="no gcc")
@@ -214,7 +214,7 @@ def test_differences_each_change_named(old, new, problem):
     with pytest.raises(AssertionError, match="the binary interface has changed: ") as caught:
         check(current(), changed((old, new)))
     assert problem in str(caught.value)
-    assert str(caught.value).endswith("python tests/capi/test_abi.py --write")
+    assert str(caught.value).endswith("python -m capi.test_abi --write in tests/")
 
 
 # The other declarations of the same interface
@@ -371,6 +371,6 @@ def test_ctypes_table_matches_header():
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python tests/capi/test_abi.py --write")
+        sys.exit("usage: python -m capi.test_abi --write in tests/")
     text = json.dumps(current(), indent=1)
     RECORD.write_text(re.sub(r"\[\s+(\"[^]{}]*?)\s+\]", in_a_line, text) + "\n")
