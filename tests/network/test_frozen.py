@@ -11,6 +11,7 @@ from support.describing import encoded, freeze
 from support.small_networks import ALGORITHMS, DTYPES, NETWORKS, network, reals
 from support.tolerances import assert_same_bytes, assert_within, inner_product_bound
 from support.winograd_bounds import bounds
+from threadpoolctl import threadpool_limits
 
 import matconv
 from matconv import AvgPool, Conv, Dense, MaxPool, Network, load_predictor
@@ -85,7 +86,8 @@ def test_frozen_conv_im2col_has_bits_of_operator(dtype):
         net, theta, Z = single(case, dtype, "im2col", k % 2, k)
         ((W, b),) = net.unpack(theta)
         S = freeze(net, theta, images=1 + k % 5)(Z)
-        expected = matconv.conv2d(Z, W, b, relu=k % 2, algorithm="im2col", **case.convolution)
+        with threadpool_limits(1):  # as in the predictor
+            expected = matconv.conv2d(Z, W, b, relu=k % 2, algorithm="im2col", **case.convolution)
         assert_same_bytes(S, expected, str(case))
         if k % 2 == 0:
             exact = reference.conv2d(*(x.astype(LONG) for x in (Z, W, b)), **case.convolution)
@@ -122,10 +124,11 @@ def test_frozen_conv_winograd_has_bits_of_a_tile(dtype, algorithm):
         net, theta, Z = single(case, dtype, algorithm, False, k)
         ((W, b),) = net.unpack(theta)
         S = freeze(net, theta, images=3)(Z)
-        found = [
-            plan for plan in tiles(case, dtype)
-            if conv.forward(plan, Z, W, b).tobytes() == S.tobytes()
-        ]  # fmt: skip
+        with threadpool_limits(1):  # as in the predictor
+            found = [
+                plan for plan in tiles(case, dtype)
+                if conv.forward(plan, Z, W, b).tobytes() == S.tobytes()
+            ]  # fmt: skip
         assert found, str(case)
         shapes += 1
         if found[0].tile is None:
