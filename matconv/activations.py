@@ -1,10 +1,12 @@
 """Activations: functions that a layer applies to each element of its output.
 
-`ACTIVATIONS` lists the classes of activations with parameters. The name "relu" stands for sigma(x) = max(x, 0), equation (3) of the notes.
+`ACTIVATIONS` lists the classes of activations with parameters. The name "relu" stands for
+sigma(x) = max(x, 0), equation (3) of the notes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar
@@ -106,6 +108,11 @@ def as_activation(kind: str, activation: Any) -> str | ActivationFunction | None
         return activation  # type: ignore[no-any-return]
     if isinstance(activation, dict):
         return _from_dict(kind, activation)
+    if isinstance(activation, type) and activation in ACTIVATIONS.values():
+        name = activation.__name__
+        raise ValueError(
+            f"{kind}: activation must be an instance, {name}(...), got the class {name}"
+        )
     if not isinstance(activation, str) or activation != "relu":
         raise ValueError(
             f"{kind}: activation must be 'relu', {', '.join(ACTIVATIONS)} or None, "
@@ -119,6 +126,12 @@ def _from_dict(kind: str, entry: dict[Any, Any]) -> ActivationFunction:
     found = ACTIVATIONS.get(entry.get("kind"))  # type: ignore[arg-type]
     if found is None:
         raise ValueError(f"{kind}: activation must be one of {', '.join(ACTIVATIONS)}, got {entry}")
+    names = [field.name for field in dataclasses.fields(found)]
+    unknown = sorted(str(key) for key in entry.keys() - {"kind", *names})
+    if unknown:
+        raise ValueError(
+            f"{kind}: activation {found.kind} has no {', '.join(unknown)}, only {', '.join(names)}"
+        )
     try:
         return found(**{key: value for key, value in entry.items() if key != "kind"})
     except TypeError as error:

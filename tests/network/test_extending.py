@@ -20,8 +20,10 @@ from matconv import (
     minimize,
     save_model,
 )
+from matconv.activations import ACTIVATIONS
 from matconv.layers import LAYERS, Layer
 
+KNOWN_ACTIVATIONS = f"'relu', {', '.join(ACTIVATIONS)} or None"
 KNOWN = "Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale"
 
 
@@ -90,12 +92,12 @@ def test_layer_of_an_unknown_class_makes_no_network(name):
         (
             Conv(2, 1),
             {"activation": "tanh"},
-            "layer 0 (Conv): activation must be 'relu', LeakyReLU, Clip or None, got 'tanh'",
+            f"layer 0 (Conv): activation must be {KNOWN_ACTIVATIONS}, got 'tanh'",
         ),
         (
             Dense(2),
             {"activation": "sigmoid"},
-            "layer 0 (Dense): activation must be 'relu', LeakyReLU, Clip or None, got 'sigmoid'",
+            f"layer 0 (Dense): activation must be {KNOWN_ACTIVATIONS}, got 'sigmoid'",
         ),
         (MaxPool(2), {"stride": [2, 2]}, "layer 0 (MaxPool) has changed: "),
         (AvgPool(2), {"pad": "full"}, "layer 0 (AvgPool): pad must be sizes or 'same', got"),

@@ -5,7 +5,8 @@ import pytest
 from support.errors import raises
 from support.networks import images, mixed
 
-from matconv import AvgPool, Conv, Dense, MaxPool, Network, Objective
+from matconv import AvgPool, Conv, Dense, LeakyReLU, MaxPool, Network, Objective
+from matconv.activations import ACTIVATIONS
 
 catalogue = pytest.mark.catalogue
 
@@ -118,6 +119,7 @@ def test_layers_that_do_not_fit(layers, message):
 
 
 PAIR = "must be an integer or a pair (height, width), got"
+ACTIVATION = f"'relu', {', '.join(ACTIVATIONS)} or None"
 SIDES = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
 
 # class, arguments, error and message of a layer that is wrong whatever the images are
@@ -195,7 +197,7 @@ WRONG_LAYERS = (
         Conv,
         {"channels": 4, "kernel": 3, "activation": "tanh"},
         ValueError,
-        "activation must be 'relu', LeakyReLU, Clip or None, got 'tanh'",
+        f"activation must be {ACTIVATION}, got 'tanh'",
     ),
     (
         Conv,
@@ -208,7 +210,19 @@ WRONG_LAYERS = (
         Dense,
         {"units": 3, "activation": 0},
         ValueError,
-        "activation must be 'relu', LeakyReLU, Clip or None, got 0",
+        f"activation must be {ACTIVATION}, got 0",
+    ),
+    (
+        Conv,
+        {"channels": 4, "kernel": 3, "activation": LeakyReLU},
+        ValueError,
+        "activation must be an instance, LeakyReLU(...), got the class LeakyReLU",
+    ),
+    (
+        Dense,
+        {"units": 3, "activation": {"kind": "LeakyReLU", "slop": 0.1}},
+        ValueError,
+        "activation LeakyReLU has no slop, only slope",
     ),
     (Dense, {"units": 2.0}, TypeError, "units must be an integer, got 2.0 (float)"),
     (Dense, {"units": 0}, ValueError, "units must be at least 1, got 0"),
