@@ -93,9 +93,11 @@ def _run(argv: Sequence[str] | None, output: Output) -> int:
     try:
         try:
             parser = make_parser()
-            arguments = parser.parse_args(argv)
+            arguments, unknown = parser.parse_known_args(argv)
             if arguments.command is None:
                 parser.error(f"a command is needed: {alternatives([*COMMANDS])}")
+            if unknown:
+                raise UsageError(f"unrecognized arguments: {' '.join(unknown)}")
             debug = arguments.debug
             with warnings_as_lines(complain):
                 status = arguments.run(arguments)

@@ -17,7 +17,10 @@ from matconv.cli import main, message
     [
         ((), "a command is needed: train, evaluate, predict, info or check"),
         (("paint",), "invalid choice: 'paint'"),
-        (("train", "--colour", "red"), "unrecognized arguments: --colour red"),
+        (
+            ("train", "--colour", "red"),
+            "unrecognized arguments: --colour red (see: matconv train --help)",
+        ),
         (("train", "--iter", "3"), "unrecognized arguments: --iter 3"),
         (("train", "extra"), "unrecognized arguments: extra"),
         (("evaluate",), "the following arguments are required: MODEL"),
