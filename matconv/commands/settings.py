@@ -68,7 +68,7 @@ def solver_setting() -> Option:
         "solver",
         Choice(METHODS),
         "; ".join(f"{method.name}, {method.summary}" for method in METHODS.values()),
-        default_text=", ".join(usual),
+        default_text="the solver that an option is for, or " + ", ".join(usual),
     )
 
 
