@@ -21,10 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 
 def convolution(step, Z, W, b, dS):
-    """{name: array} of S, dZ, dW and db, by numpy, in matconv's layout.
-
-    With absolute values as arguments it gives the sums |x|'|y| of the bound.
-    """
+    """{name: array} of S, dZ, dW and db by numpy; of absolute values, the sums of the bound."""
     pad, stride, dilation = step.pad, step.stride, step.dilation
     padded = np.pad(Z, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     dpadded = np.zeros_like(padded)
@@ -55,10 +52,7 @@ def groups(step):
 
 
 class LayerCase:
-    """A convolution with operands Z, W, b, dS; its results are compared element by element.
-
-    The operands are float64 whose values are float32 numbers, so that both dtypes agree.
-    """
+    """A convolution with operands Z, W, b, dS: float64 that float32 represents exactly."""
 
     kind = "layer"
 
@@ -85,11 +79,7 @@ class LayerCase:
         with side.context():
             results = side.results(which)
         eps = side.slack * float(np.finfo(side.dtype).eps)
-        return self.compare(results, eps, f"{side.name}, {self.name}")
-
-    def compare(self, results, eps, who):
-        """The same for some of the arrays S, dZ, dW and db."""
-        largest = 0.0
+        largest, who = 0.0, f"{side.name}, {self.name}"
         for key, result in results.items():
             expected = self.expected[key]
             if result.shape != expected.shape:
@@ -102,9 +92,8 @@ class LayerCase:
             if wrong.any():
                 where = tuple(int(i) for i in np.argwhere(wrong)[0])
                 raise ArithmeticError(
-                    f"{who}: {key} exceeds the rounding bound at {int(wrong.sum())} of "
-                    f"{wrong.size} elements, first at {where}: {result[where]!r}, expected "
-                    f"{expected[where]!r}"
+                    f"{who}: {key} exceeds the rounding bound at {int(wrong.sum())} of {wrong.size}"
+                    f" elements, first at {where}: {result[where]!r}, expected {expected[where]!r}"
                 )
             largest = max(largest, float(np.max(error / np.maximum(bound, np.finfo(float).tiny))))
         return largest
@@ -132,6 +121,5 @@ class NetCase:
             self.expected[what] = reference.results(what)
         with side.context():
             results = side.results(which)
-        return nets.agree(
-            self.expected[what], results, side.dtype.name, f"{side.name}, {self.name}"
-        )
+        who = f"{side.name}, {self.name}"
+        return nets.agree(self.expected[what], results, side.dtype.name, who)

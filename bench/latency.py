@@ -26,18 +26,15 @@ def program_calls(network, theta, Z, y, which):
     sizes = (program.prepared_bytes, program.training_bytes)
     prepared, block = (np.empty(size, np.uint8) for size in sizes)
     outputs = np.empty((len(Z), *network.output_shape), network.dtype)
-    slopes = []
-    shards = list(network.shards(len(Z)))
+    slopes, shards = [], list(network.shards(len(Z)))
 
-    def forward(part):
-        program.predict(theta, prepared, Z[part], (outputs[part],), block)
-
-    def gradient(part):
-        slopes.append(np.empty_like(theta))
-        code, part = LOSSES["softmax"], (Z[part], y[part])
-        program.loss(code, theta, prepared, *part, len(Z), block, slopes[-1])
-
-    one = {"forward": forward, "gradient": gradient}[which]
+    def one(part):
+        if which == "forward":
+            program.predict(theta, prepared, Z[part], (outputs[part],), block)
+        else:
+            slopes.append(np.empty_like(theta))
+            batch = (Z[part], y[part], len(Z))
+            program.loss(LOSSES["softmax"], theta, prepared, *batch, block, slopes[-1])
 
     def work():
         slopes.clear()

@@ -14,14 +14,8 @@ import matconv
 _PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
 
 #: The environment variables of ``--isa``: OpenBLAS and matconv, then the peers.
-ISAS = {
-    "avx2": {
-        "OPENBLAS_CORETYPE": "Haswell",
-        "MATCONV_SIMD": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    }
-}
+_OWN = {"OPENBLAS_CORETYPE": "Haswell", "MATCONV_SIMD": "avx2"}
+ISAS = {"avx2": {**_OWN, "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
 
 #: Environment variables that choose kernels or numbers of threads.
 _SWITCHES = (*ISAS["avx2"], "MATCONV_TUNING", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -34,10 +28,7 @@ def _cpuinfo(field):
 
 
 def isa(blas):
-    """The instruction set that was used: "avx512" or "avx2", from the kernel of SciPy's OpenBLAS.
-
-    With AVX-512 in the processor, "avx2" has a note: whether the peers are restricted as well.
-    """
+    """The instruction set of SciPy's OpenBLAS; restricted to AVX2, with a note about the peers."""
     kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
     if any(kernel in next(iter(blas), "") for kernel in kernels):
         return "avx512"
@@ -53,8 +44,7 @@ def blas():
     for pool in threadpoolctl.threadpool_info():
         if pool["user_api"] == "blas":
             # wheels keep theirs in a folder such as scipy.libs
-            folder = os.path.basename(os.path.dirname(pool["filepath"]))
-            owner, libs, _ = folder.partition(".libs")
+            owner, libs, _ = Path(pool["filepath"]).parent.name.partition(".libs")
             kernel = pool.get("architecture", "unknown kernel")
             name = f"{pool['internal_api']} {pool['version']} ({kernel})"
             found.append(f"{name} of {owner}" if libs else name)

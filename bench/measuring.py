@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 import cases
@@ -39,8 +40,6 @@ DTYPES = ("float64", "float32")
 
 # Jobs of one case follow one another.  One set of sides at a time: a new client of JAX makes the
 # sides of the old one useless.
-
-
 @functools.lru_cache(maxsize=1)
 def _case(make, name, images):
     return make(name, images)
@@ -49,28 +48,30 @@ def _case(make, name, images):
 @functools.lru_cache(maxsize=1)
 def _sides(case, peer, *key):
     options = {"reuse": True} if peer == "gemm" else {}
-    mine = getattr(peers_matconv, case.kind)(case, *key, **options)
-    return mine, peers.sides(case, peer, *key)
+    return [
+        getattr(peers_matconv, case.kind)(case, *key, **options),
+        *peers.sides(case, peer, *key),
+    ]
 
 
 def measure_pair(job, effort):
     """Check both sides of a job, then time them in turns, the peer in its faster form."""
     make = cases.LayerCase if job["what"] == "layers" else cases.NetCase
     case, which = _case(make, job["name"], job["images"]), job["pass"]
-    mine, others = _sides(case, job["peer"], job["dtype"], job["threads"], job["algorithm"])
-    differences = [case.check(side, which) for side in (mine, *others)]
-    timed = [(side.passes[which], side.context) for side in (mine, *others)]
-    best = 0
-    if len(others) == 2:
-        few = timing.Effort(3, effort.seconds, effort.budget / 4, minimum=1)
+    sides = _sides(case, job["peer"], job["dtype"], job["threads"], job["algorithm"])
+    differences = [case.check(side, which) for side in sides]
+    timed = [(side.passes[which], side.context) for side in sides]
+    best = 1
+    if len(sides) == 3:
+        few = replace(effort, repeats=2)
         medians = [timing.spread(x)["median"] for x in timing.pair(*timed[1:], few)]
-        best = medians.index(min(medians))
+        best += medians.index(min(medians))
     return {
         "sizes": case.sizes,
         "unit": "s",
-        **timing.compared(*timing.pair(timed[0], timed[1 + best], effort)),
-        "difference": [differences[0], differences[1 + best]],
-        "form": others[best].form,
+        **timing.compared(*timing.pair(timed[0], timed[best], effort)),
+        "difference": [differences[0], differences[best]],
+        "form": sides[best].form,
     }
 
 
@@ -113,15 +114,7 @@ KINDS = {
 
 
 def plan(what, quick=False, **axes):
-    """The jobs of all combinations that make sense.
-
-    `axes` are names, passes, peers, dtypes, images, threads and algorithms: sequences, or None for
-    the default of the kind.
-
-    >>> jobs = plan("layers", names=["vgg-64"], peers=["gemm", "1-thread"], passes=["both"])
-    >>> [(job["peer"], job["threads"]) for job in jobs]
-    [('gemm', 1), ('gemm', 2), ('1-thread', 2)]
-    """
+    """The jobs of all combinations of axes that make sense; None is the default of the kind."""
     kind, jobs = KINDS[what], []
     axes = {**kind._asdict(), **{key: x for key, x in axes.items() if x is not None}}
     for name in nets.select(axes["names"]):
@@ -130,8 +123,8 @@ def plan(what, quick=False, **axes):
         counts = axes["images"] or (nets.network(name).batch,)
         counts = [min(n, kind.quick) if quick and n else n for n in counts]
         values = (axes[key] for key in ("dtypes", "threads", "algorithms", "peers", "passes"))
-        for job in itertools.product((what,), (name,), counts, *values):
-            jobs.append(dict(zip(KEYS, job, strict=True)))
+        found = itertools.product((what,), (name,), counts, *values)
+        jobs += [dict(zip(KEYS, job, strict=True)) for job in found]
     return [job for job in jobs if _sensible(job)]
 
 
@@ -145,31 +138,30 @@ def _sensible(job):
 
 def together(jobs):
     """Each job once, those of one case one after another."""
-    unique = {tuple(job.values()): job for job in jobs}.values()
-    first = {}
-    for job in unique:
-        first.setdefault((job["what"], job["name"], job["images"]), len(first))
-    return sorted(unique, key=lambda job: first[job["what"], job["name"], job["images"]])
+    groups = {}
+    for job in jobs:
+        group = groups.setdefault((job["what"], job["name"], job["images"]), {})
+        group[tuple(job.values())] = job
+    return [job for group in groups.values() for job in group.values()]
 
 
 def run(jobs, effort, about, path=None):
-    """Measure the jobs; returns the document, which has `about`, a dictionary, as well.
+    """The document of all records, and `about`; the JSON file `path` is replaced after each.
 
-    A peer that is not installed is skipped by name; a side whose results are wrong is refused, and
-    the others go on.  Each record is printed to standard error as soon as it is known, and the JSON
-    file `path` is replaced by one that has it.
+    A peer that is not installed is skipped; a side whose results are wrong is refused, both by
+    name, and the others go on.
     """
     skipped = peers.absent({job["peer"] for job in jobs})
     jobs = [job for job in together(jobs) if job["peer"] not in skipped]
     document = {**about, "records": [], "skipped": skipped, "refused": []}
     common = {"quick": effort.quick, "isa": about["machine"]["isa"]}
-    start = time.monotonic()
 
     def told(text):
         if path is not None:
             write(path, json.dumps(document, indent=1) + "\n")
         print(text, file=sys.stderr, flush=True)
 
+    start = time.monotonic()
     told(f"{len(jobs)} measurements")
     for peer, reason in skipped.items():
         told(f"skipped {peer}: {reason}")
@@ -181,8 +173,7 @@ def run(jobs, effort, about, path=None):
         except ArithmeticError as error:
             document["refused"].append({**job, "reason": str(error)})
             text = f"REFUSED {error}"
-        minutes, seconds = divmod(int(time.monotonic() - start), 60)
-        told(f"[{k}/{len(jobs)} {minutes}:{seconds:02}] {text}")
+        told(f"[{k}/{len(jobs)}, {time.monotonic() - start:.0f} s] {text}")
     return document
 
 

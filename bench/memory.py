@@ -13,19 +13,15 @@ import time
 from pathlib import Path
 
 import nets
-import numpy as np
+import peers
 import timing
 
 
 def status(field):
-    """A line of /proc/self/status in bytes: VmHWM is the peak of resident memory, VmRSS it now.
-
-    The kernel counts VmHWM of this process alone; ru_maxrss of getrusage starts from what the
-    parent process held when it started this one.
-    """
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    (line,) = (line for line in lines if line.startswith(field + ":"))
-    return 1024 * int(line.split()[1])
+    """A line of /proc/self/status in bytes: VmHWM is the peak of resident memory, VmRSS it now."""
+    # not ru_maxrss of getrusage: it starts from what the parent process held
+    text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return 1024 * int(text.partition(f"{field}:")[2].split()[0])
 
 
 def _matconv(net, Z, y, dtype, threads):
@@ -39,7 +35,7 @@ def _matconv(net, Z, y, dtype, threads):
 
     def work():
         f, gradient = objective.value_and_gradient(theta)
-        return float(f), float(np.linalg.norm(gradient.astype(np.float64)))
+        return float(f), peers.norm([gradient])
 
     return work
 
@@ -57,7 +53,7 @@ def _torch(net, Z, y, dtype, threads):
         model.zero_grad()
         f = loss(model(images), labels)
         f.backward()
-        return f.item(), peers_torch.norm(model)
+        return f.item(), peers.norm(p.grad for p in model.parameters())
 
     return work
 
@@ -66,10 +62,7 @@ SIDES = {"matconv": _matconv, "torch": _torch}
 
 
 def child(side, name, dtype, threads, images, seconds):
-    """Measure in this process: peak memory of the first gradient, and the time of each.
-
-    Calls are repeated until they took `seconds` together.
-    """
+    """Peak memory of the first gradient here, and the time of each until they took `seconds`."""
     net = nets.NETS[name]
     work = SIDES[side](net, *nets.data(net, images, dtype), dtype, threads)
     before, times = status("VmRSS"), []
@@ -99,8 +92,8 @@ def gradient(job, effort):
     results = {key: other[key] for key in ("f", "norm")}
     difference = nets.agree(mine, results, job["dtype"], f"{job['peer']}, {job['name']}")
     found = timing.compared([mine["bytes"]], [other["bytes"]])
-    sizes = str(job["images"])
-    return {"sizes": sizes, "unit": "bytes", **found, "difference": [0.0, difference]}
+    about = {"sizes": str(job["images"]), "unit": "bytes"}
+    return {**about, **found, "difference": [0.0, difference]}
 
 
 def scaling(job, effort):

@@ -25,10 +25,6 @@ class Step:
 
     `channels` is the number of filters or units; `before` is the shape of the input without the
     number of images, which `steps` sets.
-
-    >>> step = Step("conv", 4, (3, 3), pad=1, before=(8, 6, 2))
-    >>> step.after, step.weights
-    ((8, 6, 4), (2, 3, 3, 4))
     """
 
     kind: str
@@ -181,11 +177,7 @@ def steps(net):
 
 
 def sizes(net, images):
-    """Text: the number of images of a network; of a layer (l, d, b, f, h) and its options.
-
-    >>> sizes(LAYERS["alexnet-2"], 4), sizes(NETS["lenet"], 8)
-    ('4, 96, 27, 256, 5, p2, g2', '8')
-    """
+    """Text: the number of images of a network; of a layer (l, d, b, f, h) and its options."""
     layer = net.layers[0]
     if len(net.layers) > 1:
         return str(images)
@@ -196,16 +188,24 @@ def sizes(net, images):
 
 
 def parameters(net, seed=0):
-    """(W, b) of each layer, or None; float64, in matconv's layout, scaled as He et al. do."""
-    rng = np.random.default_rng(seed)
-    found = []
+    """(W, b) of each layer, or (); float64, in matconv's layout, scaled as He et al. do."""
+    rng, found = np.random.default_rng(seed), []
     for step in steps(net):
-        value = None
+        found.append(())
         if step.weights:
             scale = math.sqrt(2 / math.prod(step.weights[:-1]))
             W = scale * rng.standard_normal(step.weights)
-            value = W, 0.1 * rng.standard_normal(step.channels)
-        found.append(value)
+            found[-1] = W, 0.1 * rng.standard_normal(step.channels)
+    return found
+
+
+def walk(net, values, dtype, first=False):
+    """[(step, (W, b) or ())] of a network, W by `channels_first` if `first`."""
+    found = []
+    for step, arrays in zip(steps(net), values, strict=True):
+        if first and arrays:
+            arrays = channels_first(step, arrays[0]), arrays[1]
+        found.append((step, tuple(x.astype(dtype) for x in arrays)))
     return found
 
 
@@ -224,6 +224,7 @@ def channels_first(step, W):
 
 def channels_last(z):
     """Outputs (l, d, b, a) as (l, b, a, d); those of a dense layer as they are."""
+    z = np.asarray(z)
     return z.transpose(0, 2, 3, 1) if z.ndim == 4 else z
 
 
@@ -239,10 +240,7 @@ def data(net, images, dtype, seed=1):
 
 
 def agree(expected, results, dtype, who):
-    """The largest difference of `results` from `expected`, relative to the largest element.
-
-    ArithmeticError if it is more than `AGREEMENT` allows.
-    """
+    """The largest difference, relative to the largest element; ArithmeticError if too large."""
     largest = 0.0
     for key, value in results.items():
         error = np.max(np.abs(np.subtract(value, expected[key], dtype=np.float64)))

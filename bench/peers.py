@@ -24,10 +24,7 @@ FROZEN = ("predict",)
 
 
 class Peer(NamedTuple):
-    """One peer: module, name in tables, passes of layers, networks and frozen networks.
-
-    Where `dtype`, `forms` or `threads` is given, it replaces that of the job.
-    """
+    """Module, name in tables, passes of each kind; the others replace the values of a job."""
 
     module: str
     label: str
@@ -72,10 +69,7 @@ class Side:
 
 
 def layer_side(name, dtype, forward, backward, convert, **more):
-    """The `Side` of a layer whose passes return S and (dZ, dW, db).
-
-    `convert` makes an array in matconv's layout of one of them, given its name.
-    """
+    """The `Side` of passes that return S and (dZ, dW, db); `convert(key, array)` is in our layout."""
 
     def both():
         return forward(), backward()
@@ -88,6 +82,23 @@ def layer_side(name, dtype, forward, backward, convert, **more):
 
     passes = {"forward": forward, "backward": backward, "both": both}
     return Side(name, np.dtype(dtype), passes, results, **more)
+
+
+def net_side(name, dtype, passes, outputs=np.asarray, **more):
+    """The `Side` of a network; "gradient" returns f and arrays, `outputs` makes our layout."""
+
+    def results(which):
+        if which in ("forward", "predict"):
+            return {"outputs": outputs(passes[which]())}
+        f, slopes = passes["gradient"]()
+        return {"f": float(f), "norm": norm(slopes)}
+
+    return Side(name, np.dtype(dtype), passes, results, **more)
+
+
+def norm(slopes):
+    """|gradient| of the arrays of a gradient, in double precision."""
+    return float(np.linalg.norm([np.linalg.norm(np.asarray(x, np.float64)) for x in slopes]))
 
 
 def absent(names):

@@ -6,7 +6,7 @@ import itertools
 import nets
 import numpy as np
 import threadpoolctl
-from peers import Side, layer_side
+from peers import layer_side, net_side
 
 import matconv
 from matconv.engines import ThreadEngine
@@ -32,11 +32,7 @@ def layer(case, dtype, threads, form="auto", reuse=False):
 
     def forward():
         S = out if reuse else np.empty_like(dS)
-
-        def one(part):
-            matconv.conv2d(Z[part], W, b, out=S[part], **options)
-
-        engine.run(one, parts)
+        engine.run(lambda k: matconv.conv2d(Z[k], W, b, out=S[k], **options), parts)
         return S
 
     def backward():
@@ -64,7 +60,7 @@ def layer(case, dtype, threads, form="auto", reuse=False):
 def network(net, values, dtype, algorithm="auto"):
     """`matconv.Network` of a `nets.Net`, and theta."""
     layers = [_KINDS[step.kind](step, "relu" if step.relu else None) for step in net.layers]
-    arrays = [tuple(x.astype(dtype) for x in value) for value in values if value is not None]
+    arrays = [arrays for _, arrays in nets.walk(net, values, dtype) if arrays]
     built = matconv.Network(net.input_shape, layers, dtype=dtype, algorithm=algorithm)
     return built, built.pack(arrays)
 
@@ -95,10 +91,11 @@ def net(case, dtype, threads, form="auto"):
         return predictor.into(Z, out, scratch)
 
     def gradient():
-        return objective.value_and_gradient(theta)
+        f, slope = objective.value_and_gradient(theta)
+        return f, [slope]
 
     def step():
-        f, slope = gradient()
+        f, (slope,) = gradient()
         slope *= nets.RATE
         np.subtract(theta, slope, out=theta)
         return f
@@ -106,11 +103,5 @@ def net(case, dtype, threads, form="auto"):
     def forward():
         return built.forward(theta, Z, n_threads=threads)
 
-    def results(which):
-        if which in ("forward", "predict"):
-            return {"outputs": (forward if which == "forward" else predict)()}
-        f, slope = gradient()
-        return {"f": f, "norm": np.linalg.norm(slope.astype(np.float64))}
-
     passes = {"forward": forward, "gradient": gradient, "step": step, "predict": predict}
-    return Side(f"matconv {form}", np.dtype(dtype), passes, results)
+    return net_side(f"matconv {form}", dtype, passes)

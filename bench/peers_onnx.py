@@ -4,38 +4,35 @@ import nets
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-from peers import Side
+from peers import net_side
 
 FORMS = ("nchw",)
 
 
 def model(net, values):
-    """An ONNX model (bytes) of a network: input "Z", output "z"."""
+    """An ONNX model (bytes) of a network: input "Z", output the name of the last node."""
     nodes, constants, name = [], [], "Z"
 
-    def node(operator, inputs, output, **attributes):
-        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
+    def node(operator, inputs, **attributes):
+        nodes.append(helper.make_node(operator, inputs, [f"z{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
 
-    steps = nets.steps(net)
-    for k, (step, value) in enumerate(zip(steps, values, strict=True)):
+    walk = nets.walk(net, values, np.float32, first=True)
+    for step, arrays in walk:
         if step.kind == "dense" and len(step.before) == 3:
-            name = node("Flatten", [name], f"flat{k}")
+            name = node("Flatten", [name])
         inputs = [name]
-        if value is not None:
-            arrays = (("W", nets.channels_first(step, value[0])), ("b", value[1]))
-            for letter, array in arrays:
-                inputs.append(f"{letter}{k}")
-                constants.append(numpy_helper.from_array(array.astype(np.float32), inputs[-1]))
+        for array in arrays:
+            inputs.append(f"c{len(constants)}")
+            constants.append(numpy_helper.from_array(array, inputs[-1]))
         operator, attributes = _KINDS[step.kind](step)
-        name = node(operator, inputs, f"S{k}", **attributes)
+        name = node(operator, inputs, **attributes)
         if step.relu:
-            name = node("Relu", [name], f"Z{k}")
-    node("Identity", [name], "z")
+            name = node("Relu", [name])
     ends = []
-    for name, shape in (("Z", net.input_shape), ("z", steps[-1].after)):
+    for end, shape in (("Z", net.input_shape), (name, walk[-1][0].after)):
         first = (shape[2], *shape[:2]) if len(shape) == 3 else shape
-        ends.append([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["l", *first])])
+        ends.append([helper.make_tensor_value_info(end, TensorProto.FLOAT, ["l", *first])])
     graph = helper.make_graph(nodes, "net", *ends, constants)
     # a format old enough for any ONNX Runtime
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -70,8 +67,5 @@ def net(case, dtype, threads, form):
     def forward():
         return session.run(None, {"Z": Z})[0]
 
-    def results(which):
-        return {"outputs": nets.channels_last(forward())}
-
     passes = {"forward": forward, "predict": forward}
-    return Side("onnxruntime", np.dtype(np.float32), passes, results, form=form)
+    return net_side("onnxruntime", np.float32, passes, nets.channels_last, form=form)

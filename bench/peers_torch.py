@@ -6,12 +6,12 @@ import functools
 import nets
 import numpy as np
 import torch
-from peers import Side, layer_side
-
-#: Channels slowest, channels fastest.
-FORMS = ("nchw", "nhwc")
+from peers import layer_side, net_side
 
 _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+
+#: Channels slowest, channels fastest.
+FORMS = tuple(_FORMATS)
 
 
 @contextlib.contextmanager
@@ -38,15 +38,15 @@ def layer(case, dtype, threads, form):
     W = tensor(case.data["W"].transpose(3, 1, 2, 0), dtype, form)
     b = torch.from_numpy(case.data["b"].astype(dtype))
     geometry = (step.stride, step.pad, step.dilation)
-    pairs = [[n, n] for n in geometry]
 
     def forward():
         return torch.nn.functional.conv2d(Z, W, b, *geometry, step.groups)
 
     def backward():
         """dZ, dW, db."""
+        about = ([step.channels], *([n, n] for n in geometry))
         more = (False, [0, 0], step.groups, [True] * 3)
-        return torch.ops.aten.convolution_backward(dS, Z, W, [step.channels], *pairs, *more)
+        return torch.ops.aten.convolution_backward(dS, Z, W, *about, *more)
 
     axes = {"S": (0, 2, 3, 1), "dZ": (0, 2, 3, 1), "dW": (1, 2, 3, 0), "db": (0,)}
 
@@ -60,12 +60,10 @@ def layer(case, dtype, threads, form):
 def model(net, values, dtype):
     """`torch.nn.Sequential` of a network with these parameters."""
     modules = []
-    for step, value in zip(nets.steps(net), values, strict=True):
+    for step, arrays in nets.walk(net, values, dtype, first=True):
         modules += _KINDS[step.kind](step)
-        if value is not None:
-            arrays = (nets.channels_first(step, value[0]), value[1])
-            W, b = (torch.nn.Parameter(torch.tensor(x.astype(dtype))) for x in arrays)
-            modules[-1].weight, modules[-1].bias = W, b
+        for name, array in zip(("weight", "bias"), arrays, strict=False):
+            setattr(modules[-1], name, torch.nn.Parameter(torch.tensor(array)))
         if step.relu:
             modules.append(torch.nn.ReLU())
     return torch.nn.Sequential(*modules)
@@ -95,11 +93,6 @@ def loss_of(net):
     return lambda z, y: z.square().sum() / len(z)  # labels are zeros
 
 
-def norm(model):
-    """|gradient| in double precision."""
-    return sum(float((p.grad.double() ** 2).sum()) for p in model.parameters()) ** 0.5
-
-
 def net(case, dtype, threads, form):
     """PyTorch as its users write it: zero_grad, forward, loss, backward, the optimizer's step."""
     built = model(case.net, case.values, dtype).to(memory_format=_FORMATS[form])
@@ -119,18 +112,13 @@ def net(case, dtype, threads, form):
         optimizer.zero_grad()
         f = loss(built(Z), y)
         f.backward()
-        return f
+        return f.detach(), [p.grad for p in built.parameters()]
 
     def step():
-        f = gradient()
+        f, _ = gradient()
         optimizer.step()
         return f
 
-    def results(which):
-        if which in ("forward", "predict"):
-            return {"outputs": nets.channels_last(forward().numpy())}
-        return {"f": gradient().item(), "norm": norm(built)}
-
     passes = {"forward": forward, "gradient": gradient, "step": step, "predict": predict}
-    name, context = f"torch {dtype}", functools.partial(limit, threads)
-    return Side(name, np.dtype(dtype), passes, results, context, form)
+    about = {"context": functools.partial(limit, threads), "form": form}
+    return net_side(f"torch {dtype}", dtype, passes, nets.channels_last, **about)

@@ -20,7 +20,6 @@ import os
 import shlex
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import machine
@@ -66,10 +65,7 @@ def parse(arguments):
     parser.add_argument("--json", type=Path, metavar="PATH", help="write each record there")
     parser.add_argument("--markdown", action="store_true", help="show: as bench/README.md has it")
     parser.add_argument("--readme", action="store_true", help="show: replace it there")
-    given = parser.parse_args(arguments)
-    if given.json is not None and not given.json.resolve().parent.is_dir():
-        parser.error(f"argument --json: there is no folder {given.json.parent}")
-    return given
+    return parser.parse_args(arguments)
 
 
 def positive(text):
@@ -112,66 +108,39 @@ def measure(given, arguments):
     words = [Path(word).name if "/" in word else word for word in arguments]
     command = shlex.join(["python", "bench/run.py", *words])
     about = {"command": command, "machine": machine.describe()}
-    say(machine.lines(about["machine"]))
+    print("\n".join(machine.lines(about["machine"])), flush=True)
     document = measuring.run(jobs, effort, about, given.json)
-    say(tables(document, given))
+    print("\n".join(tables(document, given)))
     return 1 if document["refused"] else 0
-
-
-def restricted(given, arguments):
-    """Run the command in a process restricted to an ISA; returns its exit status."""
-    for name in machine.ISAS[given.isa]:
-        if name in os.environ:
-            print(f"--isa {given.isa} replaces {name}={os.environ[name]}", file=sys.stderr)
-    command = [sys.executable, str(Path(__file__).resolve()), *arguments]
-    environment = {**os.environ, **machine.ISAS[given.isa]}
-    return subprocess.run(command, env=environment, check=False).returncode
-
-
-def say(lines):
-    """Print lines; a reader such as ``head`` may have had enough."""
-    with suppress(BrokenPipeError):
-        print("\n".join(lines), flush=True)
 
 
 def tables(document, given):
     """The lines of a document's tables and, for targets, their verdicts."""
-    records, verdicts = document["records"], []
-    published = given.markdown or given.readme
+    records, lines = document["records"], []
     if given.command in ("targets", "show"):
         found = targets.verdicts(document, rows_of(given), given.threads or (1, 2))
         found = [one for one in found if one.values or given.command == "targets"]
-        verdicts = table.verdicts(found) if found else []
-    chosen = [one for one in records if not published or one["pass"] in PUBLISHED]
+        lines += table.verdicts(found) if found else []
+    published = given.markdown or given.readme
+    lines += table.tables(x for x in records if not published or x["pass"] in PUBLISHED)
     quick = ["", "quick: too few samples and images to judge by"]
-    return verdicts + table.tables(chosen) + quick * any(one["quick"] for one in records)
+    return lines + quick * any(one["quick"] for one in records)
 
 
 def read(paths):
-    """Results files as documents."""
-    documents = []
+    """Results files as one document, the machine that of the first; lines about each of them."""
+    documents, lines = [], ["```text"]
     for path in paths:
         try:
-            documents.append(json.loads(Path(path).read_text(encoding="utf-8")))
-            documents[-1]["records"], documents[-1]["machine"]["isa"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            one = json.loads(Path(path).read_text(encoding="utf-8"))
+            lines += [*machine.lines(one["machine"]), "command   " + one["command"]]
+            documents.append({**one, "records": list(one["records"])})
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{path}: not a results file of bench/run.py: {error!r}") from None
     if not documents:
         raise ValueError("no results file was given")
-    return documents
-
-
-def joined(documents):
-    """One document of all records, the machine that of the first."""
-    return {**documents[0], "records": [x for one in documents for x in one["records"]]}
-
-
-def show(given):
-    """The tables of results files, with where they come from."""
-    documents, lines = read(given.names), ["```text"]
-    for one in documents:
-        lines += [*machine.lines(one["machine"]), "command   " + one["command"]]
-    return [*lines, "```", *tables(joined(documents), given)]
+    records = [record for one in documents for record in one["records"]]
+    return {**documents[0], "records": records}, [*lines, "```"]
 
 
 def replace_block(path, lines):
@@ -180,8 +149,7 @@ def replace_block(path, lines):
     _, end, after = rest.partition(MARKERS[1])
     if not end:
         raise ValueError(f"{path.name} has no lines {' ... '.join(MARKERS).replace(chr(10), '')}")
-    block = "\n".join(["", *lines, "", ""])
-    measuring.write(path, before + MARKERS[0] + block + end + after)
+    measuring.write(path, "\n".join([before + MARKERS[0], *lines, "", end + after]))
 
 
 def main(arguments=None):
@@ -191,17 +159,23 @@ def main(arguments=None):
     try:
         if given.command == "plot":
             *results, picture = given.names or [""]
-            text = plot.svg(joined(read(results)), *(given.threads or (1,))[:1])
+            text = plot.svg(read(results)[0], *(given.threads or (1,))[:1])
             Path(picture).write_text(text, encoding="utf-8")
-        elif given.command == "show" and given.readme:
-            replace_block(README, show(given))
         elif given.command == "show":
-            say(show(given))
+            document, lines = read(given.names)
+            lines += tables(document, given)
+            if given.readme:
+                replace_block(README, lines)
+            else:
+                print("\n".join(lines))
         elif given.isa and not machine.ISAS[given.isa].items() <= os.environ.items():
-            return restricted(given, arguments)
+            # the same command in a process that is restricted to the ISA
+            command = [sys.executable, str(Path(__file__).resolve()), *arguments]
+            environment = {**os.environ, **machine.ISAS[given.isa]}
+            return subprocess.run(command, env=environment, check=False).returncode
         else:
             return measure(given, arguments)
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         print(f"bench/run.py: {error}", file=sys.stderr)
         return 1
     return 0

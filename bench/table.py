@@ -11,20 +11,12 @@ ORDER = ("both", "step", "predict", "forward", "backward", "gradient", None)
 
 
 def digits(value):
-    """A number with three significant digits or more and no exponent.
-
-    >>> digits(0.012345), digits(1.2345), digits(12345.6)
-    ('0.0123', '1.23', '12346')
-    """
+    """A number with three significant digits or more and no exponent."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def amount(value, unit):
-    """Seconds or bytes as text.
-
-    >>> amount(0.0123, "s"), amount(2.5e6, "bytes")
-    ('12.3 ms', '2.5 MB')
-    """
+    """Seconds or bytes as text."""
     return f"{digits(1e3 * value)} ms" if unit == "s" else f"{digits(value / 1e6)} MB"
 
 
@@ -44,13 +36,7 @@ def label(peer):
 
 
 def aligned(rows):
-    """Lines of a Markdown table whose first row is the head, its columns aligned.
-
-    >>> print("\\n".join(aligned([("layer", "time"), ("a", "12.5 ms")])))
-    | layer | time    |
-    | ----- | ------- |
-    | a     | 12.5 ms |
-    """
+    """Lines of a Markdown table whose first row is the head, its columns aligned."""
     rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * n for n in widths])
@@ -78,19 +64,19 @@ def line(record):
     words += [record["dtype"], count(record["threads"]), record["algorithm"]]
     text = " ".join(word for word in words if word) + f": {mine(record)}"
     if "ratio" in record:
-        other = (label(record["peer"]), record.get("form") or "")
-        other += (amount(record["other"]["median"], record["unit"]),)
-        text += f"; {' '.join(word for word in other if word)}, ratio {ratio(record)}"
+        form = f" {record['form']}" if record.get("form") else ""
+        other = amount(record["other"]["median"], record["unit"])
+        text += f"; {label(record['peer'])}{form} {other}, ratio {ratio(record)}"
     return text
 
 
 def tables(records):
-    """A table for each kind, pass, dtype and algorithm: a line a name, a column a peer.
+    """A table for each kind, pass, dtype and algorithm, of matconv's times and peers' ratios.
 
-    The columns of matconv have its times, those of a peer ratios with quartiles.  Each number of
-    threads has its columns, and so has each ISA if there are several.
+    Each number of threads has its columns, and so has each ISA if there are several.
     """
     groups, lines = collections.defaultdict(list), []
+    records = list(records)
     isas = tuple(dict.fromkeys(record["isa"] for record in records))
     for record in records:
         groups[tuple(record[x] for x in ("what", "pass", "dtype", "algorithm"))].append(record)

@@ -23,19 +23,12 @@ STATISTICS = {
     "us beside the kernels": lambda record: 1e6 * record["beside"],
 }
 
-
-def exponent(points):
-    """The slope of log seconds against log images, by least squares."""
-    return float(np.polyfit(*np.log([(images, time) for images, time, _ in points]).T, 1)[0])
-
-
-def growth(points):
-    """Peak memory with the maximum number of images over that with the next smaller one."""
-    return points[-1][2] / points[-2][2]
-
-
-#: Statistics of (images, seconds, bytes) of several records.
-SERIES = {"exponent": exponent, "growth of memory": growth}
+#: Statistics of (images, seconds, bytes) of several records: the slope of log seconds against log
+#: images, by least squares; the memory of the maximum number of images over that of the next.
+SERIES = {
+    "exponent": lambda points: float(np.polyfit(*np.log(points).T[:2], 1)[0]),
+    "growth of memory": lambda points: points[-1][2] / points[-2][2],
+}
 
 
 class Verdict(NamedTuple):
@@ -65,7 +58,7 @@ class Target:
     names: tuple
     dtype: str | None
     which: str | None
-    peers: tuple = (None,)
+    peer: str | None = None
     statistic: str = "ratio"
     algorithm: str | None = "auto"
     images: tuple | None = None
@@ -83,24 +76,11 @@ class Target:
         text = ", ".join(word for word in words if word)
         if self.images and len(self.images) == 1:
             text += f", {self.images[0]} images"
-        if self.peers != (None,):
-            text += f" against {' or '.join(map(label, self.peers))}"
+        text += f" against {label(self.peer)}" if self.peer else ""
         return text if self.statistic == "ratio" else f"{text}: {self.statistic}"
-
-    def bounds(self, isa):
-        """[(text, function that tells whether values are within the bound)]."""
-        gm = self.gm[isa.partition(",")[0]] if isinstance(self.gm, dict) else self.gm
-        bounds = (
-            ("gm >=", gm, lambda values: geometric_mean(values) >= gm),
-            ("min >=", self.minimum, lambda values: min(values) >= self.minimum),
-            ("max <=", self.maximum, lambda values: max(values) <= self.maximum),
-        )
-        return [(f"{text} {n:g}", within) for text, n, within in bounds if n is not None]
 
     def measured(self, values):
         """The values as text: the geometric mean, and the minimum or maximum with its name."""
-        if not values:
-            return "not measured"
         end = min if self.maximum is None else max
         name = end(values, key=values.get)
         text = f"{digits(values[name])} ({name})"
@@ -111,40 +91,41 @@ class Target:
 
     def lines(self, asked):
         """The numbers of threads that have a line."""
-        if self.peers == ONE:
+        if self.peer == "1-thread":
             asked = [n for n in asked if n > 1]
         return [n for n in self.threads or asked if n in (None, *asked)]
 
     def values(self, records, threads, isa):
-        """{name: statistic} for one number of threads; quick records count whatever their images.
-
-        Of several peers at the same job the fastest counts.
-        """
-        keys = ("what", "dtype", "pass", "algorithm", "threads", "isa")
-        wanted = [self.what, self.dtype, self.which, self.algorithm, threads, isa]
-        values, points, several = {}, [], self.images and len(self.images) > 1
-        for record in records:
-            images = record["quick"] or self.images is None or record["images"] in self.images
-            named = record["name"] in self.names and record["peer"] in self.peers
-            if not (images and named and [record[key] for key in keys] == wanted):
-                continue
-            if self.statistic in SERIES:
-                points.append((record["images"], record["mine"]["median"], record["bytes"]))
-            else:
-                name = record["name"] + (f", {record['images']} images" if several else "")
-                value = STATISTICS[self.statistic](record)
-                values[name] = min(value, values.get(name, value))
-        if len(points) > 1:
-            values[self.names[0]] = SERIES[self.statistic](sorted(points))
-        return values
+        """{name: statistic} for one number of threads; quick records count whatever their images."""
+        keys = ("what", "dtype", "pass", "peer", "algorithm", "threads", "isa")
+        about = (self.what, self.dtype, self.which, self.peer, self.algorithm, threads, isa)
+        chosen = [
+            record
+            for record in records
+            if tuple(record[key] for key in keys) == about
+            and record["name"] in self.names
+            and (record["quick"] or self.images is None or record["images"] in self.images)
+        ]
+        if self.statistic in SERIES:
+            points = sorted((x["images"], x["mine"]["median"], x["bytes"]) for x in chosen)
+            return {self.names[0]: SERIES[self.statistic](points)} if len(points) > 1 else {}
+        text = "{name}, {images} images" if len(self.images or ()) > 1 else "{name}"
+        return {text.format(**x): STATISTICS[self.statistic](x) for x in chosen}
 
     def verdict(self, records, threads, isa):
         """A line of the table."""
-        values, bounds = self.values(records, threads, isa), self.bounds(isa)
-        met = all(within(values.values()) for _, within in bounds) if values and bounds else None
-        target = ", ".join(text for text, _ in bounds)
-        about = (self.row, self.measure, isa, threads, target, self.measured(values))
-        return Verdict(*about, values, met)
+        values = self.values(records, threads, isa)
+        gm = self.gm[isa.partition(",")[0]] if isinstance(self.gm, dict) else self.gm
+        bounds = (
+            ("gm >=", gm, lambda x: geometric_mean(x) >= gm),
+            ("min >=", self.minimum, lambda x: min(x) >= self.minimum),
+            ("max <=", self.maximum, lambda x: max(x) <= self.maximum),
+        )
+        bounds = [bound for bound in bounds if bound[1] is not None]
+        target = ", ".join(f"{text} {bound:g}" for text, bound, _ in bounds)
+        met = all(within(values.values()) for *_, within in bounds) if values and bounds else None
+        measured = self.measured(values) if values else "not measured"
+        return Verdict(self.row, self.measure, isa, threads, target, measured, values, met)
 
 
 F64, F32 = measuring.DTYPES
@@ -155,50 +136,48 @@ UNIT_STRIDE = tuple(
     if net.layers[0].stride == 1 and net.layers[0].kernel in ((3, 3), (5, 5))
 )
 TRAINED = ("lenet", "simplenn-4", "simplenn-7", "vgg11", "alexnet")
-FROZEN, LENET, BATCHES = ("lenet", "alexnet"), ("lenet",), (1, 8, 64)
-GEMM, TORCH, TORCH_F32, ONNX = ("gemm",), ("torch",), ("torch-f32",), ("onnxruntime",)
-ONE, NONE, MEMORY = ("1-thread",), (None,), (F64, "gradient", TORCH, "share")
-
-_S1 = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
-_S2 = {"gm": 2.5, "note": "layers of 3x3 and 5x5 with stride 1"}
-_S9 = {"images": BATCHES, "threads": (1,)}
+LENET, FROZEN = ("lenet",), ("lenet", "alexnet")
+MEMORY = (F64, "gradient", "torch", "share")
+_IM2COL = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
+_UNIT_STRIDE = "layers of 3x3 and 5x5 with stride 1"
+_BATCHES = {"images": (1, 8, 64), "threads": (1,)}
 
 
 def _growing(threads, images):
-    about = ("S8", "scaling", LENET, F64, "gradient", NONE)
+    about = ("S8", "scaling", LENET, F64, "gradient", None)
     more = {"images": images, "threads": (threads,)}
     yield Target(*about, "exponent", minimum=0.97, maximum=1.03, **more)
     yield Target(*about, "growth of memory", maximum=1.1, **more)
 
 
 def _startup(name, statistic, maximum, note=""):
-    about = ("S10", "startup", (name,), None, None, NONE, statistic, None)
-    return Target(*about, threads=NONE, maximum=maximum, note=note or name)
+    about = ("S10", "startup", (name,), None, None, None, statistic, None)
+    return Target(*about, threads=(None,), maximum=maximum, note=note or name)
 
 
 def _latency(which, images, maximum):
-    about = ("S12", "latency", LENET, F64, which, ("kernels",), "us beside the kernels")
+    about = ("S12", "latency", LENET, F64, which, "kernels", "us beside the kernels")
     return Target(*about, images=(images,), threads=(1,), maximum=maximum)
 
 
 TARGETS = (
-    Target("S1", "layers", ALL, F64, "forward", GEMM, **_S1),
-    Target("S2", "layers", UNIT_STRIDE, F64, "forward", GEMM, **_S2),
-    Target("S3", "layers", ALL, F64, "forward", TORCH, gm=4, minimum=1),
-    Target("S3", "layers", ALL, F64, "both", TORCH, gm=4, minimum=1),
-    Target("S4", "nets", TRAINED, F64, "step", TORCH_F32, gm=1.15, minimum=1),
-    Target("S5", "layers", ALL, F32, "forward", TORCH, gm=1.6, minimum=0.9),
-    Target("S5", "layers", ALL, F32, "both", TORCH, gm=2, minimum=0.9),
-    Target("S5b", "nets", TRAINED, F32, "step", TORCH, gm=1.8),
+    Target("S1", "layers", ALL, F64, "forward", "gemm", **_IM2COL),
+    Target("S2", "layers", UNIT_STRIDE, F64, "forward", "gemm", gm=2.5, note=_UNIT_STRIDE),
+    Target("S3", "layers", ALL, F64, "forward", "torch", gm=4, minimum=1),
+    Target("S3", "layers", ALL, F64, "both", "torch", gm=4, minimum=1),
+    Target("S4", "nets", TRAINED, F64, "step", "torch-f32", gm=1.15, minimum=1),
+    Target("S5", "layers", ALL, F32, "forward", "torch", gm=1.6, minimum=0.9),
+    Target("S5", "layers", ALL, F32, "both", "torch", gm=2, minimum=0.9),
+    Target("S5b", "nets", TRAINED, F32, "step", "torch", gm=1.8),
     Target("S6", "memory", ("lenet", "vgg11"), *MEMORY, images=(1024,), maximum=0.5),
     Target("S6", "memory", ("vgg11", "alexnet"), *MEMORY, images=(256,)),
-    Target("S7", "nets", ALL, F64, "forward", ONE, gm=1.85, note="single layers"),
-    Target("S7", "nets", ALL, F64, "gradient", ONE, gm=1.85, note="single layers"),
-    Target("S7", "nets", TRAINED, F64, "step", ONE, gm=1.85),
+    Target("S7", "nets", ALL, F64, "forward", "1-thread", gm=1.85, note="single layers"),
+    Target("S7", "nets", ALL, F64, "gradient", "1-thread", gm=1.85, note="single layers"),
+    Target("S7", "nets", TRAINED, F64, "step", "1-thread", gm=1.85),
     *_growing(1, (100, 1_000, 10_000, 100_000)),
     *_growing(2, (1_000, 10_000, 100_000)),
-    Target("S9", "frozen", FROZEN, F32, "predict", ONNX, **_S9, gm=1.2, minimum=0.8),
-    Target("S9b", "frozen", FROZEN, F64, "predict", ONNX, **_S9, gm=0.7),
+    Target("S9", "frozen", FROZEN, F32, "predict", "onnxruntime", **_BATCHES, gm=1.2, minimum=0.8),
+    Target("S9b", "frozen", FROZEN, F64, "predict", "onnxruntime", **_BATCHES, gm=0.7),
     _startup("import", "ms", 30, "import beyond numpy and scipy.linalg"),
     _startup("wheel", "MB", 3),
     _startup("build", "s", 120),
@@ -214,7 +193,7 @@ def jobs(rows, threads, names=None, quick=False):
     found = []
     for target in TARGETS:
         if target.row in rows:
-            axes = {"passes": (target.which,), "dtypes": (target.dtype,), "peers": target.peers}
+            axes = {"passes": (target.which,), "dtypes": (target.dtype,), "peers": (target.peer,)}
             axes |= {"images": target.images, "algorithms": (target.algorithm,)}
             axes["names"] = [name for name in target.names if names is None or name in names]
             axes["threads"] = target.lines(threads)

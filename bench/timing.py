@@ -14,25 +14,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """What a measurement may cost.
+    """At most `repeats` samples of each side, 3 or what fits into `budget` seconds.
 
-    There are from `minimum` to `repeats` samples of each side, as many as fit into `budget` seconds
-    but not less than `minimum`.  A sample lasts about `seconds`: short calls are repeated.
+    A sample lasts about `seconds`: short calls are repeated.
     """
 
     repeats: int = 15
     seconds: float = 0.02
     budget: float = 10.0
-    minimum: int = 3
     quick: bool = False
 
 
 def spread(samples):
-    """Median, quartiles and number of samples; quartiles interpolate between samples.
-
-    >>> spread([3.0, 1.0, 2.0])
-    {'lower': 1.5, 'median': 2.0, 'upper': 2.5, 'n': 3}
-    """
+    """Median, quartiles and number of samples; quartiles interpolate between samples."""
     quartiles = list(samples) * 3
     if len(samples) > 1:
         quartiles = statistics.quantiles(samples, n=4, method="inclusive")
@@ -40,11 +34,7 @@ def spread(samples):
 
 
 def compared(mine, other):
-    """Part of a record: spreads of both sides and of the ratios other / mine.
-
-    >>> compared([1.0, 2.0, 1.0], [2.0, 4.0, 3.0])["ratio"]["median"]
-    2.0
-    """
+    """Part of a record: spreads of both sides and of the ratios other / mine."""
     ratios = [b / a for a, b in zip(mine, other, strict=True)]
     return {"mine": spread(mine), "other": spread(other), "ratio": spread(ratios)}
 
@@ -64,10 +54,7 @@ def rest(longest=0.3, step=0.005):
 
 
 def _sample(action, context, calls, warm=True):
-    """Seconds per call of one sample, inside `context` after a rest and an untimed call.
-
-    The untimed call wakes this side's own threads and fills the caches with its operands.
-    """
+    """Seconds per call after a rest and an untimed call, which wakes threads and fills caches."""
     with context():
         rest()
         if warm:
@@ -88,9 +75,8 @@ def pair(a, b, effort):
     calls = [max(1, math.ceil(effort.seconds / t)) for t in once]
     warm = [t < 0.5 for t in once]  # a longer call hardly notices how it began
     one = sum((n + w) * t for n, w, t in zip(calls, warm, once, strict=True))
-    fitting = max(effort.minimum, int(min(effort.repeats, effort.budget / one)))
     samples = ([], [])
-    for _ in range(min(effort.repeats, fitting)):
+    for _ in range(min(effort.repeats, max(3, int(effort.budget / one)))):
         for side, n, w, into in zip((a, b), calls, warm, samples, strict=True):
             into.append(_sample(*side, n, w))
     return samples

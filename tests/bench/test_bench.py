@@ -1,6 +1,5 @@
 """The benchmark measures what it says: layers, truth, arithmetic, records. No timing decides."""
 
-import doctest
 import json
 import os
 import re
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import types
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import cases
@@ -82,7 +80,7 @@ COUNTED = {
 def test_network_parameters_are_as_counted_by_hand(name):
     net, (count, last) = nets.NETS[name], COUNTED[name]
     zeros = [x.weights and (np.zeros(x.weights), np.zeros(x.channels)) for x in nets.steps(net)]
-    network, theta = peers_matconv.network(net, [x or None for x in zeros], np.float32)
+    network, theta = peers_matconv.network(net, zeros, np.float32)
     assert theta.shape == (network.n,) == (count,)
     assert next(step.before for step in nets.steps(net) if step.kind == "dense") == last
     activations = [layer.activation for layer in network.layers if hasattr(layer, "activation")]
@@ -120,30 +118,29 @@ def test_truth_equals_six_loops(name):
         np.testing.assert_array_equal(found[key], exact, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["S", "dZ", "dW", "db"])
+@pytest.mark.parametrize("key", ["S", "dZ", "dW", "db"])
 @pytest.mark.parametrize("damage", [1e-9, np.nan], ids=["small", "nan"])
-def test_truth_one_wrong_element_is_refused(name, damage):
+def test_check_refuses_one_wrong_element_and_wrong_shapes(key, damage):
     case = cases.LayerCase("plain")
-    results = {key: value * (1 + EPS) for key, value in case.expected.items()}
-    assert 0 < case.compare(results, EPS, "me") < 1  # rounding passes
-    results[name].flat[3] += damage
-    with pytest.raises(ArithmeticError, match=f"^me: {name} exceeds the rounding bound at 1 of "):
-        case.compare(results, EPS, "me")
-    results[name] = results[name][:1]
-    with pytest.raises(ArithmeticError, match=f"^me: {name} has shape .*, expected "):
-        case.compare(results, EPS, "me")
+    results = {name: value * (1 + EPS) for name, value in case.expected.items()}
+    side = peers.Side("me", np.dtype(float), {}, lambda which: results)
+    assert 0 < case.check(side, "both") < 1  # rounding passes
+    results[key].flat[3] += damage
+    with pytest.raises(ArithmeticError, match=f"^me, plain: {key} exceeds the rounding bound at 1"):
+        case.check(side, "both")
+    results[key] = results[key][:1]
+    with pytest.raises(ArithmeticError, match=f"^me, plain: {key} has shape .*, expected "):
+        case.check(side, "both")
 
 
-@pytest.mark.parametrize(("slack", "refused"), [(1, True), (4, False)])
-def test_check_slack_is_a_factor_of_the_bound(slack, refused):
+def test_check_slack_is_a_factor_of_the_bound():
     case = cases.LayerCase("plain")
     wrong = {"db": case.expected["db"] + 3 * 2 * 52 * EPS * case.sums["db"]}
-    side = peers.Side("me", np.dtype(float), {}, lambda which: wrong, slack=slack)
-    if refused:
-        with pytest.raises(ArithmeticError, match="^me, plain: db exceeds the rounding bound"):
-            case.check(side, "backward")
-    else:
-        assert 0.7 < case.check(side, "backward") < 0.8
+    side = peers.Side("me", np.dtype(float), {}, lambda which: wrong, slack=4)
+    assert 0.7 < case.check(side, "backward") < 0.8
+    side.slack = 1
+    with pytest.raises(ArithmeticError, match="^me, plain: db exceeds the rounding bound"):
+        case.check(side, "backward")
 
 
 def test_agree_refuses_differences_and_nan():
@@ -212,23 +209,27 @@ def test_compared_ratio_is_the_median_of_pairs_not_of_sides():
     assert list(timing.spread([2.0]).values()) == [2.0, 2.0, 2.0, 1]
 
 
-@pytest.mark.parametrize(("busy", "slept"), [(0.0, 0.005), (1.0, 0.3)])
-def test_rest_ends_when_idle_or_when_time_is_up(monkeypatch, busy, slept):
-    monkeypatch.undo()  # of `known`
-    clock = types.SimpleNamespace(now=0.0)
-    clock.perf_counter, clock.process_time = lambda: clock.now, lambda: clock.now * busy
-    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
-    monkeypatch.setattr(timing, "time", clock)
-    timing.rest()
-    assert clock.now == pytest.approx(slept, abs=0.0051)
-
-
 # ---- jobs and records ---------------------------------------------------------------------------
 
 
-def test_plan_refuses_names_of_another_kind():
-    with pytest.raises(ValueError, match="^layers: 'lenet' is none of vgg-64, "):
-        measuring.plan("layers", names=["lenet"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["layers", "lenet"], "layers: 'lenet' is none of vgg-64, "),
+        (["layers", "--quick", "--json", "no/such/folder.json"], "No such file or directory"),
+        (["plot"], "no results file was given"),
+    ],
+)
+def test_main_wrong_arguments_have_a_message(arguments, message, capsys):
+    assert run.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("bench/run.py: ") and message in err
+
+
+def test_parse_refuses_no_threads(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run.parse(["--threads", "0"])
+    assert "argument --threads: must be positive, got 0" in capsys.readouterr().err
 
 
 def test_plan_leaves_out_what_a_peer_has_not_and_itself():
@@ -251,15 +252,21 @@ def test_together_keeps_cases_together_and_each_job_once():
     assert [job["name"] + job["pass"] for job in measuring.together(jobs)] == ["ax", "ay", "bx"]
 
 
-def test_run_writes_records_and_prints_them(tmp_path, capsys):
+def measured(tmp_path, *arguments, status=0):
+    """The document of a quick run with one thread."""
     path = tmp_path / "found.json"
-    arguments = ["layers", "grouped", "--quick", "--peers", "gemm", "--json", str(path)]
-    assert run.main([*arguments, "--dtypes", "float64", "float32"]) == 0
+    options = ["--quick", "--threads", "1", "--json", str(path)]
+    assert run.main([*arguments, *options]) == status
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_run_writes_records_and_prints_them(tmp_path, capsys):
+    arguments = ["layers", "grouped", "--peers", "gemm", "--dtypes", "float64", "float32"]
+    found = measured(tmp_path, *arguments)
     out, err = capsys.readouterr()
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert len(found["records"]) == 3 * 2 * 2
+    assert len(found["records"]) == 3 * 2
     assert found["skipped"] == {} and found["refused"] == []
-    assert found["command"].endswith("--json found.json --dtypes float64 float32")
+    assert found["command"].endswith("--quick --threads 1 --json found.json")
     assert found["machine"]["versions"]["numpy"] == np.__version__
     for k, one in enumerate(found["records"], 1):
         assert set(measuring.KEYS) <= set(one)
@@ -269,7 +276,33 @@ def test_run_writes_records_and_prints_them(tmp_path, capsys):
         assert 0 < one["ratio"]["lower"] <= one["ratio"]["median"] <= one["ratio"]["upper"]
         assert all(0 <= share <= 1 for share in one["difference"])
         assert f"{one['ratio']['median']:.2f} (" in out
-        assert f"\n[{k}/12 " in err  # standard error is no terminal here
+        assert f"\n[{k}/6, " in err  # standard error is no terminal here
+
+
+def test_run_refuses_wrong_results_and_goes_on(monkeypatch, tmp_path, capsys):
+    right = matconv.conv2d
+
+    def wrong(Z, W, b, **options):
+        out = right(Z, W, b, **options)
+        out.flat[-1] += 1e-6 * (options["dilation"] == 2)
+        return out
+
+    monkeypatch.setattr(matconv, "conv2d", wrong)
+    arguments = ["layers", "grouped", "plain", "--passes", "forward", "--peers", "gemm"]
+    found = measured(tmp_path, *arguments, status=1)
+    err = capsys.readouterr().err
+    assert "REFUSED matconv auto, grouped: S exceeds the rounding bound" in err
+    assert [one["name"] for one in found["records"]] == ["plain"]
+    assert [one["name"] for one in found["refused"]] == ["grouped"]
+
+
+def test_run_skips_a_missing_peer_by_name(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "peers_torch", raising=False)
+    found = measured(tmp_path, "layers", "plain", "--passes", "forward")
+    assert "skipped torch: import of torch halted" in capsys.readouterr().err
+    assert list(found["skipped"]) == ["torch"]
+    assert [one["peer"] for one in found["records"]] == ["gemm"]
 
 
 def test_run_killed_after_two_records_leaves_valid_json(tmp_path):
@@ -286,117 +319,62 @@ def test_run_killed_after_two_records_leaves_valid_json(tmp_path):
     assert run.main(["show", str(path)]) == 0
 
 
-def test_write_that_fails_keeps_the_file(tmp_path, monkeypatch):
-    path = tmp_path / "found.json"
-    measuring.write(path, "before")
-    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        measuring.write(path, "after")
-    assert path.read_bytes() == b"before"
+@pytest.fixture
+def fake(monkeypatch):
+    """A function that lets "torch" be matconv's networks, changed by a function of the side."""
+
+    def install(change, forms=("only",)):
+        def net(case, dtype, threads, form):
+            side = peers_matconv.net(case, dtype, threads)
+            side.name, side.form = "fake", form
+            change(side)
+            return side
+
+        module = types.SimpleNamespace(FORMS=forms, net=net)
+        monkeypatch.setitem(sys.modules, "peers_fake", module)
+        monkeypatch.setitem(peers.PEERS, "torch", peers.Peer("peers_fake", "fake", (), peers.NETS))
+
+    return install
 
 
-def test_run_refuses_wrong_results_and_goes_on(monkeypatch, tmp_path, capsys):
-    right = matconv.conv2d
-
-    def wrong(Z, W, b, **options):
-        out = right(Z, W, b, **options)
-        if options["dilation"] == 2:
-            out.flat[-1] += 1e-6
-        return out
-
-    monkeypatch.setattr(matconv, "conv2d", wrong)
-    path = tmp_path / "found.json"
-    arguments = ["layers", "grouped", "plain", "--passes", "forward", "--peers", "gemm"]
-    assert run.main([*arguments, "--threads", "1", "--quick", "--json", str(path)]) == 1
-    err = capsys.readouterr().err
-    assert "REFUSED matconv auto, grouped: S exceeds the rounding bound" in err
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert [one["name"] for one in found["records"]] == ["plain"]
-    assert [one["name"] for one in found["refused"]] == ["grouped"]
-
-
-FAKE = ["nets", "small", "--peers", "torch", "--threads", "1", "--quick"]
-
-
-def fake_peer(monkeypatch, net, forms):
-    """Let "torch" be a library of networks with this function."""
-    fake = types.SimpleNamespace(FORMS=forms, net=net)
-    monkeypatch.setitem(sys.modules, "peers_fake", fake)
-    monkeypatch.setitem(peers.PEERS, "torch", peers.Peer("peers_fake", "fake", (), peers.NETS))
+FAKE = ["nets", "small", "--peers", "torch", "--passes"]
 
 
 @pytest.mark.parametrize(("which", "key"), [("forward", "outputs"), ("gradient", "f")])
-def test_run_refuses_a_wrong_peer(monkeypatch, capsys, which, key):
-    def net(case, dtype, threads, form):
-        side = peers_matconv.net(case, dtype, threads)
+def test_run_refuses_a_wrong_peer(fake, tmp_path, capsys, which, key):
+    def change(side):
         right = side.results
         side.results = lambda which: {k: 1.001 * value for k, value in right(which).items()}
-        side.name = "fake"
-        return side
 
-    fake_peer(monkeypatch, net, ("only",))
-    assert run.main([*FAKE, "--passes", which]) == 1
+    fake(change)
+    measured(tmp_path, *FAKE, which, status=1)
     assert f"REFUSED fake, small: {key} differs by 0.001 of its" in capsys.readouterr().err
 
 
-def test_faster_form_of_a_peer_is_measured(monkeypatch, capsys):
-    def net(case, dtype, threads, form):
-        side = peers_matconv.net(case, dtype, threads)
-        side.form, side.passes = form, {"forward": form}
-        return side
+def test_faster_form_of_a_peer_is_measured(fake, monkeypatch, tmp_path, capsys):
+    def change(side):
+        side.passes, side.results = {"forward": side.form}, lambda which: {}
 
     times = {"slow": 3.0, "fast": 2.0}
+    fake(change, tuple(times))
     monkeypatch.setattr(timing, "_sample", lambda action, *_, **__: times.get(action, 1.0))
-    fake_peer(monkeypatch, net, tuple(times))
-    assert run.main([*FAKE, "--passes", "forward"]) == 0
+    measured(tmp_path, *FAKE, "forward")
     assert "1000 ms; fake fast 2000 ms, ratio 2.00 (2.00-2.00)" in capsys.readouterr().err
 
 
-def test_run_skips_a_missing_peer_by_name(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "peers_torch", raising=False)
-    path = tmp_path / "found.json"
-    arguments = ["layers", "plain", "--quick", "--threads", "1", "--passes", "forward"]
-    assert run.main([*arguments, "--peers", "gemm", "torch", "--json", str(path)]) == 0
-    assert "skipped torch: import of torch halted" in capsys.readouterr().err
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert list(found["skipped"]) == ["torch"]
-    assert [one["peer"] for one in found["records"]] == ["gemm"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--threads", "0"], "argument --threads: must be positive, got 0"),
-        (["--threads", "x"], "argument --threads: invalid"),
-        (["--json", "no/such/folder.json"], "argument --json: there is no folder no/such"),
-    ],
-)
-def test_parse_refuses_wrong_options(arguments, message, capsys):
-    with pytest.raises(SystemExit) as ended:
-        run.parse(arguments)
-    assert ended.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_isa_runs_the_command_once_in_a_restricted_process(monkeypatch, capsys):
-    for name in machine.ISAS["avx2"]:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
+def test_isa_runs_the_command_once_in_a_restricted_process(monkeypatch):
     seen = []
 
     def start(command, env, check):
         seen.append((command, env))
         return subprocess.CompletedProcess(command, 7)
 
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
     monkeypatch.setattr(run.subprocess, "run", start)
     arguments = ["layers", "plain", "--isa", "avx2"]
     assert run.main(arguments) == 7
-    ((command, environment),) = seen
-    assert command == [sys.executable, str(BENCH / "run.py"), *arguments]
-    assert environment == {**os.environ, **machine.ISAS["avx2"]}
-    message = "--isa avx2 replaces OPENBLAS_CORETYPE=SkylakeX\n"
-    assert capsys.readouterr().err == message
+    environment = {**os.environ, **machine.ISAS["avx2"]}
+    assert seen == [([sys.executable, str(BENCH / "run.py"), *arguments], environment)]
     for name, value in machine.ISAS["avx2"].items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(run, "measure", lambda given, arguments: 8)
@@ -428,34 +406,12 @@ def _commands():
 def test_commands_of_the_documentation_are_valid(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = run.parse(shlex.split(command)[1:])
+    assert {x.split()[1] for x in _commands()} == {*measuring.KINDS, "targets", "show", "plot"}
     if given.command not in ("show", "plot"):
         assert run.jobs_of(given)
 
 
-def test_every_command_is_in_the_documentation():
-    found = {command.split()[1] for command in _commands()}
-    assert found == {*measuring.KINDS, "targets", "show", "plot"}
-
-
 # ---- memory, latency, startup -------------------------------------------------------------------
-
-
-def fake_processes(monkeypatch, **answers):
-    """Let `memory` see processes that end as told, {side: (status, stdout, stderr)}, and PyTorch."""
-
-    def start(command, **_):
-        side = json.loads(command[2])[0]
-        return subprocess.CompletedProcess(command, *answers[side])
-
-    monkeypatch.setattr(memory.subprocess, "run", start)
-    monkeypatch.setattr(peers, "absent", lambda names: {})
-
-
-def answer(size=2**20, **changes):
-    return 0, json.dumps({"bytes": size, "f": 2.0, "norm": 3.0, "seconds": [0.5], **changes}), ""
-
-
-MEMORY = ["memory", "lenet", "--threads", "1", "--peers", "torch"]
 
 
 def test_memory_of_a_fresh_process_is_of_the_same_gradient():
@@ -469,18 +425,27 @@ def test_memory_of_a_fresh_process_is_of_the_same_gradient():
     assert found["bytes"] > gradient.nbytes and len(found["seconds"]) == 1
 
 
-@pytest.mark.parametrize("key", ["f", "norm"])
-@pytest.mark.parametrize("value", [2.5, np.nan])
-def test_memory_of_different_gradients_is_refused(monkeypatch, capsys, key, value):
-    fake_processes(monkeypatch, matconv=answer(), torch=answer(**{key: value}))
-    assert run.main(MEMORY) == 1
-    assert f"REFUSED torch, lenet: {key} differs by " in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"f": 2.5}, "REFUSED torch, lenet: f differs by "),
+        ({"norm": np.nan}, "REFUSED torch, lenet: norm differs by "),
+        (None, "bench/run.py: torch: process ended with status -9: no output"),
+    ],
+)
+def test_memory_of_wrong_gradients_and_dead_processes(monkeypatch, capsys, changes, message):
+    def start(command, **_):
+        answer = {"bytes": 2**20, "f": 2.0, "norm": 3.0, "seconds": [0.5]}
+        if json.loads(command[2])[0] == "torch":
+            if changes is None:
+                return subprocess.CompletedProcess(command, -9, "", "")
+            answer |= changes
+        return subprocess.CompletedProcess(command, 0, json.dumps(answer), "")
 
-
-def test_memory_of_a_process_that_dies(monkeypatch, capsys):
-    fake_processes(monkeypatch, matconv=(-9, "", ""))
-    assert run.main(["scaling", "--quick", "--threads", "1"]) == 1
-    assert "matconv: process ended with status -9: no output" in capsys.readouterr().err
+    monkeypatch.setattr(memory.subprocess, "run", start)
+    monkeypatch.setattr(peers, "absent", lambda names: {})
+    assert run.main(["memory", "lenet", "--threads", "1", "--peers", "torch"]) == 1
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("which", ["forward", "gradient"])
@@ -510,15 +475,7 @@ def test_latency_beside_is_the_excess_and_the_entry(monkeypatch):
     [([], {"import": 0.05}), (["--build"], {"import": 0.05, "wheel": 1_500_000, "build": 80.0})],
 )
 def test_startup_builds_only_where_told(monkeypatch, tmp_path, options, found):
-    monkeypatch.setattr(startup, "process", lambda code: 0.25 if "matconv" in code else 0.2)
+    monkeypatch.setattr(startup, "seconds", lambda *x: 0.25 if "matconv" in x[-1] else 0.2)
     monkeypatch.setattr(startup, "built", lambda: {"wheel": 1_500_000, "build": 80.0})
-    path = tmp_path / "found.json"
-    assert run.main(["startup", "--quick", "--json", str(path), *options]) == 0
-    records = json.loads(path.read_text(encoding="utf-8"))["records"]
+    records = measured(tmp_path, "startup", *options)["records"]
     assert {one["name"]: one["mine"]["median"] for one in records} == pytest.approx(found)
-
-
-@pytest.mark.parametrize("name", ["nets", "measuring", "timing", "table"])
-def test_examples_of_the_docstrings(name):
-    found = doctest.testmod(import_module(name))
-    assert found.attempted and not found.failed

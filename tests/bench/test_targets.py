@@ -60,12 +60,6 @@ def test_verdict_geometric_mean_and_minimum(found, isa, met):
     assert line.target == f"gm >= {1 if isa == FAST else 0.95}, min >= 0.8"
 
 
-def test_verdict_has_a_line_for_each_isa():
-    about = {"algorithm": "im2col", "peer": "gemm"}
-    both = [record("vgg-64", 0.96, isa=isa, **about) for isa in (FAST, SLOW)]
-    assert [(x.isa, x.met) for x in verdicts(both, "S1")] == [(FAST, False), (SLOW, True)]
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -127,18 +121,6 @@ def test_verdict_exponent_and_growth(power, met):
     records[-1]["bytes"] = 111
     memory = verdicts(records, "S8")[1]
     assert (memory.met, memory.values) == (False, {"lenet": 1.11})
-
-
-def test_exponent_is_the_slope_of_least_squares():
-    # log2 seconds 0, 0, 3 at log2 images 0, 1, 2: the line through them has slope 3/2
-    assert targets.exponent([(1, 1, 0), (2, 1, 0), (4, 8, 0)]) == pytest.approx(1.5, rel=1e-12)
-
-
-def test_values_take_the_fastest_peer():
-    records = [record("vgg-64", 3.0), record("vgg-64", 2.0, peer="jax"), record("vgg-128", 1.0)]
-    target = targets.Target("", "layers", targets.ALL, "float64", "forward", ("torch", "jax"))
-    assert target.values(records, 1, SLOW) == {"vgg-64": 2.0, "vgg-128": 1.0}
-    assert target.measure == "layers, forward, float64 against PyTorch or JAX"
 
 
 def test_verdict_frozen_by_images_and_quick_ones():
@@ -251,11 +233,6 @@ def test_show_readme_replaces_the_block_and_nothing_else(results, tmp_path, monk
     assert run.main(["show", str(results), "--readme"]) == 1
     assert "README.md has no lines <!-- measured --> ... <!-- end -->" in capsys.readouterr().err
     assert readme.read_text(encoding="utf-8") == "<!-- measured -->\n"
-
-
-def test_readme_has_the_markers():
-    text = run.README.read_text(encoding="utf-8")
-    assert [text.count(marker) for marker in run.MARKERS] == [1, 1]
 
 
 def test_line_of_a_record():
