@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,8 +24,9 @@ _SWITCHES = (*ISAS["avx2"], "MATCONV_TUNING", "OMP_NUM_THREADS", "OPENBLAS_NUM_T
 
 def _cpuinfo(field):
     """The first value of a field of /proc/cpuinfo; "" where there is none."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith(field + "\t")), "")
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    found = re.search(rf"^{field}\s*: (.*)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def isa(blas):

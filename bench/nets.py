@@ -21,10 +21,9 @@ RATE = 1e-20
 
 @dataclass(frozen=True)
 class Step:
-    """One layer: a convolution ("conv"), a maximum pooling ("pool") or a "dense" layer.
+    """A "conv", a maximum "pool" or a "dense" layer, with filters or units `channels`.
 
-    `channels` is the number of filters or units; `before` is the shape of the input without the
-    number of images, which `steps` sets.
+    `before` is the shape of the input without the number of images, which `steps` sets.
     """
 
     kind: str
@@ -42,9 +41,8 @@ class Step:
         """Shape of the output: (b_out, a_out, d_out) or (units,)."""
         if self.kind == "dense":
             return (self.channels,)
-        reach = [(h - 1) * self.dilation + 1 for h in self.kernel]
-        sizes = zip(self.before[:2], reach, strict=True)
-        size = ((n + 2 * self.pad - h) // self.stride + 1 for n, h in sizes)
+        reach = ((h - 1) * self.dilation + 1 for h in self.kernel)
+        size = ((n + 2 * self.pad - h) // self.stride + 1 for n, h in zip(self.before, reach))
         return (*size, self.channels or self.before[2])
 
     @property
@@ -85,7 +83,7 @@ def pool(window, stride=None):
 
 def dense(*units):
     """Dense layers, with ReLU after each but the last."""
-    return [Step("dense", n, relu=k < len(units)) for k, n in enumerate(units, 1)]
+    return [*(Step("dense", n, relu=True) for n in units[:-1]), Step("dense", units[-1])]
 
 
 def _layer(batch, channels, size, filters, kernel, **options):
@@ -178,13 +176,12 @@ def steps(net):
 
 def sizes(net, images):
     """Text: the number of images of a network; of a layer (l, d, b, f, h) and its options."""
-    layer = net.layers[0]
-    if len(net.layers) > 1:
-        return str(images)
-    named = (("s", layer.stride, 1), ("p", layer.pad, 0), ("g", layer.groups, 1))
-    options = [f"{letter}{n}" for letter, n, default in named if n != default]
-    shape = (images, net.input_shape[2], net.input_shape[0], layer.channels, layer.kernel[0])
-    return ", ".join(map(str, (*shape, *options)))
+    layer, words = net.layers[0], [images]
+    if len(net.layers) == 1:
+        words += [net.input_shape[2], net.input_shape[0], layer.channels, layer.kernel[0]]
+        named = (("s", layer.stride, 1), ("p", layer.pad, 0), ("g", layer.groups, 1))
+        words += [f"{letter}{n}" for letter, n, default in named if n != default]
+    return ", ".join(map(str, words))
 
 
 def parameters(net, seed=0):
@@ -210,16 +207,12 @@ def walk(net, values, dtype, first=False):
 
 
 def channels_first(step, W):
-    """W for libraries whose images are (l, d, b, a), C-contiguous.
-
-    Convolution: W (d_out, d / groups, h_b, h_a).  Dense: W (units, m), m counted as (d, b, a).
-    """
-    if step.kind == "conv":
-        return np.ascontiguousarray(W.transpose(3, 0, 1, 2))
-    # rows of W count (b, a, d) with d fastest; columns are to count (d, b, a)
-    n = len(step.before)
-    W = W.reshape(*step.before, -1).transpose(n, n - 1, *range(n - 1))
-    return np.ascontiguousarray(W.reshape(step.channels, -1))
+    """W (d_out, d / groups, h_b, h_a) or (units, m), C-contiguous, for images (l, d, b, a)."""
+    # rows of a dense W count (b, a, d) with d fastest; its columns are to count (d, b, a)
+    W = np.moveaxis(W if step.kind == "conv" else W.reshape(*step.before, -1), -1, 0)
+    if step.kind == "dense":
+        W = np.moveaxis(W, -1, 1).reshape(step.channels, -1)
+    return np.ascontiguousarray(W)
 
 
 def channels_last(z):
@@ -231,8 +224,7 @@ def channels_last(z):
 def data(net, images, dtype, seed=1):
     """Z (images, b, a, d) uniform in [0, 1), made in place, and labels; zeros for squared loss."""
     rng = np.random.default_rng(seed)
-    Z = np.empty((images, *net.input_shape), dtype)
-    rng.random(out=Z, dtype=Z.dtype)
+    Z = rng.random(dtype=np.dtype(dtype), out=np.empty((images, *net.input_shape), dtype))
     outputs = steps(net)[-1].after
     if net.loss == "squared":
         return Z, np.zeros((images, math.prod(outputs)))
@@ -246,9 +238,7 @@ def agree(expected, results, dtype, who):
         error = np.max(np.abs(np.subtract(value, expected[key], dtype=np.float64)))
         difference = float(error / np.max(np.abs(expected[key])))
         if not difference <= AGREEMENT[dtype]:  # also a NaN
-            raise ArithmeticError(
-                f"{who}: {key} differs by {difference:.3g} of its largest element: "
-                "not the same function"
-            )
+            text = f"{key} differs by {difference:.3g} of its largest element"
+            raise ArithmeticError(f"{who}: {text}: not the same function")
         largest = max(largest, difference)
     return largest

@@ -31,13 +31,12 @@ def panels(records, threads):
     """[(title, {(dtype, peer): {name: spread of the ratios}})] of the panels that have records."""
     found = []
     for what, which, title in PANELS:
-        values = {series: {} for series, *_ in SERIES}
-        for record in records:
-            key = (record["what"], record["pass"], record["threads"], record["algorithm"])
-            series = (record["dtype"], record["peer"])
-            if key == (what, which, threads, "auto") and series in values:
-                values[series][record["name"]] = record["ratio"]
-        values = {series: ratios for series, ratios in values.items() if ratios}
+        values = {}
+        for series, *_ in SERIES:
+            key = (what, which, threads, "auto", *series)
+            keys = ("what", "pass", "threads", "algorithm", "dtype", "peer")
+            ratios = {x["name"]: x["ratio"] for x in records if tuple(map(x.get, keys)) == key}
+            values |= {series: ratios} if ratios else {}
         found += [(title, values)] * bool(values)
     return found
 
@@ -58,16 +57,18 @@ def svg(document, threads=1):
         """The horizontal place of a ratio, on a logarithmic axis."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(ratio) - low) / (high - low)
 
-    ticks = [2.0**k for k in range(low, math.floor(high) + 1)]
-    parts, y = _legend(shown)
+    parts, x, y = [_text(0, 14, "PyTorch's time / matconv's: right of 1x matconv is faster")], 0, 54
+    for series, label, colour in SERIES:
+        if any(series in found for _, found in shown):
+            parts += [_rectangle(x, 26, 12, 12, colour), _text(x + 18, 36, label)]
+            x += 250
     for title, found in shown:
         parts.append(_text(0, y + 12, title, "font-weight='bold'"))
         y += 22
         bars, bottom = _bars(found, y, place)
-        for tick in ticks:
-            width = 1.5 if tick == 1 else 0.4
+        for tick in (2.0**k for k in range(low, math.floor(high) + 1)):
             x = place(tick)
-            parts.append(_line(x, y, x, bottom, width))
+            parts.append(_line(x, y, x, bottom, 1.5 if tick == 1 else 0.4))
             parts.append(_text(x, bottom + 13, f"{tick:g}x", "text-anchor='middle'"))
         parts += bars
         y = bottom + 32
@@ -95,34 +96,24 @@ def _rectangle(x, y, width, height, colour):
     return f"<rect {place} fill='{colour}'/>"
 
 
-def _legend(shown):
-    """What the picture shows and the colours, and where they end."""
-    parts, x = [_text(0, 14, "PyTorch's time / matconv's: right of 1x matconv is faster")], 0
-    used = {series for _, found in shown for series in found}
-    for series, label, colour in SERIES:
-        if series in used:
-            parts += [_rectangle(x, 26, 12, 12, colour), _text(x + 18, 36, label)]
-            x += 250
-    return parts, 54
-
-
 def _bars(found, y, place):
     """A bar from 1 for each name and series, with its quartiles; and where they end."""
-    parts, listed = [], (*nets.NETS, *nets.LAYERS)
-    for name in (x for x in listed if any(x in one for one in found.values())):
-        middle = y + 4 + BAR * len(found) / 2
-        parts.append(_text(LEFT - 10, middle + 4, name, "text-anchor='end'"))
+    parts = []
+    for name in (*nets.NETS, *nets.LAYERS):
+        if not any(name in one for one in found.values()):
+            continue
         y += 4
+        middle = y + BAR * len(found) / 2
+        parts.append(_text(LEFT - 10, middle + 4, name, "text-anchor='end'"))
         for series, _, colour in SERIES:
             if name in found.get(series, {}):
                 ratio = found[series][name]
                 left, right = sorted((place(1), place(ratio["median"])))
+                lower, upper = place(ratio["lower"]), place(ratio["upper"])
+                centre, text = y + (BAR - 1) / 2, f"{ratio['median']:.2f}"
                 parts.append(_rectangle(left, y, right - left, BAR - 1, colour))
-                ends = place(ratio["lower"]), place(ratio["upper"])
-                centre = y + (BAR - 1) / 2
-                parts.append(_line(ends[0], centre, ends[1], centre, 1))
-                text = f"{ratio['median']:.2f}"
-                parts.append(_text(max(right, ends[1]) + 4, y + BAR - 1, text, "font-size='9'"))
+                parts.append(_line(lower, centre, upper, centre, 1))
+                parts.append(_text(max(right, upper) + 4, y + BAR - 1, text, "font-size='9'"))
             y += BAR * (series in found)
         y += 3
     return parts, y + 3
@@ -130,13 +121,9 @@ def _bars(found, y, place):
 
 def _caption(document, threads):
     """Where the numbers come from."""
-    about = document["machine"]
-    versions = [
-        f"{x} {about['versions'][x]}" for x in ("matconv", "torch") if x in about["versions"]
-    ]
+    about, versions = document["machine"], document["machine"]["versions"]
     quick = "Quick run: too few samples to judge by. " if document["records"][0]["quick"] else ""
     yield f"{quick}{table.count(threads)}; medians of interleaved pairs, lines: quartiles."
-    isa = "" if about["isa"] in about["processor"] else about["isa"]
-    yield ", ".join(
-        x for x in (about["processor"], isa, *about["blas"][:1], *versions, about["date"][:10]) if x
-    )
+    named = [f"{x} {versions[x]}" for x in ("matconv", "torch") if x in versions]
+    isa = [about["isa"]] * (about["isa"] not in about["processor"])
+    yield ", ".join([about["processor"], *isa, *about["blas"][:1], *named, about["date"][:10]])
