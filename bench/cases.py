@@ -1,17 +1,15 @@
-"""What is compared: a convolution layer or a network, with its operands and its expected results.
+"""What is compared: a convolution layer or a network, its operands and its expected results.
 
-Every side is checked against these before it is timed.  A layer is checked element by element.
+Every side is checked before it is timed.  A layer is checked element by element.
 With K terms in an inner product and eps the spacing of floating-point numbers at 1, any order of
 summation, with or without fused multiply-add, gives
 
     |computed - exact| <= K / (1 - K eps / 2) eps / 2 |x|'|y|   <   (K + 2) eps |x|'|y|,
 
 so two computed values differ by less than 2 (K + 2) eps |x|'|y|: the bound used, with eps of the
-side's dtype.  K counts the bias as well.  A network is compared with matconv's im2col in double
-precision.
+side's dtype.  K counts the bias.  A network is compared with matconv's im2col in float64.
 """
 
-import functools
 import math
 
 import nets
@@ -47,8 +45,8 @@ def convolution(step, Z, W, b, dS):
 
 def groups(step):
     """The slices of channels and of filters of each group."""
-    d, f = step.before[2] // step.groups, step.channels // step.groups
-    return [(slice(k * d, (k + 1) * d), slice(k * f, (k + 1) * f)) for k in range(step.groups)]
+    sizes = (step.before[2] // step.groups, step.channels // step.groups)
+    return [[slice(k * n, (k + 1) * n) for n in sizes] for k in range(step.groups)]
 
 
 class LayerCase:
@@ -61,12 +59,12 @@ class LayerCase:
         self.name, self.images = name, images or net.batch
         self.sizes = nets.sizes(net, self.images)
         (self.step,) = nets.steps(net)
-        draw = functools.partial(np.random.default_rng(0).standard_normal, dtype=np.float32)
-        outputs = (self.images, *self.step.after)
-        shapes = ((self.images, *self.step.before), self.step.weights, outputs[-1], outputs)
+        rng, outputs = np.random.default_rng(0), (self.images, *self.step.after)
+        inputs = (self.images, *self.step.before)
+        shapes = {"Z": inputs, "W": self.step.weights, "b": outputs[-1], "dS": outputs}
         self.data = {
-            key: draw(shape).astype(np.float64)
-            for key, shape in zip(("Z", "W", "b", "dS"), shapes, strict=True)
+            key: rng.standard_normal(shape, np.float32).astype(np.float64)
+            for key, shape in shapes.items()
         }
         self.expected = convolution(self.step, **self.data)
         self.sums = convolution(self.step, **{key: np.abs(x) for key, x in self.data.items()})

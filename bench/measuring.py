@@ -93,8 +93,8 @@ class Kind(NamedTuple):
     quick: int = 8
 
 
-_NETS, _F64 = nets.NETS, ("float64",)
 # names, passes, peers, dtypes, images, threads
+_NETS, _F64 = nets.NETS, ("float64",)
 _LAYERS = (nets.SETS["core"], peers.LAYERS, ("gemm", "torch"))
 _TRAINED = (("lenet", "simplenn-4", "simplenn-7", "vgg11"), peers.NETS, ("torch", "torch-f32"))
 _FROZEN = (("lenet",), ("predict",), ("onnxruntime",), DTYPES, (1, 8, 64), (1,))

@@ -6,11 +6,13 @@ there on, less what was resident before: activations, scratch, the gradient and 
 sets up at its first call.  Linux only.
 """
 
+import importlib
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nets
 import peers
@@ -24,55 +26,22 @@ def status(field):
     return 1024 * int(text.partition(f"{field}:")[2].split()[0])
 
 
-def _matconv(net, Z, y, dtype, threads):
-    """A function that gives f and |gradient|, all that it needs made before."""
-    import peers_matconv
-
-    import matconv
-
-    network, theta = peers_matconv.network(net, nets.parameters(net), dtype)
-    objective = matconv.Objective(network, Z, y, loss=net.loss, n_threads=threads)
-
-    def work():
-        f, gradient = objective.value_and_gradient(theta)
-        return float(f), peers.norm([gradient])
-
-    return work
-
-
-def _torch(net, Z, y, dtype, threads):
-    import peers_torch
-    import torch
-
-    torch.set_num_threads(threads)
-    model, loss = peers_torch.model(net, nets.parameters(net), dtype), peers_torch.loss_of(net)
-    # with one channel, (l, b, a, 1) and (l, 1, b, a) are the same memory: nothing is copied
-    images, labels = torch.from_numpy(Z).permute(0, 3, 1, 2), torch.from_numpy(y)
-
-    def work():
-        model.zero_grad()
-        f = loss(model(images), labels)
-        f.backward()
-        return f.item(), peers.norm(p.grad for p in model.parameters())
-
-    return work
-
-
-SIDES = {"matconv": _matconv, "torch": _torch}
-
-
-def child(side, name, dtype, threads, images, seconds):
+def child(library, name, dtype, threads, images, seconds):
     """Peak memory of the first gradient here, and the time of each until they took `seconds`."""
     net = nets.NETS[name]
-    work = SIDES[side](net, *nets.data(net, images, dtype), dtype, threads)
-    before, times = status("VmRSS"), []
-    while not times or sum(times) < seconds:
-        start = time.perf_counter()
-        f, norm = work()
-        times.append(time.perf_counter() - start)
-        if len(times) == 1:
-            size = status("VmHWM") - before
-    return {"bytes": size, "seconds": times, "f": f, "norm": norm}
+    case = SimpleNamespace(net=net, data=nets.data(net, images, dtype), values=nets.parameters(net))
+    module = importlib.import_module(f"peers_{library}")
+    side = module.net(case, dtype, threads, module.FORMS[0])
+    del case  # a side has its own images
+    with side.context():
+        before, times = status("VmRSS"), []
+        while not times or sum(times) < seconds:
+            start = time.perf_counter()
+            f, slopes = side.passes["gradient"]()
+            times.append(time.perf_counter() - start)
+            if len(times) == 1:
+                size = status("VmHWM") - before
+    return {"bytes": size, "seconds": times, "f": float(f), "norm": peers.norm(slopes)}
 
 
 def fresh(side, job, seconds=0.0):
@@ -99,9 +68,8 @@ def gradient(job, effort):
 def scaling(job, effort):
     """Part of a record without a peer: seconds of a gradient, and its peak memory."""
     found = fresh("matconv", job, 0.1 if effort.quick else 1.0)
-    times = found["seconds"][1:] or found["seconds"]  # the first one sets up
-    sizes = str(job["images"])
-    return {"sizes": sizes, "unit": "s", "mine": timing.spread(times), "bytes": found["bytes"]}
+    mine = timing.spread(found["seconds"][1:] or found["seconds"])  # the first one sets up
+    return {"sizes": str(job["images"]), "unit": "s", "mine": mine, "bytes": found["bytes"]}
 
 
 if __name__ == "__main__":

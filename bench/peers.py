@@ -52,11 +52,10 @@ PEERS = {
 
 @dataclass
 class Side:
-    """One library at one task, its operands made in the layout that it prefers.
+    """One library at one task: a function of each pass, and of its results in matconv's layout.
 
-    `passes` has a function without arguments for each pass; `results` gives, for the name of a
-    pass, its results in matconv's layout; `context` makes a context manager that sets the number of
-    threads and restores it; `slack` is a factor of the rounding bound of plain sums.
+    `context` makes a context manager that sets the number of threads; `slack` is a factor of the
+    rounding bound of plain sums.
     """
 
     name: str

@@ -20,10 +20,7 @@ WINOGRAD = 64
 
 
 def layer(case, dtype, threads, form="auto", reuse=False):
-    """`conv2d` and `conv2d_backward`: a part of the batch for each thread, BLAS on one thread.
-
-    With `reuse` the output is written into an array made once.
-    """
+    """`conv2d` and `conv2d_backward`, a part of the batch a thread; `reuse` makes S once."""
     options = {**case.step.geometry, "algorithm": form}
     Z, W, b, dS = (case.data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
     edges = np.linspace(0, len(Z), min(threads, len(Z)) + 1).astype(int)
@@ -43,11 +40,11 @@ def layer(case, dtype, threads, form="auto", reuse=False):
             done[k] = matconv.conv2d_backward(dS[parts[k]], Z[parts[k]], W, **options)
 
         engine.run(one, range(len(parts)))
-        dZ, dW, db = zip(*done, strict=True)
-        for more_dW, more_db in zip(dW[1:], db[1:], strict=True):
-            np.add(dW[0], more_dW, out=dW[0])
-            np.add(db[0], more_db, out=db[0])
-        return dZ, dW[0], db[0]
+        dZ, *slopes = zip(*done, strict=True)
+        for total, *others in slopes:
+            for other in others:
+                total += other
+        return dZ, *(total for total, *_ in slopes)
 
     return layer_side(
         *(f"matconv {form}", dtype, forward, backward),

@@ -1,10 +1,8 @@
 """The targets: which records each looks at, of what statistic, within what bounds.
 
-The verdicts need nothing but a document of records, so any results file can be judged again.  The
-jobs of a target are what has to be measured for it.
+The verdicts need nothing but a document of records, so any results file can be judged again.
 """
 
-import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,11 +44,10 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table: the records that count, their statistic, its bounds.
+    """The records that count, their statistic, its bounds; `note` says what the names are.
 
     `threads` None is a line for each number of threads that is asked for.  `gm` is the minimum of
-    the geometric mean, a dictionary by ISA where that matters.  Without bounds a row is only
-    reported.  `note` says what the names are.
+    the geometric mean, a dictionary by ISA where that matters.
     """
 
     row: str
@@ -205,9 +202,5 @@ def verdicts(document, rows=ROWS, threads=(1, 2)):
     """A `Verdict` for each target, number of threads and ISA."""
     records = document["records"]
     isas = dict.fromkeys(record["isa"] for record in records) or [document["machine"]["isa"]]
-    return [
-        target.verdict(records, n, isa)
-        for target in TARGETS
-        if target.row in rows
-        for n, isa in itertools.product(target.lines(threads), isas)
-    ]
+    chosen = [(x, n) for x in TARGETS if x.row in rows for n in x.lines(threads)]
+    return [target.verdict(records, n, isa) for target, n in chosen for isa in isas]
