@@ -58,7 +58,7 @@ def parse(arguments):
     for option, choices in CHOICES.items():
         parser.add_argument(f"--{option}", nargs="+", choices=choices)
     for option in ("images", "threads"):
-        parser.add_argument(f"--{option}", nargs="+", type=positive)
+        parser.add_argument(f"--{option}", nargs="+", type=int)
     parser.add_argument("--quick", action="store_true", help="few short samples of few images")
     parser.add_argument("--isa", choices=machine.ISAS, help="restrict matconv and peers to it")
     parser.add_argument("--build", action="store_true", help="also build a wheel, and time it")
@@ -66,14 +66,6 @@ def parse(arguments):
     parser.add_argument("--markdown", action="store_true", help="show: as bench/README.md has it")
     parser.add_argument("--readme", action="store_true", help="show: replace it there")
     return parser.parse_args(arguments)
-
-
-def positive(text):
-    """An integer from 1 on, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be positive, got {value}")
-    return value
 
 
 def jobs_of(given):

@@ -55,16 +55,6 @@ def known(monkeypatch):
     measuring._sides.cache_clear()
 
 
-# ---- layers and networks ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", nets.LAYERS)
-def test_layer_output_shape_is_that_of_conv2d(name):
-    (step,) = nets.steps(nets.LAYERS[name])
-    S = matconv.conv2d(np.empty((0, *step.before)), np.zeros(step.weights), **step.geometry)
-    assert S.shape == (0, *step.after)
-
-
 #: h h d_in/groups d_out + d_out of each convolution, m n + n of each dense layer; the shape that
 #: reaches the first dense layer.
 COUNTED = {
@@ -104,9 +94,6 @@ def test_step_subtracts_the_gradient(monkeypatch):
     assert side.passes["gradient"]()[0] < before
 
 
-# ---- truth --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_truth_equals_six_loops(name):
     case, rng = cases.LayerCase(name), np.random.default_rng(0)
@@ -128,19 +115,12 @@ def test_check_refuses_one_wrong_element_and_wrong_shapes(key, damage):
     results[key].flat[3] += damage
     with pytest.raises(ArithmeticError, match=f"^me, plain: {key} exceeds the rounding bound at 1"):
         case.check(side, "both")
+    side.slack = 1e9  # a factor of the bound; no bound admits a NaN
+    if damage < 1:
+        assert 0 < case.check(side, "both") < 1
     results[key] = results[key][:1]
     with pytest.raises(ArithmeticError, match=f"^me, plain: {key} has shape .*, expected "):
         case.check(side, "both")
-
-
-def test_check_slack_is_a_factor_of_the_bound():
-    case = cases.LayerCase("plain")
-    wrong = {"db": case.expected["db"] + 3 * 2 * 52 * EPS * case.sums["db"]}
-    side = peers.Side("me", np.dtype(float), {}, lambda which: wrong, slack=4)
-    assert 0.7 < case.check(side, "backward") < 0.8
-    side.slack = 1
-    with pytest.raises(ArithmeticError, match="^me, plain: db exceeds the rounding bound"):
-        case.check(side, "backward")
 
 
 def test_agree_refuses_differences_and_nan():
@@ -164,9 +144,6 @@ def test_own_sides_compute_the_layer(name, threads, dtype):
         for which in peers.LAYERS:
             assert 0 <= case.check(side, which) <= 1
             assert len(side.results(which)) >= {"forward": 1, "backward": 2, "both": 3}[which]
-
-
-# ---- timing -------------------------------------------------------------------------------------
 
 
 def test_pair_takes_samples_in_turns_inside_contexts(monkeypatch):
@@ -209,9 +186,6 @@ def test_compared_ratio_is_the_median_of_pairs_not_of_sides():
     assert list(timing.spread([2.0]).values()) == [2.0, 2.0, 2.0, 1]
 
 
-# ---- jobs and records ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -226,25 +200,20 @@ def test_main_wrong_arguments_have_a_message(arguments, message, capsys):
     assert err.startswith("bench/run.py: ") and message in err
 
 
-def test_parse_refuses_no_threads(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run.parse(["--threads", "0"])
-    assert "argument --threads: must be positive, got 0" in capsys.readouterr().err
-
-
 def test_plan_leaves_out_what_a_peer_has_not_and_itself():
     jobs = measuring.plan(
         "nets", names=["small"], peers=("onnxruntime", "im2col", "1-thread"),
         passes=("forward", "step", "predict"), algorithms=("auto", "im2col"),
     )  # fmt: skip
-    found = [(job["threads"], job["algorithm"], job["peer"], job["pass"]) for job in jobs]
-    expected = []
-    for threads in (1, 2):
-        for algorithm in ("auto", "im2col"):
-            expected.append((threads, algorithm, "onnxruntime", "forward"))
-            names = [*["im2col"] * (algorithm == "auto"), *["1-thread"] * (threads == 2)]
-            expected += [(threads, algorithm, n, p) for n in names for p in ("forward", "step")]
-    assert found == expected
+    found = {}
+    for job in jobs:
+        found.setdefault((job["threads"], job["algorithm"], job["peer"]), []).append(job["pass"])
+    two = ["forward", "step"]
+    assert found == {
+        **{(n, x, "onnxruntime"): ["forward"] for n in (1, 2) for x in ("auto", "im2col")},
+        **{(n, "auto", "im2col"): two for n in (1, 2)},
+        **{(2, x, "1-thread"): two for x in ("auto", "im2col")},
+    }
 
 
 def test_together_keeps_cases_together_and_each_job_once():
@@ -310,10 +279,8 @@ def test_run_killed_after_two_records_leaves_valid_json(tmp_path):
     command = [sys.executable, run.__file__, "layers", "lenet-1", "lenet-2", "--quick"]
     command += ["--peers", "gemm", "im2col", "--json", str(path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        for line in process.stderr:
-            if line.startswith(b"[2/"):
-                process.send_signal(signal.SIGKILL)
-                break
+        next(line for line in process.stderr if line.startswith(b"[2/"))
+        process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert len(json.loads(path.read_text(encoding="utf-8"))["records"]) >= 2
     assert run.main(["show", str(path)]) == 0
@@ -409,9 +376,6 @@ def test_commands_of_the_documentation_are_valid(command, monkeypatch, tmp_path)
     assert {x.split()[1] for x in _commands()} == {*measuring.KINDS, "targets", "show", "plot"}
     if given.command not in ("show", "plot"):
         assert run.jobs_of(given)
-
-
-# ---- memory, latency, startup -------------------------------------------------------------------
 
 
 def test_memory_of_a_fresh_process_is_of_the_same_gradient():
