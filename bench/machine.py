@@ -47,9 +47,8 @@ def blas():
         if pool["user_api"] == "blas":
             # wheels keep theirs in a folder such as scipy.libs
             owner, libs, _ = Path(pool["filepath"]).parent.name.partition(".libs")
-            kernel = pool.get("architecture", "unknown kernel")
-            name = f"{pool['internal_api']} {pool['version']} ({kernel})"
-            found.append(f"{name} of {owner}" if libs else name)
+            pool = {"architecture": "unknown kernel", **pool, "of": f" of {owner}" if libs else ""}
+            found.append("{internal_api} {version} ({architecture}){of}".format(**pool))
     return sorted(found, key=lambda text: not text.endswith("of scipy"))
 
 

@@ -3,15 +3,12 @@
 A job is a dictionary of `KEYS`: one pass of one layer or network against one peer.  A record is a
 job with
 
-    sizes        as the tables show them
-    unit         "s" per call, or "bytes"
+    sizes, unit  as the tables show them; "s" per call, or "bytes"
     mine, other  median, quartiles and number of samples of matconv and of the peer
     ratio        the same of other / mine, pair by pair: above 1 matconv is better
     difference   of both sides from the truth: share of the rounding bound (layers), else relative
     form         the peer's memory format, where it can choose
     quick, isa   whether it has few samples of few images; instruction set, see machine.isa
-
-A measurement without a peer has only `mine`; some kinds add entries of their own.
 """
 
 import functools

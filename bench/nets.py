@@ -1,10 +1,7 @@
 """The layers and networks that are measured, with parameters and images that all libraries share.
 
 A network is a sequence of `Step`; a layer that is measured alone is a network of one convolution.
-Each ``peers_*.py`` builds it from these fields.
-
-Other libraries store images as (l, d, b, a) and flatten them in this order; matconv flattens
-(b, a, d).  `channels_first` reorders the weights accordingly, so that all compute one function.
+Other libraries flatten (d, b, a), matconv (b, a, d): `channels_first` reorders the weights.
 """
 
 import math
@@ -127,31 +124,26 @@ def _vgg(*filters):
     return [conv(n, 3, pad=1) if n else pool(2) for n in filters]
 
 
+def _cifar(*layers):
+    return Net((32, 32, 3), (*layers, *dense(10)))
+
+
 #: simplenn-4 and -7 are the networks for CIFAR-10 of C.-J. Lin's simpleNN, counting layers with
 #: weights; the smaller one is that of Wang, Tan and Lin, "Newton methods for convolutional neural
 #: networks", who count its three convolutions.  vgg11 is VGG's configuration A for small images,
 #: with one dense layer.  alexnet has its groups and overlapping pools, but neither local response
 #: normalisation nor dropout.
+_ALEXNET = (
+    *(conv(96, 11, stride=4), pool(3, 2), conv(256, 5, pad=2, groups=2), pool(3, 2)),
+    *(conv(384, 3, pad=1), conv(384, 3, pad=1, groups=2), conv(256, 3, pad=1, groups=2)),
+    *(pool(3, 2), *dense(4096, 4096, 1000)),
+)
 NETS = {
     "lenet": Net((28, 28, 1), (conv(20, 5), pool(2), conv(50, 5), pool(2), *dense(500, 10))),
-    "simplenn-4": Net((32, 32, 3), (conv(32, 5, pad=2), pool(2), *_vgg(64, 0, 64, 0), *dense(10))),
-    "simplenn-7": Net(
-        (32, 32, 3), (conv(32, 5, pad=2), *_vgg(32, 0, 64, 64, 0, 64, 128, 0), *dense(10))
-    ),
-    "vgg11": Net(
-        (32, 32, 3),
-        (*_vgg(64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0), *dense(10)),
-    ),
-    "alexnet": Net(
-        (227, 227, 3),
-        (
-            *(conv(96, 11, stride=4), pool(3, 2)),
-            *(conv(256, 5, pad=2, groups=2), pool(3, 2)),
-            *(conv(384, 3, pad=1), conv(384, 3, pad=1, groups=2)),
-            *(conv(256, 3, pad=1, groups=2), pool(3, 2), *dense(4096, 4096, 1000)),
-        ),
-        batch=16,
-    ),
+    "simplenn-4": _cifar(conv(32, 5, pad=2), pool(2), *_vgg(64, 0, 64, 0)),
+    "simplenn-7": _cifar(conv(32, 5, pad=2), *_vgg(32, 0, 64, 64, 0, 64, 128, 0)),
+    "vgg11": _cifar(*_vgg(64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)),
+    "alexnet": Net((227, 227, 3), _ALEXNET, batch=16),
 }
 
 

@@ -13,12 +13,6 @@ import matconv
 FORMS = (None,)
 
 
-@functools.cache
-def _pools():
-    """The thread pools loaded by now, looked up once: the search takes milliseconds."""
-    return threadpoolctl.ThreadpoolController()
-
-
 def layer(case, dtype, threads, form=None):
     """The products of each group, by the BLAS that matconv's kernels call: SciPy's."""
     step = case.step
@@ -60,5 +54,5 @@ def layer(case, dtype, threads, form=None):
                 out[..., outs] = array.T.reshape(*out.shape[:3], each)
         return out + case.data["b"] if key == "S" else out
 
-    context = functools.partial(_pools().limit, limits=threads, user_api="blas")
+    context = functools.partial(threadpoolctl.threadpool_limits, threads, user_api="blas")
     return layer_side("gemm", dtype, forward, backward, convert, context=context)

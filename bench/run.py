@@ -39,12 +39,8 @@ MARKERS = "<!-- measured -->\n", "<!-- end -->\n"
 #: Passes whose tables bench/README.md has; the others are in the table of targets only.
 PUBLISHED = ("both", "step", "predict")
 
-CHOICES = {
-    "passes": tuple(dict.fromkeys(peers.LAYERS + peers.NETS + peers.FROZEN)),
-    "dtypes": measuring.DTYPES,
-    "algorithms": peers_matconv.FORMS,
-    "peers": tuple(peers.PEERS),
-}
+CHOICES = {"dtypes": measuring.DTYPES, "algorithms": peers_matconv.FORMS, "peers": peers.PEERS}
+CHOICES["passes"] = dict.fromkeys(peers.LAYERS + peers.NETS + peers.FROZEN)
 
 
 def parse(arguments):

@@ -3,8 +3,8 @@
 The verdicts need nothing but a document of records, so any results file can be judged again.
 """
 
+from collections import namedtuple
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import measuring
 import nets
@@ -29,17 +29,8 @@ SERIES = {
 }
 
 
-class Verdict(NamedTuple):
-    """A line of the table; `met` is None without values or bounds."""
-
-    row: str
-    measure: str
-    isa: str
-    threads: int | None
-    target: str
-    measured: str
-    values: dict
-    met: bool | None
+#: A line of the table; `met` is None without values or bounds.
+Verdict = namedtuple("Verdict", "row measure isa threads target measured values met")
 
 
 @dataclass(frozen=True)
@@ -138,24 +129,12 @@ MEMORY = (F64, "gradient", "torch", "share")
 _IM2COL = {"algorithm": "im2col", "gm": {"avx512": 1.0, "avx2": 0.95}, "minimum": 0.8}
 _UNIT_STRIDE = "layers of 3x3 and 5x5 with stride 1"
 _BATCHES = {"images": (1, 8, 64), "threads": (1,)}
-
-
-def _growing(threads, images):
-    about = ("S8", "scaling", LENET, F64, "gradient", None)
-    more = {"images": images, "threads": (threads,)}
-    yield Target(*about, "exponent", minimum=0.97, maximum=1.03, **more)
-    yield Target(*about, "growth of memory", maximum=1.1, **more)
-
-
-def _startup(name, statistic, maximum, note=""):
-    about = ("S10", "startup", (name,), None, None, None, statistic, None)
-    return Target(*about, threads=(None,), maximum=maximum, note=note or name)
-
-
-def _latency(which, images, maximum):
-    about = ("S12", "latency", LENET, F64, which, "kernels", "us beside the kernels")
-    return Target(*about, images=(images,), threads=(1,), maximum=maximum)
-
+_IMAGES = (100, 1_000, 10_000, 100_000)
+_ONE, _TWO = {"images": _IMAGES, "threads": (1,)}, {"images": _IMAGES[1:], "threads": (2,)}
+_SCALING = ("S8", "scaling", LENET, F64, "gradient", None)
+_LATENCY, _BESIDE = ("S12", "latency", LENET, F64), ("kernels", "us beside the kernels")
+_NONE, _STARTUP = (None, None, None), {"algorithm": None, "threads": (None,)}
+_IMPORT = "import beyond numpy and scipy.linalg"
 
 TARGETS = (
     Target("S1", "layers", ALL, F64, "forward", "gemm", **_IM2COL),
@@ -171,15 +150,17 @@ TARGETS = (
     Target("S7", "nets", ALL, F64, "forward", "1-thread", gm=1.85, note="single layers"),
     Target("S7", "nets", ALL, F64, "gradient", "1-thread", gm=1.85, note="single layers"),
     Target("S7", "nets", TRAINED, F64, "step", "1-thread", gm=1.85),
-    *_growing(1, (100, 1_000, 10_000, 100_000)),
-    *_growing(2, (1_000, 10_000, 100_000)),
+    Target(*_SCALING, "exponent", minimum=0.97, maximum=1.03, **_ONE),
+    Target(*_SCALING, "growth of memory", maximum=1.1, **_ONE),
+    Target(*_SCALING, "exponent", minimum=0.97, maximum=1.03, **_TWO),
+    Target(*_SCALING, "growth of memory", maximum=1.1, **_TWO),
     Target("S9", "frozen", FROZEN, F32, "predict", "onnxruntime", **_BATCHES, gm=1.2, minimum=0.8),
     Target("S9b", "frozen", FROZEN, F64, "predict", "onnxruntime", **_BATCHES, gm=0.7),
-    _startup("import", "ms", 30, "import beyond numpy and scipy.linalg"),
-    _startup("wheel", "MB", 3),
-    _startup("build", "s", 120),
-    _latency("forward", 1, 20),
-    _latency("gradient", 64, 100),
+    Target("S10", "startup", ("import",), *_NONE, "ms", maximum=30, note=_IMPORT, **_STARTUP),
+    Target("S10", "startup", ("wheel",), *_NONE, "MB", maximum=3, note="wheel", **_STARTUP),
+    Target("S10", "startup", ("build",), *_NONE, "s", maximum=120, note="build", **_STARTUP),
+    Target(*_LATENCY, "forward", *_BESIDE, images=(1,), threads=(1,), maximum=20),
+    Target(*_LATENCY, "gradient", *_BESIDE, images=(64,), threads=(1,), maximum=100),
 )
 
 ROWS = tuple(dict.fromkeys(target.row for target in TARGETS))
