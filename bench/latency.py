@@ -1,8 +1,7 @@
 """The time of a call that is not spent in kernels: Python before, between and after them.
 
-Its "peer" is the compiled program called with memory that is there.  The program itself is called
-from Python, and that is measured by a call with no images: so `beside` is the call, less the
-program, plus the program with no images.
+Its "peer" is the compiled program called with memory that is there: `beside` is the call, less the
+program, plus the program with no images, which is the cost of calling it.
 """
 
 import contextlib
@@ -14,14 +13,11 @@ import numpy as np
 import peers_matconv
 import timing
 
+from matconv.kernels.program import LOSSES
+
 
 def program_calls(network, theta, Z, y, which):
-    """The compiled program's work of a pass over Z, the same over no images, and its result.
-
-    The only function of the benchmark that uses what is not public.
-    """
-    from matconv.kernels.program import LOSSES
-
+    """The compiled program's work of a pass over Z, the same over no images, and its result."""
     program = network.program()
     sizes = (program.prepared_bytes, program.training_bytes)
     prepared, block = (np.empty(size, np.uint8) for size in sizes)
@@ -62,10 +58,5 @@ def measure(job, effort):
     whole, kernels = timing.pair(call, (work, contextlib.nullcontext), effort)
     entering = min(timeit.repeat(entry, number=100, repeat=effort.repeats)) / 100
     excess = statistics.median(a - b for a, b in zip(whole, kernels, strict=True))
-    return {
-        "sizes": case.sizes,
-        "unit": "s",
-        **timing.compared(whole, kernels),
-        "difference": [difference, 0.0],
-        "beside": excess + entering,
-    }
+    about = {"sizes": case.sizes, "unit": "s", "beside": excess + entering}
+    return {**about, **timing.compared(whole, kernels), "difference": [difference, 0.0]}

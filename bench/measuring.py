@@ -63,13 +63,9 @@ def measure_pair(job, effort):
         few = replace(effort, repeats=2)
         medians = [timing.spread(x)["median"] for x in timing.pair(*timed[1:], few)]
         best += medians.index(min(medians))
-    return {
-        "sizes": case.sizes,
-        "unit": "s",
-        **timing.compared(*timing.pair(timed[0], timed[best], effort)),
-        "difference": [differences[0], differences[best]],
-        "form": sides[best].form,
-    }
+    found = timing.compared(*timing.pair(timed[0], timed[best], effort))
+    about = {"sizes": case.sizes, "unit": "s", "form": sides[best].form}
+    return {**about, **found, "difference": [differences[0], differences[best]]}
 
 
 class Kind(NamedTuple):

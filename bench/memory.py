@@ -1,9 +1,8 @@
 """What one gradient of a network costs in a fresh process: peak memory, and how it grows.
 
-The process imports its library, makes the images, the labels and the parameters, notes its resident
-memory, then computes f and its gradient.  The result is the maximum of the resident memory from
-there on, less what was resident before: activations, scratch, the gradient and whatever the library
-sets up at its first call.  Linux only.
+The process makes its side of a network, notes its resident memory, then computes f and its
+gradient.  The result is the maximum of the resident memory less what was resident before:
+activations, scratch, the gradient and whatever the library sets up at its first call.  Linux only.
 """
 
 import importlib

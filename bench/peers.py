@@ -6,9 +6,8 @@ A peer is a row of `PEERS` and a module, which imports the library and has
     layer(case, dtype, threads, form)   the `Side` of a convolution layer, cases.LayerCase
     net(case, dtype, threads, form)     the `Side` of a network, cases.NetCase
 
-Of several forms the fastest is measured.  All sides allocate what they return, as they do for their
-users, with one exception: `gemm` writes into arrays made once, because it is not a convolution but
-the limit of one; so does matconv where it is compared with that limit.
+Of several forms the fastest is measured.  All sides allocate what they return, except `gemm`, the
+limit of a convolution, and matconv where it is compared with that limit.
 """
 
 import importlib

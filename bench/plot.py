@@ -1,8 +1,4 @@
-"""A picture of results, SVG: how many times faster than PyTorch training steps and layers are.
-
-python bench/run.py targets S3 S4 S5 S5b --json results.json
-python bench/run.py plot results.json speed.svg
-"""
+"""A picture of results, SVG: how many times faster than PyTorch training steps and layers are."""
 
 import math
 from xml.sax.saxutils import escape

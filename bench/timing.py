@@ -1,9 +1,7 @@
 """Time two sides fairly: in turns, repeatedly, with medians and quartiles.
 
-Clock speed, other processes and the state of the caches drift over seconds.  Two sides that are
-timed one after the other see different machines; two sides that take turns see the same one.  So
-samples are taken as A B A B ..., a ratio is formed inside each pair, and the result is the median
-of those ratios with its quartiles.
+Clock speed, other processes and the state of the caches drift over seconds.  So samples are taken
+as A B A B ..., a ratio is formed inside each pair, and the result is the median of the ratios.
 """
 
 import math
