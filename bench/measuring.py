@@ -17,9 +17,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections import namedtuple
 from dataclasses import replace
-from typing import NamedTuple
 
 import cases
 import latency
@@ -68,23 +67,11 @@ def measure_pair(job, effort):
     return {**about, **found, "difference": [differences[0], differences[best]]}
 
 
-class Kind(NamedTuple):
-    """A kind of job: how it is measured, names that it knows, what is measured by default.
-
-    `images` None is the usual number of a layer or network, `quick` the maximum of a quick run.
-    """
-
-    measure: Callable
-    known: Collection
-    names: tuple
-    passes: tuple
-    peers: tuple = (None,)
-    dtypes: tuple = ("float64",)
-    images: tuple | None = None
-    threads: tuple = (1, 2)
-    algorithms: tuple = ("auto",)
-    quick: int = 8
-
+#: A kind of job: how it is measured, names that it knows, what is measured by default; `images`
+#: None is the usual number of a layer or network, `quick` the maximum of a quick run.
+_FIELDS = "measure known names passes peers dtypes images threads algorithms quick"
+_DEFAULTS = (("float64",), None, (1, 2), ("auto",), 8)
+Kind = namedtuple("Kind", _FIELDS, defaults=_DEFAULTS)
 
 # names, passes, peers, dtypes, images, threads
 _NETS, _F64 = nets.NETS, ("float64",)

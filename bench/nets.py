@@ -5,6 +5,7 @@ Other libraries flatten (d, b, a), matconv (b, a, d): `channels_first` reorders 
 """
 
 import math
+from collections import namedtuple
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,14 +58,8 @@ class Step:
         return {name: getattr(self, name) for name in ("stride", "pad", "dilation", "groups")}
 
 
-@dataclass(frozen=True)
-class Net:
-    """Input shape (height, width, channels), layers, usual number of images, loss."""
-
-    input_shape: tuple
-    layers: tuple
-    batch: int = 128
-    loss: str = "softmax"
+#: Input shape (height, width, channels), layers, usual number of images, loss.
+Net = namedtuple("Net", "input_shape layers batch loss", defaults=(128, "softmax"))
 
 
 def conv(filters, kernel, **options):

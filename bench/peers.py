@@ -11,10 +11,11 @@ limit of a convolution, and matconv where it is compared with that limit.
 """
 
 import importlib
+from collections import namedtuple
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +23,9 @@ LAYERS, NETS = ("forward", "backward", "both"), ("forward", "gradient", "step")
 FROZEN = ("predict",)
 
 
-class Peer(NamedTuple):
-    """Module, name in tables, passes of each kind; the others replace the values of a job."""
-
-    module: str
-    label: str
-    layers: tuple = ()
-    nets: tuple = ()
-    frozen: tuple = ()
-    dtype: str | None = None
-    forms: tuple | None = None
-    threads: int | None = None
-
+#: Module, name in tables, passes of each kind; the others replace the values of a job.
+_FIELDS = "module label layers nets frozen dtype forms threads"
+Peer = namedtuple("Peer", _FIELDS, defaults=((), (), (), None, None, None))
 
 _ALL, _F32 = (LAYERS, NETS, FROZEN), {"dtype": "float32"}
 

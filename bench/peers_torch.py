@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from peers import layer_side, net_side
 
+#: Channels slowest, channels fastest.
 _FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
-#: Channels slowest, channels fastest.
 FORMS = tuple(_FORMATS)
 
 
@@ -86,18 +86,15 @@ _KINDS = {
 }
 
 
-def loss_of(net):
-    """The loss as PyTorch has it: the mean over the images of cross-entropies or squares."""
-    if net.loss == "softmax":
-        return torch.nn.functional.cross_entropy
-    return lambda z, y: z.square().sum() / len(z)  # labels are zeros
+def _squares(z, y):  # labels are zeros
+    return z.square().sum() / len(z)
 
 
 def net(case, dtype, threads, form):
     """PyTorch as its users write it: zero_grad, forward, loss, backward, the optimizer's step."""
     built = model(case.net, case.values, dtype).to(memory_format=_FORMATS[form])
     Z, y = tensor(case.data[0], dtype, form), torch.tensor(case.data[1])
-    loss = loss_of(case.net)
+    loss = _squares if case.net.loss == "squared" else torch.nn.functional.cross_entropy
     optimizer = torch.optim.SGD(built.parameters(), lr=nets.RATE)
 
     def forward():

@@ -118,11 +118,8 @@ class Target:
 
 F64, F32 = measuring.DTYPES
 ALL = tuple(nets.LAYERS)
-UNIT_STRIDE = tuple(
-    name
-    for name, net in nets.LAYERS.items()
-    if net.layers[0].stride == 1 and net.layers[0].kernel in ((3, 3), (5, 5))
-)
+_FIRST = {name: net.layers[0] for name, net in nets.LAYERS.items()}
+UNIT_STRIDE = tuple(x for x in ALL if _FIRST[x].stride == 1 and _FIRST[x].kernel[0] in (3, 5))
 TRAINED = ("lenet", "simplenn-4", "simplenn-7", "vgg11", "alexnet")
 LENET, FROZEN = ("lenet",), ("lenet", "alexnet")
 MEMORY = (F64, "gradient", "torch", "share")

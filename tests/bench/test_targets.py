@@ -59,7 +59,8 @@ def test_verdict_geometric_mean_and_minimum(found, isa, met):
     assert line.target == f"gm >= {1 if isa == FAST else 0.95}, min >= 0.8"
 
 
-OTHERS = {"threads": 2, "dtype": "float32", "pass": "both", "peer": "torch-f32", "what": "nets"}
+OTHERS = {"threads": 2, "dtype": "float32", "pass": "both", "peer": "torch-f32"}
+OTHERS |= {"what": "nets", "algorithm": "im2col"}
 
 
 @pytest.mark.parametrize("key", OTHERS)
