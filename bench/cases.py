@@ -1,8 +1,7 @@
 """What is compared: a convolution layer or a network, its operands and its expected results.
 
-Every side is checked before it is timed.  A layer is checked element by element.
-With K terms in an inner product and eps the spacing of floating-point numbers at 1, any order of
-summation, with or without fused multiply-add, gives
+A layer is checked element by element.  With K terms in an inner product and eps the spacing of
+floating-point numbers at 1, any order of summation, with or without fused multiply-add, gives
 
     |computed - exact| <= K / (1 - K eps / 2) eps / 2 |x|'|y|   <   (K + 2) eps |x|'|y|,
 

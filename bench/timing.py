@@ -38,10 +38,9 @@ def compared(mine, other):
 
 
 def rest(longest=0.3, step=0.005):
-    """Sleep until this process uses no processor any more, or for `longest` seconds.
+    """Sleep until no thread of a pool spins any more, or for `longest` seconds.
 
-    The threads of a pool spin for a while when their work is done: OpenMP's for some milliseconds,
-    OpenBLAS's for a tenth of a second.  They would take the cores away from the other side.
+    OpenBLAS's spin for a tenth of a second, and would take the cores away from the other side.
     """
     end = time.perf_counter() + longest
     while time.perf_counter() < end:
@@ -64,11 +63,7 @@ def _sample(action, context, calls, warm=True):
 
 
 def pair(a, b, effort):
-    """Samples of two sides that take turns: two lists of seconds per call.
-
-    A side is what to call without arguments, and a function that makes a context manager to hold
-    meanwhile (numbers of threads); entering it is not timed.
-    """
+    """Seconds per call of two sides in turns; a side is a function and a maker of its context."""
     once = [_sample(*side, calls=1) for side in (a, b)]
     calls = [max(1, math.ceil(effort.seconds / t)) for t in once]
     warm = [t < 0.5 for t in once]  # a longer call hardly notices how it began

@@ -197,19 +197,15 @@ def test_main_wrong_arguments_have_a_message(arguments, message, capsys):
 
 
 def test_plan_leaves_out_what_a_peer_has_not_and_itself():
-    jobs = measuring.plan(
-        "nets", names=["small"], peers=("onnxruntime", "im2col", "1-thread"),
-        passes=("forward", "step", "predict"), algorithms=("auto", "im2col"),
-    )  # fmt: skip
-    found = {}
-    for job in jobs:
-        found.setdefault((job["threads"], job["algorithm"], job["peer"]), []).append(job["pass"])
-    two = ["forward", "step"]
-    assert found == {
-        **{(n, x, "onnxruntime"): ["forward"] for n in (1, 2) for x in ("auto", "im2col")},
-        **{(n, "auto", "im2col"): two for n in (1, 2)},
-        **{(2, x, "1-thread"): two for x in ("auto", "im2col")},
-    }
+    axes = {"peers": ("onnxruntime", "im2col", "1-thread"), "algorithms": ("auto", "im2col")}
+    jobs = measuring.plan("nets", names=["small"], passes=("forward", "step"), **axes)
+    found = [f"{job['threads']} {job['algorithm']} {job['peer']} {job['pass']}" for job in jobs]
+    peer = "{0} auto onnxruntime forward, {0} auto im2col forward, {0} auto im2col step"
+    mine = "2 {0} 1-thread forward, 2 {0} 1-thread step"
+    one, two = (f"{peer}".format(n) for n in (1, 2))
+    other = "{} im2col onnxruntime forward"
+    expected = [one, other.format(1), two, mine.format("auto"), other.format(2)]
+    assert found == ", ".join([*expected, mine.format("im2col")]).split(", ")
 
 
 def test_together_keeps_cases_together_and_each_job_once():
@@ -230,11 +226,9 @@ def test_run_writes_records_and_prints_them(tmp_path, capsys):
     found = measured(tmp_path, *arguments)
     out, err = capsys.readouterr()
     assert len(found["records"]) == 3 * 2
-    assert found["skipped"] == {} and found["refused"] == []
     assert found["command"].endswith("--quick --threads 1 --json found.json")
     assert found["machine"]["versions"]["numpy"] == np.__version__
     for k, one in enumerate(found["records"], 1):
-        assert set(measuring.KEYS) <= set(one)
         assert (one["name"], one["images"], one["quick"]) == ("grouped", 2, True)
         assert one["isa"] == found["machine"]["isa"]
         assert one["mine"]["n"] == one["other"]["n"] == one["ratio"]["n"] == 3
@@ -429,12 +423,10 @@ def test_latency_beside_is_the_excess_and_the_entry(monkeypatch):
     assert found["beside"] == 3.0 + 0.5  # median of 1, 5, 3; the minimum of the entries
 
 
-@pytest.mark.parametrize(
-    ("options", "found"),
-    [([], {"import": 0.05}), (["--build"], {"import": 0.05, "wheel": 1_500_000, "build": 80.0})],
-)
-def test_startup_builds_only_where_told(monkeypatch, tmp_path, options, found):
+def test_startup_builds_only_where_told(monkeypatch, tmp_path):
     monkeypatch.setattr(startup, "seconds", lambda *x: 0.25 if "matconv" in x[-1] else 0.2)
     monkeypatch.setattr(startup, "built", lambda: {"wheel": 1_500_000, "build": 80.0})
-    records = measured(tmp_path, "startup", *options)["records"]
-    assert {one["name"]: one["mine"]["median"] for one in records} == pytest.approx(found)
+    for options in ([], ["--build"]):
+        records = measured(tmp_path, "startup", *options)["records"]
+        found = [one["mine"]["median"] for one in records]
+        assert found == pytest.approx([0.05, 1_500_000, 80.0] if options else [0.05])
