@@ -102,12 +102,10 @@ def test_verdict_exponent_and_growth(power, met):
 def test_verdict_frozen_by_images_and_quick_ones():
     about = {"what": "frozen", "pass": "predict", "dtype": "float32", "peer": "onnxruntime"}
     records = [record("lenet", r, **about, images=n) for n, r in ((1, 1.5), (8, 0.79), (9, 0.1))]
+    records += [record("lenet", 2.0, **about, images=5, quick=True)]  # quick: fewer images
     (line,) = verdicts(records, "S9")
-    assert line.values == {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79}
-    assert line.met is False
-    # a quick run has fewer images
-    (line,) = verdicts([record("lenet", 2.0, **about, images=5, quick=True)], "S9")
-    assert line.values == {"lenet, 5 images": 2.0}
+    counted = {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79, "lenet, 5 images": 2.0}
+    assert (line.values, line.met) == (counted, False)
 
 
 def test_verdict_startup_and_latency():
@@ -168,8 +166,7 @@ def test_show_has_machine_command_targets_and_ratios(results, capsys):
     assert ["geometric mean", "", "", "3.00", "", "1.50"] in rows
     line = ["S4", "nets, step, float64 against PyTorch f32", SLOW, "1", "gm >= 1.15, min >= 1"]
     assert [*line, "0.5 (lenet)", "NOT met"] in rows
-    assert "S10" not in out  # nothing measured
-    assert "layers, forward, float64, auto, avx2" in out
+    assert "layers, forward, float64, auto, avx2" in out and "S10" not in out
 
 
 def test_tables_of_two_isas_have_a_column_for_each():
@@ -198,16 +195,13 @@ def test_file_without_results_is_refused(content, tmp_path, capsys):
     path = tmp_path / "bad.json"
     path.write_text(content, encoding="utf-8")
     assert run.main(["show", str(path)]) == 1
-    message = f"bench/run.py: {path}: not a results file of bench/run.py: "
-    assert capsys.readouterr().err.startswith(message)
+    assert f"{path}: not a results file of bench/run.py: " in capsys.readouterr().err
 
 
 def test_plot_has_a_bar_for_each_ratio_on_a_logarithmic_axis(results, tmp_path, capsys):
-    paths = [tmp_path / "a.svg", tmp_path / "b.svg"]
-    for path in paths:
-        assert run.main(["plot", str(results), str(path)]) == 0
-    content = paths[0].read_bytes()
-    assert content == paths[1].read_bytes() and len(content) < 20_000
+    path = str(tmp_path / "a.svg")
+    assert run.main(["plot", str(results), path]) == 0
+    content = (tmp_path / "a.svg").read_bytes()
     space = "{http://www.w3.org/2000/svg}"
     tree = xml.etree.ElementTree.fromstring(content)
     texts = {text.text: text for text in tree.iter(f"{space}text")}
@@ -226,6 +220,6 @@ def test_plot_has_a_bar_for_each_ratio_on_a_logarithmic_axis(results, tmp_path, 
         colour: [(pytest.approx(a, abs=0.1), pytest.approx(b, abs=0.01)) for a, b in found]
         for colour, found in bars.items()
     }
-    assert run.main(["plot", str(results), str(paths[0]), "--threads", "3"]) == 1
+    assert run.main(["plot", str(results), path, "--threads", "3"]) == 1
     message = "nothing to draw: no records of nets, step or layers, both, with 3 threads"
     assert message in capsys.readouterr().err
