@@ -98,10 +98,6 @@ def net(case, dtype, threads, form):
     optimizer = torch.optim.SGD(built.parameters(), lr=nets.RATE)
 
     def forward():
-        with torch.no_grad():
-            return built(Z)
-
-    def predict():
         with torch.inference_mode():
             return built(Z)
 
@@ -116,6 +112,6 @@ def net(case, dtype, threads, form):
         optimizer.step()
         return f
 
-    passes = {"forward": forward, "gradient": gradient, "step": step, "predict": predict}
+    passes = {"forward": forward, "gradient": gradient, "step": step, "predict": forward}
     about = {"context": functools.partial(limit, threads), "form": form}
     return net_side(f"torch {dtype}", dtype, passes, nets.channels_last, **about)
