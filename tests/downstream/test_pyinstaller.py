@@ -65,7 +65,7 @@ def test_application_in_an_empty_environment_works(application, tmp_path):
 def test_application_has_every_variant_of_the_wheel(application, wheel, tmp_path):
     result = frozen(application, tmp_path)
     built = re.search(r"^built: \d+ (.*)", result.stdout, re.MULTILINE)[1].split()
-    modules = fnmatch.filter(zipfile.ZipFile(wheel).namelist(), "*/winograd.*.so")
+    modules = fnmatch.filter(zipfile.ZipFile(wheel).namelist(), "*/_winograd.*.so")
     folders = {Path(name).parent.name for name in modules}
     assert set(built) == folders - {"kernels"} | {"baseline"}
     for variant in built:
@@ -78,7 +78,7 @@ def test_application_has_every_variant_of_the_wheel(application, wheel, tmp_path
         assert folder == ("kernels" if variant == "baseline" else variant)
 
 
-@pytest.mark.parametrize("module", ["cpu", "conv", "winograd"])
+@pytest.mark.parametrize("module", ["cpu", "_conv", "_winograd"])
 def test_application_without_a_module_says_so(module, dist, tmp_path):
     copy, empty = tmp_path / "folder", tmp_path / "empty"
     shutil.copytree(dist / "folder", copy, symlinks=True)
