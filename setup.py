@@ -60,7 +60,7 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_conv_im2col", "_conv_taps", "_im2col", "_losses", "_operations"),
+    *("_bias_relu", "_columns", "_conv_im2col", "_conv_taps", "_im2col", "_losses", "_operations"),
     *("_pool_loops", "_winograd", "sums"),
 }
 

@@ -5,6 +5,7 @@ Sizes are converted to the integers of BLAS here; `geometry_init` has checked th
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
+from ._columns cimport columns_pay, columns_product
 from ._tuning cimport Tuning, tuning_of
 from ._types cimport real
 
@@ -35,28 +36,32 @@ cdef inline Py_ssize_t block_length(Py_ssize_t n, Py_ssize_t maximum) noexcept n
     return min(n, ((n + count - 1) // count + 7) // 8 * 8)
 
 
-# C(m, n) = A(m, k) op(B)(k, n), or += if add, in blocks, each by one `gemm`. Arguments as for gemm.
+# C(m, n) = op(A)(m, k) op(B)(k, n), or += if add, in blocks, each by one `gemm`, or by
+# `columns_product`. Arguments as for gemm; not both are transposed.
 cdef inline void product(
-    char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    char op_A, char op_B, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
     const real *A, Py_ssize_t ld_A, const real *B, Py_ssize_t ld_B,
     bint add, real *C, Py_ssize_t ld_C,
 ) noexcept nogil:
-    cdef const Tuning *tuning = tuning_of(real is double)
-    cdef Py_ssize_t m_ = block_length(m, tuning.product_rows)
-    cdef Py_ssize_t k_ = block_length(k, tuning.product_inner)
-    cdef Py_ssize_t n_ = block_length(n, tuning.product_multiply_adds // (m_ * k_))
-    cdef Py_ssize_t i, j, p
+    cdef const Tuning *tuning
+    cdef Py_ssize_t m_, n_, k_, i, j, p = 0
+    if columns_pay(m, n, k, real is double):
+        columns_product(op_A, op_B, m, n, k, A, ld_A, B, ld_B, add, C, ld_C)
+        return
+    tuning = tuning_of(real is double)
+    m_ = block_length(m, tuning.product_rows)
+    k_ = block_length(k, tuning.product_inner)
+    n_ = block_length(n, tuning.product_multiply_adds // (m_ * k_))
     # a block of A, usually the larger matrix, stays in cache for all columns of B
-    p = 0
     while p < k:
         i = 0
         while i < m:
             j = 0
             while j < n:
-                # C(m_, n_) = A(m_, k_) op(B)(k_, n_), or +=
+                # C(m_, n_) = op(A)(m_, k_) op(B)(k_, n_), or +=
                 gemm(
-                    c'N', op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
-                    A + p * ld_A + i, ld_A,
+                    op_A, op_B, min(m_, m - i), min(n_, n - j), min(k_, k - p),
+                    A + (p * ld_A + i if op_A == c'N' else i * ld_A + p), ld_A,
                     B + (p + j * ld_B if op_B == c'N' else j + p * ld_B), ld_B,
                     1 if add or p > 0 else 0, C + j * ld_C + i, ld_C,
                 )

@@ -15,6 +15,7 @@ cdef struct Convolution:
     bint is_double
     bint by_winograd
     Winograd w                  # of Winograd's algorithm
+    bint reads_W                # im2col backward: W is read instead of prepared filters
     Py_ssize_t row_W            # from one filter to the next in prepared filters, im2col backward
     Py_ssize_t prepared, prepared_backward      # filters prepared for a pass
     Py_ssize_t preparing, preparing_backward    # scratch to prepare them
@@ -78,14 +79,15 @@ cdef void conv_prepare_backward(
 
 # The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
 # add_parameters: dW and db are added to. IN: dS; Z; prepared, filters for dZ, or NULL; W, from
-# which they are prepared in scratch if prepared is NULL. OUT: dZ, dW, db. SCRATCH: c.backward. No
-# aliasing.
+# which they are prepared in scratch if prepared is NULL and not c.reads_W. OUT: dZ, dW, db.
+# SCRATCH: c.backward. No aliasing.
 cdef void conv_backward_prepared(
     const Convolution *c, const real *dS, const real *Z, const real *W, const real *prepared,
     bint add_images, real *dZ, bint add_parameters, real *dW, real *db, real *scratch,
 ) noexcept nogil
 
-# As conv_backward_prepared with prepared filters, which are only needed for dZ. Instead of dW: sum,
+# As conv_backward_prepared with prepared filters, or W if c.reads_W, which are only needed for dZ.
+# Instead of dW: sum,
 # which `add` adds to, and `conv_add_sums` converts to dW. OUT: dZ or NULL, sum or NULL.
 # SCRATCH: c.backward.
 cdef void conv_backward_sum(

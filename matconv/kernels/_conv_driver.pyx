@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 from ._activation cimport Activation
 from ._conv_im2col cimport (
     im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
+    reads_filters,
 )
 from ._finite cimport all_finite
 from ._geometry cimport Geometry
@@ -23,6 +24,7 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
     cdef Py_ssize_t filters = c.g.K * c.g.d_out
     cdef int status
     c.row_W = c.g.K
+    c.reads_W = not c.by_winograd and reads_filters(&c.g, c.is_double)
     if c.by_winograd:
         winograd_resize(&c.g, &c.w)
         c.prepared = c.prepared_backward = c.w.size_U
@@ -37,8 +39,9 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
     status = im2col_scratch(&c.g, c.is_double, False, &c.forward)
     if status == OK:
         status = im2col_scratch(&c.g, c.is_double, True, &c.backward)
-    # prepared filters
-    c.backward += filters
+    if c.reads_W:
+        c.prepared_backward = 0
+    c.backward += c.prepared_backward
     return status
 
 
@@ -166,7 +169,9 @@ cdef void conv_backward_prepared(
             g, &c.w, dS, Z, W, prepared, add_images, dZ, add_parameters, dW, db, scratch
         )
         return
-    if prepared == NULL and dZ != NULL:
+    if c.reads_W:
+        prepared = W
+    elif prepared == NULL and dZ != NULL:
         im2col_prepare_backward(g, W, scratch, 0, g.d_out)
         prepared = scratch
         row_W = g.K

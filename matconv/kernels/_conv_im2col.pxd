@@ -2,7 +2,14 @@
 
 from ._activation cimport Activation
 from ._geometry cimport Geometry
+from ._tile cimport filters_in_tile_order
+from ._tuning cimport tuning_of
 from ._types cimport real
+
+cdef enum:
+    # phi is gathered transposed if neighbouring elements of its rows are at most this far apart in
+    # Z
+    NEAR = 4
 
 
 # Whether phi(Z) = Z, so that nothing is gathered: 1x1 filters with stride 1, without padding.
@@ -11,6 +18,16 @@ cdef inline bint is_direct(const Geometry *g) noexcept nogil:
         g.h_b == 1 and g.h_a == 1 and g.s_b == 1 and g.s_a == 1
         and g.top == 0 and g.bottom == 0 and g.left == 0 and g.right == 0
     )
+
+
+# Whether the tiles of phi are transposed.
+cdef inline bint is_transposed(const Geometry *g) noexcept nogil:
+    return g.s_a <= NEAR // g.d and not is_direct(g)
+
+
+# Whether the backward pass reads W as it lies, instead of prepared filters.
+cdef inline bint reads_filters(const Geometry *g, bint is_double) noexcept nogil:
+    return filters_in_tile_order(g) and (is_transposed(g) or tuning_of(is_double).transposes)
 
 
 # Elements of scratch for a pass. OUT: size. Returns a status.
@@ -31,16 +48,17 @@ cdef void im2col_forward(
     const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
-# The filters first to last - 1 of Wt(d_out, K), W_tile transposed, for the backward pass. With few
-# channels, where the backward pass gathers phi' instead of phi, Wt is W_tile itself, not
-# transposed, and the call with first = 0 writes all of it. IN: W. OUT: Wt, K d_out elements.
+# The filters first to last - 1 of Wt(d_out, K), W_tile transposed, for the backward pass, unless it
+# `reads_filters`. If `is_transposed`, Wt is W_tile itself, not transposed, and the call with first
+# = 0 writes all of it. IN: W. OUT: Wt, K d_out elements.
 cdef void im2col_prepare_backward(
     const Geometry *g, const real *W, real *Wt, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil
 
 # The gradients for Z, W and b from the one for S; NULL: not computed. add_images: dZ is added to;
 # add_parameters: dW and db are added to.
-# IN: dS (l, b_out, a_out, d_out), Z, Wt (only for dZ; its rows are row_W apart).
+# IN: dS (l, b_out, a_out, d_out), Z, Wt (only for dZ; its rows are row_W apart), or W if
+# `reads_filters`.
 # OUT: dZ, dW, db, with the shapes of Z, W, b. SCRATCH: im2col_scratch of a backward pass.
 # No aliasing.
 cdef void im2col_backward(

@@ -25,13 +25,6 @@ from ._types cimport real
 cdef enum:
     # each tile reads W from memory if it has more elements
     LARGE_FILTERS = 1 << 20
-    # phi is gathered transposed if neighbouring elements of its rows are at most this far apart in
-    # Z
-    NEAR = 4
-
-
-cdef inline bint is_transposed(const Geometry *g) noexcept nogil:
-    return g.s_a <= NEAR // g.d and not is_direct(g)
 
 
 # A tile of phi shares the level-2 cache with the other operand of the product.
@@ -103,7 +96,7 @@ cdef void im2col_forward(
             if transposed:
                 transposed_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
                 # S(d_out_g, n) = W(d_out_g, K) phi'(n, K)'
-                product(c'T', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, scratch, n,
+                product(c'N', c'T', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, scratch, n,
                         False, S_tile + group * d_out_g, g.d_out)
                 continue
             if direct:
@@ -112,7 +105,7 @@ cdef void im2col_forward(
                 phi = scratch
                 gather_tile(g, t0, n, Z + group * g.d_g, scratch)
             # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
-            product(c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
+            product(c'N', c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
                     False, S_tile + group * d_out_g, g.d_out)
         if b != NULL or activation != NULL:
             bias_activation_rows(n, g.d_out, S_tile, b, activation, S_tile)
@@ -147,7 +140,7 @@ cdef void tile_filters(
     if is_transposed(g):
         transposed_tile(g, t0, n, <real *> Z, scratch, False)
         # dW(d_out_g, K) += dS(d_out_g, n) phi'(n, K)
-        product(c'N', g.d_out_g, g.K, n, dS, g.d_out, scratch, n, add, dW, g.d_out)
+        product(c'N', c'N', g.d_out_g, g.K, n, dS, g.d_out, scratch, n, add, dW, g.d_out)
         return
     if is_direct(g):
         phi = Z + t0 * g.d
@@ -155,26 +148,29 @@ cdef void tile_filters(
     else:
         gather_tile(g, t0, n, Z, scratch)
     # dW(d_out_g, K) += dS(d_out_g, n) phi(K, n)'
-    product(c'T', g.d_out_g, g.K, n, dS, g.d_out, phi, ld_phi, add, dW, g.d_out)
+    product(c'N', c'T', g.d_out_g, g.K, n, dS, g.d_out, phi, ld_phi, add, dW, g.d_out)
 
 
 # vec(dZ) += P_phi' vec(dphi) of a tile and a group; for a direct convolution dZ = dphi unless add.
-# IN: dS, of the tile and group; Wt, from the group's first filter on. OUT: dZ, from the group's
-# first channel on. SCRATCH: a tile of phi.
+# IN: dS, of the tile and group; Wt or W, from the group's first filter on. OUT: dZ, from the
+# group's first channel on. SCRATCH: a tile of phi.
 cdef void tile_images(
     const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *dS, const real *Wt,
     Py_ssize_t row_W, bint add, real *dZ, real *scratch,
 ) noexcept nogil:
+    cdef char op = c'N'
+    if reads_filters(g, real is double):
+        op, row_W = c'T', g.d_out
     if is_transposed(g):
         # dphi'(n, K) = dS(d_out_g, n)' W(d_out_g, K)
         gemm(c'T', c'N', n, g.K, g.d_out_g, dS, g.d_out, Wt, g.d_out, 0, scratch, n)
         transposed_tile(g, t0, n, dZ, scratch, True)
     elif is_direct(g):
         # dphi(K, n) = W(d_out_g, K)' dS(d_out_g, n), or +=
-        product(c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, add, dZ + t0 * g.d, g.d)
+        product(op, c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, add, dZ + t0 * g.d, g.d)
     else:
         # dphi(K, n) = W(d_out_g, K)' dS(d_out_g, n)
-        product(c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, False, scratch, g.K)
+        product(op, c'N', g.K, n, g.d_out_g, Wt, row_W, dS, g.d_out, False, scratch, g.K)
         scatter_tile(g, t0, n, dZ, scratch)
 
 
@@ -185,7 +181,8 @@ cdef void im2col_backward(
     cdef Py_ssize_t total = g.l * g.b_out * g.a_out
     cdef Py_ssize_t length = tile_length(g, real is double, True), d_out_g = g.d_out_g
     # from one group to the next
-    cdef Py_ssize_t step_W = d_out_g if is_transposed(g) else d_out_g * row_W
+    cdef bint reads_W = reads_filters(g, real is double)
+    cdef Py_ssize_t step_W = d_out_g if reads_W or is_transposed(g) else d_out_g * row_W
     cdef Py_ssize_t t0 = 0, n, group
     cdef bint in_order = filters_in_tile_order(g)
     cdef const real *dS_group
@@ -201,7 +198,7 @@ cdef void im2col_backward(
         if db != NULL:
             add_rows(total, g.d_out, dS, db)
         if dZ != NULL:
-            taps_images(g, dS, Wt, row_W, add_images, dZ)
+            taps_images(g, dS, Wt, row_W, reads_W, add_images, dZ)
         if dW != NULL:
             taps_filters(g, dS, Z, add_parameters, dW_tile)
             if not in_order:

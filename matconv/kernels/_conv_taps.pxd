@@ -19,9 +19,10 @@ cdef void taps_forward(
 ) noexcept nogil
 
 # vec(dZ) = P_phi' vec(W' dS), or += if add. IN: dS, Wt (d_out, K), W_tile transposed, with rows
-# row_W apart. OUT: dZ.
+# row_W apart, or W_tile itself if reads_W. OUT: dZ.
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *Wt, Py_ssize_t row_W, bint add, real *dZ
+    const Geometry *g, const real *dS, const real *Wt, Py_ssize_t row_W, bint reads_W, bint add,
+    real *dZ,
 ) noexcept nogil
 
 # dW = sum_i dS^i phi(Z^i)', or += if add. IN: dS, Z. OUT: dW_tile (K, d_out) in the order of a

@@ -65,7 +65,7 @@ cdef void taps_forward(
                 for group in range(g.groups):
                     # S_position(d_out_g, l) += W_tap(d_out_g, d_g) Z_pixel(d_g, l)
                     product(
-                        c'N', g.d_out_g, g.l, g.d_g,
+                        c'N', c'N', g.d_out_g, g.l, g.d_g,
                         W_tile + (u * g.h_a + v) * g.d_g * g.d_out + group * g.d_out_g, g.d_out,
                         Z + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
                         step_Z, u > u0 or v > v0, S_position + group * g.d_out_g, step_S,
@@ -73,10 +73,13 @@ cdef void taps_forward(
 
 
 cdef void taps_images(
-    const Geometry *g, const real *dS, const real *Wt, Py_ssize_t row_W, bint add, real *dZ
+    const Geometry *g, const real *dS, const real *Wt, Py_ssize_t row_W, bint reads_W, bint add,
+    real *dZ,
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
     cdef Py_ssize_t position, u, v, group, y, x, u0 = 0, u1 = 0, v0 = 0, v1 = 0
+    # from one filter, and from one channel, to the next
+    cdef Py_ssize_t step_d_out = 1 if reads_W else row_W, step_d = g.d_out if reads_W else 1
     if not add:
         memset(dZ, 0, g.l * step_Z * sizeof(real))
     for position in range(g.b_out * g.a_out):
@@ -89,8 +92,9 @@ cdef void taps_images(
                 for group in range(g.groups):
                     # dZ_pixel(d_g, l) += W_tap(d_out_g, d_g)' dS_position(d_out_g, l)
                     product(
-                        c'N', g.d_g, g.l, g.d_out_g,
-                        Wt + group * g.d_out_g * row_W + (u * g.h_a + v) * g.d_g, row_W,
+                        c'T' if reads_W else c'N', c'N', g.d_g, g.l, g.d_out_g,
+                        Wt + group * g.d_out_g * step_d_out + (u * g.h_a + v) * g.d_g * step_d,
+                        max(step_d_out, step_d),
                         dS + position * g.d_out + group * g.d_out_g, step_S, True,
                         dZ + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
                         step_Z,
@@ -119,7 +123,7 @@ cdef void taps_filters(
                     for group in range(g.groups):
                         # dW_tap(d_out_g, d_g) += dS_position(d_out_g, l) Z_pixel(d_g, l)'
                         product(
-                            c'T', g.d_out_g, g.d_g, g.l,
+                            c'N', c'T', g.d_out_g, g.d_g, g.l,
                             dS + (q * g.a_out + p) * g.d_out + group * g.d_out_g, step_S,
                             Z + (y * g.a + x) * g.d + group * g.d_g, step_Z,
                             written, dW_tap + group * g.d_out_g, g.d_out,

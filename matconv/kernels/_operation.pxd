@@ -11,7 +11,8 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
               arrays, `fan_in` and `multiply_adds`. OUT: output. Returns a status.
     sizes     Sizes of memory for up to `step.images` images per call. OUT: sizes. Returns a status.
     prepare   Prepare the parameters for the passes. IN: call.arrays. OUT: call.prepared or, if
-              `backward`, call.prepared_backward. SCRATCH: sizes.preparing.
+              `backward`, call.prepared_backward, unless sizes.prepared_backward is 0. SCRATCH:
+              sizes.preparing.
     forward   IN: inputs, arrays, prepared. OUT: output, and saved unless NULL. SCRATCH: scratch,
               shared.
     backward  Gradients from d_output, which may be overwritten. d_inputs[i] and d_arrays are not

@@ -138,7 +138,7 @@ cdef class SingleStep:
         call.prepared = call.prepared_backward = address(prepared.array)
         call.scratch = address(scratch.array)
         call.phase = WHOLE
-        if self.step.operation.prepare != NULL:
+        if self.step.operation.prepare != NULL and self.sizes[name] > 0:
             self.step.operation.prepare(&self.step, &call, backward)
         prepared.check()
         scratch.check()

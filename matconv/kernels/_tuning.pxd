@@ -6,6 +6,10 @@
 cdef struct Tuning:
     # a product is divided into blocks of at most so many rows, inner elements and multiply-adds
     Py_ssize_t product_rows, product_inner, product_multiply_adds
+    # maximum number of columns of a product that BLAS does not compute
+    Py_ssize_t columns
+    # whether BLAS multiplies by a transposed matrix as fast as by one that is not
+    bint transposes
     # elements and columns of a tile of phi
     Py_ssize_t phi_elements, min_phi_columns, max_phi_columns
     # minimum of columns where a tile reads W from memory, or reads and writes dW

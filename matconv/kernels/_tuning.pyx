@@ -16,12 +16,15 @@ _VARIABLE = "MATCONV_TUNING"
 # a product is not divided
 _WHOLE = {
     "product_rows": 1 << 30, "product_inner": 1 << 30, "product_multiply_adds": 1 << 62,
+    "transposes": 1,
 }  # fmt: skip
 # OpenBLAS does not pack the operands of a product with up to about so many multiply-adds
 _UNPACKED = {
     "product_rows": 64, "product_inner": 128, "product_multiply_adds": 64 * 48 * 128,
+    "transposes": 0,
 }  # fmt: skip
 _COMMON = {
+    "columns": 4,
     "phi_elements": 1 << 16, "min_phi_columns": 96, "max_phi_columns": 512,
     "min_phi_columns_large": 256, "min_tiles": 32, "max_tiles": 128, "min_piece_tiles": 28,
     "gather": 20, "gather_row": 10, "transform": 14, "call": 6, "filters": 40, "stream": 10,
@@ -32,7 +35,10 @@ _SINGLE = {**_COMMON, "gather": 40}
 # (double, single)
 _ROWS = {
     "skylakex": ({**_COMMON, **_UNPACKED}, {**_SINGLE, **_UNPACKED}),
-    "haswell": ({**_COMMON, **_WHOLE}, {**_SINGLE, **_WHOLE, "min_tiles": 192, "max_tiles": 512}),
+    "haswell": (
+        {**_COMMON, **_WHOLE, "columns": 8},
+        {**_SINGLE, **_WHOLE, "columns": 16, "min_tiles": 192, "max_tiles": 512},
+    ),
     "default": ({**_COMMON, **_WHOLE}, {**_SINGLE, **_WHOLE, "min_tiles": 64, "max_tiles": 256}),
 }
 # by the name of OpenBLAS's kernel in lower case

@@ -106,7 +106,7 @@ cdef inline void first_piece(
     if adds_images(c, cut) and not call.add_input[0]:
         part = range_of(call, size_Z, ceil_div(size_Z, cut.position_pieces))
         memset(dZ + part.first, 0, (part.last - part.first) * sizeof(real))
-    if cut.way != CHANNELS and call.prepared_backward == NULL:
+    if cut.way != CHANNELS and call.prepared_backward == NULL and not c.reads_W:
         first = g.d_out * call.piece // cut.position_pieces
         last = g.d_out * (call.piece + 1) // cut.position_pieces
         if first < last:
@@ -174,7 +174,9 @@ cdef inline void run_piece(
     add_images = add_images or adds_images(c, cut)
     if wants_dW:
         sum = <real *> call.shared + cut.sums_at + number * c.sum
-    if prepared == NULL:
+    if c.reads_W:
+        prepared = <const real *> call.arrays[0]
+    elif prepared == NULL:
         prepared = <const real *> call.shared + cut.filters_at
     conv_backward_sum(
         &part, dS + at_S, <const real *> call.inputs[0] + at_Z, prepared, add_images,
