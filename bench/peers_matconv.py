@@ -10,6 +10,8 @@ from peers import layer_side, net_side
 
 import matconv
 from matconv.engines import ThreadEngine
+from matconv.kernels.sums import descend
+from matconv.solvers.sgd import PIECE
 
 #: What conv2d and Network take as ``algorithm``.
 FORMS = ("auto", "im2col", "winograd")
@@ -76,6 +78,8 @@ def net(case, dtype, threads, form="auto"):
     built, theta = network(case.net, case.values, dtype, form)
     Z, y = case.data[0].astype(dtype), case.data[1]
     objective = matconv.Objective(built, Z, y, loss=case.net.loss, n_threads=threads)
+    engine = ThreadEngine(threads)
+    parts = [slice(k, k + PIECE) for k in range(0, len(theta), PIECE)]
 
     @functools.cache
     def frozen():
@@ -93,8 +97,7 @@ def net(case, dtype, threads, form="auto"):
 
     def step():
         f, (slope,) = gradient()
-        slope *= nets.RATE
-        np.subtract(theta, slope, out=theta)
+        engine.run(lambda k: descend(theta[k], slope[k], theta[k], nets.RATE), parts)
         return f
 
     def forward():

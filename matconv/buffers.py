@@ -3,9 +3,11 @@
 A call takes the memory that it needs in addition to its arguments and results from here, and
 returns it at its end:
 
-* Idle buffers are kept for the next call of the same `Network` or `Objective`, up to 1 GiB in the
-  whole process. Beyond this limit the buffers that have been idle longest are freed. The buffers of
-  an object are freed with it, and a call that fails frees its buffers.
+* Idle buffers are kept for the next call of the same `Network` or `Objective`, up to an eighth of
+  the machine's memory, but at least 1 GiB, in the whole process. Beyond this limit the buffers that
+  have been idle longest are freed. The buffers of an object are freed with it, and a call that
+  fails frees its buffers. Gradients of 32 MiB and more are such buffers too, as soon as the caller
+  has no reference to them any more.
 * The calling thread always gets buffers. Helper threads get buffers within a budget for all helpers
   of the process: a quarter of the machine's memory, but at least 1 GiB. When it is exhausted, a
   call is evaluated by fewer threads, with the same bits.
@@ -30,4 +32,4 @@ def _machine_bytes() -> int:
         return 0
 
 
-set_limits(idle=1 << 30, reserved=max(1 << 30, _machine_bytes() // 4))
+set_limits(idle=max(1 << 30, _machine_bytes() // 8), reserved=max(1 << 30, _machine_bytes() // 4))

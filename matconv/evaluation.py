@@ -19,6 +19,10 @@ from .kernels.sums import add, pause
 from .sharding import Leaf, Node, Tree, max_waiting, root_of
 
 Item = TypeVar("Item")
+
+# Larger results have memory that is reused. The C library maps it anew each time (above 32 MiB at
+# the latest, glibc), and to clear its pages takes about as long as to update theta.
+LENT_BYTES = 1 << 25
 Sum = tuple[float, np.ndarray | None]
 
 
@@ -191,11 +195,14 @@ class Vectors:
                 return
 
     def take(self, *, returned: bool) -> np.ndarray | None:
-        """Return a vector that `wait` has reserved; a new array if the call returns it."""
+        """Return a vector that `wait` has reserved; if the call returns it, one that is not reused
+        before the caller has dropped it."""
         if self._buffers is None:
             return None
-        if returned:
+        if returned and self._theta.nbytes < LENT_BYTES:
             return np.empty_like(self._theta)
+        if returned:
+            return self._buffers.lend(self._theta.dtype)
         return self._buffers.take().view(self._theta.dtype)
 
     def give(self, vector: np.ndarray) -> None:

@@ -37,6 +37,19 @@ cdef cnp.ndarray new_buffer(Py_ssize_t nbytes):
 
 @cython.final
 @cython.no_gc
+cdef class Loan:
+    """The base of an array that `Buffers.lend` returned: gives the buffer back with the last view."""
+
+    cdef Buffers lender
+    cdef object buffer
+
+    def __dealloc__(self):
+        if self.buffer is not None:
+            self.lender.give(self.buffer)
+
+
+@cython.final
+@cython.no_gc
 cdef class Buffers:
     """Buffers of one size; idle buffers are freed together with this object.
 
@@ -104,6 +117,33 @@ cdef class Buffers:
         buffer = self.kept.pop()
         self.forget(1)
         return buffer
+
+    def lend(self, cnp.dtype dtype):
+        """Return a buffer as an array that comes back by itself, when it is no longer referenced.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+
+        Returns
+        -------
+        array : ndarray, shape (nbytes // itemsize,)
+            As from `take`; the caller must not `give` it.
+
+        Raises
+        ------
+        MemoryError
+        """
+        cdef Loan loan = Loan()
+        cdef cnp.ndarray buffer = self.take()
+        cdef cnp.npy_intp size = self.nbytes // dtype.itemsize
+        cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(
+            1, &size, dtype.num, cnp.PyArray_DATA(buffer)
+        )
+        loan.lender = self
+        loan.buffer = buffer
+        cnp.set_array_base(array, loan)
+        return array
 
     def give(self, cnp.ndarray buffer, Py_ssize_t max_idle=-1):
         """Keep a buffer for the next call.

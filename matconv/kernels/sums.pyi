@@ -7,4 +7,15 @@ def regularise(
     left: np.ndarray | None = None,
     right: np.ndarray | None = None,
 ) -> float: ...
+def descend(
+    theta: np.ndarray,
+    gradient: np.ndarray,
+    out: np.ndarray,
+    rate: float,
+    momentum: float = 0,
+    velocity: np.ndarray | None = None,
+    nesterov: bool = False,
+    mean: np.ndarray | None = None,
+    share: float = 1,
+) -> None: ...
 def pause() -> None: ...

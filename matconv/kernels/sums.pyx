@@ -1,4 +1,4 @@
-"""Sums of gradients and the regularisation: one pass over memory, in a fixed order.
+"""Sums of gradients, the regularisation and the step of sgd: one pass over memory, in a fixed order.
 
 Arguments are not checked here; `matconv.objective` does that.
 """
@@ -196,6 +196,76 @@ def regularise(
                 n, &terms, <const float *> theta_, <const float *> right_, <float *> left_
             )
     return squares
+
+
+# A step of `descend`.
+cdef void descend_real(
+    Py_ssize_t n, double rate_, double momentum_, bint nesterov, double share_, const real *theta,
+    const real *gradient, real *velocity, real *out, double *mean
+) noexcept nogil:
+    cdef real rate = <real> -rate_, momentum = <real> momentum_, share = <real> share_, step, v
+    cdef Py_ssize_t k
+    if mean != NULL:
+        for k in range(n):
+            mean[k] += gradient[k] * share
+    if velocity == NULL:
+        for k in range(n):
+            out[k] = theta[k] + rate * gradient[k]
+        return
+    for k in range(n):
+        step = rate * gradient[k]
+        v = momentum * velocity[k] + step
+        velocity[k] = v
+        out[k] = theta[k] + (step + momentum * v if nesterov else v)
+
+
+def descend(
+    cnp.ndarray theta, cnp.ndarray gradient, cnp.ndarray out, double rate, double momentum=0,
+    cnp.ndarray velocity=None, bint nesterov=False, cnp.ndarray mean=None, double share=1
+):
+    """Make a step of gradient descent with momentum, in one pass without the GIL.
+
+        velocity <- momentum velocity - rate gradient
+        out      <- theta + velocity        (nesterov: theta + momentum velocity - rate gradient)
+        mean     <- mean + share gradient
+
+    Parameters
+    ----------
+    theta, gradient, out, velocity : ndarray, shape (n,)
+        Contiguous, of one dtype. ``out`` may be theta. Without a velocity, momentum is 0.
+    rate, momentum, share : float
+    nesterov : bool
+    mean : ndarray of float64, shape (n,), optional
+    """
+    cdef Py_ssize_t n = cnp.PyArray_DIM(theta, 0), first = 0, size, item
+    cdef bint is_double = cnp.PyArray_TYPE(theta) == cnp.NPY_DOUBLE
+    cdef char *theta_ = <char *> cnp.PyArray_DATA(theta)
+    cdef char *gradient_ = <char *> cnp.PyArray_DATA(gradient)
+    cdef char *out_ = <char *> cnp.PyArray_DATA(out)
+    cdef char *velocity_ = NULL if velocity is None else <char *> cnp.PyArray_DATA(velocity)
+    cdef double *mean_ = NULL if mean is None else <double *> cnp.PyArray_DATA(mean)
+    item = sizeof(double) if is_double else sizeof(float)
+    with nogil:
+        while first < n:
+            size = min(n - first, <Py_ssize_t> BLOCK)
+            if is_double:
+                descend_real(
+                    size, rate, momentum, nesterov, share, <const double *> theta_,
+                    <const double *> gradient_, <double *> velocity_, <double *> out_, mean_,
+                )
+            else:
+                descend_real(
+                    size, rate, momentum, nesterov, share, <const float *> theta_,
+                    <const float *> gradient_, <float *> velocity_, <float *> out_, mean_,
+                )
+            first += size
+            theta_ += size * item
+            gradient_ += size * item
+            out_ += size * item
+            if velocity_ != NULL:
+                velocity_ += size * item
+            if mean_ != NULL:
+                mean_ += size
 
 
 def pause():

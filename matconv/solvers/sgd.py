@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from ..engines.threads import ThreadEngine
+from ..kernels.sums import descend
 from ..options import Choice, Count, Flag, Number, Option
 from .method import Method
 from .result import TrainingError
 from .run import Run
 from .schedules import DESCRIPTIONS, SCHEDULES, Schedule, get_schedule
 
-# elements that are updated at a time, so that the pieces of four vectors stay in the cache
-BLOCK = 1 << 14
+# elements that a thread updates at a time
+PIECE = 1 << 18
 
 
 class _Mean:
@@ -21,16 +23,16 @@ class _Mean:
 
     def __init__(self, n: int, batch_size: int) -> None:
         self._f = 0.0
-        self._gradient = np.zeros(n)  # sum of gradients times images / batch_size
+        self.gradient = np.zeros(n)  # sum of gradients times `share`
         self._batch_size = batch_size
         self._images = 0
 
-    def add(self, f: float, gradient: np.ndarray, images: int) -> None:
+    def add(self, f: float, images: int) -> None:
         self._f += images * f
-        if images != self._batch_size:
-            gradient = gradient * (images / self._batch_size)
-        self._gradient += gradient
         self._images += images
+
+    def share(self, images: int) -> float:
+        return images / self._batch_size
 
     @property
     def f(self) -> float:
@@ -38,7 +40,7 @@ class _Mean:
 
     @property
     def gradient_norm(self) -> float:
-        return float(np.linalg.norm(self._gradient)) * self._batch_size / self._images
+        return float(np.linalg.norm(self.gradient)) * self._batch_size / self._images
 
 
 class _Descent:
@@ -51,29 +53,29 @@ class _Descent:
     the last complete step is not changed.
     """
 
-    def __init__(self, theta: np.ndarray, momentum: float, nesterov: bool) -> None:
+    def __init__(
+        self, theta: np.ndarray, momentum: float, nesterov: bool, engine: ThreadEngine
+    ) -> None:
         self.theta = theta.copy()
         self.before = theta.copy()
         self._velocity = np.zeros_like(theta)
         self._momentum = momentum
         self._nesterov = nesterov
+        self._engine = engine
 
-    def move(self, gradient: np.ndarray, rate: float) -> np.ndarray:
-        """Make a step along ``gradient``, which is overwritten; return the new theta."""
-        for k in range(0, len(gradient), BLOCK):
-            part = slice(k, k + BLOCK)
-            self._move(gradient[part], self._velocity[part], part, rate)
+    def move(self, gradient: np.ndarray, rate: float, mean: np.ndarray, share: float) -> np.ndarray:
+        """Make a step along ``gradient`` and add ``share`` times it to ``mean``; return theta."""
+
+        def move_part(first: int) -> None:
+            part = slice(first, first + PIECE)
+            descend(
+                self.theta[part], gradient[part], self.before[part], rate, self._momentum,
+                self._velocity[part], self._nesterov, mean[part], share,
+            )  # fmt: skip
+
+        self._engine.run(move_part, range(0, len(gradient), PIECE))
         self.theta, self.before = self.before, self.theta
         return self.theta
-
-    def _move(self, g: np.ndarray, v: np.ndarray, part: slice, rate: float) -> None:
-        g *= -rate
-        v *= self._momentum
-        v += g
-        if self._nesterov:
-            g += self._momentum * v
-            v = g
-        np.add(self.theta[part], v, out=self.before[part])
 
 
 def _is_finite(gradient: np.ndarray) -> bool:
@@ -118,7 +120,8 @@ def sgd(
     l = objective.l
     batches = -(-l // batch_size)
     first, last = run.iterations, run.iterations + max_iterations
-    descent = _Descent(run.theta, momentum, nesterov)
+    engine = getattr(objective, "engine", None) or ThreadEngine()
+    descent = _Descent(run.theta, momentum, nesterov, engine)
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
@@ -129,9 +132,10 @@ def sgd(
             if not (np.isfinite(f) and _is_finite(gradient)):
                 what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
-            mean.add(f, gradient, part.l)
+            mean.add(f, part.l)
             rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
-            run.step(descent.move(gradient, rate), mean.f if epoch == first else None)
+            theta = descent.move(gradient, rate, mean.gradient, mean.share(part.l))
+            run.step(theta, mean.f if epoch == first else None)
             run.progress.advance()
         if not np.isfinite(descent.theta).all():
             raise _error("theta is not finite", f"the end of epoch {epoch + 1}", descent, run)

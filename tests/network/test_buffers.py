@@ -13,6 +13,7 @@ from support.threads import on_threads
 
 from matconv import Dense, Network, Objective
 from matconv.buffers import Buffers, Reservation, limits, set_limits, usage
+from matconv.evaluation import LENT_BYTES
 from matconv.losses import SoftmaxLoss
 
 LINE = 64
@@ -41,6 +42,37 @@ def test_buffers_are_lent_once_and_come_back():
     assert buffers.idle == 2 and usage()[0] == 200
     assert {id(buffers.take()), id(buffers.take())} == {id(first), id(second)}
     assert usage()[0] == 0
+
+
+def test_lent_array_comes_back_with_its_last_view():
+    buffers = Buffers(80)
+    array = buffers.lend(np.dtype(np.float32))
+    address, view = array.ctypes.data, array[3:5]
+    assert array.shape == (20,) and array.dtype == np.float32 and address % LINE == 0
+    array[:] = 1
+    del array
+    assert buffers.idle == 0 and view.tolist() == [1, 1]
+    del view
+    assert buffers.idle == 1 and usage()[0] == 80
+    assert buffers.lend(np.dtype(np.float64)).ctypes.data == address
+
+
+def test_large_gradients_are_reused_only_when_dropped():
+    net = Network((1, 1, 1 << 11), [Dense(1 << 11)])
+    f = Objective(net, np.ones((2, 1, 1, 1 << 11)), np.zeros((2, 1 << 11)))
+    theta = net.init(0)
+    assert theta.nbytes >= LENT_BYTES
+    first = f.gradient(theta)
+    second = f.gradient(2 * theta)
+    expected = second.copy()
+    assert not np.shares_memory(first, second)
+    address = first.ctypes.data
+    del first
+    third = f.gradient(theta)
+    assert third.ctypes.data == address and second.tobytes() == expected.tobytes()
+    del f
+    third += second  # the memory outlives the objective
+    assert third.flags.writeable
 
 
 def test_buffers_more_than_wanted_are_freed():

@@ -7,11 +7,13 @@ from support.tolerances import assert_within, rounding_bound
 
 import matconv.solvers.sgd as sgd_module
 from matconv import Objective, minimize
+from matconv.engines import ThreadEngine
 from matconv.kernels._guard import guarded
+from matconv.kernels.sums import descend
 from matconv.solvers.schedules import SCHEDULES
 
 
-def descend(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False, factor=None):
+def formulas(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False, factor=None):
     """The formulas of `sgd`, with the penalty's gradient theta / C added by hand."""
     plain = Objective(f.net, f.Z, f.Y, f.loss)
     theta, v = theta0.copy(), np.zeros_like(theta0)
@@ -33,7 +35,7 @@ def descend(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False,
 def test_sgd_steps_are_its_formulas(schedule, nesterov, small):
     f, theta0 = small()
     factor = SCHEDULES.get(schedule, schedule)
-    truth = descend(f, theta0, 4, 8, 0.05, 0.7, 3, nesterov, factor)
+    truth = formulas(f, theta0, 4, 8, 0.05, 0.7, 3, nesterov, factor)
     result = minimize(
         f,
         theta0,
@@ -132,13 +134,27 @@ def test_is_finite_despite_overflow_of_squares():
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_descent_move_is_its_formula_across_blocks(nesterov):
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_descent_move_has_the_bits_of_its_formula_across_pieces(nesterov, dtype):
     random = np.random.default_rng(3)
-    n = 2 * sgd_module.BLOCK + 5
-    theta, velocity, g = random.standard_normal((3, n))
-    descent = sgd_module._Descent(theta, 0.9, nesterov)
-    descent._velocity[:] = velocity
-    new = descent.move(g.copy(), 0.5)
-    v = 0.9 * velocity + -0.5 * g
-    np.testing.assert_array_equal(new, theta + (-0.5 * g + 0.9 * v if nesterov else v))
-    np.testing.assert_array_equal(descent.before, theta)
+    n = 2 * sgd_module.PIECE + 5
+    theta, velocity, g = random.standard_normal((3, n)).astype(dtype)
+    total = random.standard_normal(n)
+    for n_threads in (1, 2, 5):
+        descent = sgd_module._Descent(theta, 0.9, nesterov, ThreadEngine(n_threads))
+        descent._velocity[:] = velocity
+        mean = total.copy()
+        new = descent.move(g, 0.3, mean, 0.7)
+        v = 0.9 * velocity + -0.3 * g
+        np.testing.assert_array_equal(new, theta + (-0.3 * g + 0.9 * v if nesterov else v))
+        np.testing.assert_array_equal(descent._velocity, v)
+        np.testing.assert_array_equal(descent.before, theta)
+        np.testing.assert_array_equal(mean, total + g * dtype(0.7))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_descend_without_velocity_in_place_is_its_formula(dtype):
+    theta, g = np.random.default_rng(4).standard_normal((2, 3001)).astype(dtype)
+    expected = theta + dtype(-0.3) * g
+    descend(theta, g, theta, 0.3)
+    np.testing.assert_array_equal(theta, expected)
