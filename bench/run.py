@@ -8,6 +8,7 @@ scaling  time and memory of a gradient against the number of images
 latency  the time of a call that is not spent in kernels
 startup  import; with --build the size of a wheel and the time of its build
 targets  the table of targets, met or not; names are rows, layers, networks
+tune     what other values of the tuning table gain on layers, and the best row
 show     the tables of results files;  plot  a picture: results files, then an SVG file
 
 Peers: "gemm" is the matrix products alone with phi given; "torch-f32" and "onnxruntime" compute in
@@ -32,6 +33,7 @@ import startup
 import table
 import targets
 import timing
+import tune
 
 README = Path(__file__).with_name("README.md")
 MARKERS = "<!-- measured -->\n", "<!-- end -->\n"
@@ -48,7 +50,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    commands = (*measuring.KINDS, "targets", "show", "plot")
+    commands = (*measuring.KINDS, "targets", "tune", "show", "plot")
     parser.add_argument("command", nargs="?", choices=commands, default="layers")
     parser.add_argument("names", nargs="*", help="layers, networks, rows of targets; files")
     for option, choices in CHOICES.items():
@@ -156,6 +158,11 @@ def main(arguments=None):
                 replace_block(README, lines)
             else:
                 print("\n".join(lines))
+        elif given.command == "tune" and not given.isa:
+            print("\n".join(machine.lines(machine.describe())), flush=True)
+            effort = timing.Effort(repeats=3, seconds=0.002, budget=0.1 if given.quick else 1.0)
+            for dtype in given.dtypes or measuring.DTYPES:
+                tune.run(dtype, nets.select(given.names or tune.LAYERS), effort)
         elif given.isa and not machine.ISAS[given.isa].items() <= os.environ.items():
             # the same command in a process that is restricted to the ISA
             command = [sys.executable, str(Path(__file__).resolve()), *arguments]

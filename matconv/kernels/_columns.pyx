@@ -11,7 +11,7 @@ from ._types cimport real
 cdef enum:
     BLOCK = 4096            # rows of A and C that are multiplied at a time
     LANES = 16              # partial sums of a scalar product
-    MIN_ELEMENTS = 1 << 12  # of A: in smaller products BLAS copies little
+    MIN_ELEMENTS = 1 << 8   # of A: a smaller product is a call of a few microseconds
 
 
 cdef bint columns_pay(

@@ -76,6 +76,23 @@ def _choose():
     return wanted
 
 
+def row(bint is_double):
+    """Return the values that are in use for a dtype, by name."""
+    return tunings[is_double]
+
+
+def use(values, bint is_double):
+    """Use other values for a dtype: only to measure them, in a process without plans or threads.
+
+    Parameters
+    ----------
+    values : dict
+        A value for each member of the struct.
+    is_double : bool
+    """
+    tunings[is_double] = values
+
+
 kernel = blas_kernel()
 name = _choose()
 tunings[1], tunings[0] = _ROWS[name]

@@ -180,13 +180,13 @@ cdef void backward_blocks(
                     input_tile(g, w, tile_at(w, t0 + t), Z + group * g.d_g, V + t * w.inner, work)
                 for k in range(w.positions):
                     # dU_k(d_out_g, d') += dM_k(d_out_g, n) V_k(d', n)'
-                    product(c'N', c'T', f, w.inner, n, dM + k * w.step_M, f, V + k * w.step_V, w.inner,
-                            add or t0 != 0, dU + k * w.step_U + group * f, g.d_out)
+                    product(c'N', c'T', f, w.inner, n, dM + k * w.step_M, f, V + k * w.step_V,
+                            w.inner, add or t0 != 0, dU + k * w.step_U + group * f, g.d_out)
             if dZ != NULL:
                 for k in range(w.positions):
                     # dV_k(d', n) = U_k(d_out_g, d')' dM_k(d_out_g, n)
-                    product(c'N', c'N', w.inner, n, f, Ut + k * step_Ut + group * f * rows_Ut, rows_Ut,
-                            dM + k * w.step_M, f, False, V + k * w.step_V, w.inner)
+                    product(c'N', c'N', w.inner, n, f, Ut + k * step_Ut + group * f * rows_Ut,
+                            rows_Ut, dM + k * w.step_M, f, False, V + k * w.step_V, w.inner)
                 for t in range(n):
                     input_tile_adjoint(
                         g, w, tile_at(w, t0 + t), V + t * w.inner, dZ + group * g.d_g, work

@@ -38,7 +38,7 @@ cdef cnp.ndarray new_buffer(Py_ssize_t nbytes):
 @cython.final
 @cython.no_gc
 cdef class Loan:
-    """The base of an array that `Buffers.lend` returned: gives the buffer back with the last view."""
+    """The base of an array of `Buffers.lend`: gives the buffer back after the last view."""
 
     cdef Buffers lender
     cdef object buffer

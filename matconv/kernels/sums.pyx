@@ -1,4 +1,4 @@
-"""Sums of gradients, the regularisation and the step of sgd: one pass over memory, in a fixed order.
+"""Sums of gradients, regularisation, the step of sgd: one pass over memory, in a fixed order.
 
 Arguments are not checked here; `matconv.objective` does that.
 """

@@ -23,6 +23,7 @@ from .._operation cimport (
     MAX_PIECES, PIECE_ELEMENTS, PIECE_MULTIPLY_ADDS, piece_count, piece_length,
 )
 from .._conv_driver cimport Convolution, conv_channels, conv_tiles, conv_units
+from .._columns cimport columns_pay
 from .._conv_im2col cimport is_direct
 from .._conv_taps cimport taps_pay
 from .._geometry cimport Geometry
@@ -53,6 +54,7 @@ cdef enum:
     # minimum rows of a product; by Winograd's algorithm the other operand is transformed for these
     MIN_CHANNELS = 32
     MIN_WINOGRAD_CHANNELS = 64
+    MIN_COLUMN_CHANNELS = 512   # of `columns_product`, which reads so many elements in a row
     # maximum bytes of the sums for dW (by im2col two are always allowed), and of prepared filters
     MAX_SHARED_BYTES = 1 << 26
 
@@ -151,6 +153,8 @@ cdef inline Py_ssize_t units_of(const Convolution *c, double work) noexcept nogi
     cdef Py_ssize_t pieces = MAX_PIECES, minimum = MIN_CHANNELS
     if c.by_winograd:
         pieces, minimum = MAX_WINOGRAD_UNITS, MIN_WINOGRAD_CHANNELS
+    elif columns_pay(g.d_out, g.l * g.b_out * g.a_out, g.K, c.is_double):
+        minimum = MIN_COLUMN_CHANNELS
     elif not is_direct(g):
         pieces = MAX_UNITS
     minimum = max(minimum, ceil_div(g.d_out, pieces))
