@@ -61,7 +61,7 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 # the modules with loops over elements
 WITH_VARIANTS = {
     *("_bias_relu", "_conv_im2col", "_conv_taps", "_im2col", "_losses", "_operations"),
-    *("_pool_loops", "_winograd", "sums"),
+    *("_lrn", "_pool_loops", "_rounded", "_winograd", "sums"),
 }
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant
