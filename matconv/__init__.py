@@ -46,7 +46,7 @@ access to all of them; some are loaded when they are first used.
     arguments     checks of arguments
     options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
-    activations   LeakyReLU, Clip: functions that layers apply to each element
+    activations   LeakyReLU, Clip, ...: functions that layers apply to each element
     layers        Conv, Dense, MaxPool, Add, ...: descriptions of layers
     graph         inputs, outputs and shapes of the layers of a network
     layout        places of each layer's parameters in theta
@@ -81,7 +81,7 @@ except ModuleNotFoundError as error:
 
     raise _import_error(error, __path__[0]) from None
 
-from .activations import Clip, LeakyReLU
+from .activations import ELU, Clip, HardSigmoid, LeakyReLU
 from .kernels import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -93,10 +93,28 @@ from .kernels import (
     dense,
     dense_backward,
     im2col,
+    lrn,
+    lrn_backward,
     max_pool2d,
     max_pool2d_backward,
 )
-from .layers import Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale
+from .layers import (
+    LRN,
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Crop,
+    Dense,
+    LogSoftmax,
+    MaxPool,
+    Multiply,
+    Normalize,
+    PReLU,
+    Scale,
+    Softmax,
+)
 from .network import Network
 from .objective import Objective
 
@@ -192,6 +210,8 @@ _LATER = {
 }
 
 __all__ = [
+    "ELU",
+    "LRN",
     "Activation",
     "Add",
     "AvgPool",
@@ -201,14 +221,19 @@ __all__ = [
     "Crop",
     "Dense",
     "FormatError",
+    "HardSigmoid",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool",
     "Multiply",
     "Network",
+    "Normalize",
     "Objective",
+    "PReLU",
     "P_phi",
     "Predictor",
     "Scale",
+    "Softmax",
     "avg_pool2d",
     "avg_pool2d_backward",
     "bias_relu",
@@ -222,6 +247,8 @@ __all__ = [
     "im2col",
     "load_model",
     "load_predictor",
+    "lrn",
+    "lrn_backward",
     "mat",
     "max_pool2d",
     "max_pool2d_backward",

@@ -29,6 +29,7 @@ OVERFLOW = 4
 
 # code of an activation in a description
 NO_ACTIVATION, RELU, LEAKY, CLIP = range(4)
+SIGMOID, TANH, SOFTPLUS, ELU_CODE, HARD_SIGMOID, SILU, HARD_SWISH, GELU = range(4, 12)
 
 
 class Record(NamedTuple):

@@ -141,6 +141,10 @@ static inline int matconv_import(void)
 #define matconv_network_workspace_size_threads (MATCONV_TABLE->network_workspace_size_threads)
 #define matconv_network_predict_threads_f64 (MATCONV_TABLE->network_predict_threads_f64)
 #define matconv_network_predict_threads_f32 (MATCONV_TABLE->network_predict_threads_f32)
+#define matconv_lrn_f64 (MATCONV_TABLE->lrn_f64)
+#define matconv_lrn_f32 (MATCONV_TABLE->lrn_f32)
+#define matconv_lrn_backward_f64 (MATCONV_TABLE->lrn_backward_f64)
+#define matconv_lrn_backward_f32 (MATCONV_TABLE->lrn_backward_f32)
 
 #ifdef __cplusplus
 }

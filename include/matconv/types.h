@@ -55,11 +55,20 @@ enum {
     MATCONV_ACTIVATION_NONE = 0,  /* sigma(x) = x */
     MATCONV_RELU = 1,             /* max(x, 0) */
     MATCONV_LEAKY_RELU = 2,       /* x where x > 0, else alpha x; alpha positive and finite */
-    MATCONV_CLIP = 3              /* min(max(x, alpha), beta); alpha <= beta, may be infinite */
+    MATCONV_CLIP = 3,             /* min(max(x, alpha), beta); alpha <= beta, may be infinite */
+    MATCONV_SIGMOID = 4,          /* 1 / (1 + e^-x) */
+    MATCONV_TANH = 5,             /* tanh x */
+    MATCONV_SOFTPLUS = 6,         /* log(1 + e^x) */
+    MATCONV_ELU = 7,              /* x where x > 0, else alpha (e^x - 1); alpha positive, finite */
+    MATCONV_HARD_SIGMOID = 8,     /* min(max(alpha x + beta, 0), 1); alpha positive, both finite */
+    MATCONV_SILU = 9,             /* x / (1 + e^-x); the derivative needs x */
+    MATCONV_HARD_SWISH = 10,      /* x min(max(x / 6 + 1/2, 0), 1); the derivative needs x */
+    MATCONV_GELU = 11             /* x (1 + erf(x / sqrt 2)) / 2; the derivative needs x */
 };
 
 /* An activation sigma, applied to each element; NaN is propagated. Functions take a pointer to it;
- * NULL is MATCONV_ACTIVATION_NONE. It is a struct so that a later version can append members for new
+ * NULL is MATCONV_ACTIVATION_NONE. All functions that compute sigma(x) take all codes; functions
+ * that compute the derivative from sigma(x) return MATCONV_ACTIVATION for those that need x. It is a struct so that a later version can append members for new
  * codes (learned slopes, for example) without changing the type of a function. A struct_size is not
  * necessary, since a member is read only if the code needs it. */
 typedef struct matconv_activation {
@@ -153,7 +162,11 @@ typedef struct matconv_api {
     /* dS = dZ sigma'(S + 1 b'), db = dS' 1. sigma' is computed from Z, the output:
      *     MATCONV_RELU: 0 where Z <= 0, else 1;
      *     MATCONV_LEAKY_RELU: alpha where Z <= 0, else 1;
-     *     MATCONV_CLIP: 0 where Z <= alpha or Z >= beta, else 1.
+     *     MATCONV_CLIP: 0 where Z <= alpha or Z >= beta, else 1;
+     *     MATCONV_SIGMOID: Z (1 - Z); MATCONV_TANH: 1 - Z^2; MATCONV_SOFTPLUS: 1 - e^-Z;
+     *     MATCONV_ELU: Z + alpha where Z <= 0, else 1;
+     *     MATCONV_HARD_SIGMOID: 0 where Z <= 0 or Z >= 1, else alpha;
+     *     the others are refused.
      * IN: dZ, Z, activation. OUT: dS, may be dZ; db or NULL: not computed. */
     int (*bias_activation_backward_f64)(ptrdiff_t rows, ptrdiff_t channels, const double *dZ,
                                         const double *Z, const matconv_activation *activation,
@@ -287,6 +300,23 @@ typedef struct matconv_api {
                                        const float *Z, float **outputs, float *scratch,
                                        ptrdiff_t scratch_size, int threads, matconv_poll poll,
                                        void *poll_argument);
+
+    /* Local response normalisation over channels: S_c = Z_c (k + alpha sum_j Z_j^2)^-beta, where j is
+     * from c - floor((size - 1) / 2) to c + ceil((size - 1) / 2) as far as there are such channels.
+     * size >= 1, k >= 0, alpha >= 0; all three numbers finite.
+     * IN: Z (rows, channels). OUT: S (rows, channels). SCRATCH: 8 channels elements. */
+    int (*lrn_f64)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size, double k, double alpha,
+                   double beta, const double *Z, double *S, double *scratch);
+    int (*lrn_f32)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size, double k, double alpha,
+                   double beta, const float *Z, float *S, float *scratch);
+
+    /* The gradient for Z of lrn. IN: dS, Z. OUT: dZ. SCRATCH: 8 channels elements. */
+    int (*lrn_backward_f64)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size, double k,
+                            double alpha, double beta, const double *dS, const double *Z,
+                            double *dZ, double *scratch);
+    int (*lrn_backward_f32)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size, double k,
+                            double alpha, double beta, const float *dS, const float *Z,
+                            float *dZ, float *scratch);
 } matconv_api;
 
 #ifdef __cplusplus

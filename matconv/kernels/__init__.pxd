@@ -41,6 +41,14 @@ cdef extern from "matconv/matconv.h" nogil:
         RELU "MATCONV_RELU"
         LEAKY_RELU "MATCONV_LEAKY_RELU"
         CLIP "MATCONV_CLIP"
+        SIGMOID "MATCONV_SIGMOID"
+        TANH "MATCONV_TANH"
+        SOFTPLUS "MATCONV_SOFTPLUS"
+        ELU "MATCONV_ELU"
+        HARD_SIGMOID "MATCONV_HARD_SIGMOID"
+        SILU "MATCONV_SILU"
+        HARD_SWISH "MATCONV_HARD_SWISH"
+        GELU "MATCONV_GELU"
 
     ctypedef struct Geometry "matconv_geometry":
         size_t struct_size
@@ -177,6 +185,22 @@ cdef extern from "matconv/matconv.h" nogil:
     int network_predict_threads_f32 "matconv_network_predict_threads_f32"(
         const Network *network, Py_ssize_t images, const float *Z, float **outputs,
         float *scratch, Py_ssize_t scratch_size, int threads, Poll poll, void *poll_argument
+    ) noexcept
+    int lrn_f64 "matconv_lrn_f64"(
+        Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t size, double k, double alpha, double beta,
+        const double *Z, double *S, double *scratch
+    ) noexcept
+    int lrn_f32 "matconv_lrn_f32"(
+        Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t size, double k, double alpha, double beta,
+        const float *Z, float *S, float *scratch
+    ) noexcept
+    int lrn_backward_f64 "matconv_lrn_backward_f64"(
+        Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t size, double k, double alpha, double beta,
+        const double *dS, const double *Z, double *dZ, double *scratch
+    ) noexcept
+    int lrn_backward_f32 "matconv_lrn_backward_f32"(
+        Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t size, double k, double alpha, double beta,
+        const float *dS, const float *Z, float *dZ, float *scratch
     ) noexcept
 
 cdef extern from "matconv/matconv.h":

@@ -13,6 +13,7 @@ from ._bias_relu import bias_relu, bias_relu_backward
 from ._conv import conv2d, conv2d_backward
 from ._dense import dense, dense_backward
 from ._im2col import col2im, im2col
+from ._lrn import lrn, lrn_backward
 from ._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ __all__ = [
     "dense",
     "dense_backward",
     "im2col",
+    "lrn",
+    "lrn_backward",
     "max_pool2d",
     "max_pool2d_backward",
 ]

@@ -1,8 +1,10 @@
 """Bias and activation in one pass, and their adjoint in one pass: equations (1) to (3)."""
 
 from ._activation cimport (
-    ACTIVATION_NONE, CLIP, LEAKY_RELU, RELU, Activation, activation_gradient, activation_value,
+    ACTIVATION_NONE, CLIP, LEAKY_RELU, RELU, Activation, activation_gradient, activation_is_rounded,
+    activation_value,
 )
+from ._rounded cimport rounded_backward_rows, rounded_rows
 from ._types cimport real
 
 
@@ -20,6 +22,8 @@ cdef inline void bias_activation_rows(
         rows_by(LEAKY_RELU, n, d, S, b, <real> activation.alpha, <real> 0, Z)
     elif code == CLIP:
         rows_by(CLIP, n, d, S, b, <real> activation.alpha, <real> activation.beta, Z)
+    elif activation_is_rounded(code):
+        rounded_rows(activation, n, d, S, b, Z)
     elif b != NULL or S != Z:
         rows_by(ACTIVATION_NONE, n, d, S, b, <real> 0, <real> 0, Z)
 
@@ -44,7 +48,8 @@ cdef inline void rows_by(
 
 
 # dS(n, d) = sigma'(S + 1 b') dZ, with sigma' computed from Z = sigma(S + 1 b'); db(d) += dS' 1.
-# IN: dZ, Z, valid activation or NULL. OUT: dS, may be dZ. INOUT: db or NULL.
+# IN: dZ, Z (S + 1 b' if the activation needs its input), valid activation or NULL. OUT: dS, may be
+# dZ. INOUT: db or NULL.
 cdef inline void activation_backward_rows(
     Py_ssize_t n, Py_ssize_t d, const real *dZ, const real *Z, const Activation *activation,
     real *dS, real *db,
@@ -58,6 +63,10 @@ cdef inline void activation_backward_rows(
         backward_rows_by(
             CLIP, n, d, dZ, Z, <real> activation.alpha, <real> activation.beta, dS, db
         )
+    elif activation_is_rounded(code):
+        rounded_backward_rows(activation, n * d, dZ, Z, dS)
+        if db != NULL:
+            add_rows(n, d, <const real *> dS, db)
     elif db != NULL or dZ != dS:
         backward_rows_by(ACTIVATION_NONE, n, d, dZ, Z, <real> 0, <real> 0, dS, db)
 

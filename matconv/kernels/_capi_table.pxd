@@ -83,3 +83,15 @@ cdef extern from "matconv/types.h" nogil:
         int (*network_predict_threads_f32)(
             const Frozen *, Py_ssize_t, const float *, float **, float *, Py_ssize_t, int, Poll,
             void *) noexcept
+        int (*lrn_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, const double *, double *,
+            double *) noexcept
+        int (*lrn_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, const float *, float *,
+            float *) noexcept
+        int (*lrn_backward_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, const double *,
+            const double *, double *, double *) noexcept
+        int (*lrn_backward_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, const float *,
+            const float *, float *, float *) noexcept

@@ -20,7 +20,7 @@ Value 0 is the image; step k = 0, 1, ... computes value k + 1. A record for each
     word      a record
     0         its length in words
     1, 2      name of the operation, ASCII, followed by zeros
-    3         activation: 0 none, 1 ReLU, 2 leaky ReLU, 3 clip
+    3         activation: a code of ``matconv/types.h``
     4, 5      two parameters of the activation, float64
     6         0: own parameters, if any; k + 1: those of step k
     7, 8, 9   number of inputs, words and numbers that follow

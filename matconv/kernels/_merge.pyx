@@ -4,7 +4,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memcpy
 
 from ._activation cimport ACTIVATION_NONE
-from ._operation cimport Step
+from ._operation cimport Step, activation_of, set_activation
 from ._program cimport Program
 from ._status cimport MEMORY, OK
 
@@ -31,7 +31,7 @@ cdef bint can_absorb(const Program *p, const Scratch *scratch, Py_ssize_t k) noe
         return False
     before = &p.steps[value - 1]
     return (
-        before.operation.absorb != NULL and before.activation.code == ACTIVATION_NONE
+        before.operation.absorb != NULL and activation_of(before).code == ACTIVATION_NONE
         and before.owner == value - 1 and scratch.users[value - 1] == 1
         and p.merged[value - 1] < 0
         and affine.operation.affine(affine, NULL, NULL, NULL) == OK
@@ -56,7 +56,7 @@ cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
             before = p.steps[k].inputs[0] - 1
             scratch.into[k] = before
             p.merged[before] = k
-            p.steps[before].activation = p.steps[k].activation
+            set_activation(&p.steps[before], activation_of(&p.steps[k]))
             count += 1
     return count
 

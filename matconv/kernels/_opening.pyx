@@ -3,11 +3,11 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
-from ._activation cimport CLIP, RELU, activation_status
+from ._activation cimport CLIP, activation_status, uses_alpha, uses_beta
 from ._description cimport (
     RECORD_WORDS, Header, Record, ends_with_theta, number, read_header, read_record, word,
 )
-from ._operation cimport Operation, Step, Value, set_image
+from ._operation cimport Operation, Step, Value, set_activation, set_image
 from ._operations cimport find_operation
 from ._program cimport PY_SSIZE_T_MAX, Program, rounded
 from ._geometry cimport mul_overflows
@@ -54,6 +54,7 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.array_reached = <char *> take(arena, p.n_steps, 1)
     p.training.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
     p.training.saved = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
+    p.training.kept = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
     p.training.gradient = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
     p.inference.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
 
@@ -132,7 +133,7 @@ cdef int read_step(
     own[0] += rounded(operation.own_size)
     if not operation.min_inputs <= record.inputs <= operation.max_inputs:
         return FORMAT
-    numbers_wanted = record.inputs if operation.has_numbers else 0
+    numbers_wanted = record.inputs if operation.has_numbers else operation.n_numbers
     if record.words != operation.n_words or record.numbers != numbers_wanted:
         return FORMAT
     step.n_inputs, step.inputs = <int> record.inputs, inputs[0]
@@ -162,12 +163,13 @@ cdef int read_step(
     if status != OK:
         return status
     # an activation has only one encoding: parameters that it does not use are 0
-    if step.activation.code != CLIP and step.activation.beta != 0:
+    if step.activation.beta != 0 and not uses_beta(step.activation.code):
         return FORMAT
-    if step.activation.code <= RELU and step.activation.alpha != 0:
+    if step.activation.alpha != 0 and not uses_alpha(step.activation.code):
         return FORMAT
     if step.activation.code == CLIP and step.activation.alpha == step.activation.beta:
         return FORMAT
+    set_activation(step, step.activation)
     status = operation.shape(step, output)
     if status != OK:
         return status

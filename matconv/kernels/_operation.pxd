@@ -38,7 +38,7 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
 
 from libc.string cimport memset
 
-from ._activation cimport Activation
+from ._activation cimport ACTIVATION_NONE, Activation, activation_needs_input
 
 cdef enum:
     MAX_ARRAYS = 2       # parameter arrays of a step
@@ -75,7 +75,8 @@ cdef struct Step:
     const int *inputs               # values that it reads
     const Value *values             # of the program, by number
     int output
-    Activation activation
+    Activation activation           # that `operation` applies
+    Activation applied              # that the program applies to the output of `operation`
     int n_words, n_numbers          # integers and floats of its description
     const Py_ssize_t *words
     const double *numbers
@@ -123,9 +124,12 @@ cdef struct Operation:
     int min_inputs, max_inputs
     int n_words             # number of words of a description
     Py_ssize_t own_size     # bytes of `own`, which `shape` sets and the other entries read
-    # whether `forward` applies the activation; otherwise the program does so in another pass
+    # whether `forward` applies the activation; otherwise the program does so in another pass, as it
+    # does for activations whose derivative needs their input, which it keeps for the backward pass
     bint fused
+    bint reads_activated    # if `fused`: also the latter, since inputs[0] is what they need
     bint has_numbers        # a number for each input
+    int n_numbers           # otherwise the number of numbers of a description
     int prepared_arrays     # the first arrays, this many, are read by `prepare`, not by `forward`
     Shape shape
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil
@@ -152,6 +156,23 @@ cdef inline Operation new_operation(
     table.forward = forward
     table.backward = backward
     return table
+
+
+# Set the activation of a step. OUT: step.activation, step.applied.
+cdef inline void set_activation(Step *step, Activation activation) noexcept nogil:
+    cdef bint by_operation = step.operation.fused and (
+        step.operation.reads_activated or not activation_needs_input(activation.code)
+    )
+    step.activation = step.applied = activation
+    if by_operation:
+        step.applied.code = ACTIVATION_NONE
+    else:
+        step.activation.code = ACTIVATION_NONE
+
+
+# The activation of a step.
+cdef inline Activation activation_of(const Step *step) noexcept nogil:
+    return step.applied if step.activation.code == ACTIVATION_NONE else step.activation
 
 
 # The shape of input k.

@@ -11,9 +11,13 @@ from .ops.concat cimport operation as concat
 from .ops.conv cimport operation as conv
 from .ops.crop cimport operation as crop
 from .ops.dense cimport operation as dense
+from .ops.lrn cimport operation as lrn
 from .ops.max_pool cimport operation as max_pool
 from .ops.multiply cimport operation as multiply
+from .ops.normalize cimport operation as normalize
+from .ops.prelu cimport operation as prelu
 from .ops.scale cimport operation as scale
+from .ops.softmax cimport log_operation as log_softmax, operation as softmax
 
 cdef enum:
     MAX_OPERATIONS = 64
@@ -35,9 +39,14 @@ add_table(concat())
 add_table(conv())
 add_table(crop())
 add_table(dense())
+add_table(log_softmax())
+add_table(lrn())
 add_table(max_pool())
 add_table(multiply())
+add_table(normalize())
+add_table(prelu())
 add_table(scale())
+add_table(softmax())
 
 
 cdef const Operation *find_operation(const char *name, size_t length) noexcept nogil:

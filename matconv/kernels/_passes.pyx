@@ -87,52 +87,55 @@ cdef int run_pieces(
 
 # Whether the program applies the activation, since the operation does not.
 cdef inline bint activates(const Step *step) noexcept nogil:
-    return not step.operation.fused and step.activation.code != ACTIVATION_NONE
+    return step.applied.code != ACTIVATION_NONE
 
 
-# The activation of a value: Z = sigma(Z), or dZ = dZ sigma' unless dZ is NULL.
+# The activation of a value: Z = sigma(S), where Z may be S; or dZ = dZ sigma' unless dZ is NULL,
+# with sigma' computed from S, which is Z where the activation does not need its input.
 cdef struct Elements:
     const Step *step
+    const void *S
     void *Z
     void *dZ
     Py_ssize_t count, length    # number of elements, and of those of a piece
 
 
-cdef inline Elements activation_of(
-    const Step *step, Py_ssize_t l, void *Z, void *dZ
+cdef inline Elements elements_for(
+    const Step *step, Py_ssize_t l, const void *S, void *Z, void *dZ
 ) noexcept nogil:
     cdef Elements elements
-    elements.step, elements.Z, elements.dZ = step, Z, dZ
+    elements.step, elements.S, elements.Z, elements.dZ = step, S, Z, dZ
     elements.count = l * step.values[step.output].size
     elements.length = piece_length(elements.count, 1, PIECE_ELEMENTS)
     return elements
 
 
 cdef void activate_real(
-    const Activation *activation, Py_ssize_t count, real *Z, real *dZ
+    const Activation *activation, Py_ssize_t count, const real *S, real *Z, real *dZ
 ) noexcept nogil:
     if dZ == NULL:
-        bias_activation_rows(1, count, Z, <const real *> NULL, activation, Z)
+        bias_activation_rows(1, count, S, <const real *> NULL, activation, Z)
     else:
-        activation_backward_rows(1, count, dZ, Z, activation, dZ, <real *> NULL)
+        activation_backward_rows(1, count, dZ, S, activation, dZ, <real *> NULL)
 
 
 cdef void activate_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
     cdef const Elements *own = <const Elements *> argument
     cdef Py_ssize_t first = piece * own.length, size = min(own.length, own.count - first)
     cdef Py_ssize_t at = first * (8 if own.step.is_double else 4)
-    cdef char *Z = <char *> own.Z + at
+    cdef const char *S = <const char *> own.S + at
+    cdef char *Z = NULL if own.Z == NULL else <char *> own.Z + at
     cdef char *dZ = NULL if own.dZ == NULL else <char *> own.dZ + at
     if own.step.is_double:
-        activate_real(&own.step.activation, size, <double *> Z, <double *> dZ)
+        activate_real(&own.step.applied, size, <const double *> S, <double *> Z, <double *> dZ)
     else:
-        activate_real(&own.step.activation, size, <float *> Z, <float *> dZ)
+        activate_real(&own.step.applied, size, <const float *> S, <float *> Z, <float *> dZ)
 
 
 cdef int activate(
-    const Step *step, const Execution *execution, Py_ssize_t l, void *Z, void *dZ
+    const Step *step, const Execution *execution, Py_ssize_t l, const void *S, void *Z, void *dZ
 ) noexcept nogil:
-    cdef Elements elements = activation_of(step, l, Z, dZ)
+    cdef Elements elements = elements_for(step, l, S, Z, dZ)
     cdef Py_ssize_t pieces = piece_count(elements.count, elements.length)
     if not execution.shared:
         elements.length, pieces = elements.count, 1
@@ -210,7 +213,7 @@ cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noex
         step = step_for(&p.steps[k], l)
         if has_pieces(&step, FORWARD) or (backward and has_pieces(&step, BACKWARD)):
             return True
-        if activates(&step) and activation_of(&step, l, NULL, NULL).length < (
+        if activates(&step) and elements_for(&step, l, NULL, NULL, NULL).length < (
             l * p.values[step.output].size
         ):
             return True
@@ -220,26 +223,27 @@ cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noex
 # Forward ------------------------------------------------------------------------------------------
 
 
-# The forward pass of step k. IN: tables.values, addresses of values. OUT: the value of the step,
-# saved. Returns OK or INTERRUPTED.
+# The forward pass of step k. IN: tables.values, addresses of values. OUT: the value of the step;
+# saved; kept, the input of its activation, unless NULL. Returns OK or INTERRUPTED.
 cdef int run_forward(
     const Program *p, Py_ssize_t k, const Execution *execution, const Places *places,
     const void *theta, const void *prepared, Py_ssize_t l, const Tables *tables, void *saved,
-    void *scratch,
+    void *kept, void *scratch,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef const void *arrays[MAX_ARRAYS]
+    cdef void *output = <void *> tables.values[k + 1]
     cdef Call call
     cdef int i, status
     begin_call(p, k, theta, prepared, l, scratch, &call, arrays)
     for i in range(step.n_inputs):
         tables.inputs[i] = tables.values[step.inputs[i]]
     call.inputs = tables.inputs
-    call.output = <void *> tables.values[k + 1]
+    call.output = output if kept == NULL else kept
     call.saved = saved
     status = run_step(step, FORWARD, execution, places, &call)
     if status == OK and activates(step):
-        status = activate(step, execution, l, call.output, NULL)
+        status = activate(step, execution, l, call.output, output, NULL)
     return status
 
 
@@ -262,7 +266,7 @@ cdef int program_predict(
         if watch_stopped(execution.watch, execution.is_caller):
             return INTERRUPTED
         status = run_forward(
-            p, k, execution, &p.inference, theta, prepared, l, &tables, NULL, scratch
+            p, k, execution, &p.inference, theta, prepared, l, &tables, NULL, NULL, scratch
         )
         if status != OK:
             return status
@@ -276,6 +280,7 @@ cdef int program_forward(
     cdef Tables tables = tables_of(p, block)
     cdef void *scratch = <char *> block + p.training.scratch
     cdef void *saved
+    cdef void *kept
     cdef Py_ssize_t k
     cdef int status
     tables.values[0] = Z
@@ -286,8 +291,11 @@ cdef int program_forward(
         saved = NULL
         if p.steps[k].sizes.saved:
             saved = <char *> block + p.training.saved[k]
+        kept = NULL
+        if p.training.kept[k] >= 0:
+            kept = <char *> block + p.training.kept[k]
         status = run_forward(
-            p, k, execution, &p.training, theta, prepared, l, &tables, saved, scratch
+            p, k, execution, &p.training, theta, prepared, l, &tables, saved, kept, scratch
         )
         if status != OK:
             return status
@@ -329,6 +337,8 @@ cdef int run_backward(
         d_arrays[i] = at_item(p, dtheta, step.array_at[i])
     call.inputs = tables.inputs
     call.output = <void *> tables.values[k + 1]
+    if p.training.kept[k] >= 0:
+        call.output = <char *> block + p.training.kept[k]
     call.saved = <char *> block + p.training.saved[k]
     call.d_output = <char *> block + p.training.gradient[k + 1]
     call.d_inputs = tables.d_inputs
@@ -336,7 +346,7 @@ cdef int run_backward(
     call.d_arrays = d_arrays
     call.add_arrays = add or p.add_arrays[k]
     if activates(step):
-        status = activate(step, execution, l, call.output, call.d_output)
+        status = activate(step, execution, l, call.output, NULL, call.d_output)
     if status == OK:
         status = run_step(step, BACKWARD, execution, &p.training, &call)
     return status

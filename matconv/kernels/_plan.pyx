@@ -3,6 +3,7 @@
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memset
 
+from ._activation cimport activation_needs_input
 from ._arrange cimport Buffer, arrange
 from ._operation cimport Sizes, Step
 from ._program cimport PY_SSIZE_T_MAX, Places, Program, grow, rounded, tables_size
@@ -119,7 +120,7 @@ cdef int plan_scratch(
     return OK
 
 
-# The block for training: tables, values, saved data, gradients, scratch.
+# The block for training: tables, values, saved and kept data, gradients, scratch.
 cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.training
     cdef Py_ssize_t k, i, n = 0, total = tables_size(p), size
@@ -132,6 +133,11 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
         places.saved[k] = total
         if grow(&total, places.images * step.sizes.saved):
             return OVERFLOW
+        places.kept[k] = -1
+        if activation_needs_input(step.applied.code):
+            places.kept[k] = total
+            if grow(&total, places.images * p.values[k + 1].size * p.item_size):
+                return OVERFLOW
     for k in range(p.n_steps + 1):
         places.gradient[k] = -1
         if p.reached[k] and p.wanted[k] or k == p.target:

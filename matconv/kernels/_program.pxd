@@ -28,6 +28,7 @@ cdef struct Places:
     Py_ssize_t images           # maximum number of images
     Py_ssize_t *value           # offset by value; -1: not in the block; for inference of one image
     Py_ssize_t *saved           # offset by step; for training
+    Py_ssize_t *kept            # offset by step of the input of its activation; -1; for training
     Py_ssize_t *gradient        # offset by value; -1: none; for training
     Py_ssize_t values           # size of all values of one image; for inference
     Py_ssize_t scratch          # offset of the scratch, for `images` images; shared scratch follows

@@ -7,7 +7,7 @@ before anything is written. No function raises; only those that use the thread p
 from cpython.pycapsule cimport PyCapsule_New
 from libc.string cimport memset
 
-from ._activation cimport Activation, activation_status
+from ._activation cimport Activation, activation_needs_input, activation_status
 from ._prediction cimport (
     frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
 )
@@ -23,10 +23,11 @@ from ._frozen cimport (
 from ._geometry cimport Geometry, geometry_default, geometry_init, mul_overflows
 from ._guard cimport begin_products_from_c, end_products
 from ._im2col cimport col2im_add, im2col_fill, phi_overflows
+from ._lrn cimport Lrn, lrn_backward_rows, lrn_init, lrn_rows, lrn_scratch
 from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 from ._status cimport (
-    ALGORITHM, GROUPS, INDEX, NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE, STRUCT,
-    status_string,
+    ACTIVATION, ALGORITHM, GROUPS, INDEX, NULL_POINTER, OK, OVERFLOW, PADDING, SCRATCH, SIZE,
+    STRUCT, status_string,
 )
 from ._types cimport real
 
@@ -123,6 +124,8 @@ cdef int api_bias_activation_backward(
     cdef int status = check_rows(n, d)
     if status == OK:
         status = activation_status(activation, real is double)
+    if status == OK and activation != NULL and activation_needs_input(activation.code):
+        status = ACTIVATION
     if status != OK:
         return status
     if n > 0 and (dZ == NULL or Z == NULL or dS == NULL):
@@ -294,6 +297,46 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     return OK
 
 
+# Check the arguments of both functions of `lrn`. OUT: lrn. Returns a status.
+cdef int check_lrn(
+    Py_ssize_t n, Py_ssize_t d, Py_ssize_t size, double k, double alpha, double beta, Lrn *lrn
+) noexcept nogil:
+    cdef int status = check_rows(n, d)
+    if status == OK:
+        status = lrn_init(d, size, k, alpha, beta, lrn)
+    if status == OK and lrn_scratch(d) < 0:
+        status = OVERFLOW
+    return status
+
+
+cdef int api_lrn(
+    Py_ssize_t n, Py_ssize_t d, Py_ssize_t size, double k, double alpha, double beta,
+    const real *Z, real *S, real *scratch,
+) noexcept nogil:
+    cdef Lrn lrn
+    cdef int status = check_lrn(n, d, size, k, alpha, beta, &lrn)
+    if status != OK or n == 0:
+        return status
+    if Z == NULL or S == NULL or scratch == NULL:
+        return NULL_POINTER
+    lrn_rows(&lrn, n, Z, S, scratch)
+    return OK
+
+
+cdef int api_lrn_backward(
+    Py_ssize_t n, Py_ssize_t d, Py_ssize_t size, double k, double alpha, double beta,
+    const real *dS, const real *Z, real *dZ, real *scratch,
+) noexcept nogil:
+    cdef Lrn lrn
+    cdef int status = check_lrn(n, d, size, k, alpha, beta, &lrn)
+    if status != OK or n == 0:
+        return status
+    if dS == NULL or Z == NULL or dZ == NULL or scratch == NULL:
+        return NULL_POINTER
+    lrn_backward_rows(&lrn, n, dS, Z, False, dZ, scratch)
+    return OK
+
+
 # A dense layer as a 1x1 convolution of images of one pixel. OUT: g.
 cdef void dense_geometry(Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, Geometry *g) noexcept nogil:
     geometry_default(g)
@@ -374,6 +417,10 @@ table.network_predict_f32 = api_predict[float]
 table.network_workspace_size_threads = frozen_workspace_threads
 table.network_predict_threads_f64 = frozen_predict_threads[double]
 table.network_predict_threads_f32 = frozen_predict_threads[float]
+table.lrn_f64 = api_lrn[double]
+table.lrn_f32 = api_lrn[float]
+table.lrn_backward_f64 = api_lrn_backward[double]
+table.lrn_backward_f32 = api_lrn_backward[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

@@ -8,7 +8,8 @@ base         Layer, the base class: name, inputs, representation
 windows      shapes of images, sizes and padding of windows
 filters      Conv, Dense
 pooling      MaxPool, AvgPool
-elementwise  Activation, Add, Multiply, Scale
+elementwise  Activation, Add, Multiply, PReLU, Scale
+normalizing  LRN, LogSoftmax, Normalize, Softmax
 shaping      Concat, Crop
 """
 
@@ -17,9 +18,14 @@ from .base import Parameter as Parameter
 from .elementwise import Activation as Activation
 from .elementwise import Add as Add
 from .elementwise import Multiply as Multiply
+from .elementwise import PReLU as PReLU
 from .elementwise import Scale as Scale
 from .filters import Conv as Conv
 from .filters import Dense as Dense
+from .normalizing import LRN as LRN
+from .normalizing import LogSoftmax as LogSoftmax
+from .normalizing import Normalize as Normalize
+from .normalizing import Softmax as Softmax
 from .pooling import AvgPool as AvgPool
 from .pooling import MaxPool as MaxPool
 from .shaping import Concat as Concat
@@ -37,9 +43,14 @@ LAYERS: dict[str, type[Layer]] = {
         Conv,
         Crop,
         Dense,
+        LRN,
+        LogSoftmax,
         MaxPool,
         Multiply,
+        Normalize,
+        PReLU,
         Scale,
+        Softmax,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Layers whose output has the shape of their input: Activation, Add, Multiply, Scale."""
+"""Layers on single elements: Activation, Add, Multiply, PReLU, Scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Activation(Layer):
 
     Parameters
     ----------
-    activation : "relu" or an instance of a class in `matconv.activations`
+    activation : "relu", another name or an instance of a class in `matconv.activations`
     name, inputs
         See `matconv.layers.Layer`.
     """
@@ -45,7 +45,7 @@ class Add(Layer):
         Names of two or more layers, whose outputs have the same shape.
     factors : sequence of float, optional
         One for each input; all are 1 by default. ``(1, -1)`` subtracts.
-    activation : "relu", an instance of a class in `matconv.activations`, or None
+    activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -82,7 +82,7 @@ class Multiply(Layer):
     ----------
     inputs : sequence of str
         Names of two or more layers, whose outputs have the same shape.
-    activation : "relu", an instance of a class in `matconv.activations`, or None
+    activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
     """
@@ -94,6 +94,36 @@ class Multiply(Layer):
 
 
 @dataclass(frozen=True, repr=False)
+class PReLU(Layer):
+    """ReLU with learned slopes: z_out = z for z > 0, otherwise slope z. Immutable.
+
+    slope is a part of theta with shape (channels,), or (units,) for vectors: one for each channel.
+    Its elements, initially 0.25, may have any sign. At z = 0 the derivative for z is the slope.
+
+    Parameters
+    ----------
+    parameters : str, optional
+        Name of an earlier layer whose slopes this one uses; theta has them once.
+    name, inputs
+        See `matconv.layers.Layer`.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers" (2015).
+    """
+
+    kind: ClassVar[str] = "PReLU"
+    linear: ClassVar[bool] = False
+    parameters: str | None = None
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        return [Parameter("slope", (shapes[0][-1],))]
+
+    def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        arrays[0][...] = 0.25
+
+
+@dataclass(frozen=True, repr=False)
 class Scale(Layer):
     """Gain and bias for each channel: z_out = sigma(gain z + bias). Immutable.
 
@@ -102,7 +132,7 @@ class Scale(Layer):
 
     Parameters
     ----------
-    activation : "relu", an instance of a class in `matconv.activations`, or None
+    activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     bias : bool
         Whether the layer has a bias.
     parameters : str, optional

@@ -50,7 +50,7 @@ class Conv(Filters):
         ``ceil(n / stride)`` output rows (columns) for n input rows (columns).
     groups : int
         Number of groups of channels that are convolved separately; divides d and ``channels``.
-    activation : "relu", an instance of a class in `matconv.activations`, or None
+    activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     algorithm : "auto", "im2col", "winograd" or None
         See `matconv.conv2d`. None: the algorithm of the network.
     bias : bool
@@ -142,7 +142,7 @@ class Dense(Filters):
     ----------
     units : int
         Number of outputs, at least 1.
-    activation : "relu", an instance of a class in `matconv.activations`, or None
+    activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     bias : bool
         Whether the layer has b.
     parameters : str, optional

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import capi, capi_calls, geometries, headers
-from support.activations import CLIP, LEAKY_RELU, NONE, RELU
+from support import activations, capi, capi_calls, geometries, headers
 
 import matconv
+from matconv import encoding
 
 RECORD = Path(__file__).with_name("abi.json")
 INCLUDE = Path(matconv.get_include())
@@ -156,7 +156,7 @@ def changed(*replacements):
 
 
 def test_differences_additions_at_the_end_allowed():
-    last = "matconv_poll poll,\n" + " " * 39 + "void *poll_argument);\n} matconv_api;"
+    last = "float *dZ, float *scratch);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
     status = "MATCONV_INTERRUPTED = 18"
     activation = "double alpha, beta; "
@@ -205,7 +205,7 @@ OUT = "ptrdiff_t out_height, out_width;  "
         ("ptrdiff_t groups;", "", "matconv_geometry.groups is gone"),
         ("double alpha, beta; ", "double beta, alpha; ", "alpha was at byte 8, is at 16"),
         ("double alpha, beta; ", "float alpha, beta; ", "beta was double, is float"),
-        ("MATCONV_CLIP = 3 ", "MATCONV_CLIP = 2 ", "MATCONV_LEAKY_RELU and MATCONV_CLIP are both"),
+        ("MATCONV_CLIP = 3,", "MATCONV_CLIP = 2,", "MATCONV_LEAKY_RELU and MATCONV_CLIP are both"),
         ("ptrdiff_t item_size; ", "ptrdiff_t item; ", "matconv_network_shape.item_size is gone"),
         ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
     ],
@@ -238,7 +238,7 @@ INTERNAL = {
 # of the arguments of each function of the table
 NAMES = headers.argument_names(TYPES.read_text())
 # the notes' letters: matrices, b the bias; g the geometry
-LETTERS = {"Z", "W", "S", "b", "g"}
+LETTERS = {"Z", "W", "S", "b", "g", "k"}
 
 
 def declared_struct(interface, name):
@@ -316,10 +316,14 @@ def test_activation_codes_match_header():
     text = (KERNELS / "_activation.pxd").read_text()
     names = list(current()["enums"][2])
     assert list(headers.cython_constants(text, 'cdef extern from "matconv').values()) == names
-    assert names == [
-        f"MATCONV_{name}" for name in ("ACTIVATION_NONE", "RELU", "LEAKY_RELU", "CLIP")
-    ]
-    assert list(current()["enums"][2].values()) == [NONE, RELU, LEAKY_RELU, CLIP]
+    expected = {name: getattr(activations, name.removeprefix("ACTIVATION_")) for name in (
+        "ACTIVATION_NONE", "RELU", "LEAKY_RELU", "CLIP", "SIGMOID", "TANH", "SOFTPLUS", "ELU",
+        "HARD_SIGMOID", "SILU", "HARD_SWISH", "GELU",
+    )}  # fmt: skip
+    assert current()["enums"][2] == {f"MATCONV_{name}": value for name, value in expected.items()}
+    python = {"ACTIVATION_NONE": "NO_ACTIVATION", "LEAKY_RELU": "LEAKY", "ELU": "ELU_CODE"}
+    for name, value in expected.items():
+        assert getattr(encoding, python.get(name, name)) == value
 
 
 def test_status_codes_match_header():
@@ -332,7 +336,7 @@ def test_status_codes_match_header():
 
 
 KINDS = {
-    "i": ("int",), "n": ("ptrdiff_t", "size_t"), "s": ("const char *",),
+    "d": ("double",), "i": ("int",), "n": ("ptrdiff_t", "size_t"), "s": ("const char *",),
     "g": ("const matconv_geometry *", "matconv_geometry *"), "a": ("const matconv_activation *",),
     "f": ("matconv_poll",),
 }  # fmt: skip

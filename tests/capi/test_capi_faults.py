@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 import pytest
 from support import capi, capi_calls, geometries
-from support.activations import CLIP, LEAKY_RELU
+from support.activations import CLIP, ELU, HARD_SIGMOID, LEAKY_RELU, NEEDS_INPUT
 from support.capi import DTYPES, NULL, OK, Geometry, entry
 
 import matconv
@@ -94,7 +94,7 @@ def test_calls_unchanged_succeed(dtype):
     for call in calls(dtype):
         assert call() == OK
         names.add(call.name)
-    assert len(names) == 13
+    assert len(names) == 15
     for call in calls(dtype, with_geometry=True):
         assert call() == OK
 
@@ -131,7 +131,7 @@ def test_null_for_each_array_in_turn(dtype):
             else:
                 check_refused(call, NULL, **{name: None})
                 refused += 1
-    assert refused == 129
+    assert refused == 143
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -147,7 +147,7 @@ def test_null_for_the_filters_without_images(dtype):
     for call in capi_calls.every_call(empty, dtype):
         for name in call.pointers():
             owed = name == "W"
-            scratch = name == "scratch" and call.arguments["scratch_size"]
+            scratch = name == "scratch" and call.arguments.get("scratch_size", 0)
             if owed or scratch:
                 check_refused(call, NULL, **{name: None})
 
@@ -280,15 +280,19 @@ def test_unknown_algorithm_refused(dtype, algorithm):
 
 
 TINY, LARGE = 1e-60, 1e60
-UNKNOWN = [(code, 0.5, 0.7) for code in (4, -1, 255, 2**31 - 1, -(2**31))]
-BAD_SLOPES = [(LEAKY_RELU, alpha, 0) for alpha in (np.nan, 0, -0.0, -0.1, np.inf, -np.inf)]
+UNKNOWN = [(code, 0.5, 0.7) for code in (12, -1, 255, 2**31 - 1, -(2**31))]
+BAD_SLOPES = [
+    (code, alpha, 0)
+    for code in (LEAKY_RELU, ELU, HARD_SIGMOID)
+    for alpha in (np.nan, 0, -0.0, -0.1, np.inf, -np.inf)
+]
 BAD_LIMITS = [
     (CLIP, *limits)
     for limits in (
         (np.nan, 1), (0, np.nan), (np.nan, np.nan), (1, 0.5), (0.5, np.nextafter(0.5, 0)),
         (np.inf, -np.inf), (5e-324, 0),
     )
-]  # fmt: skip
+] + [(HARD_SIGMOID, 0.2, beta) for beta in (np.nan, np.inf, -np.inf)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -300,6 +304,36 @@ def test_activation_unknown_or_invalid_refused(dtype, activation):
             check_refused(call, capi.ACTIVATION, activation=capi.Activation(*activation))
             refused.add(call.name)
     assert len(refused) == 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("code", NEEDS_INPUT)
+def test_activation_whose_derivative_needs_its_input_has_no_backward_pass(dtype, code):
+    refused = 0
+    for call in calls(dtype):
+        if "activation" in call.arguments and "backward" not in call.name:
+            assert call(activation=capi.Activation(code, 0, 0)) == OK
+        elif "activation" in call.arguments:
+            check_refused(call, capi.ACTIVATION, activation=capi.Activation(code, 0, 0))
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 0}, {"size": -5}, {"k": -1.0}, {"k": np.nan}, {"alpha": -0.5}, {"alpha": np.inf},
+        {"beta": np.nan}, {"beta": -np.inf}, {"channels": 0}, {"rows": -1},
+    ],
+)  # fmt: skip
+def test_lrn_argument_out_of_range_refused(dtype, wrong):
+    refused = 0
+    for call in calls(dtype):
+        if call.name.startswith("lrn"):
+            check_refused(call, capi.SIZE, **wrong)
+            refused += 1
+    assert refused == 4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -90,7 +90,7 @@ def test_make_network_toml(tmp_path):
             TOML.replace('activation = "relu"\n', ""),
             r"layer 0 \(Conv\): activation must be given, \"relu\" or \"none\"",
         ),
-        (TOML.replace("relu", "tanh"), r"layer 0 \(Conv\): activation must be .*, got 'tanh'"),
+        (TOML.replace("relu", "swoosh"), r"layer 0 \(Conv\): activation must be .*, got 'swoosh'"),
         (TOML.replace("kernel = 2", "kernel = 9"), r"layer 0 \(Conv\) on images 4 x 4 x 1: "),
         (
             '[network]\noutputs = ["scores"]\n' + TOML,

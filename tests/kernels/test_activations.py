@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 from support import activations
-from support.activations import ALL, CLIP, LEAKY_RELU, NONE, RELU, activated, gradient
+from support.activations import (
+    ALL,
+    CLIP,
+    LEAKY_RELU,
+    NEEDS_INPUT,
+    NONE,
+    RELU,
+    ROUNDED,
+    USES_ALPHA,
+    activated,
+    gradient,
+)
 from support.capi import DTYPES, OK, Activation, entry, poisoned
 from support.tolerances import assert_within, rounding_bound
 
@@ -147,3 +158,109 @@ def test_members_that_a_code_does_not_need_are_ignored(dtype):
         plain = forward(S, None, (code, *given, *[0.0] * (2 - used)))
         other = forward(S, None, (code, *given, *[-np.inf] * (2 - used)))
         assert same_bits(plain, other)
+
+
+# The largest relative error in units of eps. The argument of an exponential is rounded once, the
+# series, the two factors 2^n, and the quotients and products with it a few times more.
+ERROR = 4
+
+
+def filled(activation):
+    """An activation with 0 for numbers that it does not use."""
+    code, *numbers = activation
+    return code, *np.nan_to_num(numbers).tolist()
+
+
+def spread(dtype):
+    """Elements of all sizes, so that sigma and sigma' have all their values."""
+    random = np.random.default_rng(5)
+    sizes = (1e-30, 1e-9, 1e-3, 1, 1, 1, 10, 30)
+    S = np.concatenate([size * random.standard_normal(701) for size in sizes])
+    return S.astype(dtype).reshape(1, -1)
+
+
+def scale_of(S, Z, code):
+    """The sizes of the terms that a result is the sum of, and of what is subnormal."""
+    S, Z = np.abs(S), np.abs(Z)
+    if code in (activations.HARD_SIGMOID, activations.HARD_SWISH):
+        Z = np.maximum(Z, 1 + S)
+    if code == activations.GELU:
+        # erfc(x) is multiplied by e^(2 x dx) if x is rounded by dx; SciPy's has no subnormal values
+        limits = np.finfo(S.dtype)
+        Z = Z * (1 + S * S) + (1 + S) * limits.tiny / limits.eps
+    return Z + (1 + S) * np.finfo(S.dtype).tiny
+
+
+@pytest.mark.parametrize("activation", ROUNDED, ids=str)
+def test_rounded_forward_is_within_a_few_units_in_the_last_place(dtype, activation):
+    S = spread(dtype)
+    given = filled(activation)
+    expected = activated(S.astype(np.longdouble), *_exactly(given, dtype))
+    Z = forward(S, None, given)
+    bound = rounding_bound(ERROR, scale_of(S, expected, activation[0]), dtype)
+    assert_within(Z, expected, bound)
+    b = np.random.default_rng(6).standard_normal(S.size).astype(dtype)
+    assert same_bits(forward(S, b, given), forward(S + b, None, given))
+
+
+def _exactly(activation, dtype):
+    """The numbers of an activation, rounded to the dtype."""
+    code, *numbers = activation
+    return code, *(float(np.dtype(dtype).type(x)) for x in numbers)
+
+
+@pytest.mark.parametrize("activation", [a for a in ROUNDED if a[0] not in NEEDS_INPUT], ids=str)
+def test_rounded_backward_is_that_of_the_exact_derivative(dtype, activation):
+    S = spread(dtype)
+    given = _exactly(filled(activation), dtype)
+    Z = forward(S, None, given)
+    dZ = np.random.default_rng(7).standard_normal(S.shape).astype(dtype)
+    if activation[0] == activations.HARD_SIGMOID:
+        # near a kink the rounded output may be on the other piece
+        u = given[1] * S.astype(np.longdouble) + given[2]
+        inside = np.minimum(np.abs(u), np.abs(u - 1)) > 1e-5
+        S, Z, dZ = S[:, inside[0]], Z[:, inside[0]], dZ[:, inside[0]]
+    dS, db = backward(dZ, Z, given)
+    expected = activations.slope(S, *given) * dZ
+    # sigma' is computed from a z with a relative error, from sums with 1 or alpha
+    top = max(1, given[1])
+    assert_within(dS, expected, rounding_bound(4 * ERROR * top, np.abs(dZ), dtype))
+    assert same_bits(db, np.zeros_like(db) + dS[0])
+    assert same_bits(backward(dZ, Z, given, need_db=False)[0], dS)
+
+
+@pytest.mark.parametrize("activation", ROUNDED, ids=str)
+def test_rounded_forward_at_the_limits(dtype, activation):
+    """NaN remains NaN; infinities and the largest numbers give the limits of sigma."""
+    given = filled(activation)
+    limits = np.finfo(dtype)
+    S = np.array([[np.nan, -np.nan, np.inf, -np.inf, limits.max, -limits.max, 0, -0.0]], dtype)
+    Z = forward(S, None, given)
+    assert np.isnan(Z[0, :2]).all() and not np.isnan(Z[0, 2:]).any()
+    np.testing.assert_array_equal(Z[0, 2:], activated(S, *given)[0, 2:])
+    # and so do the elements beside a NaN in a vector
+    S = np.full((1, 67), 0.5, dtype)
+    for k in (0, 1, 33, 66):
+        one = S.copy()
+        one[0, k] = np.nan
+        Z = forward(one, None, given)
+        assert np.isnan(Z[0, k]) and np.isfinite(np.delete(Z, k)).all()
+
+
+@pytest.mark.parametrize("activation", ROUNDED, ids=str)
+@pytest.mark.parametrize("channels", [*range(1, 20), 33])
+def test_rounded_bits_for_any_number_of_channels(dtype, activation, channels):
+    """No lane of a vector and no remainder of a loop differs."""
+    given = filled(activation)
+    S = np.random.default_rng(channels).standard_normal((3, channels)).astype(dtype)
+    Z = forward(S, None, given)
+    for k in range(channels):
+        assert same_bits(forward(S[:, k : k + 1].copy(), None, given), Z[:, k : k + 1])
+    row = forward(S, np.zeros(channels, dtype), given)
+    assert same_bits(row, Z)
+
+
+def test_support_knows_every_code():
+    codes = {code for code, *_ in (*ALL, *ROUNDED)}
+    assert codes == set(range(max(codes) + 1))
+    assert {a[0] for a in (*ALL, *ROUNDED) if not np.isnan(a[1])} == set(USES_ALPHA)

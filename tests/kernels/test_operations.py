@@ -5,11 +5,13 @@ image of its weights. So the input of the operation is a part of theta, and the 
 holds the gradient for every element of it.
 """
 
+import dataclasses
 from zlib import crc32
 
 import numpy as np
 import pytest
 from support import graph_reference
+from support.activations import EXACT, EXAMPLES
 from support.passes import passes
 from support.tolerances import (
     assert_same,
@@ -20,26 +22,29 @@ from support.tolerances import (
 )
 
 from matconv import (
+    LRN,
     Activation,
     Add,
     AvgPool,
-    Clip,
     Concat,
     Conv,
     Crop,
     Dense,
-    LeakyReLU,
+    LogSoftmax,
     MaxPool,
     Multiply,
     Network,
+    Normalize,
     Objective,
+    PReLU,
     Scale,
+    Softmax,
 )
 from matconv.layers import LAYERS
 
 DTYPES = [np.float64, np.float32]
 # exact on integers
-ACTIVATIONS = (None, "relu", LeakyReLU(0.25), LeakyReLU(2.0), Clip(-8, 20), Clip(0))
+ACTIVATIONS = EXACT
 
 
 def image(b, a, d, name="x"):
@@ -98,6 +103,8 @@ def cases():
         "crop": [x, Crop(((1, 0), (2, 1)))],
         "crop-pixel": [x, Crop((2, 3))],
         "crop-nothing": [x, Crop(0)],
+        "prelu": [x, PReLU()],
+        "prelu-vector": [vector(5), PReLU()],
         # an input that another step reads as well: the operation adds to its gradient
         **{f"{name}-read-twice": layers for name, layers in _read_twice().items()},
     }
@@ -116,6 +123,7 @@ def _read_twice():
         "avgpool": AvgPool((1, 2), 1, "same"),
         "crop": Crop(1),
         "dense": Dense(3),
+        "prelu": PReLU(),
     }
     found = {}
     for name, layer in operations.items():
@@ -133,12 +141,57 @@ def _read_twice():
     }  # fmt: skip
 
 
+def rounded_cases():
+    """{name: layers} as `cases`, whose results are rounded in the course of the computation."""
+    x, wide, v = image(5, 4, 3), image(2, 3, 9), vector(6)
+    operations = {
+        "lrn": LRN(3, 1, 0.5, 0.75), "lrn-even": LRN(4, 0.5, 1, 0.5), "lrn-one": LRN(1, 2, 1, 1),
+        "lrn-power": LRN(2, 1, 2, 0.6), "lrn-all": LRN(100, 1, 0.25, 1.5),
+        "softmax": Softmax(), "log-softmax": LogSoftmax(),
+        "normalize": Normalize(), "normalize-epsilon": Normalize(epsilon=0.5),
+        "normalize-3": Normalize(3), "normalize-1": Normalize(1, 0.25),
+    }  # fmt: skip
+    found = {}
+    for name, layer in operations.items():
+        found |= {
+            f"{name}": [x, layer],
+            f"{name}-wide": [wide, layer],
+            f"{name}-vector": [v, layer],
+        }
+    for p in (1, 2, 2.5):
+        found[f"normalize-spatial-{p}"] = [x, Normalize(p, 0.125, spatial=True)]
+    for layer in (LRN(3, 1, 0.5, 0.75), Softmax(), LogSoftmax(), Normalize()):
+        found[f"{layer.kind}-read-twice"] = [
+            x, dataclasses.replace(layer, name="op", inputs="x"), Add(inputs=["op", "x"]),
+        ]  # fmt: skip
+    for number, sigma in enumerate(EXAMPLES):
+        options = {"activation": sigma}
+        found |= {
+            f"conv-{number}": [x, Conv(4, 3, **options)],
+            f"dense-{number}": [x, Dense(7, **options)],
+            f"scale-{number}": [x, Scale(**options)],
+            f"add-{number}": [x, image(5, 4, 3, "y"), Add(inputs=["x", "y"], **options)],
+            f"activation-{number}": [x, Activation(sigma)],
+            f"activation-read-twice-{number}": [
+                x,
+                Activation(sigma, name="op"),
+                Add(inputs=["op", "x"]),
+            ],
+        }
+    return found
+
+
 CASES = cases()
+ROUNDED = rounded_cases()
 SHAPE = (1, 1, 1)
 
 
+def layers_of(name):
+    return CASES[name] if name in CASES else ROUNDED[name]
+
+
 def network(name, dtype, algorithm="im2col"):
-    return Network(SHAPE, CASES[name], dtype, algorithm)
+    return Network(SHAPE, layers_of(name), dtype, algorithm)
 
 
 def integers(net, name):
@@ -157,7 +210,7 @@ def integers(net, name):
 
 
 def test_cases_have_every_operation():
-    kinds = {layer.kind for layers in CASES.values() for layer in layers}
+    kinds = {layer.kind for cases in (CASES, ROUNDED) for x in cases.values() for layer in x}
     assert kinds == set(LAYERS)
 
 
@@ -173,7 +226,31 @@ def test_operation_integers_exact_in_both_passes(name, dtype):
     assert_same(dtheta, gradient, "gradient")
 
 
-@pytest.mark.parametrize("name", CASES)
+# roundings on the way to an element and back, times the sizes of what is added: below 50 elements
+# of size up to 10 in a sum, exponentials with relative errors of a few eps, 3 layers
+ROUNDINGS = 2000
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ROUNDED)
+def test_operation_rounded_is_within_the_bound_in_both_passes(name, dtype):
+    net, exact = network(name, dtype), network(name, np.float64)
+    random = np.random.default_rng(crc32(name.encode()))
+    theta = random.standard_normal(net.n).astype(dtype)
+    Z = random.uniform(0.5, 1.5, (3, *SHAPE)).astype(dtype)
+    dz = random.standard_normal((3, *net.output_shape)).astype(dtype)
+    # in extended precision
+    wide = [array.astype(np.longdouble) for array in (theta, Z, dz)]
+    expected = graph_reference.forward(exact, *wide[:2])[-1]
+    gradient = graph_reference.gradient(exact, *wide, exact.names[-1])
+    z, dtheta = passes(net, theta, Z, dz)
+    assert_same(net.forward(theta, Z).reshape(3, -1), z)
+    size = max(1, np.abs(expected).max()), max(1, np.abs(gradient).max())
+    assert_within(z, expected.reshape(3, -1), rounding_bound(ROUNDINGS, size[0], dtype))
+    assert_within(dtheta, gradient, rounding_bound(ROUNDINGS, size[1], dtype))
+
+
+@pytest.mark.parametrize("name", [*CASES, *ROUNDED])
 def test_operation_gradient_is_that_of_central_differences(name):
     net = network(name, np.float64, "auto")
     random = np.random.default_rng(crc32(name.encode()))
@@ -201,7 +278,7 @@ def test_operation_gradient_is_that_of_central_differences(name):
 
 def on_pixels(name, dtype):
     """The network of a case with x the input times gains, and others convolutions of its pixels."""
-    first, *layers = CASES[name]
+    first, *layers = layers_of(name)
     is_image = isinstance(first, Conv)
     made = [Scale(inputs="input", bias=False, name="x")]
     for layer in layers:
@@ -219,7 +296,7 @@ def on_pixels(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "-inf"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *ROUNDED])
 def test_operation_not_finite_pixel_propagates(name, value, dtype):
     net = on_pixels(name, dtype)
     random = np.random.default_rng(7)
@@ -235,7 +312,7 @@ def test_operation_not_finite_pixel_propagates(name, value, dtype):
     assert np.isfinite(z[2]).all()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *ROUNDED])
 def test_operation_no_images_gives_no_rows(name):
     net = network(name, np.float64)
     z = net.forward(np.ones(net.n), np.empty((0, *SHAPE)))
@@ -253,7 +330,7 @@ UNFUSED = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sigma", ACTIVATIONS[1:], ids=repr)
+@pytest.mark.parametrize("sigma", [*ACTIVATIONS[1:], *EXAMPLES], ids=repr)
 @pytest.mark.parametrize("name", UNFUSED)
 def test_activation_of_a_layer_has_the_bits_of_a_layer_of_its_own(name, sigma, dtype):
     *before, layer = UNFUSED[name]

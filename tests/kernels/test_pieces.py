@@ -34,6 +34,15 @@ ELEMENTWISE = {
     "scale": ("Scale", [IMAGE], [0], []),
     "scale-bias": ("Scale", [DEEP], [1], []),
     "scale-vector": ("Scale", [(3001,)], [1], []),
+    "prelu": ("PReLU", [IMAGE], [], []),
+    "prelu-vector": ("PReLU", [(3001,)], [], []),
+    "lrn": ("LRN", [IMAGE], [5], [2, 0.5, 0.75]),
+    "lrn-wide": ("LRN", [DEEP], [4], [1, 0.25, 0.6]),
+    "softmax": ("Softmax", [IMAGE], [], []),
+    "softmax-vector": ("Softmax", [(3001,)], [], []),
+    "log-softmax": ("LogSoftmax", [DEEP], [], []),
+    "normalize": ("Normalize", [IMAGE], [0], [2, 0.5]),
+    "normalize-spatial": ("Normalize", [IMAGE], [1], [2, 0.5]),
 }
 
 

@@ -17,11 +17,13 @@ from support.exported_files import (
     exported,
     graph,
     network,
+    normalizing,
     pool,
     small,
     word,
 )
 from support.exported_reading import step_at
+from support.tolerances import assert_within, rounding_bound
 
 from matconv import Conv, Dense, Network, load_predictor
 from matconv.io import FormatError
@@ -50,7 +52,9 @@ def test_predictor_file_written_by_hand_gives_its_values(dtype):
 def test_predictor_graph_written_by_hand_gives_its_values(dtype):
     """Every operation, shared parameters, two outputs."""
     data = graph(dtype)
-    assert {step_at(data, at).name for at in places(data)} == set(exported_files.WORDS)
+    names = {step_at(data, at).name for at in places(data)}
+    names |= {step_at(rounded, at).name for rounded in [normalizing()] for at in places(rounded)}
+    assert names == set(exported_files.WORDS)
     predictor = Predictor(data)
     assert predictor.output_shape == ((3,), (4, 4, 6))
     Z = np.random.default_rng(1).integers(-9, 10, (7, *SHAPE))
@@ -60,6 +64,17 @@ def test_predictor_graph_written_by_hand_gives_its_values(dtype):
     for out, values in zip(found, expected, strict=True):
         assert np.count_nonzero(values) > 5
         assert np.array_equal(out, values)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_predictor_operations_that_round_give_their_values(dtype):
+    data = normalizing(dtype)
+    predictor = Predictor(data)
+    Z = np.random.default_rng(1).integers(-9, 10, (7, *SHAPE)) / 8
+    (expected,) = exported_values.computed(data, Z)
+    assert np.ptp(expected) > 1
+    # the weights are small integers, and values are below 100
+    assert_within(predictor(Z.astype(dtype)), expected, rounding_bound(2000, 100, dtype))
 
 
 def places(data):

@@ -13,6 +13,7 @@ from support.exported_files import (
     dense,
     exported,
     graph,
+    normalizing,
     pool,
     record,
     resigned,
@@ -31,6 +32,7 @@ FREE = {
     "mean": exported((6, 5, 4), [pool("AvgPool", 0, (3, 2))], []),
     "dense": exported((2, 3, 2), [dense(0, 3)], [np.arange(39)], "float32"),
     "graph": graph("float32"),
+    "normalizing": normalizing(),
 }
 
 
@@ -110,9 +112,22 @@ GRAPHS = {
     "crop of everything": described(record("Crop", [0], [1, 1, 0, 0])),
     "crop that is negative": described(record("Crop", [0], [-1, 0, 0, 0])),
     "crop whose sum wraps": described(record("Crop", [0], [2**62, 2**62, 0, 0])),
-    "activation that is unknown": described(record("Activation", [0], activation=(4, 0.0, 0.0))),
+    "activation that is unknown": described(record("Activation", [0], activation=(12, 0.0, 0.0))),
     "negative activation": described(record("Activation", [0], activation=(-1, 0.0, 0.0))),
     "numbers beside a ReLU": described(record("Activation", [0], activation=(1, 1.0, 0.0))),
+    "numbers beside a sigmoid": described(record("Activation", [0], activation=(4, 1.0, 0.0))),
+    "second number of an ELU": described(record("Activation", [0], activation=(7, 1.0, 0.5))),
+    "slope of an ELU is negative": described(record("Activation", [0], activation=(7, -1.0, 0.0))),
+    "offset is infinite": described(record("Activation", [0], activation=(8, 1.0, np.inf))),
+    "window of 0 channels": described(record("LRN", [0], [0], [1.0, 1.0, 1.0])),
+    "k is negative": described(record("LRN", [0], [1], [-1.0, 1.0, 1.0])),
+    "beta is NaN": described(record("LRN", [0], [1], [1.0, 1.0, np.nan])),
+    "LRN without numbers": described(record("LRN", [0], [1])),
+    "norm of less than 1": described(record("Normalize", [0], [0], [0.5, 0.0])),
+    "epsilon is negative": described(record("Normalize", [0], [0], [2.0, -1.0])),
+    "pixels of a vector": described(
+        dense(0, 4), record("Normalize", [1], [1], [2.0, 0.0]), arrays=[np.ones(36)]
+    ),
     "slope of 0": described(record("Activation", [0], activation=(LEAKY, 0.0, 0.0))),
     "slope of NaN": described(record("Activation", [0], activation=(LEAKY, np.nan, 0.0))),
     "clip the wrong way": described(record("Activation", [0], activation=(CLIP, 1.0, 1.0))),

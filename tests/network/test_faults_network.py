@@ -6,7 +6,7 @@ from support.errors import raises
 from support.networks import images, mixed
 
 from matconv import AvgPool, Conv, Dense, LeakyReLU, MaxPool, Network, Objective
-from matconv.activations import ACTIVATIONS
+from matconv.activations import ACTIVATIONS, FUNCTIONS, SHORT_NAMES
 
 catalogue = pytest.mark.catalogue
 
@@ -119,7 +119,7 @@ def test_layers_that_do_not_fit(layers, message):
 
 
 PAIR = "must be an integer or a pair (height, width), got"
-ACTIVATION = f"'relu', {', '.join(ACTIVATIONS)} or None"
+ACTIVATION = f"{', '.join(map(repr, (*FUNCTIONS, *SHORT_NAMES)))}, {', '.join(ACTIVATIONS)} or None"
 SIDES = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
 
 # class, arguments, error and message of a layer that is wrong whatever the images are
@@ -195,9 +195,9 @@ WRONG_LAYERS = (
     ),
     (
         Conv,
-        {"channels": 4, "kernel": 3, "activation": "tanh"},
+        {"channels": 4, "kernel": 3, "activation": "swoosh"},
         ValueError,
-        f"activation must be {ACTIVATION}, got 'tanh'",
+        f"activation must be {ACTIVATION}, got 'swoosh'",
     ),
     (
         Conv,

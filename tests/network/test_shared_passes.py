@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.large_networks import LARGE, THREADS, integers, large, reals
+from support.large_networks import LARGE, THREADS, integers, large, reals, rounded
 from support.passes import block
 from support.random_graphs import random_graph, random_images, random_theta
 from threadpoolctl import threadpool_info
@@ -94,6 +94,16 @@ class Run:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_large_image_has_the_same_bits_on_any_number_of_threads(dtype, algorithm):
     net = large(dtype, algorithm)
+    theta, Z = reals(net)
+    assert net.program().has_pieces(1, False) and net.program().has_pieces(1, True)
+    expected = Run(net, theta, Z, n_threads=1, shared=True).everything()
+    for n_threads in THREADS[1:]:
+        assert Run(net, theta, Z, n_threads=n_threads, shared=True).everything() == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rounded_operations_have_the_same_bits_on_any_number_of_threads(dtype):
+    net = rounded(dtype)
     theta, Z = reals(net)
     assert net.program().has_pieces(1, False) and net.program().has_pieces(1, True)
     expected = Run(net, theta, Z, n_threads=1, shared=True).everything()

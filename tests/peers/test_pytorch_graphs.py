@@ -11,31 +11,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support import graph_reference
+from support import graph_reference, torch_layers
 from support.random_graphs import kinds, random_graph, random_images, random_theta
 
-from matconv import Clip, LeakyReLU, Objective
+from matconv import Objective
 
 COUNT = int(os.environ.get("MATCONV_GRAPHS", "300"))
 KINDS = {
     *("Activation", "Add", "AvgPool", "Concat", "Conv", "Crop", "Dense", "MaxPool", "Multiply"),
-    *("Scale", "factors", "outputs", "shared", "twice"),
+    *("Scale", "factors", "outputs", "shared", "twice", *torch_layers.LAYERS),
 }
 # relative to the norm of each output, and of the gradient for each array of parameters
 RELATIVE = 1e-12
 WHAT = "outputs, frozen outputs, f, gradient"
-
-
-def activated(S, activation):
-    """sigma(S); the derivative is 0 at both bounds of a Clip."""
-    if activation is None:
-        return S
-    if isinstance(activation, LeakyReLU):
-        return F.leaky_relu(S, activation.slope)
-    if isinstance(activation, Clip):
-        lo, hi = (torch.tensor(bound, dtype=S.dtype) for bound in (activation.lo, activation.hi))
-        return torch.where(S <= lo, lo, torch.where(S >= hi, hi, S))
-    return F.relu(S)
 
 
 def padded(Z, pad, value=0.0):
@@ -57,6 +45,8 @@ def layer_output(layer, inputs, W, b):
     """The output of a layer, images as (l, d, height, width), before its activation."""
     Z = inputs[0]
     size = tuple(Z.shape[2:])
+    if layer.kind in torch_layers.LAYERS:
+        return torch_layers.LAYERS[layer.kind](layer, Z, W)
     match layer.kind:
         case "Conv":
             options = layer.kernel, layer.stride, layer.dilation
@@ -103,7 +93,7 @@ def torch_outputs(net, theta, Z):
     for k, layer in enumerate(net.layers):
         inputs = [values[v] for v in graph.reads[k]]
         S = layer_output(layer, inputs, *graph.arrays(k, theta))
-        values.append(activated(S, getattr(layer, "activation", None)))
+        values.append(torch_layers.activated(S, getattr(layer, "activation", None)))
         found[layer.name] = values[-1].movedim(1, -1).flatten(1)
     return found
 
@@ -153,7 +143,7 @@ def test_random_graphs_agree_with_autograd():
     print(f"\n{COUNT} graphs: {WHAT} differ by at most", *(f"{x:.1e}" for x in largest))
     print(", ".join(f"{kind} in {have[kind]}" for kind in sorted(have)))
     if COUNT >= 300:
-        assert have.keys() == KINDS and min(have.values()) >= COUNT // 10
+        assert have.keys() == KINDS and min(have.values()) >= COUNT // 20
 
 
 @pytest.mark.parametrize("seed", range(3))

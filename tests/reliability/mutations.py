@@ -15,6 +15,7 @@ from support.exported_files import (
     dense,
     exported,
     graph,
+    normalizing,
     pool,
     record,
     resigned,
@@ -54,7 +55,7 @@ def seeds():
             for algorithm, images in (("auto", 1), ("im2col", 8), ("winograd", 64)):
                 net = matconv.Network(shape, layers, dtype, algorithm)
                 files.append(encoded(net, net.init(seed=1), images))
-        files += [graph(dtype), *graphs(dtype)]
+        files += [graph(dtype), normalizing(dtype), *graphs(dtype)]
     return list(dict.fromkeys(files))
 
 

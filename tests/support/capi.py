@@ -73,7 +73,7 @@ class Shape(ctypes.Structure):
         super().__init__(struct_size=ctypes.sizeof(Shape))
 
 
-# Arguments: g a geometry, a an activation, p an array or another pointer, n a size, i an int,
+# Arguments: g a geometry, a an activation, p an array or another pointer, n a size, i an int, d a double,
 # s a string, f a function.
 _BOTH = {
     "im2col": "gpp",
@@ -90,12 +90,18 @@ _BOTH = {
     "dense_forward": "nnnpppap",
     "dense_backward": "nnnppp" + "ppp" + "pn",
 }
+# the same, appended to the table later
+_LATER = {
+    "lrn": "nnndddppp",
+    "lrn_backward": "nnndddpppp",
+}
 _TYPES = {
     "g": ctypes.c_void_p,
     "a": ctypes.c_void_p,
     "p": ctypes.c_void_p,
     "n": ctypes.c_ssize_t,
     "i": ctypes.c_int,
+    "d": ctypes.c_double,
     "s": ctypes.c_char_p,
     "f": ctypes.c_void_p,
 }
@@ -119,6 +125,9 @@ def _entries():
     yield "network_workspace_size_threads", ctypes.c_int, "pnip"
     for suffix in SUFFIX.values():
         yield f"network_predict_threads_{suffix}", ctypes.c_int, "pnpppnifp"
+    for name, arguments in _LATER.items():
+        for suffix in SUFFIX.values():
+            yield f"{name}_{suffix}", ctypes.c_int, arguments
 
 
 ENTRIES = tuple(_entries())

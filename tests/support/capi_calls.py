@@ -238,12 +238,31 @@ def dense_calls(images, inputs, units, dtype, random):
     )  # fmt: skip
 
 
+def lrn_calls(rows, channels, dtype, random):
+    Z, dS = (random.standard_normal((rows, channels)).astype(dtype) for _ in range(2))
+    scratch = poisoned(8 * channels, dtype)
+    for numbers in ((5, 2.0, 0.25, 0.75), (2 * channels + 3, 0.5, 1.0, 0.6)):
+        arguments = dict(zip(("size", "k", "alpha", "beta"), numbers))
+        sizes = {"rows": rows, "channels": channels, **arguments}
+        yield Call(
+            "lrn", dtype,
+            {**sizes, "Z": Z, "S": poisoned(Z.shape, dtype), "scratch": scratch}, ("S",),
+            expected=(matconv.lrn(Z, **arguments),),
+        )  # fmt: skip
+        yield Call(
+            "lrn_backward", dtype,
+            {**sizes, "dS": dS, "Z": Z, "dZ": poisoned(Z.shape, dtype), "scratch": scratch},
+            ("dZ",), expected=(matconv.lrn_backward(dS, Z, **arguments),),
+        )  # fmt: skip
+
+
 def every_call(case, dtype, seed=0, data="real"):
     """Calls of all entries that take arrays, on one geometry."""
     random = np.random.default_rng(seed)
     yield from layer_calls(case, dtype, random, data)
     yield from pool_calls(case, dtype, random)
     yield from dense_calls(case.l, int(np.prod(case.size)), case.d_out, dtype, random)
+    yield from lrn_calls(case.l * case.size[0], case.size[-1], dtype, random)
 
 
 def check(call):

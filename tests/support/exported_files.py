@@ -18,7 +18,8 @@ NONE, RELU, LEAKY, CLIP = range(4)
 INT64_MAX = 2**63 - 1
 WORDS = {
     "Activation": 0, "Add": 0, "AvgPool": 8, "Concat": 0, "Conv": 14, "Crop": 4, "Dense": 2,
-    "MaxPool": 8, "Multiply": 0, "Scale": 1,
+    "LRN": 1, "LogSoftmax": 0, "MaxPool": 8, "Multiply": 0, "Normalize": 1, "PReLU": 0,
+    "Scale": 1, "Softmax": 0,
 }  # fmt: skip
 
 
@@ -156,6 +157,29 @@ def graph_arrays():
 def graph(dtype="float64", **changes):
     changes = {"outputs": GRAPH_OUTPUTS, **changes}
     return exported(SHAPE, GRAPH, graph_arrays(), dtype, **changes)
+
+
+# operations that normalise, with activations of all kinds whose results are rounded
+NORMALIZING = (
+    conv(0, 2, (2, 3), pad=(1, 0, 0, 1), groups=2, activation=(9, 0.0, 0.0)),  # 1: (4, 4, 2)
+    record("LRN", [1], [3], [1.5, 0.25, 0.75]),
+    record("Normalize", [2], [1], [2.0, 0.5]),
+    record("PReLU", [3], []),
+    record("Scale", [4], [0], activation=(4, 0.0, 0.0)),
+    record("Activation", [5], activation=(7, 0.5, 0.0)),
+    record("Softmax", [6]),
+    record("Multiply", [7, 5], activation=(8, 0.25, 0.5)),
+    record("Normalize", [8], [0], [3.0, 0.25]),
+    dense(9, 3),
+    record("Activation", [10], activation=(11, 0.0, 0.0)),
+    record("LogSoftmax", [11]),
+)  # fmt: skip
+
+
+def normalizing(dtype="float64", **changes):
+    W, b, _, c = arrays()
+    slopes, gain, dense_ = np.array([-1, 2]), np.array([1, 3]), np.arange(96) % 5 - 2
+    return exported(SHAPE, NORMALIZING, (W, b, slopes, gain, dense_, c), dtype, **changes)
 
 
 def network(dtype):

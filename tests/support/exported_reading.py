@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from support import activations
 from support.exported_files import (
     CLIP,
     HEADER,
     INT64_MAX,
-    LEAKY,
     MAGIC,
-    NONE,
     RECORD,
-    RELU,
     VERSION,
     WORDS,
     number,
@@ -30,6 +28,7 @@ INT_MAX = 2**31 - 1
 LARGEST = INT64_MAX >> 24  # elements of one value
 
 
+NUMBERS = {"LRN": 3, "Normalize": 2}  # of operations with a fixed number
 SEVERAL = ("Add", "Multiply", "Concat")  # inputs: two or more; the others read one
 
 
@@ -139,11 +138,8 @@ def values_of(shape, steps, item_size):
     shapes, owned, n, work = [shape], [], 0, prod(shape)
     for k, step in enumerate(steps):
         layer = layer_of(step, shapes)
-        # a slope that is 0 or infinite in single precision is refused
-        if step.activation[0] == LEAKY and item_size == 4:
-            with np.errstate(all="ignore"):
-                if not 0 < np.float32(step.activation[1]) < inf:
-                    return None
+        if not activation_is_valid(*step.activation, np.float64 if item_size == 8 else np.float32):
+            return None
         if layer is None or not 0 <= step.owner <= k:
             return None
         if step.owner and (not layer.arrays or owned[step.owner - 1] != layer.arrays):
@@ -156,19 +152,39 @@ def values_of(shape, steps, item_size):
     return shapes, n, work
 
 
+def activation_is_valid(code, a, b, dtype):
+    """Return whether an activation is known, and its numbers are in range and 0 if unused."""
+    if not 0 <= code <= activations.GELU:
+        return False
+    if code == CLIP:
+        return a < b
+    with np.errstate(all="ignore"):
+        alpha, beta = dtype(a), dtype(b)
+    alpha_is_valid = 0 < alpha < inf if code in activations.USES_ALPHA else a == 0
+    return alpha_is_valid and (abs(beta) < inf if code in activations.USES_BETA else b == 0)
+
+
+def numbers_are_valid(step):
+    """Return whether the numbers of an operation with some of its own are in range."""
+    if step.name == "LRN":
+        k, alpha, beta = step.numbers
+        return 0 <= k < inf and 0 <= alpha < inf and abs(beta) < inf
+    if step.name == "Normalize":
+        p, epsilon = step.numbers
+        return 1 <= p < inf and 0 <= epsilon < inf
+    return True
+
+
 def layer_of(step, shapes):
     """Return the layer of a record that reads some of the values; None if it is wrong."""
-    code, a, b = step.activation
-    zeros = a == 0 and b == 0
-    known = (code in (NONE, RELU) and zeros) or (code == LEAKY and 0 < a < inf and b == 0)
-    if not known and not (code == CLIP and a < b):
-        return None
     several = step.name in SEVERAL
     if step.name not in WORDS or len(step.words) != WORDS[step.name]:
         return None
     if len(step.inputs) < 2 if several else len(step.inputs) != 1:
         return None
-    if len(step.numbers) != (len(step.inputs) if step.name == "Add" else 0):
+    if len(step.numbers) != (len(step.inputs) if step.name == "Add" else NUMBERS.get(step.name, 0)):
+        return None
+    if not numbers_are_valid(step):
         return None
     if not all(0 <= value < len(shapes) for value in step.inputs):
         return None
@@ -263,7 +279,26 @@ def _pool(integers, shapes):
     return _Layer(out, (), prod(out) * h[0] * h[1] + prod(shape))
 
 
+def _lrn(integers, shapes):
+    (shape,) = shapes
+    return _Layer(shape, (), 4 * prod(shape)) if integers[0] >= 1 else None
+
+
+def _normalize(integers, shapes):
+    (shape,) = shapes
+    if integers[0] not in (0, 1) or (integers[0] and len(shape) != 3):
+        return None
+    return _Layer(shape, (), 2 * prod(shape))
+
+
+def _prelu(_, shapes):
+    (shape,) = shapes
+    return _Layer(shape, (shape[-1],), prod(shape))
+
+
 KINDS = {
+    "LRN": _lrn, "LogSoftmax": _of_one_shape, "Normalize": _normalize, "PReLU": _prelu,
+    "Softmax": _of_one_shape,
     "Activation": _of_one_shape, "Add": _of_one_shape, "Multiply": _of_one_shape,
     "AvgPool": _pool, "MaxPool": _pool, "Concat": _concat, "Conv": _conv, "Crop": _crop,
     "Dense": _dense, "Scale": _scale,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from support import reference
-from support.exported_files import CLIP, HEADER, LEAKY, RELU, word
+from support import activations, normalizing, reference
+from support.exported_files import HEADER, word
 from support.exported_reading import layer_of, steps_of, values_of
 
 
@@ -30,18 +30,23 @@ def parameters_of(data, dtype):
     return found
 
 
-def activated(activation, S):
-    code, a, b = activation
-    if code == RELU:
-        return np.where(S <= 0, 0, S)
-    if code == LEAKY:
-        return np.where(S <= 0, S.dtype.type(a) * S, S)
-    return np.where(S < a, a, np.where(S > b, b, S)).astype(S.dtype) if code == CLIP else S
+class _Arguments:
+    """The arguments of a layer, from the words and numbers of its record."""
+
+    def __init__(self, step):
+        if step.name == "LRN":
+            (self.size,) = step.words
+            self.k, self.alpha, self.beta = step.numbers
+        if step.name == "Normalize":
+            self.spatial = bool(step.words[0])
+            self.p, self.epsilon = step.numbers
 
 
 def step_output(step, arrays, Z):
     """Return the output of a step for the values that it reads."""
     first, integers = Z[0], step.words
+    if step.name in normalizing.FORWARD:
+        return normalizing.FORWARD[step.name](_Arguments(step), first, *arrays[:1])
     if step.name == "Add":
         return sum(first.dtype.type(c) * z for c, z in zip(step.numbers, Z))
     if step.name == "Multiply":
@@ -79,5 +84,5 @@ def computed(data, Z, dtype=np.longdouble):
     values = [np.asarray(Z, dtype)]
     for step, arrays in zip(steps, parameters_of(data, dtype)):
         output = step_output(step, arrays, [values[k] for k in step.inputs])
-        values.append(activated(step.activation, output))
+        values.append(activations.activated(output, *step.activation))
     return [values[word(data, HEADER + k)] for k in range(word(data, 9))]

@@ -9,8 +9,8 @@ from math import prod
 
 import numpy as np
 
-from matconv import Clip, LeakyReLU
-from support import activations, reference
+from support import activations, normalizing, reference
+from support.activations import code
 
 
 def sides(pad, shape, window, stride, dilation=(1, 1)):
@@ -22,15 +22,6 @@ def sides(pad, shape, window, stride, dilation=(1, 1)):
         total = max((-(-n // s) - 1) * s + (h - 1) * dil + 1 - n, 0)
         found.append((total // 2, total - total // 2))
     return tuple(found)
-
-
-def code(activation):
-    """Return (code, alpha, beta) of a layer's activation for the functions of `activations`."""
-    if isinstance(activation, LeakyReLU):
-        return activations.LEAKY_RELU, activation.slope, np.nan
-    if isinstance(activation, Clip):
-        return activations.CLIP, activation.lo, activation.hi
-    return (activations.RELU if activation == "relu" else activations.NONE), np.nan, np.nan
 
 
 class Graph:
@@ -76,10 +67,12 @@ class Graph:
             shapes = [(prod(shape), layer.units), (layer.units,)]
         elif layer.kind == "Scale":
             shapes = [(shape[-1],), (shape[-1],)]
+        elif layer.kind == "PReLU":
+            shapes = [(shape[-1],)]
         else:
             return []
         place = []
-        for size in shapes[: 1 + layer.bias]:
+        for size in shapes[: 1 + getattr(layer, "bias", 0)]:
             place.append((self.n, self.n + prod(size), size))
             self.n += prod(size)
         return place
@@ -92,19 +85,25 @@ class Graph:
 
 def forward(net, theta, Z):
     """Return every value: the images, then each layer's output."""
+    return _values(net, theta, Z)[0]
+
+
+def _values(net, theta, Z):
+    """Return every value, and for each layer the input of its activation."""
     graph = Graph(net)
-    values = [Z]
+    values, before = [Z], []
     for k, layer in enumerate(net.layers):
         inputs = [values[v] for v in graph.reads[k]]
-        S = _forward(layer, inputs, *graph.arrays(k, theta))
-        values.append(activations.activated(S, *code(getattr(layer, "activation", None))))
-    return values
+        before.append(_forward(layer, inputs, *graph.arrays(k, theta)))
+        sigma = code(getattr(layer, "activation", None))
+        values.append(activations.activated(before[-1], *sigma))
+    return values, before
 
 
 def gradient(net, theta, Z, dz, output):
     """Return the gradient of sum(dz * z) for theta, z the output of a layer given by name."""
     graph = Graph(net)
-    values = forward(net, theta, Z)
+    values, before = _values(net, theta, Z)
     d_values = [None] * len(values)
     d_values[graph.names[output]] = dz.reshape(values[graph.names[output]].shape)
     dtheta = np.zeros(graph.n, theta.dtype)
@@ -113,7 +112,7 @@ def gradient(net, theta, Z, dz, output):
             continue
         layer = net.layers[k]
         sigma = code(getattr(layer, "activation", None))
-        dS = activations.gradient(d_values[k + 1], values[k + 1], *sigma)
+        dS = activations.gradient(d_values[k + 1], values[k + 1], *sigma, before[k])
         inputs = [values[v] for v in graph.reads[k]]
         d_inputs, d_arrays = _backward(layer, dS, inputs, *graph.arrays(k, theta))
         for v, d_input in zip(graph.reads[k], d_inputs):
@@ -151,6 +150,8 @@ def _product(arrays):
 
 def _forward(layer, inputs, W, b):
     Z = inputs[0]
+    if layer.kind in normalizing.FORWARD:
+        return normalizing.FORWARD[layer.kind](layer, Z, W)
     match layer.kind:
         case "Conv":
             return reference.conv2d(Z, W, b, *_conv_options(layer, Z.shape))
@@ -179,6 +180,9 @@ def _forward(layer, inputs, W, b):
 def _backward(layer, dS, inputs, W, b):
     """Return (gradients for the inputs, gradients for the parameters)."""
     Z = inputs[0]
+    if layer.kind in normalizing.BACKWARD:
+        dZ, d_arrays = normalizing.BACKWARD[layer.kind](layer, dS, Z, W)
+        return [dZ], d_arrays
     match layer.kind:
         case "Conv":
             dZ, *d_arrays = reference.conv2d_backward(dS, Z, W, *_conv_options(layer, Z.shape))
@@ -218,15 +222,13 @@ def pieces(net, theta, Z):
     Between two thetas with equal pieces the network is smooth.
     """
     graph = Graph(net)
-    values = forward(net, theta, Z)
+    values, before = _values(net, theta, Z)
     found = []
     for k, layer in enumerate(net.layers):
-        which, lo, hi = code(getattr(layer, "activation", None))
-        z = values[k + 1]
-        if which == activations.CLIP:
-            found += [z <= lo, z >= hi]
-        elif which != activations.NONE:
-            found.append(z <= 0)
+        sigma = code(getattr(layer, "activation", None))
+        found += activations.kinks(before[k], values[k + 1], *sigma)
+        if layer.kind in ("PReLU", "Normalize"):
+            found.append(values[graph.reads[k][0]] <= 0)
         if layer.kind == "MaxPool":
             x = values[graph.reads[k][0]]
             found.append(reference.max_pool2d(x, *_pool_options(layer, x.shape))[1])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from matconv import (
+    LRN,
     Activation,
     Add,
     AvgPool,
@@ -12,10 +13,14 @@ from matconv import (
     Crop,
     Dense,
     LeakyReLU,
+    LogSoftmax,
     MaxPool,
     Multiply,
     Network,
+    Normalize,
+    PReLU,
     Scale,
+    Softmax,
 )  # fmt: skip
 
 from .random_graphs import random_images, random_theta
@@ -42,6 +47,31 @@ LARGE = [
     Dense(5, activation=LeakyReLU(0.5), name="hidden"),
     Dense(3, name="last"),
 ]
+
+
+# operations that normalise, and activations whose results are rounded
+ROUNDED = [
+    Conv(6, 3, pad="same", activation="silu", name="first"),
+    LRN(3, 1, 0.5, 0.75, name="lrn"),
+    PReLU(name="prelu"),
+    Add(inputs=["lrn", "prelu"], activation="gelu", name="sum"),
+    Conv(6, 3, pad="same", activation="tanh", name="second"),
+    Normalize(epsilon=0.5, name="norm"),
+    Scale(activation="hard_swish", name="scale"),
+    Normalize(3, 0.5, spatial=True, name="spatial"),
+    Softmax(inputs="sum", name="softmax"),
+    Multiply(inputs=["softmax", "scale", "spatial"], activation="softplus", name="product"),
+    AvgPool(8, name="few"),
+    Activation("elu", name="elu"),
+    Dense(5, activation="sigmoid", name="hidden"),
+    Dense(3, name="last"),
+    LogSoftmax(name="log"),
+]
+
+
+def rounded(dtype="float64", side=200):
+    """Return the network of the layers `ROUNDED` for images side x side x 2."""
+    return Network((side, side, 2), ROUNDED, dtype)
 
 
 def large(dtype="float64", algorithm="auto", side=512):

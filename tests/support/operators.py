@@ -14,6 +14,7 @@ from support import reference
 
 WINDOW = {"kernel": (3, 2), "stride": (2, 1), "pad": ((1, 0), (0, 2)), "dilation": (1, 2)}
 LAYER = {"stride": (2, 1), "pad": ((1, 0), (0, 2)), "dilation": (1, 2), "groups": 2}
+LRN = {"size": 2, "k": 1.5, "alpha": 0.25, "beta": 0.75}
 POOL = {"window": (3, 2), "stride": (2, 1), "pad": ((1, 0), (0, 1))}
 
 
@@ -98,6 +99,8 @@ def _operators():
         Operator("avg_pool2d_backward", {"dZ_out": pooled}, {**shape, **POOL}),
         Operator("dense", {"Z": image, "W": (120, 7), "b": (7,)}, out=(7,)),
         Operator("dense_backward", {"dS": (7,), "Z": image, "W": (120, 7)}),
+        Operator("lrn", {"Z": image}, LRN, out=image),
+        Operator("lrn_backward", {"dZ_out": image, "Z": image}, LRN, out=image),
     ]
 
 

@@ -6,21 +6,58 @@ from matconv import (
     Activation,
     Add,
     AvgPool,
-    Clip,
     Concat,
     Conv,
     Crop,
     Dense,
-    LeakyReLU,
     MaxPool,
     Multiply,
     Network,
+    PReLU,
     Scale,
-)  # fmt: skip
+)
+from matconv.layers import LAYERS
+from support.activations import EXAMPLES
 
-ACTIVATIONS = (None, None, "relu", LeakyReLU(0.25), Clip(-0.5, 2.0), Clip(0.0, 6.0))
+# every third layer has no activation
+ACTIVATIONS = (*EXAMPLES, *[None] * (len(EXAMPLES) // 2))
 FACTORS = (1.0, -1.0, 0.5, 2.0, -0.25)
-OWNERS = (Conv, Dense, Scale)
+OWNERS = (Conv, Dense, Scale, PReLU)
+# layers that are drawn with arguments of their own
+DRAWN = (Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale)
+# other layers with arguments for them; without entries here by default arguments, if they have them
+ARGUMENTS = {
+    "LRN": [
+        {},
+        {"size": 2, "k": 1, "alpha": 0.5, "beta": 0.5},
+        {"size": 3, "alpha": 0.25, "beta": 1},
+        {"size": 4, "k": 1.5, "alpha": 0.5, "beta": 0.6},
+    ],
+    "Normalize": [
+        {"epsilon": 0.5},
+        {"p": 3, "epsilon": 0.25},
+        {"p": 1, "epsilon": 1},
+        {"epsilon": 0.5, "spatial": True},
+    ],
+}
+
+
+def _others():
+    """Return (class, arguments) of the layers that are not in `DRAWN`."""
+    found = []
+    for kind, layer in LAYERS.items():
+        if layer in DRAWN or layer.input_limits() != (1, 1):
+            continue
+        for arguments in ARGUMENTS.get(kind, [{}]):
+            try:
+                layer(**arguments)
+            except TypeError:  # arguments without default values
+                continue
+            found.append((layer, arguments))
+    return found
+
+
+OTHERS = _others()
 
 
 class _Drawing:
@@ -68,7 +105,9 @@ class _Drawing:
         options = {"name": name, "inputs": self.source()}
         if not self.layers:
             options["inputs"] = "input"
-        kinds = ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "crop", "other")
+        kinds = (
+            ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "crop", "other", "other")
+        )
         kind = self.any(kinds)
         layer = getattr(self, f"_{kind}")(options)
         return layer is not None and self.append(layer)
@@ -96,7 +135,9 @@ class _Drawing:
             return None
         owner = self.any(owners)
         given = {k: v for k, v in vars(owner).items() if k not in ("name", "inputs", "parameters")}
-        given |= {"activation": self.any(ACTIVATIONS), "parameters": owner.name}
+        given |= {"parameters": owner.name}
+        if hasattr(owner, "activation"):
+            given |= {"activation": self.any(ACTIVATIONS)}
         # reads the input of the owner, or another value with as many channels
         shape = self.shapes[owner.inputs[0]]
         names = [name for name, other in self.shapes.items() if other == shape]
@@ -137,7 +178,10 @@ class _Drawing:
         return Crop(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
 
     def _other(self, options):
-        return Activation(self.any(ACTIVATIONS[2:]), **options)
+        if self.random.random() < 0.4:
+            return Activation(self.any(EXAMPLES), **options)
+        kind, arguments = self.any(OTHERS)
+        return kind(**arguments, **options)
 
 
 def random_graph(seed, dtype=np.float64, algorithm="auto"):

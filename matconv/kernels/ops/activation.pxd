@@ -3,6 +3,7 @@
 from .._operation cimport (
     Call, Operation, Range, Step, Value, elements_of, input_of, new_operation, split_elements,
 )
+from .._activation cimport activation_needs_input
 from .._bias_relu cimport activation_backward_rows, bias_activation_rows
 from .._status cimport OK
 from .._tile cimport add_run
@@ -32,13 +33,16 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dZ = sigma' dZ_out, or +=. dZ_out is overwritten in the second case.
+# dZ = sigma' dZ_out, or +=, with sigma' computed from Z_out, or from Z if sigma needs it. dZ_out is
+# overwritten in the second case.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ_out) noexcept nogil:
     cdef Range part = elements_of(step, call)
     cdef Py_ssize_t n = part.last - part.first
     cdef const real *Z_out = <const real *> call.output + part.first
     cdef real *dZ = <real *> call.d_inputs[0] + part.first
     cdef bint add = call.add_input[0]
+    if activation_needs_input(step.activation.code):
+        Z_out = <const real *> call.inputs[0] + part.first
     dZ_out += part.first
     activation_backward_rows(
         1, n, dZ_out, Z_out, &step.activation, dZ_out if add else dZ, <real *> NULL
@@ -58,6 +62,6 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Activation", 1, 1, same_as_input, forward, backward)
-    table.fused = True
+    table.fused = table.reads_activated = True
     table.split = split_elements
     return table

@@ -37,6 +37,17 @@ cdef inline Py_ssize_t pixel_pieces(const Step *step) noexcept nogil:
     return piece_count(step.images * out.height * out.width, pixels_length(step))
 
 
+# The pixels of a call.
+cdef inline Range pixels_of(const Step *step, const Call *call) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    return range_of(call, call.images * out.height * out.width, pixels_length(step))
+
+
+# The entry `split` of an operation on each pixel by itself.
+cdef inline Py_ssize_t split_pixels(const Step *step, int direction, int phase) noexcept nogil:
+    return pixel_pieces(step) if phase == 0 else 0
+
+
 # Phases of the backward pass: sums dgain, dbias of each piece in `shared`; then the sums of these,
 # in their order.
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
@@ -59,7 +70,7 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
 # Z_out(pixel, :) = gain . Z(pixel, :) + bias.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
+    cdef Range pixels = pixels_of(step, call)
     cdef Py_ssize_t d = out.channels, t, c
     cdef const real *Z = <const real *> call.inputs[0]
     cdef const real *gain = <const real *> call.arrays[0]
@@ -87,7 +98,7 @@ cdef inline void add_pixels(
     const Step *step, const Call *call, const real *dZ_out, real *dgain, real *dbias
 ) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
-    cdef Range pixels = range_of(call, call.images * out.height * out.width, pixels_length(step))
+    cdef Range pixels = pixels_of(step, call)
     cdef Py_ssize_t d = out.channels, t, c
     cdef const real *gain = <const real *> call.arrays[0]
     cdef const real *Z = <const real *> call.inputs[0]
