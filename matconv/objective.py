@@ -85,7 +85,8 @@ class Objective:
         outputs.
     weights : array, shape (l,), optional
         Weights of the images, finite, not negative and not all 0; 1 by default. An image whose
-        weight is 0 is not compared with its target.
+        weight is 0 is not compared with its target. A loss in Python is called once for each weight
+        that occurs in a shard.
     penalty : float, dict or array of shape (n,)
         Factors p of the regularisation, finite and not negative; 1 by default. A dict names layers
         and kinds of parameters, as in ``{"biases": 0}`` or ``{"conv1": 2, "dense3.weights": 0.5}``;

@@ -52,7 +52,7 @@ cdef struct Terms:
 
 cdef inline real scaled(real theta, const Terms *terms) noexcept nogil:
     if terms.divide:
-        return <real> (terms.factor * (theta / terms.C))
+        return <real> (terms.factor * theta / terms.C)
     return <real> (theta * terms.scale)
 
 
@@ -130,7 +130,7 @@ cdef double add_blocks(
 
 
 # left += right + theta p / C, elementwise, and sum_k p_k theta_k^2, for p = factors; by recursion
-# into halves as `add_blocks`. left, and right with it, may be NULL. Where p is 0, theta is not used.
+# into halves as `add_blocks`. left and right may be NULL. Where p is 0, theta is not used.
 cdef double add_factored(
     Py_ssize_t n, double C, const double *factors, const real *theta, const real *right, real *left
 ) noexcept nogil:
@@ -149,7 +149,7 @@ cdef double add_factored(
             continue
         total += factors[k] * (<double> theta[k] * theta[k])
         if left != NULL:
-            left[k] += <real> (factors[k] * (theta[k] / C))
+            left[k] += <real> (factors[k] * theta[k] / C)
     return total
 
 
@@ -184,7 +184,7 @@ def regularise(
     """Compute left += right, left += p theta / C, and p theta'theta, in one pass without the GIL.
 
     p theta / C is theta times p/C, in double precision, rounded to the dtype; if p/C is infinite or
-    subnormal, it is p times a division.
+    subnormal, and for an array of factors, it is p theta divided by C.
 
     Parameters
     ----------
