@@ -47,7 +47,8 @@ def test_train_resume_evaluate_and_predict_with_every_loss(name, folder, capsys)
     history = load_model("n.npz").training["history"]
     assert len(history) == 6 and history[-1]["f"] < history[0]["f"]
     shown = printed(capsys, "evaluate", "m.npz", "--part", "train")
-    mean = float(re.search(rf"^loss +(\S+), the mean {name} loss of an image$", shown, re.M)[1])
+    pattern = rf"^loss +(\S+), the mean {name} loss of an image$"
+    mean = float(re.search(pattern, shown, re.MULTILINE)[1])
     f = float(re.search(r"^f +(\S+), with", shown, re.MULTILINE)[1])
     # the margin of a multiclass hinge can be met by all images
     assert 0 <= mean < f and (mean > 0 or name == "multiclass_hinge")

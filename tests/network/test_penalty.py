@@ -166,7 +166,9 @@ def test_objective_wrong_penalty_refused(penalty, kind, message):
 
 def test_penalty_of_an_unknown_name_lists_the_known_ones():
     network = net()
-    known = "layer (first, second, scale, out), a kind (weights, biases, gains, slopes) or 'layer.kind'"
+    known = (
+        "layer (first, second, scale, out), a kind (weights, biases, gains, slopes) or 'layer.kind'"
+    )
     with raises(ValueError, f"expected a {known}"):
         Objective(network, *images(network, 2), penalty={"conv": 1})
 

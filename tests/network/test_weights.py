@@ -11,7 +11,7 @@ from support.known_losses import CASES, NAMES, targets
 from support.networks import images
 from support.tolerances import assert_slope, assert_within, rounding_bound
 
-from matconv import Conv, Dense, MaxPool, Network, Objective, minimize
+from matconv import Conv, MaxPool, Network, Objective, minimize
 from matconv.losses import LOSSES, SoftmaxLoss, get_loss
 
 DTYPES = [np.float64, np.float32]
