@@ -51,7 +51,7 @@ def loss_targets(
     """
     name = type(loss).__name__
     refuse_masked(name, "Y", Y)
-    if getattr(loss, "positions", False) and np.ndim(Y) in (3, 4):
+    if getattr(loss, "positions", None) is True and np.ndim(Y) in (3, 4):
         field = (1, 1, *shape)[-3:]
         return _field_targets(loss, np.asarray(Y), l, field, dtype), prod(field[:2])
     return _targets(loss, Y, l, prod(shape), dtype), 0
