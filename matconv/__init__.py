@@ -44,6 +44,7 @@ access to all of them; some are loaded when they are first used.
     kernels       compiled code: operations, programs, predictors
     engines       evaluation of items on threads; the default number of threads
     arguments     checks of arguments
+    factors       factors of parameters by layer and kind
     options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
     activations   LeakyReLU, Clip, ...: functions that layers apply to each element
@@ -51,7 +52,8 @@ access to all of them; some are loaded when they are first used.
     graph         inputs, outputs and shapes of the layers of a network
     layout        places of each layer's parameters in theta
     descriptions  layers as text, and as JSON-able data
-    losses        squared, softmax: value and gradient
+    losses        losses of an image: value, gradient and Hessian
+    metrics       error, top-k error, error by class
     sharding      the rule of shards and leaves, and the order of sums
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
@@ -130,6 +132,7 @@ if TYPE_CHECKING:
         encoding,
         engines,
         evaluation,
+        factors,
         files,
         graph,
         io,
@@ -137,6 +140,7 @@ if TYPE_CHECKING:
         layers,
         layout,
         losses,
+        metrics,
         network,
         notes,
         objective,
@@ -175,6 +179,7 @@ _SUBMODULES = (
     "encoding",
     "engines",
     "evaluation",
+    "factors",
     "files",
     "graph",
     "io",
@@ -182,6 +187,7 @@ _SUBMODULES = (
     "layers",
     "layout",
     "losses",
+    "metrics",
     "network",
     "notes",
     "objective",

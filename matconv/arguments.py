@@ -140,6 +140,33 @@ def as_regularisation(name: str, value: Any) -> float:
     return number
 
 
+def as_weights(name: str, value: Any, count: int) -> np.ndarray:
+    """Return a read-only vector of ``count`` floats, finite, not negative and not all 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not such a vector, or the sum of its elements overflows.
+    """
+    refuse_masked(name, value)
+    weights = np.asarray(value)
+    if weights.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be real numbers, got {weights.dtype}")
+    if weights.shape != (count,):
+        raise ValueError(f"{name} must have shape ({count},), one per image, got {weights.shape}")
+    weights = weights.astype(np.float64)
+    wrong = ~((weights >= 0) & (weights < np.inf))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{name} must be at least 0 and finite, got {weights[first]:g} at index {first}"
+        )
+    if not weights.any():
+        raise ValueError(f"{name} must not all be 0")
+    weights.flags.writeable = False
+    return weights
+
+
 def as_indices(name: str, value: Any, count: int) -> np.ndarray:
     """Return a vector of at least one index from 0 to count - 1; a slice is converted to one.
 

@@ -79,6 +79,16 @@ class Layout:
             found.append((k, _parameters_type(names)(*arrays)))
         return found
 
+    def arrays(self) -> list[tuple[str, str, int, int]]:
+        """Return (layer, array, start, stop) of each parameter array: its names and its place."""
+        found = []
+        for node, place in zip(self._nodes, self.places):
+            at = 0 if place is None else place.start
+            for array in node.arrays if place is not None else ():
+                found.append((node.name, array.name, at, at + prod(array.shape)))
+                at += prod(array.shape)
+        return found
+
     def packed(self, parameters: Iterable[Any]) -> np.ndarray:
         """Return theta, made from the arrays of each layer with parameters of its own.
 

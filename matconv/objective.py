@@ -1,4 +1,8 @@
-"""Objective: f(theta) = theta'theta/(2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i), and its gradient."""
+"""Objective: f(theta) = theta'theta/(2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i), and its gradient.
+
+With weights and factors of the regularisation it is the sum of p_j theta_j^2 / (2C) and of
+w_i xi_i / sum_i w_i.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_indices, as_regularisation
+from .arguments import as_indices, as_regularisation, as_weights
 from .buffers import Buffers
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
+from .factors import as_factors, runs
 from .kernels._arrays import contiguous
 from .kernels._geometry import as_size
 from .kernels._guard import guarded
 from .kernels.program import LOSSES
 from .kernels.sums import add, regularise
 from .losses import (
+    KnownLoss,
     Loss,
     compiled_name,
     get_loss,
+    image_weights,
     loss_gradient,
     loss_targets,
     loss_value,
+    position_rows,
     read_only,
+    total_weight,
 )
 from .network import Network
 from .sharding import Node, PartialSum, combine, root_of
@@ -34,6 +43,12 @@ class Objective:
     """f(theta) over all images, and its gradient, for any optimiser of one flat vector.
 
         f(theta) = theta'theta / (2C) + (1/l) sum_i xi(z^{L+1,i}(theta); y^i)
+
+    With weights w and factors p of the regularisation it is
+
+        f(theta) = sum_j p_j theta_j^2 / (2C) + sum_i w_i xi(z^{L+1,i}(theta); y^i) / sum_i w_i
+
+    where i runs over the samples that are labelled: images, or positions in images.
 
     The images are cut into shards, and sums over shards are added in an order that depends on the
     network and l alone (`matconv.sharding`). Therefore f and its gradient have the same bits for
@@ -51,8 +66,14 @@ class Objective:
         Images, in the network's dtype and any memory layout; may be read-only or memory-mapped. Not
         copied: writing into it changes f.
     Y : array, shape (l,) of integer labels, or (l, n_outputs)
-        What the loss compares the outputs with. Copied only if it must be converted.
-    loss : "squared", "softmax" or an object as in `matconv.losses`
+        What the loss compares the outputs with. Copied only if it must be converted. A sample with
+        the label -1 is not labelled: it is ignored. For dense prediction, by a network with an
+        output of shape (height, width, channels), Y has the shape (l, height, width), a label for
+        each position, or (l, height, width, channels). Then the samples are positions, and each
+        position is compared with its channels. The classes of `matconv.losses` describe what else Y
+        may be.
+    loss : str or Loss
+        A name in `matconv.losses.LOSSES`, or an object as in `matconv.losses`. "squared" by default.
     C : float
         Inverse strength of the regularisation, positive. ``inf``, the default, is none.
     n_threads : int, optional
@@ -62,6 +83,14 @@ class Objective:
     output : str, optional
         Name of the layer whose output is passed to the loss; needed for a network with several
         outputs.
+    weights : array, shape (l,), optional
+        Weights of the images, finite, not negative and not all 0; 1 by default. An image whose
+        weight is 0 is not compared with its target. A loss in Python is called once for each weight
+        that occurs in a shard.
+    penalty : float, dict or array of shape (n,)
+        Factors p of the regularisation, finite and not negative; 1 by default. A dict names layers
+        and kinds of parameters, as in ``{"biases": 0}`` or ``{"conv1": 2, "dense3.weights": 0.5}``;
+        see `matconv.factors`.
 
     Attributes
     ----------
@@ -69,17 +98,25 @@ class Objective:
         The argument, with ``algorithm``.
     l : int
         Number of images.
+    total_weight : float
+        Sum of the weights of all labelled samples, by which f divides. Without weights their
+        number. 0 is possible for a subset: then f is the regularisation alone.
     Z, Y : ndarray
         Images and targets, also those that are not part of a subset. Y is the read-only result of
         ``loss.targets``.
     loss : object
         See `matconv.losses.Loss`.
     C : float
+    weights : ndarray or None
+        Weights of all images, also those that are not part of a subset.
+    penalty : float, dict or ndarray
+        The argument, checked.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid, or the shapes of Z and Y do not fit the network.
+        If an argument is invalid, the shapes of Z and Y do not fit the network, or no sample of
+        positive weight is labelled.
 
     Examples
     --------
@@ -105,6 +142,8 @@ class Objective:
         n_threads: int | None = None,
         algorithm: str | None = None,
         output: str | None = None,
+        weights: Any = None,
+        penalty: Any = 1.0,
     ) -> None:
         self.net = net.with_algorithm(algorithm)
         self.output = output
@@ -116,9 +155,21 @@ class Objective:
         self.Z = net.as_images(Z, "Objective")
         if len(self.Z) == 0:
             raise ValueError("Objective: Z has no images")
-        self.Y = loss_targets(self.loss, Y, len(self.Z), self.n_outputs, net.dtype)
+        shape = self._program.shape(self._program.target)
+        self.Y, self._positions = loss_targets(self.loss, Y, len(self.Z), shape, net.dtype)
+        self.weights = None
+        if weights is not None:
+            self.weights = as_weights("Objective: weights", weights, len(self.Z))
+        self._image_weights = image_weights(self.loss, self.Y, self._positions, self.weights)
+        self.penalty = as_factors("Objective: penalty", penalty)
+        self._penalties = runs("Objective: penalty", self.penalty, net.n, net.layout.arrays())
         self._indices: np.ndarray | None = None
         self.l = len(self.Z)
+        self.total_weight = self._total_weight()
+        if self.total_weight == 0:
+            raise ValueError("Objective: no image with a positive weight is labelled")
+        if self.total_weight == np.inf:
+            raise ValueError("Objective: the sum of weights must be finite")
 
     def _set_program(self) -> None:
         """Set the program and the buffers that its calls reuse."""
@@ -126,6 +177,7 @@ class Objective:
         self.n_outputs = prod(self._program.shape(self._program.target))
         # 0: a loss that is evaluated in Python
         self._code = LOSSES.get(compiled_name(self.loss), 0)
+        self._parameter = self.loss.parameter if isinstance(self.loss, KnownLoss) else 0.0
         self._evaluation = Evaluation(
             self._program, self._program.whole_training_bytes, self._program.training_bytes
         )
@@ -136,11 +188,16 @@ class Objective:
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
             state.update(Z=self.Z[self._indices], Y=self.Y[self._indices], _indices=None)
+            for name in ("weights", "_image_weights"):
+                if state[name] is not None:
+                    state[name] = state[name][self._indices]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.Y = read_only(self.Y)
+        if self.weights is not None:
+            self.weights = read_only(self.weights)
         self.engine = ThreadEngine(self._n_threads)
         self._set_program()
 
@@ -164,7 +221,8 @@ class Objective:
         Returns
         -------
         objective : Objective
-            Its mean is over the images of the subset.
+            Its mean is over the images of the subset. If none of them is labelled, f and its
+            gradient are those of the regularisation.
 
         Raises
         ------
@@ -175,6 +233,7 @@ class Objective:
         part = self.__copy__()
         part._indices = indices if self._indices is None else self._indices[indices]
         part.l = len(indices)
+        part.total_weight = part._total_weight()
         return part
 
     def value(self, theta: Any) -> float:
@@ -226,7 +285,7 @@ class Objective:
 
         def add_root(left: np.ndarray, right: np.ndarray) -> None:
             nonlocal squares
-            squares = regularise(theta, self.C, left, right)
+            squares = self._regularise(theta, left, right)
 
         sums = self._sums(theta, gradient=True, add_root=add if self.C == np.inf else add_root)
         ((value, gradient),) = sums.values()
@@ -273,7 +332,7 @@ class Objective:
         Returns
         -------
         sums : list of PartialSum
-            Sums over the nodes of the tree that make up the run, in the order of their images: a
+            Sums of w_i xi_i, and of its gradient divided by ``total_weight``, over the nodes of the tree that make up the run, in the order of their images: a
             single one if the run consists of all leaves of a node.
 
         Raises
@@ -351,6 +410,8 @@ class Objective:
     ) -> dict[Node, Sum]:
         """Return the sums of xi and of its gradient over a run of leaves, by default over all."""
         leaves = self.net.leaves(self.l)
+        # without labelled samples the gradient is 0, whatever it is divided by
+        divisor = self.total_weight or 1.0
 
         def sum_shard(
             part: slice,
@@ -360,15 +421,18 @@ class Objective:
             add: bool,
             sharing: dict[str, Any],
         ) -> float:
-            Z, y = self._shard(part)
+            Z, y, weights = self._shard(part)
             if self._code:
                 return self._program.loss(
-                    self._code, theta, prepared, Z, y, self.l, block, dtheta, add=add, **sharing
-                )
+                    self._code, theta, prepared, Z, y, divisor, block, dtheta,
+                    weights=weights, parameter=self._parameter, add=add, **sharing,
+                )  # fmt: skip
             z = self._program.forward(theta, prepared, Z, block, **sharing)
+            if self._positions:
+                z, y, weights = position_rows(z, y, weights, self._positions)
             if dtheta is None:
-                return guarded(loss_value, self.loss, z, y)
-            value, dz = guarded(loss_gradient, self.loss, z, y, self.l)
+                return guarded(loss_value, self.loss, z, y, weights)
+            value, dz = guarded(loss_gradient, self.loss, z, y, divisor, weights)
             self._program.backward(theta, prepared, Z, dz, block, dtheta, add=add, **sharing)
             return value
 
@@ -384,15 +448,44 @@ class Objective:
         )
 
     def _squares(self, theta: np.ndarray, gradient: np.ndarray | None = None) -> float:
-        """Return theta'theta and add theta / C to the gradient; 0 and no change if C is inf."""
-        return 0.0 if self.C == np.inf else regularise(theta, self.C, gradient)
+        """Return sum_j p_j theta_j^2 and add p theta / C to the gradient; 0, no change for C = inf."""
+        return 0.0 if self.C == np.inf else self._regularise(theta, gradient)
+
+    def _regularise(
+        self, theta: np.ndarray, left: np.ndarray | None = None, right: np.ndarray | None = None
+    ) -> float:
+        """Compute left += right + p theta / C, and return sum_j p_j theta_j^2."""
+        if self._penalties is None:
+            return regularise(theta, self.C, left, right)
+        squares = 0.0
+        for start, stop, factor in self._penalties:
+            part = slice(start, stop)
+            squares += regularise(
+                theta[part],
+                self.C,
+                None if left is None else left[part],
+                None if right is None else right[part],
+                factor,
+            )
+        return squares
+
+    def regularisation(self, theta: Any) -> float:
+        """Return the part of f that depends on theta alone; parameters and errors as for `value`."""
+        return self._squares(self.net.as_theta(theta)) / (2 * self.C)
 
     def _mean(self, value: float, squares: float) -> float:
-        """Return f from the sum of xi and theta'theta."""
-        return value / self.l + squares / (2 * self.C)
+        """Return f from the sums of w_i xi_i and of p_j theta_j^2."""
+        return value / (self.total_weight or 1.0) + squares / (2 * self.C)
 
-    def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return Z of a shard, C-contiguous, and y, contiguous or read-only as the loss needs it."""
+    def _total_weight(self) -> float:
+        weights = self._image_weights
+        if weights is not None and self._indices is not None:
+            weights = weights[self._indices]
+        return total_weight(weights, self.l * (self._positions or 1))
+
+    def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return Z of a shard, C-contiguous, y, contiguous or read-only for the loss, and weights."""
         where = part if self._indices is None else self._indices[part]
         y = self.Y[where]
-        return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y)
+        weights = None if self.weights is None else self.weights[where]
+        return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y), weights

@@ -3,7 +3,7 @@
 An `Option` has a name, the values that it may have, a default and a description. Three things are
 derived from it: the check of the keyword argument in Python, the argument on the command line with
 its help, and the check of a setting that is read from a model file. The kinds of values are
-`Count`, `Number`, `Choice`, `Flag` and `Text`.
+`Count`, `Number`, `Choice`, `Factors`, `Flag` and `Text`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from . import factors
 from .arguments import as_count, as_flag, as_real
 
 
@@ -221,6 +224,41 @@ class Flag(Values):
 
 
 @dataclass(frozen=True)
+class Factors(Values):
+    """Factors of parameters: a number or, by layer and kind of parameters, several.
+
+    In Python also an array with a factor for each element of theta; see `matconv.factors`.
+
+    Examples
+    --------
+    >>> Factors().parse("0.5"), Factors().parse("biases=0,conv1=2")
+    (0.5, {'biases': 0.0, 'conv1': 2.0})
+    """
+
+    @property
+    def description(self) -> str:
+        return "a number at least 0, or a list such as biases=0,conv1=2"
+
+    @property
+    def type_name(self) -> str:
+        return "float, dict or array of shape (n,), at least 0"
+
+    def check(self, name: str, value: Any) -> factors.Factors:
+        return factors.as_factors(name, value)
+
+    def _from_text(self, text: str) -> factors.Factors:
+        return factors.parse_factors(text)
+
+    def read(self, value: Any) -> factors.Factors:
+        if isinstance(value, list):
+            raise TypeError("expected a number or an object")
+        return self.check("", value)
+
+    def written(self, value: factors.Factors) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@dataclass(frozen=True)
 class Text(Values):
     """Any text, for instance the name of a file."""
 
@@ -331,4 +369,6 @@ class Option:
 
 def shown(value: Any) -> str:
     """Return a value as text for the screen."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={shown(one)}" for name, one in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

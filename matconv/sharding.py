@@ -24,7 +24,8 @@ in all values, where a thread needs a block of b(m) bytes to train on m images a
    shard; the order of sums within it then differs from that within a shard among several.
 
 Values are added in double precision, gradients in the network's dtype. The gradient of each shard
-is divided by l before it is added, values are not: f = (sum of xi) / l + theta'theta / (2C).
+is divided by l before it is added, values are not: f = (sum of xi) / l + theta'theta / (2C). With
+weights, xi is multiplied by them, and l is replaced by the total weight of the labelled samples.
 """
 
 from __future__ import annotations
@@ -268,7 +269,8 @@ class PartialSum:
     value : float
         The sum of xi.
     gradient : ndarray, shape (n,), or None
-        The gradient of this sum, divided by the number l of all images.
+        The gradient of this sum, divided by the total weight of all images; by their number if
+        they have no weights.
     """
 
     level: int

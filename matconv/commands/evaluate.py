@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..options import Flag, Option, shown
 from . import options
 
 SUMMARY = "accuracy, loss and confusion matrix of a model"
@@ -15,54 +16,74 @@ example:
 """
 
 
+PER_CLASS = Option(
+    "per_class",
+    Flag(),
+    "also show the number of images and the error of each class",
+    False,
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    options.add(parser, options.MODEL, *options.IMAGES, *options.COMPUTING, options.DEBUG)
+    options.add(parser, options.MODEL, *options.IMAGES, options.TOP_K, PER_CLASS)
+    options.add(parser, *options.COMPUTING, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    import numpy as np
-
+    from .. import metrics
     from ..graph import shape_text
     from ..io import load_model
-    from ..losses import get_loss, usual_loss
+    from ..losses import usual_loss
     from ..objective import Objective
     from . import datasets, settings, tables
-    from .labels import as_indices, check_one_output
+    from .labels import as_indices, check_one_output, check_top_k
     from .split import evaluation_notes
 
     model = load_model(arguments.model)
     check_one_output(model.network, arguments.model)
+    if arguments.top_k is not None:
+        check_top_k(arguments.top_k, model.network)
     before = settings.recorded(model, arguments.model, settings.EVALUATION)
     images = datasets.chosen(arguments, before)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
     y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
     loss = before.get("loss", usual_loss(net.n_outputs))
-    objective = Objective(net, Z, y, loss, n_threads=arguments.threads)
+    C, factors = before.get("C", float("inf")), before.get("penalty", 1.0)
+    objective = Objective(net, Z, y, loss, C, arguments.threads, penalty=factors)
     z = objective.outputs(model.theta)
     found = z.argmax(axis=1)
     right = int((found == y).sum())
-    mean = get_loss(loss).value(z, objective.Y) / len(y)
+    mean = objective.loss.value(z, objective.Y) / len(y)
     rows = [
         ("model", arguments.model),
         ("images", f"{len(y):,} of {shape_text(images.shape)}: {images.name}"),
         ("accuracy", f"{100 * right / len(y):.2f} % ({right:,} of {len(y):,})"),
         ("loss", f"{mean:.6g}, the mean {loss} loss of an image"),
     ]
-    C = before.get("C", float("inf"))
+    if arguments.top_k is not None:
+        error = metrics.top_k_error(z, y, arguments.top_k)
+        rows.insert(3, (f"top-{arguments.top_k} error", f"{100 * error:.2f} %"))
     if C != float("inf"):
-        theta = model.theta.astype(np.float64)
-        penalty = float(theta @ theta) / (2 * C)
-        rows.append(
-            ("f", f"{mean + penalty:.6g}, with theta'theta / 2C = {penalty:.6g}, C = {C:g}")
-        )
+        penalty = objective.regularisation(model.theta)
+        term = "theta'theta / 2C"
+        if factors != 1:
+            term = f"sum p theta^2 / 2C for p: {shown(factors)}"
+        rows.append(("f", f"{mean + penalty:.6g}, with {term} = {penalty:.6g}, C = {C:g}"))
     if arguments.data is None:
         notes = evaluation_notes(model, images, arguments.part)
         rows += [("note", note) for note in notes]
     print(tables.facts(rows))
     print()
-    labels = model.labels or range(net.n_outputs)
-    print(tables.confusion(y, found, [str(label) for label in labels]))
+    labels = [str(label) for label in model.labels or range(net.n_outputs)]
+    print(tables.confusion(y, found, labels))
+    if arguments.per_class:
+        print()
+        print(
+            tables.per_class(
+                metrics.confusion(z, y).sum(axis=1), metrics.class_errors(z, y), labels
+            )
+        )
     return 0

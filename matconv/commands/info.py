@@ -98,7 +98,7 @@ def _printable(text: str) -> str:
 
 def _text(name: str, value: Any) -> str:
     """Return a value of a file as one printable line."""
-    if isinstance(value, float) and name.endswith("accuracy"):
+    if isinstance(value, float) and name.endswith(("accuracy", "error")):
         return f"{100 * value:.2f} %"
     if isinstance(value, float):
         return f"{value:.6g}"

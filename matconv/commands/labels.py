@@ -19,6 +19,12 @@ def check_one_output(net: Network, name: str) -> None:
         )
 
 
+def check_top_k(k: int, net: Network) -> None:
+    """Raise ValueError if ``k`` is larger than the number of outputs."""
+    if k > net.n_outputs:
+        raise ValueError(f"--top-k {k}: the network has {net.n_outputs} outputs")
+
+
 def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     """Return the label of each output of a network for images with labels ``y``.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from ..kernels import _algorithms as algorithms
-from ..losses import LOSSES
-from ..options import Choice, Count, Flag, Option, Text
+from ..losses import LOSSES, get_loss, has_parameter
+from ..options import Choice, Count, Flag, Option, Text, Values, alternatives
 from ..presets import PRESETS
 from ..structure import DTYPES
 
@@ -26,6 +26,30 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
+
+
+@dataclass(frozen=True)
+class LossName(Values):
+    """Names of losses, with or without a parameter: "softmax", "huber:0.5"."""
+
+    @property
+    def description(self) -> str:
+        names = []
+        for name, loss in LOSSES.items():
+            names.append(name)
+            if has_parameter(loss):
+                names += [f"{name}:{field.name.upper()}" for field in fields(loss)]  # type: ignore[arg-type]
+        return alternatives(names)
+
+    @property
+    def type_name(self) -> str:
+        return "str"
+
+    def check(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {value!r} ({type(value).__name__})")
+        get_loss(value)
+        return value
 
 
 @dataclass(frozen=True)
@@ -110,7 +134,15 @@ NETWORK = Option(
     metavar="NAME",
 )
 DTYPE = Option("dtype", Choice(DTYPES), "type of all arrays", default_text=DTYPES[0])
-LOSS = Option("loss", Choice(LOSSES), "loss of an image", "softmax")
+LOSS = Option(
+    "loss", LossName(), f"loss of an image: {LossName().description}", "softmax", metavar="LOSS"
+)
+TOP_K = Option(
+    "top_k",
+    Count(),
+    "also show the top-k error: the part of the images whose label is not among the K largest outputs",
+    metavar="K",
+)
 SEED = Option("seed", Count(0), "seed of images and theta", 0, metavar="N")
 THREADS = Option(
     "threads",

@@ -22,8 +22,8 @@ SUMMARY = "the label that a model gives to each image"
 DESCRIPTION = """\
 The label that a model gives to each image, as CSV: index, label, score.
 
-The score is the label's probability where the loss is softmax (the default), else the network's
-output.
+The score is the label's probability where the loss defines one, as the default does, else the
+network's output.
 
 example:
   matconv predict digits-model.npz --output labels.csv

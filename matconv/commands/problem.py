@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import shape_text
 from ..io import Model, describe_pixels, header, load_model
 from ..objective import Objective
+from ..options import shown
 from ..presets import make_network, preset_for
 from . import datasets, settings
 from .labels import as_indices, check_one_output, class_labels
@@ -146,6 +147,7 @@ class Problem:
             self.settings["C"],
             arguments.threads,
             arguments.algorithm,
+            penalty=self.settings["penalty"],
         )
 
     def describe(self) -> str:
@@ -153,6 +155,8 @@ class Problem:
         chosen, rows = self.settings, [*self._data_rows]
         C = chosen["C"]
         end = "no regularisation" if C == float("inf") else f"C = {C:g}"
+        if C != float("inf") and chosen["penalty"] != 1:
+            end += f", factors of the regularisation {shown(chosen['penalty'])}"
         rows.append(("objective", f"{chosen['loss']} loss, {end}"))
         count = counted(self.iterations, self.method.iteration)
         solver = self.method.describe(count, self.options)

@@ -15,7 +15,7 @@ from typing import Any
 from ..files.errors import format_error
 from ..files.regular import shortened
 from ..io import Model
-from ..options import Choice, Count, Number, Option, Text
+from ..options import Choice, Count, Factors, Number, Option, Text
 from ..solvers import METHODS, Method, merged_options, usual_method
 from .options import DATA, LABELS, LOSS, SEED, UsageError
 
@@ -45,6 +45,13 @@ C = Option(
     1000.0,
     metavar="C",
 )
+PENALTY = Option(
+    "penalty",
+    Factors(),
+    "factors of the regularisation by layer and kind of parameters, such as biases=0,conv1=2",
+    1.0,
+    metavar="FACTORS",
+)
 # seed that draws the test images; --seed does not change it when a training is continued
 SPLIT_SEED = Option("split_seed", Count(0), "seed of the split")
 
@@ -53,7 +60,7 @@ SPLIT_NAMES = (*DATA_NAMES, SPLIT_SEED.name)
 
 # settings of a training that `matconv evaluate` uses
 SEEDS = (SEED, SPLIT_SEED)
-EVALUATION = (*DATA_SETTINGS, C, LOSS, *SEEDS)
+EVALUATION = (*DATA_SETTINGS, C, PENALTY, LOSS, *SEEDS)
 
 
 def solver_setting() -> Option:

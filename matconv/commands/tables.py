@@ -53,6 +53,24 @@ def confusion(truth: np.ndarray, found: np.ndarray, labels: Sequence[str]) -> st
     return "\n".join(lines)
 
 
+def per_class(counts: np.ndarray, errors: np.ndarray, labels: Sequence[str]) -> str:
+    """Return a line for each class: the label, the number of images, the error.
+
+    Examples
+    --------
+    >>> print(per_class(np.array([4, 0]), np.array([0.25, np.nan]), ["cat", "dog"]))
+    label  images    error
+      cat       4  25.00 %
+      dog       0        -
+    """
+    width = max(len("label"), *map(len, labels))
+    lines = [f"{'label':>{width}}  images    error"]
+    for label, count, error in zip(labels, counts, errors):
+        text = "-" if np.isnan(error) else f"{100 * error:.2f} %"
+        lines.append(f"{label:>{width}}  {count:>6}  {text:>7}")
+    return "\n".join(lines)
+
+
 def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> str:
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]

@@ -128,7 +128,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
     options.add(network, NETWORK, options.DTYPE, RESUME)
     objective = parser.add_argument_group("objective")
-    options.add_settings(objective, options.LOSS, settings.C)
+    options.add_settings(objective, options.LOSS, settings.C, settings.PENALTY)
     solver = parser.add_argument_group("solver")
     options.add_settings(
         solver,
@@ -139,7 +139,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add(solver, *options.COMPUTING)
     output = parser.add_argument_group("output")
-    options.add(output, OUTPUT, options.FORCE, CHECKPOINT, QUIET, options.DEBUG)
+    options.add(output, OUTPUT, options.FORCE, CHECKPOINT, options.TOP_K, QUIET, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:

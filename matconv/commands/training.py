@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, metrics
 from ..io import record as records
 from ..io import save_model
 from ..objective import Objective
 from ..solvers import Result, Run, State, minimize
 from .interrupts import Interrupted, Interrupts
+from .labels import check_top_k
 from .outputs import free_name
 from .problem import Problem
 from .saving import Checkpoints, OutputFile
@@ -39,7 +40,8 @@ class Training:
     problem : Problem
         The minimisation problem.
     accuracies : dict
-        "train_accuracy" and "test_accuracy" of the model that was saved last, if they are known.
+        "train_accuracy" and "test_accuracy" of the model that was saved last, and with --top-k
+        "train_top_5_error" and "test_top_5_error", as far as they are known.
     """
 
     def __init__(self, arguments: argparse.Namespace, interrupts: Interrupts) -> None:
@@ -50,6 +52,9 @@ class Training:
         self._file = OutputFile(output, arguments.force, "matconv-model.npz")
         self.accuracies: dict[str, float] = {}
         self._interrupts = interrupts
+        self._top_k = arguments.top_k
+        if self._top_k is not None:
+            check_top_k(self._top_k, self.problem.model.network)
         self._run: Run | None = None
         self._checkpoints = Checkpoints(arguments.checkpoint, self._save_checkpoint)
 
@@ -104,10 +109,19 @@ class Training:
         error.add_note(f"the result so far is saved in {self.output}")
 
     def _accuracies(self, state: State) -> dict[str, float]:
-        accuracies = {"train_accuracy": _accuracy(self.problem.objective, state.theta)}
+        found = self._measured("train", self.problem.objective, state.theta)
         if self.problem.test is not None:
-            accuracies["test_accuracy"] = _accuracy(self.problem.test, state.theta)
-        return accuracies
+            found |= self._measured("test", self.problem.test, state.theta)
+        return found
+
+    def _measured(self, part: str, objective: Objective, theta: np.ndarray) -> dict[str, float]:
+        """Return the entries of the history about the training or the test images."""
+        z = objective.outputs(theta)
+        found = {f"{part}_accuracy": _accuracy(z, objective.Y)}
+        if self._top_k is not None:
+            error = metrics.top_k_error(z, objective.Y, self._top_k)
+            found[f"{part}_top_{self._top_k}_error"] = error
+        return found
 
     def finish(self, result: Result) -> Result:
         """Evaluate the test images, if the last iteration has not, and save the model.
@@ -117,11 +131,12 @@ class Training:
         Result
             The argument; with ``interrupted=True`` if the evaluation was interrupted.
         """
-        evaluated, test = {}, self.problem.test
+        evaluated: dict[str, float] = {}
+        test = self.problem.test
         if not (result.interrupted or test is None or "test_accuracy" in _last_row(result)):
             try:
                 with self._interrupts.raising():
-                    evaluated["test_accuracy"] = _accuracy(test, result.theta)
+                    evaluated = self._measured("test", test, result.theta)
             except KeyboardInterrupt:
                 result = dataclasses.replace(result, interrupted=True)
             except Exception as error:
@@ -139,8 +154,11 @@ class Training:
     ) -> None:
         """Write the model file, with all signals deferred."""
         last, problem = _last_row(result), self.problem
-        names = ("train_accuracy", "test_accuracy")
-        self.accuracies = {name: last[name] for name in names if name in last}
+        self.accuracies = {
+            name: value
+            for name, value in last.items()
+            if name.startswith(("train_", "test_")) and name.endswith(("accuracy", "error"))
+        }
         self.accuracies.update(evaluated or {})
         record = {
             "matconv": __version__,
@@ -202,6 +220,9 @@ class Training:
             accuracy = self.accuracies["test_accuracy"]
             right = f"{round(accuracy * test.l):,} of {test.l:,} images"
             rows.append(("test accuracy", f"{100 * accuracy:.2f} % ({right})"))
+        for name, value in self.accuracies.items():
+            if name.startswith("test_top"):
+                rows.append((name.replace("_", " "), f"{100 * value:.2f} %"))
         each = result.seconds / max(len(result.history), 1)
         iteration = self.problem.method.iteration
         rows.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
@@ -214,9 +235,8 @@ def _last_row(result: Result) -> dict[str, Any]:
     return result.history[-1] if result.history else {}
 
 
-def _accuracy(objective: Objective, theta: np.ndarray) -> float:
-    """Return the fraction of the images whose largest output is that of their label."""
-    return float((objective.outputs(theta).argmax(axis=1) == objective.Y).mean())
+def _accuracy(z: np.ndarray, y: np.ndarray) -> float:
+    return metrics.accuracy(z, y)
 
 
 def _default_output(resume: str | None, data: str) -> str:

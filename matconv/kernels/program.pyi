@@ -80,6 +80,8 @@ class Program:
         block: np.ndarray,
         dtheta: np.ndarray | None = None,
         *,
+        weights: np.ndarray | None = None,
+        parameter: float = 0,
         add: bool = False,
         n_threads: int = 1,
         shared: bool = False,

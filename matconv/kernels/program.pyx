@@ -10,7 +10,7 @@ import numpy as np
 
 cimport numpy as cnp
 
-from ._losses cimport SOFTMAX, SQUARED, loss_value
+from ._losses cimport Samples, loss_value
 from ._operation cimport Step
 from ._opening cimport program_close, program_open
 from ._passes cimport (
@@ -23,12 +23,13 @@ from ._session cimport Session, session_close, session_end, session_open
 from ._shapes cimport as_tuple
 from ._status cimport MEMORY, OK
 
+from ._losses import CODES
 from ._shapes import ProgramError
 
 cnp.import_array()
 
 # codes of `Program.loss`
-LOSSES = {"squared": SQUARED, "softmax": SOFTMAX}
+LOSSES = CODES
 
 cdef enum:
     MAX_OUTPUTS = 4096
@@ -324,7 +325,8 @@ cdef class Program:
 
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
-        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *, bint add=False,
+        double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *,
+        cnp.ndarray weights=None, double parameter=0, bint add=False,
         int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the sum of a compiled loss over images, in one call without the GIL.
@@ -335,12 +337,17 @@ cdef class Program:
             A value of `LOSSES`.
         theta, prepared, Z, block
             As for `forward`.
-        y : ndarray, shape (l,) or (l, elements of the target)
-            Labels (intp), or rows of targets.
+        y : ndarray
+            Labels (intp), one for each image or position: shape (l,) or (l, height, width); or rows
+            of targets, shape (l, elements of the target) or (l, height, width, channels).
         divisor : float
             Divisor of the gradient.
         dtheta : ndarray, shape (n,), optional
             Overwritten by the gradient, or added to with ``add``; by default not computed.
+        weights : ndarray of float64, shape (l,), optional
+            Factors of the images; by default 1.
+        parameter : float
+            Parameter of the loss.
         add : bool
         n_threads, shared, extra
             As for `predict`.
@@ -349,22 +356,35 @@ cdef class Program:
         -------
         value : float
         """
-        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), size, count
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
-        cdef const Py_ssize_t *labels = NULL
-        cdef const void *rows = NULL
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef void *dtheta_ = NULL
         cdef void *dz = NULL
         cdef double value = 0
+        cdef Samples samples
         cdef Session session
         cdef int status
-        if cnp.PyArray_NDIM(y) == 1:
-            labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
+        size = self.graph.values[self.graph.target].size
+        count = cnp.PyArray_SIZE(y) // max(l, 1)
+        samples.images = l
+        samples.divisor = divisor
+        samples.parameter = parameter
+        samples.labels = NULL
+        samples.rows = NULL
+        if cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
+            samples.labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
+            samples.positions = max(count, 1)
+            samples.n = size // samples.positions
         else:
-            rows = cnp.PyArray_DATA(y)
+            samples.rows = cnp.PyArray_DATA(y)
+            samples.n = cnp.PyArray_DIM(y, cnp.PyArray_NDIM(y) - 1)
+            samples.positions = size // samples.n
+        samples.weights = NULL
+        if weights is not None:
+            samples.weights = <const double *> cnp.PyArray_DATA(weights)
         if dtheta is not None:
             dtheta_ = cnp.PyArray_DATA(dtheta)
         self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra)
@@ -375,7 +395,7 @@ cdef class Program:
             if status == OK:
                 if dtheta_ != NULL:
                     dz = program_target_gradient(self.graph, block_)
-                value = self.loss_of(code, l, labels, rows, divisor, block_, dz)
+                value = self.loss_of(code, &samples, block_, dz)
             if status == OK and dtheta_ != NULL:
                 status = program_backward(
                     self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add, dtheta_
@@ -386,16 +406,9 @@ cdef class Program:
 
     # The loss of the target's value, after `program_forward`. OUT: dz, unless NULL.
     cdef double loss_of(
-        self, int code, Py_ssize_t l, const Py_ssize_t *labels, const void *rows, double divisor,
-        void *block, void *dz,
+        self, int code, const Samples *samples, void *block, void *dz
     ) noexcept nogil:
-        cdef Py_ssize_t n = self.graph.values[self.graph.target].size
         cdef const void *z = program_target(self.graph, block)
         if self.graph.item_size == 8:
-            return loss_value(
-                code, l, n, <const double *> z, labels, <const double *> rows, divisor,
-                <double *> dz,
-            )
-        return loss_value(
-            code, l, n, <const float *> z, labels, <const float *> rows, divisor, <float *> dz
-        )
+            return loss_value(code, samples, <const double *> z, <double *> dz)
+        return loss_value(code, samples, <const float *> z, <float *> dz)

@@ -6,6 +6,7 @@ def regularise(
     C: float,
     left: np.ndarray | None = None,
     right: np.ndarray | None = None,
+    factor: float | np.ndarray = 1.0,
 ) -> float: ...
 def descend(
     theta: np.ndarray,

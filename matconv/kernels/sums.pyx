@@ -6,6 +6,8 @@ Arguments are not checked here; `matconv.objective` does that.
 from libc.float cimport DBL_MAX, DBL_MIN
 from libc.string cimport memset
 
+import numpy as np
+
 cimport numpy as cnp
 
 from ._watch cimport Watch, raise_interrupted, watch_current, watch_stopped
@@ -43,12 +45,15 @@ ctypedef enum Task:
 cdef struct Terms:
     Task task
     double C
-    double scale    # 1 / C
+    double factor   # p
+    double scale    # p / C
     bint divide     # by C, because scale is infinite or subnormal
 
 
 cdef inline real scaled(real theta, const Terms *terms) noexcept nogil:
-    return <real> (theta / terms.C) if terms.divide else <real> (theta * terms.scale)
+    if terms.divide:
+        return <real> (terms.factor * theta / terms.C)
+    return <real> (theta * terms.scale)
 
 
 # The task for LANES elements from `at`. All are read before any is written, which allows SIMD.
@@ -124,6 +129,30 @@ cdef double add_blocks(
     )
 
 
+# left += right + theta p / C, elementwise, and sum_k p_k theta_k^2, for p = factors; by recursion
+# into halves as `add_blocks`. left and right may be NULL. Where p is 0, theta is not used.
+cdef double add_factored(
+    Py_ssize_t n, double C, const double *factors, const real *theta, const real *right, real *left
+) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t k, half = (n // BLOCK + 1) // 2 * BLOCK
+    if n > BLOCK:
+        total = add_factored(half, C, factors, theta, right, left)
+        return total + add_factored(
+            n - half, C, factors + half, theta + half,
+            right + half if right != NULL else NULL, left + half if left != NULL else NULL,
+        )
+    for k in range(n):
+        if right != NULL:
+            left[k] += right[k]
+        if factors[k] == 0:
+            continue
+        total += factors[k] * (<double> theta[k] * theta[k])
+        if left != NULL:
+            left[k] += <real> (factors[k] * theta[k] / C)
+    return total
+
+
 cdef void add_real(Py_ssize_t n, const real *right, real *left) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(n):
@@ -150,12 +179,12 @@ def add(cnp.ndarray left, cnp.ndarray right):
 
 
 def regularise(
-    cnp.ndarray theta, double C, cnp.ndarray left=None, cnp.ndarray right=None
+    cnp.ndarray theta, double C, cnp.ndarray left=None, cnp.ndarray right=None, factor=1.0
 ):
-    """Compute left += right, left += theta / C, and theta'theta, in one pass without the GIL.
+    """Compute left += right, left += p theta / C, and p theta'theta, in one pass without the GIL.
 
-    theta / C is theta times 1/C, in double precision, rounded to the dtype; if 1/C is infinite or
-    subnormal, it is a division.
+    p theta / C is theta times p/C, in double precision, rounded to the dtype; if p/C is infinite or
+    subnormal, and for an array of factors, it is p theta divided by C.
 
     Parameters
     ----------
@@ -163,22 +192,32 @@ def regularise(
     C : float
     left, right : ndarray, shape (n,), optional
         Contiguous, of theta's dtype. By default nothing is added.
+    factor : float or ndarray of float64, shape (n,)
+        p, not negative; an array, contiguous, has a factor for each element. Elements of theta
+        whose factor is 0 are not used.
 
     Returns
     -------
     squares : float
-        theta'theta, in double precision. Its bits do not depend on ``left`` and ``right``.
+        p theta'theta, or sum_k p_k theta_k^2, in double precision. Its bits do not depend on
+        ``left`` and ``right``.
     """
     cdef Py_ssize_t n = cnp.PyArray_DIM(theta, 0)
     cdef bint is_double = cnp.PyArray_TYPE(theta) == cnp.NPY_DOUBLE
     cdef double squares
     cdef Terms terms
+    cdef const double *factors = NULL
     cdef const void *theta_ = cnp.PyArray_DATA(theta)
     cdef void *left_ = NULL
     cdef const void *right_ = NULL
     terms.task = SQUARES
     terms.C = C
-    terms.scale = 1 / C
+    terms.factor = 1
+    if isinstance(factor, np.ndarray):
+        factors = <const double *> cnp.PyArray_DATA(<cnp.ndarray> factor)
+    else:
+        terms.factor = factor
+    terms.scale = terms.factor / C
     terms.divide = not DBL_MIN <= terms.scale <= DBL_MAX
     if left is not None:
         left_ = cnp.PyArray_DATA(left)
@@ -186,8 +225,22 @@ def regularise(
         if right is not None:
             right_ = cnp.PyArray_DATA(right)
             terms.task = PAIR
+    if terms.factor == 0:
+        if right is not None:
+            add(left, right)
+        return 0.0
     with nogil:
-        if is_double:
+        if factors != NULL:
+            if is_double:
+                squares = add_factored(
+                    n, C, factors, <const double *> theta_, <const double *> right_,
+                    <double *> left_,
+                )
+            else:
+                squares = add_factored(
+                    n, C, factors, <const float *> theta_, <const float *> right_, <float *> left_
+                )
+        elif is_double:
             squares = add_blocks(
                 n, &terms, <const double *> theta_, <const double *> right_, <double *> left_
             )
@@ -195,7 +248,7 @@ def regularise(
             squares = add_blocks(
                 n, &terms, <const float *> theta_, <const float *> right_, <float *> left_
             )
-    return squares
+    return squares if factors != NULL else terms.factor * squares
 
 
 # A step of `descend`.

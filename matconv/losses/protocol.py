@@ -19,6 +19,23 @@ class Loss(Protocol):
 
     Pickling an `Objective` pickles its loss.
 
+    A sample is an image, or a position of the output (height, width, channels) of a network for
+    images whose Y has the shape (l, height, width) or (l, height, width, channels). The latter only
+    if the loss has an attribute ``positions`` that is True: then `targets` gets the samples of all
+    images in a row, with the number of channels as ``n_outputs``, and the other methods a row of z
+    for each position.
+
+    These methods are optional. y, and z and dz of shape (samples, n_outputs), are as for `value`.
+
+    labelled(y)
+        Which samples are labelled, a bool for each. The others must contribute neither to the value
+        nor to the gradient; objectives divide by the weights of the labelled samples. Without it,
+        all are labelled.
+    hessian_product(z, y, dz)
+        B dz for each sample, where B is the Hessian of xi with respect to z; shape of z.
+    factor(z, y)
+        Matrices S with B = S S', shape (samples, n_outputs, k). B must be positive semidefinite.
+
     Examples
     --------
     The sum of absolute differences, whose gradient is the sign of each:
@@ -45,7 +62,7 @@ class Loss(Protocol):
         Y : object
             The argument of `Objective`; not a masked array.
         l, n_outputs : int
-            Number of images, and of outputs of the network for each.
+            Number of samples, which usually are images, and of outputs of the network for each.
         dtype : numpy dtype
             The dtype of the network.
 

@@ -74,7 +74,9 @@ def minimize(
 
         For a method with mini-batches, f and the gradient in the history are means over the batches
         of the epoch, each computed at the theta of its step, so that no additional pass over the
-        images is needed. f of a batch includes the whole term theta'theta/(2C).
+        images is needed. f of a batch includes the whole term theta'theta/(2C). Batches are
+        weighted by ``total_weight``, without weights by their images; a batch without labelled
+        images makes no step.
 
     Raises
     ------

@@ -14,7 +14,7 @@ _COLUMNS = (("iteration", 9, "d"), ("f", 12, ".6g"), ("gradient_norm", 12, ".4g"
 def _cell(key: str, value: Any) -> str:
     """Return a value that a callback added as text; accuracies in percent."""
     if isinstance(value, float):
-        return f"{100 * value:.2f} %" if key.endswith("accuracy") else f"{value:.6g}"
+        return f"{100 * value:.2f} %" if key.endswith(("accuracy", "error")) else f"{value:.6g}"
     return str(value)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import factors
 from ..engines.threads import ThreadEngine
 from ..kernels.sums import descend
-from ..options import Choice, Count, Flag, Number, Option
+from ..options import Choice, Count, Factors, Flag, Number, Option
 from .method import Method
 from .result import TrainingError
 from .run import Run
@@ -19,28 +20,31 @@ PIECE = 1 << 18
 
 
 class _Mean:
-    """Means of f and of its gradient over the batches of an epoch, weighted by their images."""
+    """Means of f and of its gradient over the batches of an epoch, by the weights of their samples.
 
-    def __init__(self, n: int, batch_size: int) -> None:
+    Without weights and positions, the weight of a batch is the number of its images.
+    """
+
+    def __init__(self, n: int, usual: float) -> None:
         self._f = 0.0
         self.gradient = np.zeros(n)  # sum of gradients times `share`
-        self._batch_size = batch_size
-        self._images = 0
+        self._usual = usual
+        self._weight = 0.0
 
-    def add(self, f: float, images: int) -> None:
-        self._f += images * f
-        self._images += images
+    def add(self, f: float, weight: float) -> None:
+        self._f += weight * f
+        self._weight += weight
 
-    def share(self, images: int) -> float:
-        return images / self._batch_size
+    def share(self, weight: float) -> float:
+        return weight / self._usual
 
     @property
     def f(self) -> float:
-        return self._f / self._images
+        return self._f / self._weight
 
     @property
     def gradient_norm(self) -> float:
-        return float(np.linalg.norm(self.gradient)) * self._batch_size / self._images
+        return float(np.linalg.norm(self.gradient)) * self._usual / self._weight
 
 
 class _Descent:
@@ -49,12 +53,19 @@ class _Descent:
         v     <- momentum v - rate g
         theta <- theta + v                         (nesterov: theta + momentum v - rate g)
 
+    With factors of the rate, g is first multiplied by them, element by element.
+
     theta alternates between two vectors. A step overwrites the older of them, so that the theta of
     the last complete step is not changed.
     """
 
     def __init__(
-        self, theta: np.ndarray, momentum: float, nesterov: bool, engine: ThreadEngine
+        self,
+        theta: np.ndarray,
+        momentum: float,
+        nesterov: bool,
+        engine: ThreadEngine,
+        rates: list[factors.Run] | None = None,
     ) -> None:
         self.theta = theta.copy()
         self.before = theta.copy()
@@ -62,15 +73,24 @@ class _Descent:
         self._momentum = momentum
         self._nesterov = nesterov
         self._engine = engine
+        self._rates = rates or []
 
     def move(self, gradient: np.ndarray, rate: float, mean: np.ndarray, share: float) -> np.ndarray:
-        """Make a step along ``gradient`` and add ``share`` times it to ``mean``; return theta."""
+        """Make a step along ``gradient`` and add ``share`` times it to ``mean``; return theta.
+
+        With factors of the rate, ``gradient`` is overwritten.
+        """
+        fused = not self._rates
+        if not fused:
+            mean += gradient * share
+        for start, stop, factor in self._rates:
+            gradient[start:stop] *= factor
 
         def move_part(first: int) -> None:
             part = slice(first, first + PIECE)
             descend(
                 self.theta[part], gradient[part], self.before[part], rate, self._momentum,
-                self._velocity[part], self._nesterov, mean[part], share,
+                self._velocity[part], self._nesterov, mean[part] if fused else None, share,
             )  # fmt: skip
 
         self._engine.run(move_part, range(0, len(gradient), PIECE))
@@ -94,9 +114,12 @@ def sgd(
     momentum: float,
     nesterov: bool,
     schedule: Schedule,
+    rates: factors.Factors,
     seed: int | None,
 ) -> tuple[str, bool]:
     """Run ``max_iterations`` epochs from ``run.theta``; `METHOD` describes the options.
+
+    A batch without labelled images of positive weight is left out: there is no step.
 
     Returns
     -------
@@ -121,20 +144,27 @@ def sgd(
     batches = -(-l // batch_size)
     first, last = run.iterations, run.iterations + max_iterations
     engine = getattr(objective, "engine", None) or ThreadEngine()
-    descent = _Descent(run.theta, momentum, nesterov, engine)
+    net = objective.net
+    multiples = factors.runs("rates", rates, net.n, net.layout.arrays())
+    descent = _Descent(run.theta, momentum, nesterov, engine, multiples)
+    usual = min(batch_size, l) * _weight(objective) / l
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
-        mean = _Mean(len(run.theta), min(batch_size, l))
+        mean = _Mean(len(run.theta), usual)
         for k in range(batches):
             part = objective.subset(order[k * batch_size : (k + 1) * batch_size])
+            weight = _weight(part)
+            if weight == 0:
+                run.progress.advance()
+                continue
             f, gradient = part.value_and_gradient(descent.theta)
             if not (np.isfinite(f) and _is_finite(gradient)):
                 what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
-            mean.add(f, part.l)
+            mean.add(f, weight)
             rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
-            theta = descent.move(gradient, rate, mean.gradient, mean.share(part.l))
+            theta = descent.move(gradient, rate, mean.gradient, mean.share(weight))
             run.step(theta, mean.f if epoch == first else None)
             run.progress.advance()
         if not np.isfinite(descent.theta).all():
@@ -142,6 +172,11 @@ def sgd(
         if not run.iterate(mean.f, mean.gradient_norm):
             return "stopped by the callback", False
     return f"{max_iterations} epoch{'s' if max_iterations > 1 else ''} done", False
+
+
+def _weight(objective: Any) -> float:
+    """Return the weight of all samples; without `total_weight` each image has the weight 1."""
+    return float(getattr(objective, "total_weight", objective.l))
 
 
 def _error(what: str, where: str, descent: _Descent, run: Run) -> TrainingError:
@@ -192,6 +227,14 @@ METHOD = Method(
             + "; ".join(f"{name}, {text}" for name, text in DESCRIPTIONS.items()),
             "constant",
             command_default="cosine",
+        ),
+        Option(
+            "rates",
+            Factors(),
+            "factors of the learning rate by layer and kind of parameters, such as "
+            "conv1=0.1,biases=2, see matconv.factors; 0: these parameters are not changed",
+            1.0,
+            metavar="FACTORS",
         ),
         Option(
             "seed",

@@ -142,7 +142,7 @@ def test_info_of_a_model(trained, monkeypatch, capsys):
     assert re.search(r"^test_accuracy +9\d\.\d\d %$", text, re.MULTILINE)
     assert (
         "C = 1000, data = digits, ftol = 1e-09, gtol = 1e-05, iterations = 100, loss = softmax, "
-        "memory = 10, seed = 0" in text
+        "memory = 10, penalty = 1, seed = 0" in text
     )
     assert text.endswith(load_model("digits-model.npz").network.summary() + "\n")
 

@@ -50,7 +50,7 @@ def test_subset_indices(indices, kind, message):
         (np.zeros((4, 2)), ValueError, "Y must have shape (4, 3), a row per image and a column"),
         (np.zeros((3, 3)), ValueError, "Y must have shape (4, 3)"),
         (np.array([0, 1, 2, 3]), ValueError, "labels must be from 0 to 2, one per output"),
-        (np.array([0, -1, 2, 1]), ValueError, "got -1 to 2"),
+        (np.array([0, -2, 2, 1]), ValueError, "or -1 (not labelled), got -2 to 2"),
         (np.array([0.0, 1, 2, 1]), TypeError, "labels must be integers, got float64"),
         (np.array(["a"] * 4), TypeError, "must be integer labels or rows of float64, got <U1"),
         (np.array([True] * 4), TypeError, "must be integer labels or rows of float64, got bool"),
@@ -117,7 +117,12 @@ def test_C_infinite_means_no_regularisation():
 @pytest.mark.parametrize(
     ("loss", "kind", "message"),
     [
-        ("hinge", ValueError, "loss must be one of softmax, squared, got 'hinge'"),
+        ("cubic", ValueError, "loss must be one of absolute, hinge, huber, logistic, multiclass_"),
+        ("cubic:1", ValueError, "squared_hinge, structured_hinge, got 'cubic:1'"),
+        ("huber:a", ValueError, "loss: the parameter must be a number, got 'huber:a'"),
+        ("huber:0", ValueError, "HuberLoss: delta must be positive and finite, got 0"),
+        ("huber:nan", ValueError, "HuberLoss: delta must be positive and finite, got nan"),
+        ("hinge:2", ValueError, "loss hinge has no parameter, got 'hinge:2'"),
         (None, TypeError, "loss must be a name or an object with targets, value"),
     ],
 )

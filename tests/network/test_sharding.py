@@ -8,6 +8,7 @@ import pytest
 from support.networks import images, lenet, mixed
 
 from matconv import Add, Conv, Dense, Network, Objective
+from matconv.kernels.program import LOSSES
 from matconv.sharding import (
     MAX_BLOCK_BYTES,
     MAX_IMAGES,
@@ -241,7 +242,7 @@ def test_sums_by_hand_are_f_and_its_gradient(make, l, several, dtype):
         value, gradient = 0.0, np.empty_like(theta)
         for k, part in enumerate(leaf):
             value += program.loss(
-                1, theta, prepared, Z[part], y[part], l, block, gradient, add=k > 0
+                LOSSES["squared"], theta, prepared, Z[part], y[part], l, block, gradient, add=k > 0
             )
         sums.append((value, gradient))
 

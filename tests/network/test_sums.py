@@ -69,6 +69,51 @@ def test_regularise_squares_are_within_their_bound(n, dtype):
     assert abs(Fraction(regularise(theta, 1.0)) - exact) <= count * Fraction(2) ** -53 * exact
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 3.0, 1e-300, 5e-324])
+@pytest.mark.parametrize("C", CS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_regularise_factor_multiplies_squares_and_gradient(dtype, C, factor):
+    theta, left, right = vectors(3 * 1024 + 5, dtype)
+    added, alone, array = left.copy(), left.copy(), left.copy()
+    squares = regularise(theta, C, left, right, factor)
+    assert squares == factor * regularise(theta, C)
+    assert regularise(theta, C, alone, None, factor) == squares
+    with np.errstate(all="ignore"):
+        scale = np.divide(factor, C)
+        wide = theta.astype(np.float64)
+        normal = np.finfo(float).tiny <= scale < np.inf
+        term = (wide * scale if normal else factor * wide / C).astype(dtype)
+        np.testing.assert_array_equal(left, (added + right) + term if factor else added + right)
+        np.testing.assert_array_equal(alone, added + term if factor else added)
+        # a factor for each element: the same up to rounding
+        found = regularise(theta, C, array, right, np.full(len(theta), factor))
+        term = np.zeros_like(theta) if factor == 0 else (factor * wide / C).astype(dtype)
+        np.testing.assert_array_equal(array, (added + right) + term)
+    assert abs(found - squares) <= 1024 * 2**-52 * squares + len(theta) * 5e-324
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_regularise_factors_of_integers_are_exact(n, dtype):
+    random = np.random.default_rng(n)
+    theta, left, right = (random.integers(-50, 50, n).astype(dtype) for _ in range(3))
+    factors = random.integers(0, 5, n).astype(float)
+    expected = left + right + factors * theta / 2
+    squares = regularise(theta, 2.0, left, right, factors)
+    assert squares == (factors * theta.astype(float) ** 2).sum()
+    np.testing.assert_array_equal(left, expected)
+    assert regularise(theta, 2.0, None, None, factors) == squares
+
+
+def test_regularise_factor_zero_uses_no_theta():
+    theta, factors = np.array([np.nan, 2.0, np.inf]), np.array([0, 3.0, 0])
+    left, right = np.ones(3), np.full(3, 2.0)
+    assert regularise(theta, 4.0, left, right, 0.0) == 0
+    np.testing.assert_array_equal(left, 3)
+    assert regularise(theta, 4.0, left, right, factors) == 12
+    np.testing.assert_array_equal(left, [5, 6.5, 5])
+
+
 def test_regularise_squares_of_integers_are_exact():
     theta = np.random.default_rng(0).integers(-1000, 1000, 100_003).astype(float)
     assert regularise(theta, 2.0) == int(theta.astype(int) @ theta.astype(int))
@@ -90,6 +135,8 @@ for dtype in (np.float64, np.float32):
         random = np.random.default_rng(n)
         theta, left, right = (random.standard_normal(n).astype(dtype) for _ in range(3))
         squares = regularise(theta, 0.3, left, right)
+        squares += regularise(theta, 0.7, left, right, np.abs(right).astype(float))
+        squares += regularise(theta, 0.7, left, right, 1.7)
         add(right, left)
         found.update(np.float64(squares).tobytes() + left.tobytes() + right.tobytes())
 print(found.hexdigest())

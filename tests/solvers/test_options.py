@@ -16,7 +16,7 @@ from matconv import load_model, minimize, save_model
 from matconv.cli import COMMANDS, main, make_parser
 from matconv.commands import settings
 from matconv.layers import LAYERS
-from matconv.options import Choice, Count, Flag, Number, Option, Text
+from matconv.options import Choice, Count, Factors, Flag, Number, Option, Text
 from matconv.presets import make_network
 from matconv.solvers import METHODS, Method
 from matconv.solvers.method import merged_options, usual_method
@@ -48,6 +48,15 @@ OPTIONS = [
         (Choice(["a", "b"]), ["a"], "x must be one of a, b, got ['a']"),
         (Flag(), 1, "x must be True or False, got 1"),
         (Text(), 3, "x must be a str, got 3 (int)"),
+        (Factors(), -1, "x must be at least 0 and finite, got -1"),
+        (Factors(), {"b": math.inf}, "x['b'] must be at least 0 and finite, got inf"),
+        (Factors(), {1: 1}, "x: keys must be str, got 1 (int)"),
+        (Factors(), "b", "x must be a number, a dict or an array, got 'b' (str)"),
+        (Factors(), None, "x must be a number, got None (NoneType)"),
+        (Factors(), [1.0, math.nan], "x must be at least 0 and finite, got nan at index 1"),
+        (Factors(), [[1.0]], "x must be a vector, got shape (1, 1)"),
+        (Factors(), ["a"], "x must be an array of real numbers, got <U1"),
+        (Factors(), np.ma.ones(3), "x is a masked array; fill it or drop the mask first"),
     ],
 )
 def test_values_check_refuses_with_name_and_range(values, value, error):
@@ -64,6 +73,8 @@ def test_values_check_refuses_with_name_and_range(values, value, error):
         (Number(above=0, infinite=True), "inf", math.inf),
         (Choice({"a": 1, "b": 2}), "b", "b"),
         (Text(), "", ""),
+        (Factors(), "0.5", 0.5),
+        (Factors(), "biases=0,conv1.weights=2", {"biases": 0.0, "conv1.weights": 2.0}),
     ],
 )
 def test_values_parse_and_a_model_file_gives_them_back(values, text, value):
@@ -81,6 +92,9 @@ def test_values_parse_and_a_model_file_gives_them_back(values, text, value):
         (Number(above=0), "inf", "a number above 0 and finite"),
         (Number(above=0, infinite=True), "nan", "a number above 0"),
         (Choice(["a", "b", "c"]), "d", "a, b or c"),
+        (Factors(), "biases=", "a number at least 0, or a list such as biases=0,conv1=2"),
+        (Factors(), "biases=0,-1", "a number at least 0, or a list such as biases=0,conv1=2"),
+        (Factors(), "b=-1", "a number at least 0, or a list such as biases=0,conv1=2"),
     ],
 )
 def test_values_parse_refuses_with_what_is_expected(values, text, expected):
@@ -146,6 +160,7 @@ def test_minimize_default_is_that_of_the_record(method):
         ("sgd", {"momentum": 0.0}),
         ("sgd", {"nesterov": True}),
         ("sgd", {"schedule": "step"}),
+        ("sgd", {"rates": {"biases": 2}}),
         ("sgd", {"seed": 4}),
     ],
 )
@@ -174,7 +189,9 @@ def test_bad_value_is_refused_in_python_and_on_the_command_line(
     method, option, capsys, monkeypatch
 ):
     f, theta0 = small()
-    bad = {Count: -1, Number: -1.0, Choice: "none of them", Flag: "yes"}[type(option.values)]
+    bad = {Count: -1, Number: -1.0, Factors: -1.0, Choice: "none of them", Flag: "yes"}[
+        type(option.values)
+    ]
     with pytest.raises((TypeError, ValueError), match=f"^{option.name} must be "):
         minimize(f, theta0, method.name, **{option.name: bad})
     if not isinstance(option.values, Flag):
@@ -281,10 +298,11 @@ def test_help_example_of_a_network_is_the_preset(data_folder, capsys):
 def test_unknown_loss_of_a_model_file_matters_to_evaluate_only(data_folder, capsys):
     assert main([*SMALL, "--output", "m.npz"]) == 0
     model = load_model("m.npz")
-    record = {**model.training, "settings": {**recorded("m.npz"), "loss": "hinge"}}
+    record = {**model.training, "settings": {**recorded("m.npz"), "loss": "cubic"}}
     save_model("n.npz", model.network, model.theta, model.labels, model.preprocessing, record)
     line = complaint(capsys, "evaluate", "n.npz", status=1)
-    assert line.endswith("settings: loss is 'hinge', expected squared or softmax")
+    assert line.endswith("structured_hinge")
+    assert "settings: loss is 'cubic', expected absolute, hinge, huber, huber:DELTA, " in line
     assert main(["predict", "n.npz", "--data", "small.npz"]) == 0
     _, first, *_ = capsys.readouterr().out.splitlines()
     with np.load("small.npz") as file:

@@ -12,7 +12,7 @@ from matconv.data import Split, load_digits
 from matconv.io import Model
 from matconv.kernels._geometry import WindowGeometry
 from matconv.kernels.predictor import Predictor
-from matconv.losses import SoftmaxLoss, SquaredLoss
+from matconv.losses import LOSSES, HuberLoss, SquaredLoss
 from matconv.solvers import Result, State, TrainingError
 from support.minimizing import small
 from support.networks import MIXED, images, mixed
@@ -88,7 +88,18 @@ def made_in(dtype):
         f"Objective, {name}": f,
         f"Objective, a subset, {name}": lambda: f().subset([3, 3, 39, 0, 7]),
         f"Objective, a subset of one, {name}": lambda: f().subset(slice(5, 30)).subset([4, 2]),
+        f"Objective, weights, {name}": lambda: weighted(dtype),
+        f"Objective, weights, a subset, {name}": lambda: weighted(dtype).subset([3, 39, 0, 7]),
     }
+
+
+def weighted(dtype):
+    """An objective with weights, images without label, and factors of the regularisation."""
+    net = mixed(dtype)
+    Z, y = images(net, 40)
+    y[3] = -1
+    more = {"weights": np.arange(40), "penalty": {"biases": 0}, "C": 3.0}
+    return Objective(net, Z, y, HuberLoss(0.5), **more)
 
 
 def make():
@@ -100,8 +111,8 @@ def make():
         "Dense": lambda: Dense(3, "relu"),
         "MaxPool": lambda: MaxPool((3, 2), 2, ((1, 0), (0, 1))),
         "AvgPool": lambda: AvgPool(2, np.int64(1)),
-        "SquaredLoss": SquaredLoss,
-        "SoftmaxLoss": SoftmaxLoss,
+        **{kind.__name__: kind for kind in LOSSES.values()},
+        "HuberLoss, 0.5": lambda: HuberLoss(0.5),
         "Result": lambda: minimize(*small(), "lbfgs", 3),
         "State": state,
         "TrainingError": failed,
