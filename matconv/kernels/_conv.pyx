@@ -1,7 +1,8 @@
 """Convolution from Python: `conv2d`, its gradients, and plans.
 
-A `ConvPlan` is a geometry, a dtype and one of two algorithms: products with tiles of phi
-(`_conv_im2col`), or products of transformed tiles (`_winograd`); `_conv_driver` runs both.
+A `ConvPlan` is a geometry, a dtype and one of three algorithms: products with tiles of phi
+(`_conv_im2col`), products of transformed tiles (`_winograd`), or loops over taps
+(`_conv_direct`); `_conv_driver` runs them.
 """
 
 import numpy as np
@@ -79,7 +80,9 @@ cdef class ConvPlan:
 
     @property
     def algorithm(self):
-        """The algorithm of the plan: "im2col" or "winograd"."""
+        """The algorithm of the plan: "im2col", "winograd", or "direct" for loops over taps."""
+        if self.c.direct:
+            return "direct"
         return NAMES[WINOGRAD if self.c.by_winograd else IM2COL]
 
     @property
