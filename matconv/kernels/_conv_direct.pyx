@@ -91,13 +91,16 @@ cdef extern from *:
         } \\
     }
 
+    /* The pixels of a sum for dW: their numbers down and right, and their steps in dS and Z. */
+    typedef struct { Py_ssize_t n[2], S[2], Z[2]; } matconv_pixels;
+
     /* dW(i, j, lanes) += sum_p dS(p, lanes) Z(p + (i, j)) for A x B taps and a block of vectors. */
     #define MATCONV_FILTERS(NAME, T, V, N, A, B, Z_OF) \\
-    static void NAME(Py_ssize_t n, const T *dS, Py_ssize_t step_S, const T *Z, \\
-                     Py_ssize_t step_Z, const Py_ssize_t *taps_Z, const Py_ssize_t *taps_W, T *dW) \\
+    static void NAME(const matconv_pixels *pixels, const T *dS, const T *Z, \\
+                     const Py_ssize_t *taps_Z, const Py_ssize_t *taps_W, T *dW) \\
     { \\
         enum { L = sizeof(V) / sizeof(T) }; \\
-        Py_ssize_t p; \\
+        Py_ssize_t q, p; \\
         int i, j, k; \\
         V sums[A][B][N]; \\
         MATCONV_UNROLL \\
@@ -109,16 +112,20 @@ cdef extern from *:
                     sums[i][j][k] = (V) {0}; \\
             } \\
         } \\
-        for (p = 0; p < n; p++, dS += step_S, Z += step_Z) { \\
-            MATCONV_UNROLL \\
-            for (k = 0; k < N; k++) { \\
-                V ds = MATCONV_LOAD(V, dS + k * L); \\
+        for (q = 0; q < pixels->n[0]; q++) { \\
+            const T *ds_p = dS + q * pixels->S[0]; \\
+            const T *z_p = Z + q * pixels->Z[0]; \\
+            for (p = 0; p < pixels->n[1]; p++, ds_p += pixels->S[1], z_p += pixels->Z[1]) { \\
                 MATCONV_UNROLL \\
-                for (i = 0; i < A; i++) { \\
+                for (k = 0; k < N; k++) { \\
+                    V ds = MATCONV_LOAD(V, ds_p + k * L); \\
                     MATCONV_UNROLL \\
-                    for (j = 0; j < B; j++) \\
-                        sums[i][j][k] += ds * Z_OF(V, Z + i * taps_Z[0] + j * taps_Z[1] \\
-                                                      + k * L * VECTOR_STEP); \\
+                    for (i = 0; i < A; i++) { \\
+                        MATCONV_UNROLL \\
+                        for (j = 0; j < B; j++) \\
+                            sums[i][j][k] += ds * Z_OF(V, z_p + i * taps_Z[0] + j * taps_Z[1] \\
+                                                          + k * L * VECTOR_STEP); \\
+                    } \\
                 } \\
             } \\
         } \\
@@ -138,20 +145,18 @@ cdef extern from *:
         MATCONV_OUTPUTS(NAME##_1, T, V, N, 1, Z_OF) \\
         MATCONV_OUTPUTS(NAME##_2, T, V, N, 2, Z_OF) \\
         MATCONV_OUTPUTS(NAME##_4, T, V, N, 4, Z_OF) \\
+        MATCONV_OUTPUTS(NAME##_6, T, V, N, 6, Z_OF) \\
         MATCONV_OUTPUTS(NAME##_most, T, V, N, P, Z_OF) \\
     static void NAME(Py_ssize_t n, T *S, Py_ssize_t step_S, const T *Z, Py_ssize_t step_Z, \\
                      const T *W, const matconv_axes *axes, const T *b, int add) \\
     { \\
-        for (; n >= P; n -= P, S += P * step_S, Z += P * step_Z) \\
-            NAME##_most(S, step_S, Z, step_Z, W, axes, b, add); \\
-        for (; n >= 4; n -= 4, S += 4 * step_S, Z += 4 * step_Z) \\
-            NAME##_4(S, step_S, Z, step_Z, W, axes, b, add); \\
-        if (n >= 2) { \\
-            NAME##_2(S, step_S, Z, step_Z, W, axes, b, add); \\
-            n -= 2, S += 2 * step_S, Z += 2 * step_Z; \\
+        Py_ssize_t part; \\
+        for (; n > 0; n -= part, S += part * step_S, Z += part * step_Z) { \\
+            part = n == P || n >= P + 4 ? P : n >= 6 ? 6 : n >= 4 ? 4 : n >= 2 ? 2 : 1; \\
+            (part == P ? NAME##_most : part == 6 ? NAME##_6 : part == 4 ? NAME##_4 \\
+                                     : part == 2 ? NAME##_2 : NAME##_1) \\
+                (S, step_S, Z, step_Z, W, axes, b, add); \\
         } \\
-        if (n) \\
-            NAME##_1(S, step_S, Z, step_Z, W, axes, b, add); \\
     }
 
     /* The taps of a grid of counts[0] x counts[1], A x B of them at once. */
@@ -162,8 +167,8 @@ cdef extern from *:
         MATCONV_FILTERS(NAME##_31, T, V, N, 3, 1, Z_OF) \\
         MATCONV_FILTERS(NAME##_32, T, V, N, 3, 2, Z_OF) \\
         MATCONV_FILTERS(NAME##_3B, T, V, N, 3, B, Z_OF) \\
-    static void NAME(Py_ssize_t n, const T *dS, Py_ssize_t step_S, const T *Z, \\
-                     Py_ssize_t step_Z, const Py_ssize_t *counts, const Py_ssize_t *taps_Z, \\
+    static void NAME(const matconv_pixels *pixels, const T *dS, const T *Z, \\
+                     const Py_ssize_t *counts, const Py_ssize_t *taps_Z, \\
                      const Py_ssize_t *taps_W, T *dW) \\
     { \\
         Py_ssize_t i, j, rows, columns; \\
@@ -175,7 +180,7 @@ cdef extern from *:
                 columns = counts[1] - j >= B ? B : counts[1] - j >= 2 ? 2 : 1; \\
                 (rows == 3 ? columns == B ? NAME##_3B : columns == 2 ? NAME##_32 : NAME##_31 \\
                            : columns == B ? NAME##_1B : columns == 2 ? NAME##_12 : NAME##_11) \\
-                    (n, dS, step_S, z, step_Z, taps_Z, taps_W, w); \\
+                    (pixels, dS, z, taps_Z, taps_W, w); \\
             } \\
         } \\
     }
@@ -186,15 +191,15 @@ cdef extern from *:
             Py_ssize_t, T *, Py_ssize_t, const T *, Py_ssize_t, const T *, const matconv_axes *, \\
             const T *, int); \\
         typedef void (*matconv_filters_##S)( \\
-            Py_ssize_t, const T *, Py_ssize_t, const T *, Py_ssize_t, const Py_ssize_t *, \\
+            const matconv_pixels *, const T *, const T *, const Py_ssize_t *, \\
             const Py_ssize_t *, const Py_ssize_t *, T *);
 
     #define MATCONV_BLOCKS(T, S, KIND, B, Z_OF) \\
         MATCONV_OUTPUTS_RUN(outputs_##KIND##0_##S, T, T, 1, 8, Z_OF) \\
         MATCONV_OUTPUTS_RUN(outputs_##KIND##1_##S, T, matconv_narrow_##S, \\
-            16 / sizeof(matconv_narrow_##S), 8, Z_OF) \\
+            16 / sizeof(matconv_narrow_##S), 12, Z_OF) \\
         MATCONV_OUTPUTS_RUN(outputs_##KIND##2_##S, T, matconv_wide_##S, \\
-            32 / sizeof(matconv_wide_##S), 8, Z_OF) \\
+            32 / sizeof(matconv_wide_##S), 12, Z_OF) \\
         MATCONV_OUTPUTS_RUN(outputs_##KIND##3_##S, T, matconv_wide_##S, \\
             64 / sizeof(matconv_wide_##S), 6, Z_OF) \\
         MATCONV_FILTERS_RUN(filters_##KIND##0_##S, T, T, 1, B, Z_OF) \\
@@ -227,6 +232,8 @@ cdef extern from *:
     """
     ctypedef struct Axes "matconv_axes":
         Py_ssize_t[3] n, Z, W
+    ctypedef struct Pixels "matconv_pixels":
+        Py_ssize_t[2] n, S, Z
     ctypedef void (*OutputsF64 "matconv_outputs_f64")(
         Py_ssize_t, double *, Py_ssize_t, const double *, Py_ssize_t, const double *,
         const Axes *, const double *, int) noexcept nogil
@@ -234,11 +241,11 @@ cdef extern from *:
         Py_ssize_t, float *, Py_ssize_t, const float *, Py_ssize_t, const float *,
         const Axes *, const float *, int) noexcept nogil
     ctypedef void (*FiltersF64 "matconv_filters_f64")(
-        Py_ssize_t, const double *, Py_ssize_t, const double *, Py_ssize_t, const Py_ssize_t *,
-        const Py_ssize_t *, const Py_ssize_t *, double *) noexcept nogil
+        const Pixels *, const double *, const double *, const Py_ssize_t *, const Py_ssize_t *,
+        const Py_ssize_t *, double *) noexcept nogil
     ctypedef void (*FiltersF32 "matconv_filters_f32")(
-        Py_ssize_t, const float *, Py_ssize_t, const float *, Py_ssize_t, const Py_ssize_t *,
-        const Py_ssize_t *, const Py_ssize_t *, float *) noexcept nogil
+        const Pixels *, const float *, const float *, const Py_ssize_t *, const Py_ssize_t *,
+        const Py_ssize_t *, float *) noexcept nogil
     OutputsF64[2][4] outputs_f64 "matconv_outputs_table_f64"
     OutputsF32[2][4] outputs_f32 "matconv_outputs_table_f32"
     FiltersF64[2][3] filters_f64 "matconv_filters_table_f64"
@@ -248,8 +255,12 @@ cdef enum:
     # maximum channels of a group, of the input and of the output
     MAX_CHANNELS = 8
     # pixels of a part of a run, so that what they read stays in cache; lanes of 64 bytes
-    MAX_PIXELS = 16
+    MAX_PIXELS = 24
     MAX_LANES = 16
+    # shorter runs are extended down instead of to the right
+    WIDE = 4
+    # pixels of a sum for dW, so that what it reads stays in cache
+    SUM_PIXELS = 128
 
 
 # The taps in the image along one axis, for one output: their number, the first one and their
@@ -417,47 +428,62 @@ cdef void run_pixels(
         c += block.kept
 
 
-# The rows `first` to `last` - 1 of the result, counted through all images, at the columns of a run:
-# n columns from x on, `step` apart. IN: Z, W, b or NULL, activation. OUT: S.
-cdef void run_rows(
-    const Way *way, Py_ssize_t x, Py_ssize_t step, Py_ssize_t n, const Taps *columns,
-    const real *Z, const real *W, const real *b, const Activation *activation, bint add, real *S,
-    Py_ssize_t first, Py_ssize_t last,
+# The rows row, row + step, ..., before `end` with the taps of `row`. OUT: taps. Returns their
+# number.
+cdef inline Py_ssize_t rows_length(
+    const Way *way, Py_ssize_t row, Py_ssize_t step, Py_ssize_t end, Taps *taps
 ) noexcept nogil:
-    cdef Py_ssize_t row, p, part, width = way.g.h_a * way.d
-    # from one pixel of the run to the next
-    cdef Py_ssize_t step_Z = way.d_in * (1 if way.backward else way.g.s_a), step_S = step * way.d
-    cdef const real *Z_row
-    cdef const real *W_row
-    cdef real *S_row
+    cdef Py_ssize_t n = 1, y = row % way.b
+    cdef Taps other
+    row_taps(way, y, taps)
+    # in one image
+    end = min(end, row - y + way.b)
+    while row + n * step < end:
+        row_taps(way, y + n * step, &other)
+        if other.n != taps.n or (other.n > 0 and other.first != taps.first):
+            break
+        n += 1
+    return n
+
+
+# The result at pixels with the same taps: n of them from (row, x) on, in a row or, if down, in a
+# column, `step` apart. IN: Z, W, b or NULL, activation. OUT: S.
+cdef void run_result(
+    const Way *way, Py_ssize_t row, Py_ssize_t x, Py_ssize_t step, Py_ssize_t n, bint down,
+    const Taps *rows, const Taps *columns, const real *Z, const real *W, const real *b,
+    const Activation *activation, bint add, real *S,
+) noexcept nogil:
+    cdef const Geometry *g = way.g
+    cdef Py_ssize_t p = 0, part, k, width = g.h_a * way.d
+    cdef Py_ssize_t step_S = step * way.d * (way.a if down else 1), step_Z = way.d_in
     cdef Axes axes
-    cdef Taps rows
-    axes.n[1], axes.Z[1] = columns.n, columns.step_at * way.d_in
-    axes.W[1] = columns.step * way.d
-    axes.n[2], axes.Z[2], axes.W[2] = way.d_g_in, 1, way.g.h_b * width
-    for row in range(first, last):
-        row_taps(way, row % way.b, &rows)
-        axes.n[0], axes.Z[0] = rows.n, rows.step_at * way.a_in * way.d_in
-        axes.W[0] = rows.step * width
-        Z_row = Z
-        W_row = W
-        if rows.n > 0 and columns.n > 0:
-            Z_row = Z + ((row // way.b * way.b_in + rows.at) * way.a_in + columns.at) * way.d_in
-            W_row = W + rows.first * width + columns.first * way.d
-        S_row = S + (row * way.a + x) * way.d
-        p = 0
-        while p < n:
-            part = min(n - p, <Py_ssize_t> MAX_PIXELS)
-            run_pixels(
-                way, part, S_row + p * step_S, step_S, Z_row + p * step_Z, step_Z, W_row, &axes,
-                b, add,
-            )
-            if activation != NULL and activation.code != ACTIVATION_NONE:
+    # the axes of tap rows, tap columns and channels; that of the innermost loop has more than one
+    cdef int u = 1 if way.by_vector else 0
+    cdef int v = u + 1, j = 0 if way.by_vector else 2
+    if not way.backward:
+        step_Z *= g.s_b if down else g.s_a
+    if down:
+        step_Z *= way.a_in
+    axes.n[u], axes.Z[u] = rows.n, rows.step_at * way.a_in * way.d_in
+    axes.W[u] = rows.step * width
+    axes.n[v], axes.Z[v] = columns.n, columns.step_at * way.d_in
+    axes.W[v] = columns.step * way.d
+    axes.n[j], axes.Z[j], axes.W[j] = way.d_g_in, 1, g.h_b * width
+    if rows.n > 0 and columns.n > 0:
+        Z += ((row // way.b * way.b_in + rows.at) * way.a_in + columns.at) * way.d_in
+        W += rows.first * width + columns.first * way.d
+    S += (row * way.a + x) * way.d
+    while p < n:
+        part = min(n - p, <Py_ssize_t> MAX_PIXELS)
+        run_pixels(
+            way, part, S + p * step_S, step_S, Z + p * step_Z, step_Z, W, &axes, b, add
+        )
+        if activation != NULL and activation.code != ACTIVATION_NONE:
+            for k in range(p, p + part):
                 bias_activation_rows(
-                    part, way.d, S_row + p * step_S, <const real *> NULL, activation,
-                    S_row + p * step_S,
+                    1, way.d, S + k * step_S, <const real *> NULL, activation, S + k * step_S
                 )
-            p += MAX_PIXELS
+        p += MAX_PIXELS
 
 
 # The rows `first` to `last` - 1 of the result at all columns.
@@ -465,14 +491,50 @@ cdef void all_runs(
     const Way *way, const real *Z, const real *W, const real *b, const Activation *activation,
     bint add, real *S, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    cdef Py_ssize_t step = way.g.s_a if way.backward else 1, start, x, n
-    cdef Taps columns
-    for start in range(min(step, way.a)):
+    cdef Py_ssize_t right = way.g.s_a if way.backward else 1
+    cdef Py_ssize_t down = way.g.s_b if way.backward else 1
+    cdef Py_ssize_t start, x, n, row, k, m
+    cdef Taps columns, rows
+    for start in range(min(right, way.a)):
         x = start
         while x < way.a:
-            n = run_length(way, x, step, way.a, &columns)
-            run_rows(way, x, step, n, &columns, Z, W, b, activation, add, S, first, last)
-            x += n * step
+            n = run_length(way, x, right, way.a, &columns)
+            if n >= WIDE:
+                for row in range(first, last):
+                    row_taps(way, row % way.b, &rows)
+                    run_result(
+                        way, row, x, right, n, False, &rows, &columns, Z, W, b, activation, add, S
+                    )
+            for k in range(n if n < WIDE else 0):
+                for m in range(down):
+                    column_result(
+                        way, x + k * right, down, m, &columns, Z, W, b, activation, add, S, first,
+                        last,
+                    )
+                columns.at += 1 if way.backward else way.g.s_a
+            x += n * right
+
+
+# The result in column x, for rows from `first` to `last` - 1 whose number in their image is
+# congruent to `rest` modulo `step`.
+cdef void column_result(
+    const Way *way, Py_ssize_t x, Py_ssize_t step, Py_ssize_t rest, const Taps *columns,
+    const real *Z, const real *W, const real *b, const Activation *activation, bint add, real *S,
+    Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    cdef Py_ssize_t row, end, n
+    cdef Taps rows
+    while first < last:
+        # the rows of one image
+        end = min(last, (first // way.b + 1) * way.b)
+        row = first + (rest - first % way.b % step + step) % step
+        while row < end:
+            n = rows_length(way, row, step, end, &rows)
+            run_result(
+                way, row, x, step, n, True, &rows, columns, Z, W, b, activation, add, S
+            )
+            row += n * step
+        first = end
 
 
 # OUT: way.
@@ -517,75 +579,75 @@ cdef void direct_images(
     all_runs(&way, dS, Wt, <const real *> NULL, NULL, add, dZ, 0, g.l * g.b)
 
 
-# dW += dS phi(Z)' for the taps of a run of n pixels in one row and all channels. IN: dS, at the
-# first pixel; Z, at the first tap. INOUT: dW, at the first tap.
+# dW += dS phi(Z)' for the taps of a rectangle of pixels and all channels. IN: dS, at the first
+# pixel; Z, at the first tap. INOUT: dW, at the first tap.
 cdef void run_filters(
-    const Way *way, Py_ssize_t n, const real *dS, const real *Z, Py_ssize_t n_u,
-    const Axes *axes, real *dW,
+    const Way *way, const Pixels *pixels, const real *dS, const real *Z, const Axes *axes,
+    real *dW,
 ) noexcept nogil:
     cdef const Geometry *g = way.g
-    cdef real[3 * MAX_CHANNELS * MAX_LANES] sums
-    cdef Py_ssize_t[2] counts, taps_Z, taps_W, part, sums_W
-    cdef Py_ssize_t c = 0, u, v, i, j, step_Z = g.s_a * g.d
-    cdef real *dW_part
-    cdef const real *Z_group
+    cdef Py_ssize_t c = 0, u, tap_rows = 1 if way.by_vector else axes.n[0]
+    cdef const real *Z_block
     cdef Block block
     # taps (u, v) of a depthwise convolution, otherwise (v, channel) for each u
     cdef int at = 0 if way.by_vector else 1
-    counts[0], counts[1] = axes.n[at], axes.n[at + 1]
-    taps_Z[0], taps_Z[1] = axes.Z[at], axes.Z[at + 1]
-    taps_W[0], taps_W[1] = axes.W[at], axes.W[at + 1]
     while c < g.d_out:
         block_of(c, g.d_out, g.d_out_g, way.by_vector, sizeof(real), 32, &block)
-        Z_group = Z + (c if way.by_vector else c // g.d_out_g * g.d_g)
-        for u in range(1 if way.by_vector else n_u):
+        Z_block = Z + (c if way.by_vector else c // g.d_out_g * g.d_g)
+        for u in range(tap_rows):
             if block.kept == block.lanes:
                 grid(
-                    &block, way.by_vector, n, dS + c, g.d_out, Z_group + u * axes.Z[0], step_Z,
-                    counts, taps_Z, taps_W, dW + c + u * axes.W[0],
+                    &block, way.by_vector, pixels, dS + c, Z_block + u * axes.Z[0],
+                    &axes.n[at], &axes.Z[at], &axes.W[at], dW + c + u * axes.W[0],
                 )
-                continue
-            sums_W[0], sums_W[1] = MAX_CHANNELS * MAX_LANES, MAX_LANES
-            v = 0
-            while v < counts[0]:
-                part[0], part[1] = min(counts[0] - v, <Py_ssize_t> 3), counts[1]
-                memset(sums, 0, sizeof(sums))
-                grid(
-                    &block, way.by_vector, n, dS + block.first, g.d_out,
-                    Z_group + u * axes.Z[0] + v * taps_Z[0], step_Z, part, taps_Z, sums_W, sums,
+            else:
+                grid_part(
+                    &block, pixels, dS + block.first, Z_block + u * axes.Z[0], &axes.n[at],
+                    &axes.Z[at], &axes.W[at], dW + c + u * axes.W[0],
                 )
-                for i in range(part[0]):
-                    for j in range(part[1]):
-                        dW_part = dW + c + u * axes.W[0] + (v + i) * taps_W[0] + j * taps_W[1]
-                        add_run(
-                            dW_part, sums + i * sums_W[0] + j * sums_W[1] + block.skipped,
-                            block.kept,
-                        )
-                v += 3
         c += block.kept
 
 
 # dW += for a grid of taps and one block of lanes.
 cdef inline void grid(
-    const Block *block, bint by_vector, Py_ssize_t n, const real *dS, Py_ssize_t step_S,
-    const real *Z, Py_ssize_t step_Z, const Py_ssize_t *counts, const Py_ssize_t *taps_Z,
-    const Py_ssize_t *taps_W, real *dW,
+    const Block *block, bint by_vector, const Pixels *pixels, const real *dS, const real *Z,
+    const Py_ssize_t *counts, const Py_ssize_t *taps_Z, const Py_ssize_t *taps_W, real *dW,
 ) noexcept nogil:
     if real is double:
-        filters_f64[by_vector][block.code](
-            n, dS, step_S, Z, step_Z, counts, taps_Z, taps_W, dW
-        )
+        filters_f64[by_vector][block.code](pixels, dS, Z, counts, taps_Z, taps_W, dW)
     else:
-        filters_f32[by_vector][block.code](
-            n, dS, step_S, Z, step_Z, counts, taps_Z, taps_W, dW
-        )
+        filters_f32[by_vector][block.code](pixels, dS, Z, counts, taps_Z, taps_W, dW)
+
+
+# As `grid`, for a block of which some lanes are dropped, and not more than MAX_CHANNELS columns of
+# taps.
+cdef void grid_part(
+    const Block *block, const Pixels *pixels, const real *dS, const real *Z,
+    const Py_ssize_t *counts, const Py_ssize_t *taps_Z, const Py_ssize_t *taps_W, real *dW,
+) noexcept nogil:
+    cdef real[3 * MAX_CHANNELS * MAX_LANES] sums
+    cdef Py_ssize_t[2] part, sums_W
+    cdef Py_ssize_t v = 0, i, j
+    sums_W[0], sums_W[1] = counts[1] * block.lanes, block.lanes
+    while v < counts[0]:
+        part[0], part[1] = min(counts[0] - v, <Py_ssize_t> 3), counts[1]
+        memset(sums, 0, part[0] * sums_W[0] * sizeof(real))
+        grid(block, False, pixels, dS, Z + v * taps_Z[0], part, taps_Z, sums_W, sums)
+        for i in range(part[0]):
+            for j in range(part[1]):
+                add_run(
+                    dW + (v + i) * taps_W[0] + j * taps_W[1],
+                    sums + i * sums_W[0] + j * sums_W[1] + block.skipped, block.kept,
+                )
+        v += 3
 
 
 cdef void direct_filters(
     const Geometry *g, const real *dS, const real *Z, bint add, real *dW
 ) noexcept nogil:
-    cdef Py_ssize_t x = 0, n, row, width = g.h_a * g.d_out
+    cdef Py_ssize_t x = 0, n, m, row, width = g.h_a * g.d_out
     cdef Axes axes
+    cdef Pixels pixels
     cdef Taps columns, rows
     cdef Way way
     set_way(g, False, &way)
@@ -594,16 +656,20 @@ cdef void direct_filters(
     axes.Z[0], axes.W[0] = g.dil_b * g.a * g.d, width
     axes.Z[1], axes.W[1] = g.dil_a * g.d, g.d_out
     axes.n[2], axes.Z[2], axes.W[2] = g.d_g, 1, g.h_b * width
+    pixels.S[0], pixels.Z[0] = g.a_out * g.d_out, g.s_b * g.a * g.d
+    pixels.S[1], pixels.Z[1] = g.d_out, g.s_a * g.d
     while x < g.a_out:
         n = run_length(&way, x, 1, g.a_out, &columns)
-        axes.n[1] = columns.n
-        for row in range(g.l * g.b_out if columns.n > 0 else 0):
-            row_taps(&way, row % g.b_out, &rows)
-            axes.n[0] = rows.n
+        axes.n[1], pixels.n[1] = columns.n, n
+        row = 0
+        while row < g.l * g.b_out and columns.n > 0:
+            m = rows_length(&way, row, 1, row + max(SUM_PIXELS // n, <Py_ssize_t> 1), &rows)
+            axes.n[0], pixels.n[0] = rows.n, m
             if rows.n > 0:
                 run_filters(
-                    &way, n, dS + (row * g.a_out + x) * g.d_out,
-                    Z + ((row // g.b_out * g.b + rows.at) * g.a + columns.at) * g.d, rows.n,
-                    &axes, dW + rows.first * width + columns.first * g.d_out,
+                    &way, &pixels, dS + (row * g.a_out + x) * g.d_out,
+                    Z + ((row // g.b_out * g.b + rows.at) * g.a + columns.at) * g.d, &axes,
+                    dW + rows.first * width + columns.first * g.d_out,
                 )
+            row += m
         x += n
