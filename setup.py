@@ -60,8 +60,8 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_conv_direct", "_conv_im2col", "_conv_taps", "_im2col", "_losses"),
-    *("_operations", "_pool_loops", "_winograd", "sums"),
+    *("_bias_relu", "_conv_direct", "_conv_im2col", "_conv_taps", "_conv_transpose", "_im2col"),
+    *("_losses", "_operations", "_pool_loops", "_upsample", "_winograd", "sums"),
 }
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant

@@ -90,13 +90,32 @@ from .kernels import (
     col2im,
     conv2d,
     conv2d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
     dense,
     dense_backward,
     im2col,
     max_pool2d,
     max_pool2d_backward,
+    upsample2d,
+    upsample2d_backward,
 )
-from .layers import Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale
+from .layers import (
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Crop,
+    Dense,
+    MaxPool,
+    Multiply,
+    Pad,
+    Scale,
+    Slice,
+    Upsample,
+)
 from .network import Network
 from .objective import Objective
 
@@ -198,6 +217,7 @@ __all__ = [
     "Clip",
     "Concat",
     "Conv",
+    "ConvTranspose",
     "Crop",
     "Dense",
     "FormatError",
@@ -207,8 +227,11 @@ __all__ = [
     "Network",
     "Objective",
     "P_phi",
+    "Pad",
     "Predictor",
     "Scale",
+    "Slice",
+    "Upsample",
     "avg_pool2d",
     "avg_pool2d_backward",
     "bias_relu",
@@ -216,6 +239,8 @@ __all__ = [
     "col2im",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "dense",
     "dense_backward",
     "get_include",
@@ -231,6 +256,8 @@ __all__ = [
     "read_idx_images",
     "read_images_npz",
     "save_model",
+    "upsample2d",
+    "upsample2d_backward",
     "vec",
 ]
 

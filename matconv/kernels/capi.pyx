@@ -278,7 +278,7 @@ cdef int api_avg_pool(const Geometry *given, const real *Z, real *S) noexcept no
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    avg_pool(&g, Z, S, 0, g.l * g.b_out)
+    avg_pool(&g, NULL, Z, S, 0, g.l * g.b_out)
     return OK
 
 
@@ -290,7 +290,7 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     if dS == NULL or dZ == NULL:
         return NULL_POINTER
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    avg_pool_backward(&g, dS, dZ, 0, g.l * g.b_out)
+    avg_pool_backward(&g, NULL, dS, dZ, 0, g.l * g.b_out)
     return OK
 
 

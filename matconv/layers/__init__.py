@@ -6,10 +6,10 @@ initialises its parameters.
 
 base         Layer, the base class: name, inputs, representation
 windows      shapes of images, sizes and padding of windows
-filters      Conv, Dense
+filters      Conv, ConvTranspose, Dense
 pooling      MaxPool, AvgPool
 elementwise  Activation, Add, Multiply, Scale
-shaping      Concat, Crop
+shaping      Concat, Crop, Pad, Slice, Upsample
 """
 
 from .base import Layer as Layer
@@ -19,11 +19,15 @@ from .elementwise import Add as Add
 from .elementwise import Multiply as Multiply
 from .elementwise import Scale as Scale
 from .filters import Conv as Conv
+from .filters import ConvTranspose as ConvTranspose
 from .filters import Dense as Dense
 from .pooling import AvgPool as AvgPool
 from .pooling import MaxPool as MaxPool
 from .shaping import Concat as Concat
 from .shaping import Crop as Crop
+from .shaping import Pad as Pad
+from .shaping import Slice as Slice
+from .shaping import Upsample as Upsample
 from .windows import Shape as Shape
 
 # every class of layers; descriptions and files name a class by its kind
@@ -35,11 +39,15 @@ LAYERS: dict[str, type[Layer]] = {
         AvgPool,
         Concat,
         Conv,
+        ConvTranspose,
         Crop,
         Dense,
         MaxPool,
         Multiply,
+        Pad,
         Scale,
+        Slice,
+        Upsample,
     )
 }
 
