@@ -311,7 +311,10 @@ def conv2d(
         division by the stride, without dilation; im2col for others. A NaN or an infinity affects
         its whole tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
         rule on the geometry and the dtype (`matconv.kernels._algorithms`); if the result is not
-        finite but Z, W and b are, the whole call is repeated by im2col.
+        finite but Z, W and b are, the whole call is repeated by im2col. With several groups of at
+        most 8 input and 8 output channels, as in depthwise convolutions, "auto" means loops over
+        taps, which are exact for integers too; they skip padding, so that a NaN or an infinity in W
+        has no effect where its tap is in the padding.
 
     Returns
     -------

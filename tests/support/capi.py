@@ -90,6 +90,12 @@ _BOTH = {
     "dense_forward": "nnnpppap",
     "dense_backward": "nnnppp" + "ppp" + "pn",
 }
+# after the functions of networks
+_LATER = {
+    "conv_transpose_scratch": "gipp",
+    "conv_transpose_forward": "gipppappn",
+    "conv_transpose_backward": "gippp" + "ppp" + "pn",
+}
 _TYPES = {
     "g": ctypes.c_void_p,
     "a": ctypes.c_void_p,
@@ -119,6 +125,9 @@ def _entries():
     yield "network_workspace_size_threads", ctypes.c_int, "pnip"
     for suffix in SUFFIX.values():
         yield f"network_predict_threads_{suffix}", ctypes.c_int, "pnpppnifp"
+    for name, arguments in _LATER.items():
+        for suffix in SUFFIX.values():
+            yield f"{name}_{suffix}", ctypes.c_int, arguments
 
 
 ENTRIES = tuple(_entries())

@@ -17,8 +17,9 @@ HEADER, RECORD = 12, 10
 NONE, RELU, LEAKY, CLIP = range(4)
 INT64_MAX = 2**63 - 1
 WORDS = {
-    "Activation": 0, "Add": 0, "AvgPool": 8, "Concat": 0, "Conv": 14, "Crop": 4, "Dense": 2,
-    "MaxPool": 8, "Multiply": 0, "Scale": 1,
+    "Activation": 0, "Add": 0, "AvgPool": 10, "Concat": 0, "Conv": 14, "ConvTranspose": 16,
+    "Crop": 4, "Dense": 2, "MaxPool": 8, "Multiply": 0, "Pad": 4, "Scale": 1, "Slice": 2,
+    "Upsample": 3,
 }  # fmt: skip
 
 
@@ -84,7 +85,8 @@ def dense(value, units, bias=1, **options):
 
 
 def pool(name, value, window, stride=None, pad=(0, 0, 0, 0), **options):
-    return record(name, [value], [*window, *(stride or window), *pad], **options)
+    counted = [-1, -1] if name == "AvgPool" else []
+    return record(name, [value], [*window, *(stride or window), *pad, *counted], **options)
 
 
 def exported(
