@@ -146,14 +146,14 @@ cdef extern from *:
         MATCONV_OUTPUTS(NAME##_2, T, V, N, 2, Z_OF) \\
         MATCONV_OUTPUTS(NAME##_4, T, V, N, 4, Z_OF) \\
         MATCONV_OUTPUTS(NAME##_6, T, V, N, 6, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_most, T, V, N, P, Z_OF) \\
+        MATCONV_OUTPUTS(NAME##_full, T, V, N, P, Z_OF) \\
     static void NAME(Py_ssize_t n, T *S, Py_ssize_t step_S, const T *Z, Py_ssize_t step_Z, \\
                      const T *W, const matconv_axes *axes, const T *b, int add) \\
     { \\
         Py_ssize_t part; \\
         for (; n > 0; n -= part, S += part * step_S, Z += part * step_Z) { \\
             part = n == P || n >= P + 4 ? P : n >= 6 ? 6 : n >= 4 ? 4 : n >= 2 ? 2 : 1; \\
-            (part == P ? NAME##_most : part == 6 ? NAME##_6 : part == 4 ? NAME##_4 \\
+            (part == P ? NAME##_full : part == 6 ? NAME##_6 : part == 4 ? NAME##_4 \\
                                      : part == 2 ? NAME##_2 : NAME##_1) \\
                 (S, step_S, Z, step_Z, W, axes, b, add); \\
         } \\
@@ -358,15 +358,15 @@ cdef inline Py_ssize_t run_length(
     return n
 
 
-# The block of lanes from `first` on, of `d` in groups of `d_g`, with at most `most` bytes: the whole
-# vectors that remain, or, in the last block of a group, a vector of which some lanes are dropped. It
-# reads nothing after the last lane, since it begins earlier in the last group.
+# The block of lanes from `first` on, of `d` in groups of `d_g`, with `maximum` bytes or less: the
+# whole vectors that remain, or, in the last block of a group, a vector of which some lanes are
+# dropped. It reads nothing after the last lane, since it begins earlier in the last group.
 cdef inline void block_of(
     Py_ssize_t first, Py_ssize_t d, Py_ssize_t d_g, bint by_vector, Py_ssize_t item,
-    Py_ssize_t most, Block *block,
+    Py_ssize_t maximum, Block *block,
 ) noexcept nogil:
     cdef Py_ssize_t left = d - first if by_vector else d_g - first % d_g
-    cdef Py_ssize_t size = most
+    cdef Py_ssize_t size = maximum
     block.code = 0
     block.lanes = 1
     if left > 1:

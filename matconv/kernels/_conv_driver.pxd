@@ -25,7 +25,8 @@ cdef struct Convolution:
 
 
 # Plan for the images of g; by Winograd's algorithm with tiles of m_b x m_a outputs, by im2col if
-# m_b is 0, by direct loops if m_b is DIRECT, see `choose_tile`. OUT: c. Returns a status: ALGORITHM if there are no such transforms.
+# m_b is 0, by direct loops if m_b is DIRECT, see `choose_tile`. OUT: c. Returns a status: ALGORITHM
+# if there are no such transforms.
 cdef int conv_plan(
     const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Convolution *c
 ) noexcept nogil

@@ -128,7 +128,9 @@ cdef bint conv_reads_theta(const Convolution *c) noexcept nogil:
 cdef bint conv_same_prepared(const Convolution *c, const Convolution *other) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef const Geometry *h = &other.g
-    if c.by_winograd != other.by_winograd or c.direct != other.direct or g.d_g != h.d_g or g.groups != h.groups:
+    if c.by_winograd != other.by_winograd or c.direct != other.direct:
+        return False
+    if g.d_g != h.d_g or g.groups != h.groups:
         return False
     if not c.by_winograd:
         return g.h_b * g.h_a == h.h_b * h.h_a or (c.direct and g.d_out == h.d_out)

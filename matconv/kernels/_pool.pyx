@@ -48,7 +48,8 @@ def ceil_padding(str function, shape, window, stride, pad):
     -------
     pad : ((top, bottom), (left, right))
     """
-    (h_b, h_a), (s_b, s_a) = as_pair(function, "window", window), as_pair(function, "stride", stride)
+    h_b, h_a = as_pair(function, "window", window)
+    s_b, s_a = as_pair(function, "stride", stride)
     sides = []
     for n, h, s, (before, after) in zip(
         shape[1:3], (h_b, h_a), (s_b, s_a), as_padding(function, pad)

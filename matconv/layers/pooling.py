@@ -24,7 +24,7 @@ class Pool(Layer):
         self._set(ceil=as_flag(f"{self.kind}: ceil", self.ceil))
         if isinstance(self.window, str):
             # only "image", with neither a stride nor a pad
-            pool_geometry(self.kind, (1, 1, 1, 1), self.window, self.stride, self.pad)
+            pool_geometry(self.kind, (1, 1, 1, 1), self.window, self.stride, self.pad)  # type: ignore[arg-type]
             return
         stride = self.window if self.stride is None else self.stride
         window, stride, pad, *_ = as_window(self.kind, self.window, stride, self.pad, name="window")

@@ -91,12 +91,14 @@ class Crop(Layer):
             return four(self.crop)
         wanted = image_shape(function, shapes[1])
         more = [n - m for n, m in zip(shape[:2], wanted[:2], strict=True)]
-        before = [n // 2 for n in more] if self.crop is None else self.crop
-        sides = [(k, n - k) for k, n in zip(before, more, strict=True)]  # type: ignore[arg-type]
+        top, left = [n // 2 for n in more]
+        if self.crop is not None:
+            top, left = as_pair(function, "crop", self.crop)
+        sides = (top, more[0] - top), (left, more[1] - left)
         if min(map(min, sides)) < 0:
             raise ValueError(
-                f"{function}: there is no part of {wanted[0]} x {wanted[1]} pixels at "
-                f"{' x '.join(map(str, before))}"  # type: ignore[arg-type]
+                f"{function}: there is no part of {wanted[0]} x {wanted[1]} pixels at row {top}, "
+                f"column {left}"
             )
         return four(sides)
 

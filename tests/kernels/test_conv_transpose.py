@@ -83,7 +83,9 @@ def test_conv_transpose2d_is_the_adjoint_of_conv2d():
         X = random.integers(-4, 5, (shape[0], *size, filters[0] * options["groups"])).astype(float)
         other = {"stride": options["upsample"], "pad": options["crop"]}
         other |= {name: options[name] for name in ("dilation", "groups")}
-        left = (matconv.conv_transpose2d(Z, W, extra=extra, algorithm="im2col", **options) * X).sum()
+        left = (
+            matconv.conv_transpose2d(Z, W, extra=extra, algorithm="im2col", **options) * X
+        ).sum()
         right = (Z * matconv.conv2d(X, W, algorithm="im2col", **other)).sum()
         assert left == right
 
@@ -112,19 +114,15 @@ BAD = {
     "upsample": (lambda: matconv.conv_transpose2d(Z, W, upsample=0), ValueError,
                  "conv_transpose2d: upsample must be at least 1, got 0 x 0"),
     "upsample type": (lambda: matconv.conv_transpose2d(Z, W, upsample=1.5), TypeError,
-                      "conv_transpose2d: upsample must be an integer or a pair (height, width), "
-                      "got 1.5 (float)"),
+                      ("conv_transpose2d: upsample must be an integer or a pair (height, width), " "got 1.5 (float)")),
     "extra": (lambda: matconv.conv_transpose2d(Z, W, upsample=2, extra=2), ValueError,
-              "conv_transpose2d: extra must be at least 0 and less than upsample (2, 2), "
-              "got (2, 2)"),
+              ("conv_transpose2d: extra must be at least 0 and less than upsample (2, 2), " "got (2, 2)")),
     "crop": (lambda: matconv.conv_transpose2d(Z, W, crop=2), ValueError,
-             "conv_transpose2d: crop ((2, 2), (2, 2)) must leave at least one row and one column "
-             "of 4"),
+             ("conv_transpose2d: crop ((2, 2), (2, 2)) must leave at least one row and one column " "of 4")),
     "negative crop": (lambda: matconv.conv_transpose2d(Z, W, crop=-1), ValueError,
                       "conv_transpose2d: crop must be at least 0, got ((-1, -1), (-1, -1))"),
     "groups": (lambda: matconv.conv_transpose2d(Z, W, groups=3), ValueError,
-               "conv_transpose2d: groups 3 must divide the 2 input channels and the 2 output "
-               "channels"),
+               ("conv_transpose2d: groups 3 must divide the 2 input channels and the 2 output " "channels")),
     "overflow": (lambda: matconv.conv_transpose2d(Z, W, upsample=2**62), OverflowError,
                  "conv_transpose2d: the sizes overflow"),
     "bias": (lambda: matconv.conv_transpose2d(Z, W, np.ones(3)), ValueError,

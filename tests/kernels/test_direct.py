@@ -61,7 +61,9 @@ def test_direct_integers_equal_im2col(dtype):
 def test_direct_reals_are_within_the_bound(dtype):
     for k, (shape, filters, options) in enumerate(cases(60, 2)):
         random = np.random.default_rng(k)
-        Z, W, b = (random.standard_normal(size).astype(dtype) for size in (shape, filters, filters[3]))
+        Z, W, b = (
+            random.standard_normal(size).astype(dtype) for size in (shape, filters, filters[3])
+        )
         S = matconv.conv2d(Z, W, b, **options)
         dS = random.standard_normal(S.shape).astype(dtype)
         found = (S, *matconv.conv2d_backward(dS, Z, W, **options))

@@ -98,7 +98,10 @@ def test_conv_transpose_is_that_of_pytorch():
         ):
             continue
         Z = random.standard_normal((int(random.integers(1, 4)), *size, d))
-        W, b = random.standard_normal((channels // groups, *kernel, d)), random.standard_normal(channels)
+        W, b = (
+            random.standard_normal((channels // groups, *kernel, d)),
+            random.standard_normal(channels),
+        )
         leaves = Z_, W_, b_ = (
             nchw(Z), torch.from_numpy(W.transpose(3, 0, 1, 2).copy()), torch.from_numpy(b.copy())
         )  # fmt: skip

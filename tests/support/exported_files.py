@@ -140,19 +140,27 @@ GRAPH = (
     conv(5, 2, (2, 3), pad=(1, 0, 1, 1), groups=2, bias=0, algorithm=1, owner=1),  # 6: (4, 4, 2)
     record("Concat", [6, 4, 2]),  # 7: (4, 4, 6)
     record("Scale", [7], [0], activation=(CLIP, -200.0, 100.0)),
-    pool("MaxPool", 8, (2, 2), (2, 1)),  # 9: (2, 3, 6)
-    pool("AvgPool", 9, (2, 1), (1, 2)),  # 10: (1, 2, 6)
-    dense(10, 3),
-    record("Activation", [11], activation=(RELU, 0.0, 0.0)),
+    record("Pad", [8], [1, 0, 0, 1]),  # 9: (5, 5, 6)
+    record("Upsample", [9], [1, 2, 0]),  # 10: (5, 10, 6)
+    record("Slice", [10], [1, 5]),  # 11: (5, 10, 4)
+    # channels, groups, kernel, upsampling, crop, dilation, extra, bias, algorithm; 12: (4, 5, 2)
+    record("ConvTranspose", [11], [2, 2, 2, 1, 1, 1, 1, 1, 0, 5, 1, 1, 0, 0, 1, 1]),
+    pool("MaxPool", 12, (2, 2), (2, 1)),  # 13: (2, 4, 2)
+    pool("AvgPool", 13, (2, 1), (1, 2)),  # 14: (1, 2, 2)
+    dense(14, 3),
+    record("Activation", [15], activation=(RELU, 0.0, 0.0)),
 )  # fmt: skip
-GRAPH_OUTPUTS = (12, 8)
+GRAPH_OUTPUTS = (16, 8)
 
 
 def graph_arrays():
-    """Return W of the shared Conv; gain, bias; gain; W, b of Dense, (12, 3), (3,)."""
+    """Return W of the shared Conv; gain, bias; gain; W, b of ConvTranspose; of Dense, (4, 3)."""
     W, _, _, b = arrays()
-    dense = np.arange(36).reshape(12, 3) % 5 - 2
-    return W, np.array([2, -1]), np.array([-3, 1]), np.arange(6) % 3 - 1, dense, b
+    filters, dense = np.arange(8) % 3 - 1, (np.arange(12).reshape(4, 3) + 3) % 5 - 1
+    return (
+        W, np.array([2, -1]), np.array([-3, 1]), np.arange(6) % 3 - 1, filters, np.array([3, 1]),
+        dense, b,
+    )  # fmt: skip
 
 
 def graph(dtype="float64", **changes):

@@ -166,8 +166,8 @@ def layer_of(step, shapes):
     several = step.name in SEVERAL
     if step.name not in WORDS or len(step.words) != WORDS[step.name]:
         return None
-    most = 2 if step.name == "Crop" else 1
-    if len(step.inputs) < 2 if several else not 1 <= len(step.inputs) <= most:
+    maximum = 2 if step.name == "Crop" else 1
+    if len(step.inputs) < 2 if several else not 1 <= len(step.inputs) <= maximum:
         return None
     if len(step.numbers) != (len(step.inputs) if step.name == "Add" else 0):
         return None

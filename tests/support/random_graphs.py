@@ -74,7 +74,9 @@ class _Drawing:
         options = {"name": name, "inputs": self.source()}
         if not self.layers:
             options["inputs"] = "input"
-        kinds = ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "shape", "shape", "other")
+        kinds = (
+            ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "shape", "shape", "other")
+        )
         kind = self.any(kinds)
         layer = getattr(self, f"_{kind}")(options)
         return layer is not None and self.append(layer)

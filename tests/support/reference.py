@@ -283,19 +283,27 @@ def interpolation(n, factor, method, align_corners=False):
     return M
 
 
+def weights(size, factor, method="nearest", align_corners=False):
+    """Yield every (q, p, y, x, w) where output (q, p) has pixel (y, x) with a weight w > 0."""
+    down, right = (interpolation(n, f, method, align_corners) for n, f in zip(size, pair(factor)))
+    for q, y in np.argwhere(down):
+        for p, x in np.argwhere(right):
+            yield q, p, y, x, down[q, y] * right[p, x]
+
+
 def upsample2d(Z, factor, method="nearest", align_corners=False):
     """Return enlarged images."""
-    down, right = (
-        interpolation(n, f, method, align_corners).astype(Z.dtype)
-        for n, f in zip(Z.shape[1:3], pair(factor))
-    )
-    return np.einsum("qy,px,iyxc->iqpc", down, right, Z)
+    l, b, a, d = Z.shape
+    f_b, f_a = pair(factor)
+    out = np.zeros((l, b * f_b, a * f_a, d), Z.dtype)
+    for q, p, y, x, w in weights((b, a), factor, method, align_corners):
+        out[:, q, p] += Z.dtype.type(w) * Z[:, y, x]
+    return out
 
 
 def upsample2d_backward(dZ_out, shape, factor, method="nearest", align_corners=False):
     """Return the adjoint of upsample2d."""
-    down, right = (
-        interpolation(n, f, method, align_corners).astype(dZ_out.dtype)
-        for n, f in zip(shape[1:3], pair(factor))
-    )
-    return np.einsum("qy,px,iqpc->iyxc", down, right, dZ_out)
+    dZ = np.zeros(shape, dZ_out.dtype)
+    for q, p, y, x, w in weights(shape[1:3], factor, method, align_corners):
+        dZ[:, y, x] += dZ_out.dtype.type(w) * dZ_out[:, q, p]
+    return dZ

@@ -1,7 +1,7 @@
 """AvgPool: the mean of each window, channel by channel.
 
-    words    those of MaxPool, and the rows at the bottom, columns at the right of padding that counts
-             with that at the top and left; -1, -1: the mean is over the pixels of the image
+    words    those of MaxPool, and the rows at the bottom and columns at the right of the padding
+             that counts, with that at the top and left; -1, -1: only pixels of the image count
 """
 
 from .._operation cimport Call, Operation, Range, Step, Value, new_operation
