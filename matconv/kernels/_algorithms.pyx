@@ -1,8 +1,8 @@
 """The choice of the algorithm of a convolution, and of the tiles of Winograd's algorithm.
 
 With few channels per group the loops of `_conv_direct` are chosen. Otherwise the candidate with the
-minimum cost is chosen. The unit is one multiply-add of a product of matrices in cache; the constants
-for other operations are measured in this unit:
+minimum cost is chosen. The unit is one multiply-add of a product of matrices in cache; the
+constants for other operations are measured in this unit:
 
     im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out

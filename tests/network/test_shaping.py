@@ -86,7 +86,7 @@ def test_avg_pool_count_pad_divides_by_the_padded_window():
     mean = output([AvgPool(2, 1, 1, count_pad=True)], Z)[0, :, :, 0]
     assert mean.tolist() == [[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]]
     # what extends beyond the padding does not count
-    mean = output([AvgPool((1, 3), 2, ((0, 0), (1, 0)), True, True)], Z)
+    mean = output([AvgPool((1, 3), 2, ((0, 0), (1, 0)), True, True)], np.ones((1, 1, 3, 1)))
     assert mean[0, 0, :, 0].tolist() == [2 / 3, 1]
 
 
