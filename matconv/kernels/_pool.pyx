@@ -20,10 +20,8 @@ cdef extern from "limits.h":
 
 def as_window(str function, shape, window, stride, pad):
     """Return (window, stride), where the window "image" is replaced by that of all pixels."""
-    if not isinstance(window, str):
+    if not isinstance(window, str) or window != "image":
         return window, window if stride is None else stride
-    if window != "image":
-        raise ValueError(f"{function}: window must be sizes or 'image', got {window!r}")
     if stride is not None or pad != 0:
         raise ValueError(f"{function}: the window 'image' has neither a stride nor a pad")
     if not is_sequence(shape) or len(shape) != 4:

@@ -22,8 +22,8 @@ class Pool(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set(ceil=as_flag(f"{self.kind}: ceil", self.ceil))
-        if isinstance(self.window, str):
-            # only "image", with neither a stride nor a pad
+        if isinstance(self.window, str) and self.window == "image":
+            # raises if there is a stride or a pad
             pool_geometry(self.kind, (1, 1, 1, 1), self.window, self.stride, self.pad)  # type: ignore[arg-type]
             return
         stride = self.window if self.stride is None else self.stride

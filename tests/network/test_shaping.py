@@ -138,7 +138,6 @@ INVALID = {
     "upsample2d: factor must be at least 1, got 2 x -1": lambda: matconv.upsample2d(X, (2, -1)),
     "upsample2d_backward: dZ_out must have shape (1, 8, 8, 2), got (1, 4, 4, 2)":
         lambda: matconv.upsample2d_backward(X, X.shape, 2),
-    "MaxPool: window must be sizes or 'image', got 'all'": lambda: MaxPool("all"),
     "AvgPool: the window 'image' has neither a stride nor a pad": lambda: AvgPool("image", 2),
     "avg_pool2d: the window 'image' has neither a stride nor a pad":
         lambda: matconv.avg_pool2d(X, "image", pad=1),
@@ -165,6 +164,12 @@ def test_invalid_argument_is_refused(text):
 def test_crop_without_sizes_or_layer_is_refused():
     with pytest.raises(TypeError, match="^Crop: crop must be sizes, or like must name a layer$"):
         Crop()
+
+
+def test_pool_of_a_word_other_than_image_is_refused():
+    for call in (lambda: MaxPool("all"), lambda: matconv.max_pool2d(X, "all")):
+        with pytest.raises(TypeError, match="window must be an integer or a pair"):
+            call()
 
 
 def test_upsample2d_sizes_that_overflow_are_refused():
