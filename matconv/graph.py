@@ -107,15 +107,15 @@ def _check_elements(function: str, shape: Shape) -> None:
 
 def _inputs(k: int, layer: Layer, names: dict[str, int]) -> list[int]:
     """Return the numbers of the values that a layer reads."""
-    if layer.inputs is None:
-        return [k]
-    for name in layer.inputs:
-        if name not in names:
-            raise ValueError(
-                f"{title(k, layer)}: inputs must name earlier layers ({', '.join(names)}), "
-                f"got {name!r}"
-            )
-    return [names[name] for name in layer.inputs]
+    for argument, read in (("inputs", layer.inputs or ()), ("like", (layer.shape_of,))):
+        for name in read:
+            if name is not None and name not in names:
+                raise ValueError(
+                    f"{title(k, layer)}: {argument} must name earlier layers "
+                    f"({', '.join(names)}), got {name!r}"
+                )
+    values = [k] if layer.inputs is None else [names[name] for name in layer.inputs]
+    return values if layer.shape_of is None else [*values, names[layer.shape_of]]
 
 
 def _owner(k: int, layer: Layer, names: dict[str, int], nodes: list[Node]) -> int | None:

@@ -26,7 +26,8 @@
  *
  * OpenBLAS needs a buffer for each product under way, which it reuses later; if there is no memory
  * for one, it waits for ever. matconv_conv_forward, matconv_conv_backward, matconv_dense_forward,
- * matconv_dense_backward and matconv_network_predict ensure that there is one for each thread in such
+ * matconv_dense_backward, matconv_conv_transpose_forward, matconv_conv_transpose_backward and
+ * matconv_network_predict ensure that there is one for each thread in such
  * a call; otherwise they return MATCONV_MEMORY before they write anything. This holds for up to 24
  * threads at the same time (40 with the wheels of SciPy), if no other code uses OpenBLAS's buffers or
  * the memory meanwhile. Later calls by as many threads use the same buffers.
@@ -145,6 +146,12 @@ static inline int matconv_import(void)
 #define matconv_lrn_f32 (MATCONV_TABLE->lrn_f32)
 #define matconv_lrn_backward_f64 (MATCONV_TABLE->lrn_backward_f64)
 #define matconv_lrn_backward_f32 (MATCONV_TABLE->lrn_backward_f32)
+#define matconv_conv_transpose_scratch_f64 (MATCONV_TABLE->conv_transpose_scratch_f64)
+#define matconv_conv_transpose_scratch_f32 (MATCONV_TABLE->conv_transpose_scratch_f32)
+#define matconv_conv_transpose_forward_f64 (MATCONV_TABLE->conv_transpose_forward_f64)
+#define matconv_conv_transpose_forward_f32 (MATCONV_TABLE->conv_transpose_forward_f32)
+#define matconv_conv_transpose_backward_f64 (MATCONV_TABLE->conv_transpose_backward_f64)
+#define matconv_conv_transpose_backward_f32 (MATCONV_TABLE->conv_transpose_backward_f32)
 
 #ifdef __cplusplus
 }

@@ -317,6 +317,36 @@ typedef struct matconv_api {
     int (*lrn_backward_f32)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size, double k,
                             double alpha, double beta, const float *dS, const float *Z,
                             float *dZ, float *scratch);
+    /* Elements of scratch for conv_transpose_forward and conv_transpose_backward, as conv_scratch.
+     * OUT: forward, backward, or NULL. */
+    int (*conv_transpose_scratch_f64)(const matconv_geometry *g, int algorithm, ptrdiff_t *forward,
+                                      ptrdiff_t *backward);
+    int (*conv_transpose_scratch_f32)(const matconv_geometry *g, int algorithm, ptrdiff_t *forward,
+                                      ptrdiff_t *backward);
+
+    /* S = sigma(P_phi' W' Z + b 1'), the adjoint of the convolution that g describes, for its images.
+     * IN: Z (images, out_height, out_width, filters),
+     *     W (group_channels, kernel_height, kernel_width, filters), b (channels,) or NULL: no bias;
+     *     activation.
+     * OUT: S (images, height, width, channels). SCRATCH: scratch. */
+    int (*conv_transpose_forward_f64)(const matconv_geometry *g, int algorithm, const double *Z,
+                                      const double *W, const double *b,
+                                      const matconv_activation *activation, double *S,
+                                      double *scratch, ptrdiff_t scratch_size);
+    int (*conv_transpose_forward_f32)(const matconv_geometry *g, int algorithm, const float *Z,
+                                      const float *W, const float *b,
+                                      const matconv_activation *activation, float *S,
+                                      float *scratch, ptrdiff_t scratch_size);
+
+    /* dZ = W phi(dS), dW = sum_i Z^i phi(dS^i)', db = sum_i dS^i 1.
+     * IN: dS, the gradient for S = P_phi' W' Z + b 1'; Z, W.
+     * OUT: dZ, dW, db, or NULL: not computed. SCRATCH: scratch. */
+    int (*conv_transpose_backward_f64)(const matconv_geometry *g, int algorithm, const double *dS,
+                                       const double *Z, const double *W, double *dZ, double *dW,
+                                       double *db, double *scratch, ptrdiff_t scratch_size);
+    int (*conv_transpose_backward_f32)(const matconv_geometry *g, int algorithm, const float *dS,
+                                       const float *Z, const float *W, float *dZ, float *dW,
+                                       float *db, float *scratch, ptrdiff_t scratch_size);
 } matconv_api;
 
 #ifdef __cplusplus

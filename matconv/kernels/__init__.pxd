@@ -202,6 +202,28 @@ cdef extern from "matconv/matconv.h" nogil:
         Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t size, double k, double alpha, double beta,
         const float *dS, const float *Z, float *dZ, float *scratch
     ) noexcept
+    int conv_transpose_scratch_f64 "matconv_conv_transpose_scratch_f64"(
+        const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+    ) noexcept
+    int conv_transpose_scratch_f32 "matconv_conv_transpose_scratch_f32"(
+        const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+    ) noexcept
+    int conv_transpose_forward_f64 "matconv_conv_transpose_forward_f64"(
+        const Geometry *g, int algorithm, const double *Z, const double *W, const double *b,
+        const Activation *activation, double *S, double *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_transpose_forward_f32 "matconv_conv_transpose_forward_f32"(
+        const Geometry *g, int algorithm, const float *Z, const float *W, const float *b,
+        const Activation *activation, float *S, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_transpose_backward_f64 "matconv_conv_transpose_backward_f64"(
+        const Geometry *g, int algorithm, const double *dS, const double *Z, const double *W,
+        double *dZ, double *dW, double *db, double *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int conv_transpose_backward_f32 "matconv_conv_transpose_backward_f32"(
+        const Geometry *g, int algorithm, const float *dS, const float *Z, const float *W,
+        float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
 
 cdef extern from "matconv/matconv.h":
     # Import the function table. Raises ImportError if the installed matconv is older than the

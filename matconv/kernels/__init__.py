@@ -11,10 +11,12 @@ __path__[:0] = simd.path
 from . import _tuning
 from ._bias_relu import bias_relu, bias_relu_backward
 from ._conv import conv2d, conv2d_backward
+from ._conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from ._dense import dense, dense_backward
 from ._im2col import col2im, im2col
 from ._lrn import lrn, lrn_backward
 from ._pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from ._upsample import upsample2d, upsample2d_backward
 
 if TYPE_CHECKING:
     from . import (  # noqa: F401
@@ -34,6 +36,8 @@ __all__ = [
     "col2im",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "dense",
     "dense_backward",
     "im2col",
@@ -41,6 +45,8 @@ __all__ = [
     "lrn_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "upsample2d",
+    "upsample2d_backward",
 ]
 
 # submodules that are imported at first use

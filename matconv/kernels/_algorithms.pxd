@@ -9,7 +9,8 @@ cdef extern from "matconv/types.h" nogil:
         WINOGRAD "MATCONV_WINOGRAD"
 
 
-# The tile (m_b, m_a) for Winograd's algorithm, or (0, 0) for im2col. OUT: m_b, m_a. Depends only on
+# The tile (m_b, m_a) for Winograd's algorithm, (0, 0) for im2col, or (DIRECT, DIRECT) for the loops
+# of `_conv_direct`, which only AUTO chooses. OUT: m_b, m_a. Depends only on
 # the geometry and the dtype. WINOGRAD also means im2col if there are no transforms.
 # prepared: the filters are prepared once, so that only the cost of reading them counts.
 cdef void choose_tile(

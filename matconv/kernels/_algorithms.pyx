@@ -1,7 +1,8 @@
 """The choice of the algorithm of a convolution, and of the tiles of Winograd's algorithm.
 
-The candidate with the minimum cost is chosen. The unit is one multiply-add of a product of matrices
-in cache; the constants for other operations are measured in this unit:
+With few channels per group the loops of `_conv_direct` are chosen. Otherwise the candidate with the
+minimum cost is chosen. The unit is one multiply-add of a product of matrices in cache; the
+constants for other operations are measured in this unit:
 
     im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
@@ -16,6 +17,7 @@ compares what is chosen here with both algorithms.
 Larger tiles need fewer products and are less accurate; `toom_cook.LARGEST` has the largest tiles.
 """
 
+from ._conv_direct cimport DIRECT, direct_pays
 from ._conv_taps cimport taps_count, taps_pay
 from ._geometry cimport Geometry
 from ._tuning cimport Tuning, tuning_of
@@ -68,6 +70,9 @@ cdef void choose_tile(
     cdef Winograd w
     m_b[0] = 0
     m_a[0] = 0
+    if algorithm == AUTO and direct_pays(g):
+        m_b[0] = m_a[0] = DIRECT
+        return
     if algorithm == IM2COL:
         return
     for i in range(2, MAX_OUTPUTS + 1):

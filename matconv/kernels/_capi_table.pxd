@@ -95,3 +95,19 @@ cdef extern from "matconv/types.h" nogil:
         int (*lrn_backward_f32)(
             Py_ssize_t, Py_ssize_t, Py_ssize_t, double, double, double, const float *,
             const float *, float *, float *) noexcept
+        int (*conv_transpose_scratch_f64)(
+            const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
+        int (*conv_transpose_scratch_f32)(
+            const Geometry *, int, Py_ssize_t *, Py_ssize_t *) noexcept
+        int (*conv_transpose_forward_f64)(
+            const Geometry *, int, const double *, const double *, const double *,
+            const Activation *, double *, double *, Py_ssize_t) noexcept
+        int (*conv_transpose_forward_f32)(
+            const Geometry *, int, const float *, const float *, const float *,
+            const Activation *, float *, float *, Py_ssize_t) noexcept
+        int (*conv_transpose_backward_f64)(
+            const Geometry *, int, const double *, const double *, const double *, double *,
+            double *, double *, double *, Py_ssize_t) noexcept
+        int (*conv_transpose_backward_f32)(
+            const Geometry *, int, const float *, const float *, const float *, float *,
+            float *, float *, float *, Py_ssize_t) noexcept

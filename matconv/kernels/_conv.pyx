@@ -1,7 +1,8 @@
 """Convolution from Python: `conv2d`, its gradients, and plans.
 
-A `ConvPlan` is a geometry, a dtype and one of two algorithms: products with tiles of phi
-(`_conv_im2col`), or products of transformed tiles (`_winograd`); `_conv_driver` runs both.
+A `ConvPlan` is a geometry, a dtype and one of three algorithms: products with tiles of phi
+(`_conv_im2col`), products of transformed tiles (`_winograd`), or loops over taps
+(`_conv_direct`); `_conv_driver` runs them.
 """
 
 import numpy as np
@@ -79,7 +80,9 @@ cdef class ConvPlan:
 
     @property
     def algorithm(self):
-        """The algorithm of the plan: "im2col" or "winograd"."""
+        """The algorithm of the plan: "im2col", "winograd", or "direct" for loops over taps."""
+        if self.c.direct:
+            return "direct"
         return NAMES[WINOGRAD if self.c.by_winograd else IM2COL]
 
     @property
@@ -308,7 +311,10 @@ def conv2d(
         division by the stride, without dilation; im2col for others. A NaN or an infinity affects
         its whole tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
         rule on the geometry and the dtype (`matconv.kernels._algorithms`); if the result is not
-        finite but Z, W and b are, the whole call is repeated by im2col.
+        finite but Z, W and b are, the whole call is repeated by im2col. With several groups of at
+        most 8 input and 8 output channels, as in depthwise convolutions, "auto" means loops over
+        taps, which are exact for integers too; they skip padding, so that a NaN or an infinity in W
+        has no effect where its tap is in the padding.
 
     Returns
     -------

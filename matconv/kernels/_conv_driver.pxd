@@ -1,4 +1,4 @@
-"""Convolution by either algorithm, im2col or Winograd's: plans and drivers.
+"""Convolution by im2col, Winograd's algorithm or direct loops: plans and drivers.
 
 Filters are prepared first: transformed, or permuted to the order of a tile.
 """
@@ -14,6 +14,7 @@ cdef struct Convolution:
     Geometry g
     bint is_double
     bint by_winograd
+    bint direct                 # by `_conv_direct`
     Winograd w                  # of Winograd's algorithm
     bint reads_W                # im2col backward: W is read instead of prepared filters
     Py_ssize_t row_W            # from one filter to the next in prepared filters, im2col backward
@@ -25,7 +26,8 @@ cdef struct Convolution:
 
 
 # Plan for the images of g; by Winograd's algorithm with tiles of m_b x m_a outputs, by im2col if
-# m_b is 0, see `choose_tile`. OUT: c. Returns a status: ALGORITHM if there are no such transforms.
+# m_b is 0, by direct loops if m_b is DIRECT, see `choose_tile`. OUT: c. Returns a status: ALGORITHM
+# if there are no such transforms.
 cdef int conv_plan(
     const Geometry *g, bint is_double, Py_ssize_t m_b, Py_ssize_t m_a, Convolution *c
 ) noexcept nogil
@@ -52,8 +54,11 @@ cdef void conv_units(
     const Convolution *c, Py_ssize_t first, Py_ssize_t last, Convolution *part
 ) noexcept nogil
 
-# The number of tiles of phi, or of blocks of Winograd's tiles.
+# The number of tiles of phi, of blocks of Winograd's tiles, or of output rows.
 cdef Py_ssize_t conv_tiles(const Convolution *c) noexcept nogil
+
+# Whether the forward pass reads W as it is in theta, so that it need not be prepared.
+cdef bint conv_reads_theta(const Convolution *c) noexcept nogil
 
 # Whether filters W have the same prepared elements for the forward passes of both convolutions.
 cdef bint conv_same_prepared(const Convolution *c, const Convolution *other) noexcept nogil

@@ -1,12 +1,16 @@
-"""Convolution by either algorithm: the drivers that Python functions, C and programs share."""
+"""Convolution by any algorithm: the drivers that Python functions, C and programs share."""
 
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ._activation cimport Activation
+from ._conv_direct cimport (
+    DIRECT, direct_filters, direct_forward, direct_images, direct_prepare_backward,
+)
 from ._conv_im2col cimport (
     im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
     reads_filters,
 )
+from ._bias_relu cimport add_rows
 from ._finite cimport all_finite
 from ._geometry cimport Geometry
 from ._status cimport ALGORITHM, OK
@@ -24,7 +28,7 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
     cdef Py_ssize_t filters = c.g.K * c.g.d_out
     cdef int status
     c.row_W = c.g.K
-    c.reads_W = not c.by_winograd and reads_filters(&c.g, c.is_double)
+    c.reads_W = not c.by_winograd and not c.direct and reads_filters(&c.g, c.is_double)
     if c.by_winograd:
         winograd_resize(&c.g, &c.w)
         c.prepared = c.prepared_backward = c.w.size_U
@@ -36,6 +40,11 @@ cdef int conv_resize(Convolution *c) noexcept nogil:
         return OK
     c.prepared = c.prepared_backward = c.sum = filters
     c.preparing = c.preparing_backward = 0
+    if c.direct:
+        c.forward = 0
+        # prepared filters
+        c.backward = filters
+        return OK
     status = im2col_scratch(&c.g, c.is_double, False, &c.forward)
     if status == OK:
         status = im2col_scratch(&c.g, c.is_double, True, &c.backward)
@@ -51,6 +60,7 @@ cdef int conv_plan(
     c.g = g[0]
     c.is_double = is_double
     c.by_winograd = m_b > 0
+    c.direct = m_b == DIRECT
     if c.by_winograd and not winograd_plan(g, m_b, m_a, is_double, &c.w):
         return ALGORITHM
     return conv_resize(c)
@@ -109,16 +119,24 @@ cdef void conv_units(
 
 
 cdef Py_ssize_t conv_tiles(const Convolution *c) noexcept nogil:
+    if c.direct:
+        return c.g.l * c.g.b_out
     return winograd_blocks(&c.g, &c.w) if c.by_winograd else im2col_tiles(&c.g, c.is_double)
+
+
+cdef bint conv_reads_theta(const Convolution *c) noexcept nogil:
+    return c.direct or (not c.by_winograd and filters_in_tile_order(&c.g))
 
 
 cdef bint conv_same_prepared(const Convolution *c, const Convolution *other) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef const Geometry *h = &other.g
-    if c.by_winograd != other.by_winograd or g.d_g != h.d_g or g.groups != h.groups:
+    if c.by_winograd != other.by_winograd or c.direct != other.direct:
+        return False
+    if g.d_g != h.d_g or g.groups != h.groups:
         return False
     if not c.by_winograd:
-        return g.h_b * g.h_a == h.h_b * h.h_a
+        return g.h_b * g.h_a == h.h_b * h.h_a or (c.direct and g.d_out == h.d_out)
     return (
         c.w.b.m == other.w.b.m and c.w.a.m == other.w.a.m and g.h_b == h.h_b and g.h_a == h.h_a
         and g.s_b == h.s_b and g.s_a == h.s_a
@@ -130,7 +148,7 @@ cdef void conv_prepare(
 ) noexcept nogil:
     if c.by_winograd:
         winograd_prepare(&c.g, &c.w, W, prepared, scratch)
-    elif filters_in_tile_order(&c.g):
+    elif conv_reads_theta(c):
         memcpy(prepared, W, c.g.K * c.g.d_out * sizeof(real))
     else:
         permute_filters(&c.g, W, prepared)
@@ -144,6 +162,8 @@ cdef void conv_forward_prepared(
         winograd_forward(
             &c.g, &c.w, Z, prepared, b, activation, S, NULL, first, last, scratch
         )
+    elif c.direct:
+        direct_forward(&c.g, Z, prepared, b, activation, S, first, last)
     else:
         im2col_forward(&c.g, Z, prepared, b, activation, S, first, last, scratch)
 
@@ -154,6 +174,8 @@ cdef void conv_prepare_backward(
 ) noexcept nogil:
     if c.by_winograd:
         winograd_prepare_backward(&c.g, &c.w, W, prepared, first, last, scratch)
+    elif c.direct:
+        direct_prepare_backward(&c.g, W, prepared, first, last)
     else:
         im2col_prepare_backward(&c.g, W, prepared, first, last)
 
@@ -172,13 +194,31 @@ cdef void conv_backward_prepared(
     if c.reads_W:
         prepared = W
     elif prepared == NULL and dZ != NULL:
-        im2col_prepare_backward(g, W, scratch, 0, g.d_out)
+        conv_prepare_backward(c, W, scratch, 0, g.d_out, <real *> NULL)
         prepared = scratch
         row_W = g.K
         scratch += g.K * g.d_out
+    if c.direct:
+        if db != NULL:
+            if not add_parameters:
+                memset(db, 0, g.d_out * sizeof(real))
+            add_rows(g.l * g.b_out * g.a_out, g.d_out, dS, db)
+        direct_gradients(g, dS, Z, prepared, add_images, dZ, add_parameters, dW)
+        return
     im2col_backward(
         g, dS, Z, prepared, row_W, add_images, dZ, add_parameters, dW, db, scratch
     )
+
+
+# The gradients for Z and W by direct loops; NULL: not computed.
+cdef void direct_gradients(
+    const Geometry *g, const real *dS, const real *Z, const real *prepared, bint add_images,
+    real *dZ, bint add_parameters, real *dW,
+) noexcept nogil:
+    if dZ != NULL:
+        direct_images(g, dS, prepared, add_images, dZ)
+    if dW != NULL:
+        direct_filters(g, dS, Z, add_parameters, dW)
 
 
 cdef void conv_backward_sum(
@@ -189,6 +229,8 @@ cdef void conv_backward_sum(
         winograd_backward_sum(
             &c.g, &c.w, dS, Z, prepared, add_images, dZ, add, sum, scratch
         )
+    elif c.direct:
+        direct_gradients(&c.g, dS, Z, prepared, add_images, dZ, add, sum)
     else:
         im2col_backward(
             &c.g, dS, Z, prepared, c.row_W, add_images, dZ, add, sum, <real *> NULL, scratch
@@ -220,7 +262,7 @@ cdef int conv_scratch(
     size[0] = c.backward
     if not backward:
         size[0] = c.forward
-        if c.by_winograd or not filters_in_tile_order(&c.g):
+        if not conv_reads_theta(c):
             size[0] += c.prepared
     if not guarded or not c.by_winograd:
         return OK
@@ -242,8 +284,8 @@ cdef void conv_forward(
     cdef Convolution other
     if first >= last:
         return
-    if not c.by_winograd and filters_in_tile_order(g):
-        im2col_forward(g, Z, W, b, activation, S, first, last, scratch)
+    if conv_reads_theta(c):
+        conv_forward_prepared(c, Z, W, b, activation, S, first, last, scratch)
         return
     conv_prepare(c, W, scratch, rest)
     if not guarded or not c.by_winograd:

@@ -27,6 +27,14 @@ cdef extern from "matconv/types.h" nogil:
 # Check the first block, compute the second. INOUT: g. Returns a status; O(1).
 cdef int geometry_init(Geometry *g) noexcept nogil
 
+# The length of the images of a convolution with n outputs, for n >= 1:
+#     stride (n - 1) + (h - 1) dilation + 1 - before - after + extra,  0 <= extra < stride.
+# OUT: length. Returns a status.
+cdef int transposed_length(
+    Py_ssize_t n, Py_ssize_t h, Py_ssize_t stride, Py_ssize_t before, Py_ssize_t after,
+    Py_ssize_t dilation, Py_ssize_t extra, Py_ssize_t *length,
+) noexcept nogil
+
 # *product = x y. Returns true, with product unchanged, if x y overflows. IN: x, y >= 0.
 cdef bint mul_overflows(Py_ssize_t x, Py_ssize_t y, Py_ssize_t *product) noexcept nogil
 

@@ -24,6 +24,15 @@ def window_sizes(
     channels: SupportsIndex | None = None,
     kernel_name: str = "kernel",
 ) -> tuple[_Size, _Size, _Sides, _Size, int, int | None]: ...
+def transposed_shape(
+    function: str,
+    size: _Pair,
+    kernel: _Pair,
+    upsample: _Pair = 1,
+    crop: _Padding = 0,
+    dilation: _Pair = 1,
+    extra: _Pair = 0,
+) -> tuple[int, int]: ...
 def check_pool_padding(function: str, window: _Size, pad: _Sides) -> None: ...
 
 @disjoint_base

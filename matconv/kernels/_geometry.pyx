@@ -43,6 +43,28 @@ cdef int output_length(
     return OK
 
 
+cdef int transposed_length(
+    Py_ssize_t n, Py_ssize_t h, Py_ssize_t stride, Py_ssize_t before, Py_ssize_t after,
+    Py_ssize_t dilation, Py_ssize_t extra, Py_ssize_t *length,
+) noexcept nogil:
+    cdef Py_ssize_t full = 0, extent = 0
+    if n < 1 or h < 1 or stride < 1 or before < 0 or after < 0 or dilation < 1:
+        return SIZE
+    if not 0 <= extra < stride:
+        return SIZE
+    if h > 1 and mul_overflows(h - 1, dilation, &extent):
+        return OVERFLOW
+    if mul_overflows(n - 1, stride, &full) or add_overflows(full, extent, &full):
+        return OVERFLOW
+    if add_overflows(full, extra + 1, &full):
+        return OVERFLOW
+    # without a sum of before and after, which may overflow
+    if before >= full or after >= full - before:
+        return KERNEL
+    length[0] = full - before - after
+    return OK
+
+
 cdef bint elements_overflow(
     Py_ssize_t l, Py_ssize_t b, Py_ssize_t a, Py_ssize_t d
 ) noexcept nogil:
@@ -197,6 +219,64 @@ def window_sizes(
         (g.h_b, g.h_a), (g.s_b, g.s_a), ((g.top, g.bottom), (g.left, g.right)),
         (g.dil_b, g.dil_a), g.groups, channels,
     )
+
+
+def transposed_shape(str function, size, kernel, upsample=1, crop=0, dilation=1, extra=0):
+    """Return (height, width) of the output of a transposed convolution.
+
+    Parameters
+    ----------
+    function : str
+        The first word of every error message.
+    size : (height, width)
+        Of the input.
+    kernel, upsample, crop, dilation, extra
+        As for `matconv.conv_transpose2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+
+    Examples
+    --------
+    >>> from matconv.kernels._geometry import transposed_shape
+    >>> transposed_shape("conv_transpose2d", (7, 7), 3, upsample=2, crop=1, extra=1)
+    (14, 14)
+    """
+    cdef Py_ssize_t length = 0
+    cdef int status
+    size = as_pair(function, "size", size)
+    kernel = as_pair(function, "kernel", kernel)
+    upsample = as_pair(function, "upsample", upsample)
+    dilation = as_pair(function, "dilation", dilation)
+    extra = as_pair(function, "extra", extra)
+    sides = as_padding(function, crop, "crop")
+    for name, values in (
+        ("input height and width", size), ("kernel height and width", kernel),
+        ("upsample", upsample), ("dilation", dilation),
+    ):
+        if min(values) < 1:
+            raise ValueError(
+                f"{function}: {name} must be at least 1, got {' x '.join(map(str, values))}"
+            )
+    if min(map(min, sides)) < 0:
+        raise ValueError(f"{function}: crop must be at least 0, got {sides}")
+    if not all([0 <= more < up for more, up in zip(extra, upsample)]):
+        raise ValueError(
+            f"{function}: extra must be at least 0 and less than upsample {upsample}, got {extra}"
+        )
+    found = []
+    for n, h, up, side, dil, more in zip(size, kernel, upsample, sides, dilation, extra):
+        status = transposed_length(n, h, up, side[0], side[1], dil, more, &length)
+        if status == OVERFLOW:
+            raise OverflowError(f"{function}: the sizes overflow (input {size}, kernel {kernel})")
+        if status != OK:
+            full = (n - 1) * up + (h - 1) * dil + 1 + more
+            raise ValueError(
+                f"{function}: crop {sides} must leave at least one row and one column of {full}"
+            )
+        found.append(length)
+    return tuple(found)
 
 
 def check_pool_padding(str function, window, pad):

@@ -9,15 +9,19 @@ from .ops.add cimport operation as add
 from .ops.avg_pool cimport operation as avg_pool
 from .ops.concat cimport operation as concat
 from .ops.conv cimport operation as conv
+from .ops.conv_transpose cimport operation as conv_transpose
 from .ops.crop cimport operation as crop
 from .ops.dense cimport operation as dense
 from .ops.lrn cimport operation as lrn
 from .ops.max_pool cimport operation as max_pool
 from .ops.multiply cimport operation as multiply
 from .ops.normalize cimport operation as normalize
+from .ops.pad cimport operation as pad
 from .ops.prelu cimport operation as prelu
 from .ops.scale cimport operation as scale
+from .ops.slice cimport operation as slice_
 from .ops.softmax cimport log_operation as log_softmax, operation as softmax
+from .ops.upsample cimport operation as upsample
 
 cdef enum:
     MAX_OPERATIONS = 64
@@ -37,6 +41,7 @@ add_table(add())
 add_table(avg_pool())
 add_table(concat())
 add_table(conv())
+add_table(conv_transpose())
 add_table(crop())
 add_table(dense())
 add_table(log_softmax())
@@ -44,9 +49,12 @@ add_table(lrn())
 add_table(max_pool())
 add_table(multiply())
 add_table(normalize())
+add_table(pad())
 add_table(prelu())
 add_table(scale())
+add_table(slice_())
 add_table(softmax())
+add_table(upsample())
 
 
 cdef const Operation *find_operation(const char *name, size_t length) noexcept nogil:

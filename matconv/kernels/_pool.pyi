@@ -7,13 +7,26 @@ from numpy.typing import ArrayLike, NDArray
 from ._geometry import WindowGeometry, _Padding, _Pair
 
 _Indices: TypeAlias = NDArray[np.intc]
+_Window: TypeAlias = _Pair | str
 
+def as_window(
+    function: str,
+    shape: Sequence[SupportsIndex],
+    window: _Window,
+    stride: _Pair | None,
+    pad: _Padding,
+) -> tuple[_Pair, _Pair]: ...
+def ceil_padding(
+    function: str, shape: Sequence[int], window: _Pair, stride: _Pair, pad: _Padding
+) -> tuple[tuple[int, int], tuple[int, int]]: ...
+def counted_padding(function: str, pad: _Padding, count_pad: bool) -> tuple[int, int] | None: ...
 def pool_geometry(
     function: str,
     shape: Sequence[SupportsIndex],
-    window: _Pair,
+    window: _Window,
     stride: _Pair | None = None,
     pad: _Padding = 0,
+    ceil: bool = False,
 ) -> WindowGeometry: ...
 def max_pool_forward(
     geometry: WindowGeometry,
@@ -29,44 +42,56 @@ def max_pool_adjoint(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
 def avg_pool_forward(
-    geometry: WindowGeometry, Z: ArrayLike, out: NDArray[Any] | None = None
+    geometry: WindowGeometry,
+    Z: ArrayLike,
+    out: NDArray[Any] | None = None,
+    counted: tuple[int, int] | None = None,
 ) -> NDArray[Any]: ...
 def avg_pool_adjoint(
-    geometry: WindowGeometry, dZ_out: ArrayLike, out: NDArray[Any] | None = None
+    geometry: WindowGeometry,
+    dZ_out: ArrayLike,
+    out: NDArray[Any] | None = None,
+    counted: tuple[int, int] | None = None,
 ) -> NDArray[Any]: ...
 @overload
 def max_pool2d(
     Z: ArrayLike,
-    window: _Pair,
+    window: _Window,
     stride: _Pair | None = None,
     pad: _Padding = 0,
     return_indices: Literal[False] = False,
     out: NDArray[Any] | None = None,
+    ceil: bool = False,
 ) -> NDArray[Any]: ...
 @overload
 def max_pool2d(
     Z: ArrayLike,
-    window: _Pair,
+    window: _Window,
     stride: _Pair | None = None,
     pad: _Padding = 0,
     *,
     return_indices: Literal[True],
     out: NDArray[Any] | None = None,
+    ceil: bool = False,
 ) -> tuple[NDArray[Any], _Indices]: ...
 def max_pool2d_backward(
     dZ_out: ArrayLike, indices: _Indices, shape: Sequence[SupportsIndex]
 ) -> NDArray[Any]: ...
 def avg_pool2d(
     Z: ArrayLike,
-    window: _Pair,
+    window: _Window,
     stride: _Pair | None = None,
     pad: _Padding = 0,
     out: NDArray[Any] | None = None,
+    ceil: bool = False,
+    count_pad: bool = False,
 ) -> NDArray[Any]: ...
 def avg_pool2d_backward(
     dZ_out: ArrayLike,
     shape: Sequence[SupportsIndex],
-    window: _Pair,
+    window: _Window,
     stride: _Pair | None = None,
     pad: _Padding = 0,
+    ceil: bool = False,
+    count_pad: bool = False,
 ) -> NDArray[Any]: ...

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the mean of each window, without padding, and the adjoints."""
+"""Pooling: the maximum or the mean of each window, and the adjoints."""
 
 from libc.string cimport memset
 
@@ -10,7 +10,7 @@ from ._arrays cimport as_input, as_output, check_shape
 from ._geometry cimport Geometry, WindowGeometry
 from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 
-from ._geometry import check_pool_padding
+from ._geometry import as_padding, as_pair, check_pool_padding, is_sequence, window_sizes
 
 cnp.import_array()
 
@@ -18,11 +18,61 @@ cdef extern from "limits.h":
     const int INT_MAX
 
 
-def pool_geometry(str function, shape, window, stride=None, pad=0):
+def as_window(str function, shape, window, stride, pad):
+    """Return (window, stride), where the window "image" is replaced by that of all pixels."""
+    if not isinstance(window, str) or window != "image":
+        return window, window if stride is None else stride
+    if stride is not None or pad != 0:
+        raise ValueError(f"{function}: the window 'image' has neither a stride nor a pad")
+    if not is_sequence(shape) or len(shape) != 4:
+        raise ValueError(
+            f"{function}: shape must be (images, height, width, channels), got {shape!r}"
+        )
+    return tuple(shape[1:3]), 1
+
+
+def ceil_padding(str function, shape, window, stride, pad):
+    """Return the padding with which as many windows fit as begin in the image or before it.
+
+    Parameters
+    ----------
+    function : str
+        The first word of every error message.
+    shape : (l, b, a, d)
+    window, stride, pad
+        As for `max_pool2d` with ``ceil``.
+
+    Returns
+    -------
+    pad : ((top, bottom), (left, right))
+    """
+    h_b, h_a = as_pair(function, "window", window)
+    s_b, s_a = as_pair(function, "stride", stride)
+    sides = []
+    for n, h, s, (before, after) in zip(
+        shape[1:3], (h_b, h_a), (s_b, s_a), as_padding(function, pad)
+    ):
+        # ceil((n + before + after - h) / s) + 1 windows, of which the last begins at (count - 1) s
+        count = 1 if s < 1 else -((h - n - before - after) // s) + 1
+        if (count - 1) * s >= n + before:
+            count -= 1
+        if count >= 1:
+            after = max((count - 1) * s + h - n - before, 0)
+        sides.append((before, after))
+    return tuple(sides)
+
+
+def pool_geometry(str function, shape, window, stride=None, pad=0, ceil=False):
     """Return the geometry of pooling windows, each of which must contain a pixel of the image."""
-    cdef WindowGeometry geometry = WindowGeometry(
-        function, shape, window, window if stride is None else stride, pad, kernel_name="window"
-    )
+    window, stride = as_window(function, shape, window, stride, pad)
+    cdef WindowGeometry geometry
+    if ceil:
+        # checks the arguments, of which the window may be larger than the image
+        _, _, sides, *_ = window_sizes(function, window, stride, pad, kernel_name="window")
+        check_pool_padding(function, as_pair(function, "window", window), sides)
+        geometry = WindowGeometry(function, shape, 1)
+        pad = ceil_padding(function, geometry.shape, window, stride, pad)
+    geometry = WindowGeometry(function, shape, window, stride, pad, kernel_name="window")
     cdef const Geometry *g = &geometry.c
     check_pool_padding(function, geometry.kernel, geometry.pad)
     if g.b > INT_MAX // g.a:
@@ -105,8 +155,27 @@ def max_pool_adjoint(WindowGeometry geometry, dZ_out, cnp.ndarray indices, out=N
     return dZ
 
 
-def avg_pool_forward(WindowGeometry geometry, Z, out=None):
-    """Compute `avg_pool2d` for a geometry; the number of images is that of Z."""
+cdef const Py_ssize_t *read_counted(object counted, Py_ssize_t *sizes) except? NULL:
+    # return `sizes`, with the (bottom, right) padding that counts; NULL for None
+    if counted is None:
+        return NULL
+    sizes[0], sizes[1] = counted
+    return sizes
+
+
+def counted_padding(str function, pad, bint count_pad):
+    """Return (bottom, right) of the padding that counts in a mean; None without ``count_pad``."""
+    if not count_pad:
+        return None
+    (_, bottom), (_, right) = as_padding(function, pad)
+    return bottom, right
+
+
+def avg_pool_forward(WindowGeometry geometry, Z, out=None, counted=None):
+    """Compute `avg_pool2d` for a geometry; the number of images is that of Z.
+
+    ``counted`` is what `counted_padding` returns; the geometry has at least this padding.
+    """
     cdef str function = geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
     cdef Geometry g
@@ -119,15 +188,17 @@ def avg_pool_forward(WindowGeometry geometry, Z, out=None):
     cdef void *Z_ = cnp.PyArray_DATA(images)
     cdef void *out_ = cnp.PyArray_DATA(result)
     cdef Py_ssize_t rows = g.l * g.b_out
+    cdef Py_ssize_t[2] sizes
+    cdef const Py_ssize_t *extent = read_counted(counted, sizes)
     with nogil:
         if is_double:
-            avg_pool(&g, <const double *> Z_, <double *> out_, 0, rows)
+            avg_pool(&g, extent, <const double *> Z_, <double *> out_, 0, rows)
         else:
-            avg_pool(&g, <const float *> Z_, <float *> out_, 0, rows)
+            avg_pool(&g, extent, <const float *> Z_, <float *> out_, 0, rows)
     return result
 
 
-def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
+def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None, counted=None):
     """Compute `avg_pool2d_backward` for a geometry; the number of images is that of dZ_out."""
     cdef str function = geometry.function
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
@@ -142,29 +213,36 @@ def avg_pool_adjoint(WindowGeometry geometry, dZ_out, out=None):
     cdef void *dZ_ = cnp.PyArray_DATA(dZ)
     cdef size_t size = cnp.PyArray_NBYTES(dZ)
     cdef Py_ssize_t rows = g.l * g.b_out
+    cdef Py_ssize_t[2] sizes
+    cdef const Py_ssize_t *extent = read_counted(counted, sizes)
     with nogil:
         memset(dZ_, 0, size)
         if is_double:
-            avg_pool_backward(&g, <const double *> dOut_, <double *> dZ_, 0, rows)
+            avg_pool_backward(&g, extent, <const double *> dOut_, <double *> dZ_, 0, rows)
         else:
-            avg_pool_backward(&g, <const float *> dOut_, <float *> dZ_, 0, rows)
+            avg_pool_backward(&g, extent, <const float *> dOut_, <float *> dZ_, 0, rows)
     return dZ
 
 
-def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
+def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None, ceil=False):
     """Compute the maximum of each window, channel by channel.
 
     Parameters
     ----------
     Z : array, shape (l, b, a, d)
         Images: count, height, width, channels; float64 or float32.
-    window : int or (height, width)
+    window : int, (height, width) or "image"
+        "image": one window of all pixels, without stride and pad.
     stride : int or (height, width), optional
         By default the window.
     pad : int, (height, width) or ((top, bottom), (left, right))
         Smaller than the window. Padding is never the maximum, also if all pixels are negative.
     return_indices : bool
     out : array, shape of the result, optional
+    ceil : bool
+        Whether windows may extend beyond the padding at the bottom and right, as in ``ceil_mode``
+        of PyTorch and ONNX: ``b_out = ceil((b + top + bottom - h) / stride) + 1``, without a window
+        that begins in the padding at the bottom (right) or beyond.
 
     Returns
     -------
@@ -187,7 +265,7 @@ def max_pool2d(Z, window, stride=None, pad=0, return_indices=False, out=None):
     (array([6., 5.]), array([3, 4], dtype=int32))
     """
     cdef cnp.ndarray images = as_input("max_pool2d", "Z", Z, 4)
-    geometry = pool_geometry("max_pool2d", (<object> images).shape, window, stride, pad)
+    geometry = pool_geometry("max_pool2d", (<object> images).shape, window, stride, pad, ceil)
     result = as_output("max_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
     result, indices = max_pool_forward(geometry, images, return_indices, result)
     return (result, indices) if return_indices else result
@@ -251,14 +329,17 @@ def max_pool2d_backward(dZ_out, indices, shape):
     return dZ
 
 
-def avg_pool2d(Z, window, stride=None, pad=0, out=None):
-    """Compute the mean of each window, without padding, channel by channel.
+def avg_pool2d(Z, window, stride=None, pad=0, out=None, ceil=False, count_pad=False):
+    """Compute the mean of each window, channel by channel.
 
     Parameters
     ----------
-    Z, window, stride, pad, out
+    Z, window, stride, pad, out, ceil
         As for `max_pool2d`. The sum is divided by the number of pixels of the window that are in
         the image.
+    count_pad : bool
+        Whether the sum is divided by the number of pixels of the window that are in the image or
+        its padding, which is 0; what extends beyond the padding with ``ceil`` does not count.
 
     Returns
     -------
@@ -276,12 +357,16 @@ def avg_pool2d(Z, window, stride=None, pad=0, out=None):
     array([1. , 1.5, 2.5])
     """
     cdef cnp.ndarray images = as_input("avg_pool2d", "Z", Z, 4)
-    geometry = pool_geometry("avg_pool2d", (<object> images).shape, window, stride, pad)
+    geometry = pool_geometry("avg_pool2d", (<object> images).shape, window, stride, pad, ceil)
     result = as_output("avg_pool2d", "out", out, geometry.out_shape, images, (("Z", Z),))
-    return avg_pool_forward(geometry, images, result)
+    return avg_pool_forward(
+        geometry, images, result, counted_padding("avg_pool2d", pad, count_pad)
+    )
 
 
-def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
+def avg_pool2d_backward(
+    dZ_out, shape, window, stride=None, pad=0, ceil=False, count_pad=False
+):
     """Compute the gradient for the input of `avg_pool2d` from the gradient for its output.
 
     Parameters
@@ -289,7 +374,7 @@ def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
     dZ_out : array, shape (l, b_out, a_out, d)
     shape : (l, b, a, d)
         Shape of the images.
-    window, stride, pad
+    window, stride, pad, ceil, count_pad
         As for `avg_pool2d`.
 
     Returns
@@ -308,7 +393,9 @@ def avg_pool2d_backward(dZ_out, shape, window, stride=None, pad=0):
     """
     cdef cnp.ndarray gradient = as_input("avg_pool2d_backward", "dZ_out", dZ_out, 4)
     cdef WindowGeometry geometry = pool_geometry(
-        "avg_pool2d_backward", shape, window, stride, pad
+        "avg_pool2d_backward", shape, window, stride, pad, ceil
     )
     check_shape("avg_pool2d_backward", "dZ_out", gradient, geometry.out_shape)
-    return avg_pool_adjoint(geometry, gradient)
+    return avg_pool_adjoint(
+        geometry, gradient, None, counted_padding("avg_pool2d_backward", pad, count_pad)
+    )

@@ -21,13 +21,17 @@ cdef void max_pool_backward(
     Py_ssize_t last,
 ) noexcept nogil
 
-# The mean of each window, without padding, channel by channel. IN: Z (l, b, a, d).
+# The mean of each window, channel by channel: the sum of its pixels divided by their number or, if
+# counted is not NULL, by that of its pixels in an image with g.top rows above it, g.left columns
+# left of it, and counted rows below and columns right of it. IN: Z (l, b, a, d); counted.
 # OUT: out (l, b_out, a_out, d).
 cdef void avg_pool(
-    const Geometry *g, const real *Z, real *out, Py_ssize_t first, Py_ssize_t last
+    const Geometry *g, const Py_ssize_t *counted, const real *Z, real *out, Py_ssize_t first,
+    Py_ssize_t last,
 ) noexcept nogil
 
 # The adjoint. IN: dOut (l, b_out, a_out, d). INOUT: dZ (l, b, a, d).
 cdef void avg_pool_backward(
-    const Geometry *g, const real *dOut, real *dZ, Py_ssize_t first, Py_ssize_t last
+    const Geometry *g, const Py_ssize_t *counted, const real *dOut, real *dZ, Py_ssize_t first,
+    Py_ssize_t last,
 ) noexcept nogil

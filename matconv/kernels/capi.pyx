@@ -17,6 +17,7 @@ from ._capi_table cimport MATCONV_ABI_VERSION, Table
 from ._conv_driver cimport (
     Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_tiles,
 )
+from ._conv_transpose cimport transposed_backward, transposed_forward
 from ._frozen cimport (
     Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
@@ -231,6 +232,80 @@ cdef int api_conv_backward(
     return OK
 
 
+# As `scratch_sizes`, for a transposed convolution.
+cdef int transposed_scratch_sizes(
+    const Geometry *given, int algorithm, bint is_double, Py_ssize_t *forward,
+    Py_ssize_t *backward,
+) noexcept nogil:
+    cdef Py_ssize_t convolution = 0, adjoint = 0
+    cdef int status = scratch_sizes(given, algorithm, is_double, &convolution, &adjoint)
+    if status == OK and forward != NULL:
+        forward[0] = adjoint
+    if status == OK and backward != NULL:
+        backward[0] = max(convolution, adjoint)
+    return status
+
+
+cdef int api_conv_transpose_scratch_f64(
+    const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+) noexcept nogil:
+    return transposed_scratch_sizes(g, algorithm, True, forward, backward)
+
+
+cdef int api_conv_transpose_scratch_f32(
+    const Geometry *g, int algorithm, Py_ssize_t *forward, Py_ssize_t *backward
+) noexcept nogil:
+    return transposed_scratch_sizes(g, algorithm, False, forward, backward)
+
+
+cdef int api_conv_transpose_forward(
+    const Geometry *given, int algorithm, const real *Z, const real *W, const real *b,
+    const Activation *activation, real *S, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef Convolution c
+    cdef Py_ssize_t needed = 0
+    cdef int status = plan_convolution(given, algorithm, real is double, &c)
+    if status == OK:
+        status = activation_status(activation, real is double)
+    if status == OK:
+        status = conv_scratch(&c, True, False, &needed)
+    if status != OK:
+        return status
+    if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
+        return NULL_POINTER
+    status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
+    if status != OK:
+        return status
+    transposed_forward(&c, Z, W, b, activation, S, scratch, False)
+    end_products()
+    return OK
+
+
+cdef int api_conv_transpose_backward(
+    const Geometry *given, int algorithm, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef Convolution c
+    cdef Py_ssize_t needed = 0
+    cdef int status = plan_convolution(given, algorithm, real is double, &c)
+    if status == OK:
+        status = transposed_scratch_sizes(given, algorithm, real is double, NULL, &needed)
+    if status != OK:
+        return status
+    if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
+        return NULL_POINTER
+    status = check_scratch(needed, scratch, scratch_size)
+    if status == OK:
+        status = begin_products_from_c()
+    if status != OK:
+        return status
+    transposed_backward(&c, dS, Z, W, dZ, dW, db, scratch, False)
+    end_products()
+    return OK
+
+
 # Copy and check the geometry of a pooling window. IN: given. OUT: g. Returns a status.
 cdef int pool_window(const Geometry *given, Geometry *g) noexcept nogil:
     cdef int status = checked_geometry(given, g)
@@ -281,7 +356,7 @@ cdef int api_avg_pool(const Geometry *given, const real *Z, real *S) noexcept no
         return status
     if g.l > 0 and (Z == NULL or S == NULL):
         return NULL_POINTER
-    avg_pool(&g, Z, S, 0, g.l * g.b_out)
+    avg_pool(&g, NULL, Z, S, 0, g.l * g.b_out)
     return OK
 
 
@@ -293,7 +368,7 @@ cdef int api_avg_pool_backward(const Geometry *given, const real *dS, real *dZ) 
     if dS == NULL or dZ == NULL:
         return NULL_POINTER
     memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
-    avg_pool_backward(&g, dS, dZ, 0, g.l * g.b_out)
+    avg_pool_backward(&g, NULL, dS, dZ, 0, g.l * g.b_out)
     return OK
 
 
@@ -421,6 +496,12 @@ table.lrn_f64 = api_lrn[double]
 table.lrn_f32 = api_lrn[float]
 table.lrn_backward_f64 = api_lrn_backward[double]
 table.lrn_backward_f32 = api_lrn_backward[float]
+table.conv_transpose_scratch_f64 = api_conv_transpose_scratch_f64
+table.conv_transpose_scratch_f32 = api_conv_transpose_scratch_f32
+table.conv_transpose_forward_f64 = api_conv_transpose_forward[double]
+table.conv_transpose_forward_f32 = api_conv_transpose_forward[float]
+table.conv_transpose_backward_f64 = api_conv_transpose_backward[double]
+table.conv_transpose_backward_f32 = api_conv_transpose_backward[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

@@ -6,11 +6,11 @@ initialises its parameters.
 
 base         Layer, the base class: name, inputs, representation
 windows      shapes of images, sizes and padding of windows
-filters      Conv, Dense
+filters      Conv, ConvTranspose, Dense
 pooling      MaxPool, AvgPool
 elementwise  Activation, Add, Multiply, PReLU, Scale
 normalizing  LRN, LogSoftmax, Normalize, Softmax
-shaping      Concat, Crop
+shaping      Concat, Crop, Pad, Slice, Upsample
 """
 
 from .base import Layer as Layer
@@ -21,6 +21,7 @@ from .elementwise import Multiply as Multiply
 from .elementwise import PReLU as PReLU
 from .elementwise import Scale as Scale
 from .filters import Conv as Conv
+from .filters import ConvTranspose as ConvTranspose
 from .filters import Dense as Dense
 from .normalizing import LRN as LRN
 from .normalizing import LogSoftmax as LogSoftmax
@@ -30,6 +31,9 @@ from .pooling import AvgPool as AvgPool
 from .pooling import MaxPool as MaxPool
 from .shaping import Concat as Concat
 from .shaping import Crop as Crop
+from .shaping import Pad as Pad
+from .shaping import Slice as Slice
+from .shaping import Upsample as Upsample
 from .windows import Shape as Shape
 
 # every class of layers; descriptions and files name a class by its kind
@@ -41,6 +45,7 @@ LAYERS: dict[str, type[Layer]] = {
         AvgPool,
         Concat,
         Conv,
+        ConvTranspose,
         Crop,
         Dense,
         LRN,
@@ -49,8 +54,11 @@ LAYERS: dict[str, type[Layer]] = {
         Multiply,
         Normalize,
         PReLU,
+        Pad,
         Scale,
+        Slice,
         Softmax,
+        Upsample,
     )
 }
 

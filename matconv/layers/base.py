@@ -12,7 +12,7 @@ from ..kernels._operations import input_limits
 from .windows import Shape, shortest
 
 # arguments that `repr` omits if they have their default values
-HIDDEN = ("name", "inputs", "parameters", "bias", "factors")
+HIDDEN = ("name", "inputs", "parameters", "bias", "factors", "ceil", "count_pad", "like")
 
 
 class Parameter(NamedTuple):
@@ -123,6 +123,11 @@ class Layer:
     def parameters_of(self) -> str | None:
         """Name of the layer whose parameters this one uses; None if it uses its own, or has none."""
         return getattr(self, "parameters", None)
+
+    @property
+    def shape_of(self) -> str | None:
+        """Name of a layer of whose output only the shape is read; `words` gets it last."""
+        return None
 
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         """Return the integers that describe the layer to its operation.

@@ -81,7 +81,9 @@ class Multiply(Layer):
     Parameters
     ----------
     inputs : sequence of str
-        Names of two or more layers, whose outputs have the same shape.
+        Names of two or more layers, whose outputs have the same shape. An image of one pixel, or a
+        vector, with the channels of the others is multiplied by all of their pixels, as in
+        squeeze-and-excitation blocks.
     activation : "relu", another name or an instance of a class in `matconv.activations`, or None
     name
         See `matconv.layers.Layer`.
@@ -89,7 +91,7 @@ class Multiply(Layer):
 
     kind: ClassVar[str] = "Multiply"
     linear: ClassVar[bool] = False
-    demand: ClassVar[str] = ONE_SHAPE
+    demand: ClassVar[str] = f"{ONE_SHAPE}, or one pixel and as many channels"
     activation: str | ActivationFunction | None = None
 
 

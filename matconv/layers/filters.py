@@ -1,4 +1,4 @@
-"""Layers with filters: Conv, Dense."""
+"""Layers with filters: Conv, ConvTranspose, Dense."""
 
 from dataclasses import dataclass
 from math import prod
@@ -8,9 +8,9 @@ import numpy as np
 
 from ..activations import ActivationFunction
 from ..kernels._algorithms import as_algorithm
-from ..kernels._geometry import WindowGeometry, as_size
+from ..kernels._geometry import WindowGeometry, as_pair, as_size, transposed_shape
 from .base import Layer, Parameter
-from .windows import Pad, Shape, Size, as_window, four, image_shape, padding
+from .windows import Pad, Shape, Sides, Size, as_sides, as_window, four, image_shape, padding
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +128,121 @@ class Conv(Filters):
 
     def arrays(self, shapes: list[Shape]) -> list[Parameter]:
         W = (shapes[0][2] // self.groups, *self.kernel, self.channels)  # type: ignore[misc]
+        return self.filters(W, self.channels)
+
+
+@dataclass(frozen=True, repr=False)
+class ConvTranspose(Filters):
+    """Transposed convolution: Z_out = sigma(P_phi' W' Z + b 1'), the adjoint of a convolution.
+
+    An image of shape (height, width, d) becomes one of shape (out_height, out_width, channels) with
+
+        out_height = upsample (height - 1) + (kernel height - 1) dilation + 1 - top - bottom + extra
+
+    W has the shape (channels/groups, kernel height, kernel width, d): it is the W of the
+    convolution whose adjoint this is. b has the shape (channels,). Immutable.
+
+    Parameters
+    ----------
+    channels : int
+        Number of output channels.
+    kernel, upsample, dilation : int or (height, width)
+        Kernel, stride and dilation of the convolution.
+    crop : int, (height, width) or ((top, bottom), (left, right))
+        Rows and columns that are removed from the output; the padding of the convolution.
+    extra : int or (height, width)
+        Rows (columns) added at the bottom (right), fewer than ``upsample``.
+    groups : int
+        Number of groups of channels; divides d and ``channels``.
+    activation : "relu", an instance of a class in `matconv.activations`, or None
+    algorithm : "auto", "im2col", "winograd" or None
+        See `matconv.conv2d`. None: the algorithm of the network.
+    bias : bool
+        Whether the layer has b.
+    parameters : str, optional
+        Name of an earlier layer whose W and b this one uses; theta has them once.
+    name, inputs
+        See `matconv.layers.Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If an argument is invalid for images of any size.
+
+    Examples
+    --------
+    >>> from matconv import ConvTranspose, Network
+    >>> Network((7, 7, 8), [ConvTranspose(4, 3, upsample=2, crop=1, extra=1)]).output_shape
+    (14, 14, 4)
+    """
+
+    kind: ClassVar[str] = "ConvTranspose"
+    explicit_activation: ClassVar[bool] = True
+    channels: int
+    kernel: Size
+    upsample: Size = 1
+    crop: Sides = 0
+    dilation: Size = 1
+    extra: Size = 0
+    groups: int = 1
+    activation: str | ActivationFunction | None = None
+    algorithm: str | None = None
+    bias: bool = True
+    parameters: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.algorithm is not None:
+            as_algorithm(self.kind, self.algorithm)
+        channels = as_size(self.kind, "channels", self.channels)
+        kernel, _, _, dilation, groups, _ = as_window(
+            self.kind, self.kernel, 1, 0, self.dilation, self.groups, channels
+        )
+        crop = as_sides(self.kind, "crop", self.crop)
+        upsample = as_pair(self.kind, "upsample", self.upsample)
+        extra = as_pair(self.kind, "extra", self.extra)
+        if min(upsample) < 1:
+            raise ValueError(
+                f"{self.kind}: upsample must be at least 1, got {upsample[0]} x {upsample[1]}"
+            )
+        if not all(0 <= more < up for more, up in zip(extra, upsample, strict=True)):
+            raise ValueError(
+                f"{self.kind}: extra must be at least 0 and less than upsample {upsample}, "
+                f"got {extra}"
+            )
+        self._set(channels=channels, kernel=kernel, upsample=upsample, crop=crop)
+        self._set(dilation=dilation, extra=extra, groups=groups)
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        shape = image_shape(function, shapes[0])
+        size = transposed_shape(
+            function, shape[:2], self.kernel, self.upsample, self.crop, self.dilation, self.extra
+        )
+        # the convolution, whose images are the outputs
+        geometry = WindowGeometry(
+            function,
+            (1, *size, self.channels),
+            self.kernel,
+            self.upsample,
+            self.crop,
+            self.dilation,
+            self.groups,
+            shape[2],
+        )
+        return [
+            self.channels,
+            self.groups,
+            *geometry.kernel,
+            *geometry.stride,
+            *four(geometry.pad),
+            *geometry.dilation,
+            *self.extra,  # type: ignore[misc]
+            int(self.bias),
+            as_algorithm(self.kind, self.algorithm or algorithm),
+        ]
+
+    def arrays(self, shapes: list[Shape]) -> list[Parameter]:
+        W = (self.channels // self.groups, *self.kernel, shapes[0][2])  # type: ignore[misc]
         return self.filters(W, self.channels)
 
 

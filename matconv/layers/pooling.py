@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..arguments import as_flag
 from ..kernels._geometry import check_pool_padding
-from ..kernels._pool import pool_geometry
+from ..kernels._pool import counted_padding, pool_geometry
 from .base import Layer
 from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, shortest
 
@@ -13,12 +14,18 @@ from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, sh
 class Pool(Layer):
     """Base class of pooling layers, with the window, its stride and the padding."""
 
-    window: Size
+    window: Size | str
     stride: Size | None = None
     pad: Pad = 0
+    ceil: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._set(ceil=as_flag(f"{self.kind}: ceil", self.ceil))
+        if isinstance(self.window, str) and self.window == "image":
+            # raises if there is a stride or a pad
+            pool_geometry(self.kind, (1, 1, 1, 1), self.window, self.stride, self.pad)  # type: ignore[arg-type]
+            return
         stride = self.window if self.stride is None else self.stride
         window, stride, pad, *_ = as_window(self.kind, self.window, stride, self.pad, name="window")
         if pad != "same":
@@ -29,10 +36,15 @@ class Pool(Layer):
         stride = None if self.stride == self.window else shortest(self.stride)
         return {**super().arguments(), "stride": stride}
 
+    def sides(self, shape: Shape) -> Any:
+        """Return the padding of images of a shape, ((top, bottom), (left, right)) or 0."""
+        return padding(self.pad, shape, self.window, self.stride)
+
     def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
         shape = image_shape(function, shapes[0])
-        pad = padding(self.pad, shape, self.window, self.stride)
-        geometry = pool_geometry(function, (1, *shape), self.window, self.stride, pad)
+        geometry = pool_geometry(
+            function, (1, *shape), self.window, self.stride, self.sides(shape), self.ceil
+        )
         return [*geometry.kernel, *geometry.stride, *four(geometry.pad)]
 
 
@@ -45,7 +57,8 @@ class MaxPool(Pool):
 
     Parameters
     ----------
-    window : int or (height, width)
+    window : int, (height, width) or "image"
+        "image": one window of all pixels, without stride and pad.
     stride : int or (height, width), optional
         The window by default.
     pad : int, (height, width), ((top, bottom), (left, right)) or "same"
@@ -53,6 +66,9 @@ class MaxPool(Pool):
         maximum.
         "same" adds as many as are needed for ``ceil(n / stride)`` output rows (columns) for n
         input rows (columns).
+    ceil : bool
+        Whether windows may extend beyond the padding at the bottom and right: see
+        `matconv.max_pool2d`.
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -81,7 +97,23 @@ class AvgPool(Pool):
     """Average pooling: the mean of each window, channel by channel.
 
     Padding is not part of the mean: it is over the pixels of the window that are in the image.
-    Shapes, parameters and errors are those of `MaxPool`.
+    Shapes, parameters and errors are those of `MaxPool`, and there is one more parameter.
+
+    Parameters
+    ----------
+    count_pad : bool
+        Whether the sum is divided by the number of pixels in the image or its padding: see
+        `matconv.avg_pool2d`.
     """
 
     kind: ClassVar[str] = "AvgPool"
+    count_pad: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(count_pad=as_flag(f"{self.kind}: count_pad", self.count_pad))
+
+    def words(self, shapes: list[Shape], function: str, algorithm: str) -> list[int]:
+        words = super().words(shapes, function, algorithm)
+        counted = counted_padding(function, self.sides(shapes[0]), self.count_pad)
+        return [*words, *(counted or (-1, -1))]

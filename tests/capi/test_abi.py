@@ -156,7 +156,7 @@ def changed(*replacements):
 
 
 def test_differences_additions_at_the_end_allowed():
-    last = "float *dZ, float *scratch);\n} matconv_api;"
+    last = "float *db, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
     status = "MATCONV_INTERRUPTED = 18"
     activation = "double alpha, beta; "
@@ -363,7 +363,10 @@ def test_ctypes_table_matches_header():
         assert list(call.arguments) == NAMES[f"{call.name}_f64"]
         called.add(f"{call.name}_f64")
     rest = {name for name in NAMES if name.endswith("_f64")} - called
-    assert rest == {"conv_scratch_f64", "network_predict_f64", "network_predict_threads_f64"}
+    assert rest == {
+        *("conv_scratch_f64", "conv_transpose_scratch_f64", "network_predict_f64"),
+        "network_predict_threads_f64",
+    }
     for struct, of_ctypes in (
         ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
         ("matconv_activation", capi.Activation), (TABLE, capi.Table),

@@ -18,7 +18,7 @@ from matconv.kernels._geometry import WindowGeometry
 def test_table_version_and_size_match_header():
     assert capi.TABLE.abi_version == 1
     assert capi.TABLE.size == ctypes.sizeof(capi.Table)
-    assert len(capi.ENTRIES) == 43
+    assert len(capi.ENTRIES) == 49
     for name, _, _ in capi.ENTRIES:
         assert ctypes.cast(getattr(capi.TABLE, name), ctypes.c_void_p).value, name
 
@@ -89,14 +89,16 @@ def test_functions_give_bits_of_python(dtype):
         grouped += case.groups > 1
         padded += case.pad != 0
     taken = {name.removesuffix("_f64") for name, _, kinds in capi.ENTRIES if "_f64" in name}
-    assert names == taken - {"conv_scratch", "network_predict", "network_predict_threads"}
+    others = {"conv_scratch", "conv_transpose_scratch"}
+    assert names == taken - others - {"network_predict", "network_predict_threads"}
     assert empty > 10 and grouped > 30 and padded > 50
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_functions_null_output_others_unchanged(dtype):
     """Any of the gradients, and of the pool's indices, may be NULL; the others keep their bits."""
-    optional = {"bias_activation_backward", "conv_backward", "dense_backward", "max_pool"}
+    optional = {"bias_activation_backward", "conv_backward", "conv_transpose_backward"}
+    optional |= {"dense_backward", "max_pool"}
     for k, case in enumerate(geometries.cases(30, seed=44)):
         for call in capi_calls.every_call(case, dtype, k):
             if call.name not in optional:

@@ -28,6 +28,7 @@ from matconv import (
     AvgPool,
     Concat,
     Conv,
+    ConvTranspose,
     Crop,
     Dense,
     LogSoftmax,
@@ -37,8 +38,11 @@ from matconv import (
     Normalize,
     Objective,
     PReLU,
+    Pad,
     Scale,
+    Slice,
     Softmax,
+    Upsample,
 )
 from matconv.layers import LAYERS
 
@@ -70,6 +74,18 @@ def cases():
                 f"conv-{key}": [x, Conv(4, 3, **options)],
                 f"conv-strided-{key}": [odd, Conv(2, (3, 2), (2, 1), ((1, 0), (2, 1)), **options)],
                 f"conv-groups-{key}": [deep, Conv(6, (2, 3), 1, "same", 2, 2, **options)],
+                f"conv-depthwise-{key}": [
+                    deep,
+                    Conv(8, 3, pad=1, groups=4, algorithm="auto", **options),
+                ],
+                f"conv-transpose-{key}": [
+                    odd,
+                    ConvTranspose(2, 3, (2, 1), 1, 1, (1, 0), **options),
+                ],
+                f"conv-transpose-groups-{key}": [
+                    deep,
+                    ConvTranspose(6, (2, 3), 1, ((1, 0), (0, 2)), 2, 0, 2, **options),
+                ],
                 f"conv-pixel-{key}": [image(1, 1, 3), Conv(2, 1, **options)],
                 f"dense-{key}": [odd, Dense(7, **options)],
                 f"dense-vector-{key}": [vector(5), Dense(1, **options)],
@@ -101,6 +117,22 @@ def cases():
         "concat": [*channels, Concat(inputs=["x", "y", "z"])],
         "concat-vectors": [vector(1), vector(6, "y"), Concat(inputs=["y", "x"])],
         "crop": [x, Crop(((1, 0), (2, 1)))],
+        "crop-like": [
+            x,
+            image(3, 2, 1, "y"),
+            Crop(like="y", inputs="x"),
+            Crop((1, 0), "y", inputs="x"),
+            Add(inputs=["crop3", "crop4"]),
+        ],
+        "pad": [x, Pad(((1, 0), (2, 1)))],
+        "slice": [deep, Slice(1, 3)],
+        "slice-vector": [vector(6), Slice(2, 6)],
+        "upsample": [odd, Upsample((2, 3))],
+        "upsample-bilinear": [odd, Upsample((2, 4), "bilinear")],
+        "upsample-aligned": [image(1, 3, 2), Upsample((2, 1), "bilinear", True)],
+        "multiply-pixel": [x, image(1, 1, 3, "y"), Multiply(inputs=["y", "x"])],
+        "multiply-vector": [x, vector(3, "v"), Multiply(inputs=["x", "v", "x"])],
+        "avgpool-image": [x, AvgPool((1, 2), ceil=True, count_pad=True), MaxPool("image")],
         "crop-pixel": [x, Crop((2, 3))],
         "crop-nothing": [x, Crop(0)],
         "prelu": [x, PReLU()],
@@ -276,6 +308,9 @@ def test_operation_gradient_is_that_of_central_differences(name):
     raise AssertionError(f"only {found} of 100 thetas were away from kinks")
 
 
+SEVERAL_SIZES = ("crop-like", "multiply-vector")
+
+
 def on_pixels(name, dtype):
     """The network of a case with x the input times gains, and others convolutions of its pixels."""
     first, *layers = layers_of(name)
@@ -296,7 +331,8 @@ def on_pixels(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "-inf"])
-@pytest.mark.parametrize("name", [*CASES, *ROUNDED])
+# not those that read images of several sizes, which are no functions of the pixels of one
+@pytest.mark.parametrize("name", [name for name in (*CASES, *ROUNDED) if name not in SEVERAL_SIZES])
 def test_operation_not_finite_pixel_propagates(name, value, dtype):
     net = on_pixels(name, dtype)
     random = np.random.default_rng(7)

@@ -31,6 +31,14 @@ ELEMENTWISE = {
     "concat": ("Concat", [IMAGE, (40, 33, 1), IMAGE], [], []),
     "crop": ("Crop", [IMAGE], [1, 3, 0, 5], []),
     "crop-nothing": ("Crop", [ROW], [0, 0, 0, 0], []),
+    "crop-like": ("Crop", [IMAGE, (36, 28, 3)], [1, 3, 0, 5], []),
+    "multiply-pixel": ("Multiply", [(1, 1, 21), IMAGE, (21,)], [], []),
+    "pad": ("Pad", [IMAGE], [1, 3, 0, 5], []),
+    "slice": ("Slice", [IMAGE], [3, 17], []),
+    "slice-vector": ("Slice", [(3001,)], [0, 3000], []),
+    "upsample": ("Upsample", [IMAGE], [2, 3, 0], []),
+    "upsample-bilinear": ("Upsample", [IMAGE], [2, 4, 1], []),
+    "upsample-aligned": ("Upsample", [(5, 9, 70)], [1, 1, 2], []),
     "scale": ("Scale", [IMAGE], [0], []),
     "scale-bias": ("Scale", [DEEP], [1], []),
     "scale-vector": ("Scale", [(3001,)], [1], []),
@@ -86,7 +94,8 @@ def test_pool_pieces_are_the_whole(case, kind, dtype):
 
     for images in (1, 3, 40):
         random = np.random.default_rng(images)
-        step = SingleStep(kind, [shape], [*window, *stride, *pad], [], dtype, images)
+        counted = [-1, -1] if kind == "AvgPool" else []
+        step = SingleStep(kind, [shape], [*window, *stride, *pad, *counted], [], dtype, images)
         for l in {images, max(images - 7, 1)}:
             passes = Passes(step, [shape], l, draw, random)
             # each element of a gradient is the sum of the same terms in another order
@@ -145,6 +154,18 @@ CONVOLUTIONS = {
     "images-depthwise": (
         (24, 24, 32), 30, {"d_out": 32, "kernel": (3, 3), "groups": 32, "pad": (1, 1, 1, 1)},
     ),
+    "images-grouped": (
+        (24, 24, 12), 40, {"d_out": 20, "kernel": (3, 3), "groups": 4, "pad": (1, 1, 1, 1),
+                           "algorithm": 0},
+    ),
+    "images-loops": (
+        (40, 40, 35), 40, {"d_out": 35, "kernel": (3, 3), "groups": 35, "pad": (1, 1, 1, 1),
+                           "stride": (2, 1), "algorithm": 0},
+    ),
+    "bands-loops": (
+        (96, 80, 35), 2, {"d_out": 35, "kernel": (5, 3), "groups": 35, "pad": (2, 2, 1, 1),
+                          "algorithm": 0},
+    ),
     "images-direct": ((24, 24, 16), 40, {"d_out": 48, "kernel": (1, 1)}),
     "images-groups": ((20, 20, 24), 30, {"d_out": 48, "kernel": (3, 2), "groups": 3}),
     "channels": ((7, 7, 256), 4, {"d_out": 96, "kernel": (3, 3), "pad": (1, 1, 1, 1)}),
@@ -184,6 +205,34 @@ def test_conv_pieces_are_the_whole_exactly(name, dtype):
         assert len(backward) == 3 and backward[1] > 1
     else:
         assert max(backward[1:]) > 1
+
+
+# image, images, words without bias and algorithm
+TRANSPOSED = {
+    "plain": ((12, 11, 16), 30, [24, 1, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0]),
+    "upsampled": ((9, 8, 32), 12, [20, 1, 4, 3, 2, 2, 1, 1, 0, 1, 1, 1, 1, 0]),
+    "groups": ((14, 9, 24), 20, [36, 3, 3, 3, 1, 2, 1, 0, 1, 1, 2, 1, 0, 1]),
+    "depthwise": ((20, 20, 64), 30, [64, 64, 4, 4, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0]),
+    "pixel": ((12, 12, 64), 16, [48, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_conv_transpose_pieces_are_the_whole_exactly(name, dtype):
+    shape, images, words = TRANSPOSED[name]
+    for bias, algorithm, activation in ((1, IM2COL, LEAKY), (0, 0, CLIP)):
+        exact = algorithm == IM2COL or name == "depthwise"
+        step = SingleStep(
+            "ConvTranspose", [shape], [*words, bias, algorithm], [], dtype, images, activation
+        )
+        flags = [tuple(k != left for k in range(2 + bias)) for left in range(-1, 2 + bias)]
+        for l in (images, images - 5, 1):
+            passes = Passes(step, [shape], l, integers, np.random.default_rng(l))
+            check(passes, assert_same if exact else any_value, flags)
+        passes = Passes(step, [shape], images, normal, np.random.default_rng(0))
+        forward, backward = check(passes, any_value)
+        assert forward[0] > 1 and len(backward) == 2 and backward[0] > 1
 
 
 DENSE = [(3000, 1500, 1), (1500, 170, 20), (600, 900, 64), (33, 400, 700), (2100, 1024, 3)]

@@ -94,6 +94,9 @@ _BOTH = {
 _LATER = {
     "lrn": "nnndddppp",
     "lrn_backward": "nnndddpppp",
+    "conv_transpose_scratch": "gipp",
+    "conv_transpose_forward": "gipppappn",
+    "conv_transpose_backward": "gippp" + "ppp" + "pn",
 }
 _TYPES = {
     "g": ctypes.c_void_p,

@@ -182,6 +182,49 @@ def layer_calls(case, dtype, random, data="real"):
         )  # fmt: skip
 
 
+def transposed_calls(case, dtype, random):
+    """Calls of the adjoint of a convolution as an operator, and of its gradients."""
+    out = (case.l, *case.out_size, case.d_out)
+    shapes = (out, case.filter_shape, (case.d,), case.shape)
+    Z, W, b, dS = (random.standard_normal(shape).astype(dtype) for shape in shapes)
+    given = {**case.convolution, "kernel": case.kernel, "channels": case.d_out}
+    g = geometry_of(case.shape, **given)
+    window = WindowGeometry("conv2d", case.shape, **given)
+    extra = tuple(
+        (n + sum(sides) - (h - 1) * e - 1) % s
+        for n, sides, h, e, s in zip(
+            case.size, window.pad, case.kernel, case.dilation, window.stride
+        )
+    )
+    options = {"upsample": window.stride, "crop": case.pad, "dilation": case.dilation,
+               "extra": extra, "groups": case.groups}  # fmt: skip
+    for number, algorithm in enumerate(ALGORITHMS):
+        options["algorithm"] = algorithm
+        plan = conv.ConvPlan(window, dtype, algorithm)
+        size = plan.scratch_size(True)
+        for has_bias, activation in FUSED:
+            bias = b if has_bias else None
+            yield Call(
+                "conv_transpose_forward", dtype,
+                {"g": g, "algorithm": number, "Z": Z, "W": W, "b": bias,
+                 "activation": Activation(*activation) if activation else None,
+                 "S": poisoned(case.shape, dtype), "scratch": poisoned(size, dtype),
+                 "scratch_size": size},
+                ("S",), ("b", "activation"),
+                (fused(matconv.conv_transpose2d, Z, W, bias, activation, **options),),
+            )  # fmt: skip
+        size = max(size, plan.scratch_size(False))
+        yield Call(
+            "conv_transpose_backward", dtype,
+            {"g": g, "algorithm": number, "dS": dS, "Z": Z, "W": W,
+             "dZ": poisoned(Z.shape, dtype), "dW": poisoned(W.shape, dtype),
+             "db": poisoned(b.shape, dtype), "scratch": poisoned(size, dtype),
+             "scratch_size": size},
+            ("dZ", "dW", "db"), ("dZ", "dW", "db"),
+            matconv.conv_transpose2d_backward(dS, Z, W, **options),
+        )  # fmt: skip
+
+
 def pool_calls(case, dtype, random):
     """Calls of both pools and their adjoints; none where the window does not fit."""
     pad = tuple(int(min(h - 1, 1)) for h in case.kernel)
@@ -261,6 +304,7 @@ def every_call(case, dtype, seed=0, data="real"):
     random = np.random.default_rng(seed)
     yield from layer_calls(case, dtype, random, data)
     yield from pool_calls(case, dtype, random)
+    yield from transposed_calls(case, dtype, random)
     yield from dense_calls(case.l, int(np.prod(case.size)), case.d_out, dtype, random)
     yield from lrn_calls(case.l * case.size[0], case.size[-1], dtype, random)
 

@@ -31,7 +31,9 @@ def layer_record(layer, shape, value, algorithm):
     out = output_shape(shape[:2], window, layer.stride, pad, dilation)
     sizes = [*window, *layer.stride, *pad[0], *pad[1]]
     if not convolution:
-        return Record(layer.kind, [value], sizes), (*out, shape[2])
+        # the mean of AvgPool is over the pixels of the image
+        counted = [-1, -1] if layer.kind == "AvgPool" else []
+        return Record(layer.kind, [value], [*sizes, *counted]), (*out, shape[2])
     code = as_algorithm("Conv", layer.algorithm or algorithm)
     words = [layer.channels, layer.groups, *sizes, *dilation, 1, code]
     return Record("Conv", [value], words, activation=activation), (*out, layer.channels)

@@ -17,9 +17,9 @@ HEADER, RECORD = 12, 10
 NONE, RELU, LEAKY, CLIP = range(4)
 INT64_MAX = 2**63 - 1
 WORDS = {
-    "Activation": 0, "Add": 0, "AvgPool": 8, "Concat": 0, "Conv": 14, "Crop": 4, "Dense": 2,
-    "LRN": 1, "LogSoftmax": 0, "MaxPool": 8, "Multiply": 0, "Normalize": 1, "PReLU": 0,
-    "Scale": 1, "Softmax": 0,
+    "Activation": 0, "Add": 0, "AvgPool": 10, "Concat": 0, "Conv": 14, "ConvTranspose": 16,
+    "Crop": 4, "Dense": 2, "LRN": 1, "LogSoftmax": 0, "MaxPool": 8, "Multiply": 0, "Normalize": 1,
+    "PReLU": 0, "Pad": 4, "Scale": 1, "Slice": 2, "Softmax": 0, "Upsample": 3,
 }  # fmt: skip
 
 
@@ -85,7 +85,8 @@ def dense(value, units, bias=1, **options):
 
 
 def pool(name, value, window, stride=None, pad=(0, 0, 0, 0), **options):
-    return record(name, [value], [*window, *(stride or window), *pad], **options)
+    counted = [-1, -1] if name == "AvgPool" else []
+    return record(name, [value], [*window, *(stride or window), *pad, *counted], **options)
 
 
 def exported(
@@ -139,19 +140,27 @@ GRAPH = (
     conv(5, 2, (2, 3), pad=(1, 0, 1, 1), groups=2, bias=0, algorithm=1, owner=1),  # 6: (4, 4, 2)
     record("Concat", [6, 4, 2]),  # 7: (4, 4, 6)
     record("Scale", [7], [0], activation=(CLIP, -200.0, 100.0)),
-    pool("MaxPool", 8, (2, 2), (2, 1)),  # 9: (2, 3, 6)
-    pool("AvgPool", 9, (2, 1), (1, 2)),  # 10: (1, 2, 6)
-    dense(10, 3),
-    record("Activation", [11], activation=(RELU, 0.0, 0.0)),
+    record("Pad", [8], [1, 0, 0, 1]),  # 9: (5, 5, 6)
+    record("Upsample", [9], [1, 2, 0]),  # 10: (5, 10, 6)
+    record("Slice", [10], [1, 5]),  # 11: (5, 10, 4)
+    # channels, groups, kernel, upsampling, crop, dilation, extra, bias, algorithm; 12: (4, 5, 2)
+    record("ConvTranspose", [11], [2, 2, 2, 1, 1, 1, 1, 1, 0, 5, 1, 1, 0, 0, 1, 1]),
+    pool("MaxPool", 12, (2, 2), (2, 1)),  # 13: (2, 4, 2)
+    pool("AvgPool", 13, (2, 1), (1, 2)),  # 14: (1, 2, 2)
+    dense(14, 3),
+    record("Activation", [15], activation=(RELU, 0.0, 0.0)),
 )  # fmt: skip
-GRAPH_OUTPUTS = (12, 8)
+GRAPH_OUTPUTS = (16, 8)
 
 
 def graph_arrays():
-    """Return W of the shared Conv; gain, bias; gain; W, b of Dense, (12, 3), (3,)."""
+    """Return W of the shared Conv; gain, bias; gain; W, b of ConvTranspose; of Dense, (4, 3)."""
     W, _, _, b = arrays()
-    dense = np.arange(36).reshape(12, 3) % 5 - 2
-    return W, np.array([2, -1]), np.array([-3, 1]), np.arange(6) % 3 - 1, dense, b
+    filters, dense = np.arange(8) % 3 - 1, (np.arange(12).reshape(4, 3) + 3) % 5 - 1
+    return (
+        W, np.array([2, -1]), np.array([-3, 1]), np.arange(6) % 3 - 1, filters, np.array([3, 1]),
+        dense, b,
+    )  # fmt: skip
 
 
 def graph(dtype="float64", **changes):

@@ -180,7 +180,8 @@ def layer_of(step, shapes):
     several = step.name in SEVERAL
     if step.name not in WORDS or len(step.words) != WORDS[step.name]:
         return None
-    if len(step.inputs) < 2 if several else len(step.inputs) != 1:
+    maximum = 2 if step.name == "Crop" else 1
+    if len(step.inputs) < 2 if several else not 1 <= len(step.inputs) <= maximum:
         return None
     if len(step.numbers) != (len(step.inputs) if step.name == "Add" else NUMBERS.get(step.name, 0)):
         return None
@@ -205,8 +206,48 @@ def _concat(_, shapes):
     return _Layer(shape, (), prod(shape))
 
 
-def _crop(integers, shapes):
+def _multiply(_, shapes):
+    largest = shapes[0]
+    for shape in shapes:
+        if len(shape) == 3 and prod(shape[:2]) > prod(largest[:-1]):
+            largest = shape
+    for shape in shapes:
+        if shape[-1] != largest[-1] or (
+            shape != largest and (prod(shape[:-1]) != 1 or prod(largest[:-1]) == 1)
+        ):
+            return None
+    return _Layer(largest, (), len(shapes) * prod(largest))
+
+
+def _pad(integers, shapes):
     (shape,) = shapes
+    if len(shape) != 3 or min(integers) < 0 or max(*integers, *shape[:2]) > INT64_MAX // 4:
+        return None
+    out = (shape[0] + sum(integers[:2]), shape[1] + sum(integers[2:]), shape[2])
+    return _Layer(out, (), prod(out))
+
+
+def _slice(integers, shapes):
+    (shape,) = shapes
+    start, stop = integers
+    if not 0 <= start < stop <= shape[-1]:
+        return None
+    return _Layer((*shape[:-1], stop - start), (), prod(shape))
+
+
+def _upsample(integers, shapes):
+    (shape,) = shapes
+    down, right, method = integers
+    if len(shape) != 3 or min(down, right) < 1 or method not in (0, 1, 2):
+        return None
+    out = (shape[0] * down, shape[1] * right, shape[2])
+    if max(prod(out) * 16, out[0] * shape[0], out[1] * shape[1]) > INT64_MAX:
+        return None
+    return _Layer(out, (), prod(out))
+
+
+def _crop(integers, shapes):
+    shape = shapes[0]
     if len(shape) != 3 or min(integers) < 0:
         return None
     out = (shape[0] - sum(integers[:2]), shape[1] - sum(integers[2:]), shape[2])
@@ -250,6 +291,29 @@ def _conv(integers, shapes):
     return found and _filters((*found[0], channels), found[1], bias, prod(shape))
 
 
+def _conv_transpose(integers, shapes):
+    (shape,) = shapes
+    channels, groups, h_b, h_a, s_b, s_a, *rest, bias, algorithm = integers
+    crop, dilation, extra = (rest[:2], rest[2:4]), rest[4:6], rest[6:8]
+    if len(shape) != 3 or bias not in (0, 1) or algorithm not in (0, 1, 2):
+        return None
+    size = []
+    for n, h, s, sides, e, more in zip(shape, (h_b, h_a), (s_b, s_a), crop, dilation, extra):
+        if min(h, s, e) < 1 or min(sides) < 0 or not 0 <= more < s:
+            return None
+        full = s * (n - 1) + (h - 1) * e + 1 + more
+        if full > INT64_MAX or sum(sides) >= full:
+            return None
+        size.append(full - sum(sides))
+    window = ((h_b, h_a), (s_b, s_a), crop, dilation)
+    found = window_of((*size, channels), shape[2], groups, *window)
+    if found is None or tuple(found[0]) != shape[:2]:
+        return None
+    arrays = (found[1] * shape[2], channels)[: 1 + bias]
+    out = (*size, channels)
+    return _Layer(out, arrays, prod(shape) * found[1] + prod(out))
+
+
 def _filters(shape, K, bias, inputs):
     arrays = (K * shape[-1], shape[-1])[: 1 + bias]
     return _Layer(shape, arrays, prod(shape) * K + inputs)
@@ -263,6 +327,13 @@ def _dense(integers, shapes):
     one = ((0, 0), (0, 0))
     found = window_of((1, 1, prod(shape)), units, 1, (1, 1), (1, 1), one, (1, 1))
     return found and _filters((units,), found[1], bias, prod(shape))
+
+
+def _avg_pool(integers, shapes):
+    *window, below, after = integers
+    if (below, after) != (-1, -1) and not (0 <= below <= window[5] and 0 <= after <= window[7]):
+        return None
+    return _pool(window, shapes)
 
 
 def _pool(integers, shapes):
@@ -299,7 +370,8 @@ def _prelu(_, shapes):
 KINDS = {
     "LRN": _lrn, "LogSoftmax": _of_one_shape, "Normalize": _normalize, "PReLU": _prelu,
     "Softmax": _of_one_shape,
-    "Activation": _of_one_shape, "Add": _of_one_shape, "Multiply": _of_one_shape,
-    "AvgPool": _pool, "MaxPool": _pool, "Concat": _concat, "Conv": _conv, "Crop": _crop,
-    "Dense": _dense, "Scale": _scale,
+    "Activation": _of_one_shape, "Add": _of_one_shape, "Multiply": _multiply,
+    "AvgPool": _avg_pool, "MaxPool": _pool, "Concat": _concat, "Conv": _conv,
+    "ConvTranspose": _conv_transpose, "Crop": _crop, "Dense": _dense, "Pad": _pad,
+    "Scale": _scale, "Slice": _slice, "Upsample": _upsample,
 }  # fmt: skip

@@ -50,12 +50,26 @@ def step_output(step, arrays, Z):
     if step.name == "Add":
         return sum(first.dtype.type(c) * z for c, z in zip(step.numbers, Z))
     if step.name == "Multiply":
-        return np.prod(np.array(Z), axis=0)
+        several = max(z.ndim for z in Z) == 4
+        total = 1
+        for z in Z:
+            total = total * (z[:, None, None] if several and z.ndim == 2 else z)
+        return total
     if step.name == "Concat":
         return np.concatenate(Z, axis=-1)
     if step.name == "Crop":
         top, bottom, left, right = integers
         return first[:, top : first.shape[1] - bottom, left : first.shape[2] - right]
+    if step.name == "Pad":
+        top, bottom, left, right = integers
+        return np.pad(first, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    if step.name == "Slice":
+        return first[..., integers[0] : integers[1]]
+    if step.name == "Upsample":
+        method = ("nearest", "bilinear", "bilinear")[integers[2]]
+        return reference.upsample2d(first, tuple(integers[:2]), method, integers[2] == 2)
+    if step.name == "ConvTranspose":
+        return transposed(integers, arrays, first)
     if step.name == "Scale":
         return arrays[0] * first + (arrays[1] if integers[0] else 0)
     if step.name == "Activation":
@@ -75,7 +89,23 @@ def step_output(step, arrays, Z):
     pad = (integers[4:6], integers[6:8])
     if step.name == "MaxPool":
         return reference.max_pool2d(first, integers[:2], integers[2:4], pad)[0]
-    return reference.avg_pool2d(first, integers[:2], integers[2:4], pad)
+    counted = None
+    if integers[8] >= 0:
+        counted = (integers[4], integers[8]), (integers[6], integers[9])
+    return reference.avg_pool2d(first, integers[:2], integers[2:4], pad, counted)
+
+
+def transposed(integers, arrays, Z):
+    """Return the output of a ConvTranspose."""
+    channels, groups, *window = integers[:14]
+    h, s, crop, e = window[:2], window[2:4], (window[4:6], window[6:8]), window[8:10]
+    size = [
+        step * (n - 1) + (k - 1) * gap + 1 + more - sum(sides)
+        for n, k, step, gap, more, sides in zip(Z.shape[1:3], h, s, e, window[10:12], crop)
+    ]
+    W = arrays[0].reshape(channels // groups, *h, Z.shape[3])
+    b = arrays[1] if integers[14] else None
+    return reference.conv_transpose2d(Z, W, b, size, tuple(s), crop, tuple(e), groups)
 
 
 def computed(data, Z, dtype=np.longdouble):

@@ -33,7 +33,10 @@ class Graph:
         self.reads, self.places, self.shapes = [], [], [net.input_shape]
         for k, layer in enumerate(net.layers):
             inputs = layer.inputs
-            self.reads.append([k] if inputs is None else [self.names[name] for name in inputs])
+            reads = [k] if inputs is None else [self.names[name] for name in inputs]
+            if layer.shape_of is not None:
+                reads.append(self.names[layer.shape_of])
+            self.reads.append(reads)
             self.names[layer.name or f"{layer.kind.lower()}{k + 1}"] = k + 1
             shapes = [self.shapes[v] for v in self.reads[k]]
             self.shapes.append(self._shape(layer, shapes))
@@ -42,15 +45,27 @@ class Graph:
     def _shape(self, layer, shapes):
         first = shapes[0]
         kind = layer.kind
-        if kind in ("Conv", "MaxPool", "AvgPool"):
-            window = layer.kernel if kind == "Conv" else layer.window
-            dilation = layer.dilation if kind == "Conv" else (1, 1)
-            pad = sides(layer.pad, first, window, layer.stride, dilation)
-            size = reference.output_shape(first[:2], window, layer.stride, pad, dilation)
-            return (*size, layer.channels if kind == "Conv" else first[2])
+        if kind == "Conv":
+            pad = sides(layer.pad, first, layer.kernel, layer.stride, layer.dilation)
+            options = layer.kernel, layer.stride, pad, layer.dilation
+            return (*reference.output_shape(first[:2], *options), layer.channels)
+        if kind in ("MaxPool", "AvgPool"):
+            options = _pool_options(layer, (1, *first))
+            return (*reference.output_shape(first[:2], *options), first[2])
+        if kind == "ConvTranspose":
+            return (*_transposed_size(layer, first), layer.channels)
         if kind == "Crop":
-            (top, bottom), (left, right) = layer.crop
+            (top, bottom), (left, right) = borders(layer, *shapes)
             return first[0] - top - bottom, first[1] - left - right, first[2]
+        if kind == "Pad":
+            (top, bottom), (left, right) = layer.pad
+            return first[0] + top + bottom, first[1] + left + right, first[2]
+        if kind == "Slice":
+            return (*first[:-1], layer.stop - layer.start)
+        if kind == "Upsample":
+            return first[0] * layer.factor[0], first[1] * layer.factor[1], first[2]
+        if kind == "Multiply":
+            return max(shapes, key=lambda shape: (prod(shape), len(shape)))
         if kind == "Concat":
             return (*first[:-1], sum(shape[-1] for shape in shapes))
         return (layer.units,) if kind == "Dense" else first
@@ -63,6 +78,9 @@ class Graph:
         if layer.kind == "Conv":
             d = layer.channels
             shapes = [(shape[2] // layer.groups, *layer.kernel, d), (d,)]
+        elif layer.kind == "ConvTranspose":
+            d = layer.channels
+            shapes = [(d // layer.groups, *layer.kernel, shape[2]), (d,)]
         elif layer.kind == "Dense":
             shapes = [(prod(shape), layer.units), (layer.units,)]
         elif layer.kind == "Scale":
@@ -128,12 +146,66 @@ def _conv_options(layer, shape):
 
 
 def _pool_options(layer, shape):
-    return layer.window, layer.stride, sides(layer.pad, shape[1:], layer.window, layer.stride)
+    if layer.window == "image":
+        return shape[1:3], 1, 0
+    pad = sides(layer.pad, shape[1:], layer.window, layer.stride)
+    if layer.ceil:
+        pad = reference.ceil_pad(shape[1:3], layer.window, layer.stride, pad)
+    return layer.window, layer.stride, pad
 
 
-def _crop(layer, shape):
-    (top, bottom), (left, right) = layer.crop
-    return slice(None), slice(top, shape[1] - bottom), slice(left, shape[2] - right)
+def _counted(layer, shape):
+    """The padding that counts in a mean, or None."""
+    if not layer.count_pad:
+        return None
+    if layer.window == "image":
+        return (0, 0), (0, 0)
+    return reference.pads(sides(layer.pad, shape[1:], layer.window, layer.stride))
+
+
+def _transposed_size(layer, shape):
+    return tuple(
+        s * (n - 1) + (h - 1) * e + 1 - sum(crop) + extra
+        for n, h, s, e, crop, extra in zip(
+            shape, layer.kernel, layer.upsample, layer.dilation, layer.crop, layer.extra
+        )
+    )
+
+
+def _transposed_options(layer):
+    return layer.upsample, layer.crop, layer.dilation, layer.groups
+
+
+def borders(layer, shape, like=None):
+    """((top, bottom), (left, right)) of what a Crop removes from images (height, width, d)."""
+    if like is None:
+        return layer.crop
+    more = [n - m for n, m in zip(shape[:2], like[:2])]
+    before = [n // 2 for n in more] if layer.crop is None else layer.crop
+    return tuple((k, n - k) for k, n in zip(before, more))
+
+
+def _crop(layer, inputs):
+    (top, bottom), (left, right) = borders(layer, *(Z.shape[1:] for Z in inputs))
+    _, height, width, _ = inputs[0].shape
+    return slice(None), slice(top, height - bottom), slice(left, width - right)
+
+
+def _padded(layer, shape):
+    """Where the image is in the padded one."""
+    (top, _), (left, _) = layer.pad
+    return slice(None), slice(top, top + shape[1]), slice(left, left + shape[2])
+
+
+def _pixels(inputs):
+    """The inputs of a Multiply as arrays that NumPy broadcasts."""
+    if max(Z.ndim for Z in inputs) < 4:
+        return inputs
+    return [Z if Z.ndim == 4 else Z[:, None, None] for Z in inputs]
+
+
+def _upsampling(layer):
+    return layer.factor, layer.method, layer.align_corners
 
 
 def _factors(layer, inputs):
@@ -160,18 +232,28 @@ def _forward(layer, inputs, W, b):
         case "MaxPool":
             return reference.max_pool2d(Z, *_pool_options(layer, Z.shape))[0]
         case "AvgPool":
-            return reference.avg_pool2d(Z, *_pool_options(layer, Z.shape))
+            options = _pool_options(layer, Z.shape)
+            return reference.avg_pool2d(Z, *options, _counted(layer, Z.shape))
         case "Add":
             terms = [f * x for f, x in zip(_factors(layer, inputs), inputs)]
             return sum(terms[1:], terms[0])
         case "Multiply":
-            return _product(inputs)
+            return _product(_pixels(inputs))
         case "Concat":
             return np.concatenate(inputs, axis=-1)
         case "Scale":
             return W * Z if b is None else W * Z + b
+        case "ConvTranspose":
+            size = _transposed_size(layer, Z.shape[1:])
+            return reference.conv_transpose2d(Z, W, b, size, *_transposed_options(layer))
         case "Crop":
-            return Z[_crop(layer, Z.shape)]
+            return Z[_crop(layer, inputs)]
+        case "Pad":
+            return np.pad(Z, ((0, 0), *layer.pad, (0, 0)))
+        case "Slice":
+            return Z[..., layer.start : layer.stop]
+        case "Upsample":
+            return reference.upsample2d(Z, *_upsampling(layer))
         case "Activation":
             return Z
     raise AssertionError(layer.kind)
@@ -195,12 +277,19 @@ def _backward(layer, dS, inputs, W, b):
             return [reference.max_pool2d_backward(dS, indices, Z.shape)], []
         case "AvgPool":
             options = _pool_options(layer, Z.shape)
-            return [reference.avg_pool2d_backward(dS, Z.shape, *options)], []
+            counted = _counted(layer, Z.shape)
+            return [reference.avg_pool2d_backward(dS, Z.shape, *options, counted)], []
         case "Add":
             return [factor * dS for factor in _factors(layer, inputs)], []
         case "Multiply":
-            others = [inputs[:i] + inputs[i + 1 :] for i in range(len(inputs))]
-            return [_product([dS, *rest]) for rest in others], []
+            pixels = _pixels(inputs)
+            found = []
+            for i, one in enumerate(pixels):
+                gradient = _product([dS, *pixels[:i], *pixels[i + 1 :]])
+                if one.shape != dS.shape:
+                    gradient = gradient.sum((1, 2), gradient.dtype)
+                found.append(gradient.reshape(inputs[i].shape))
+            return found, []
         case "Concat":
             ends = np.cumsum([x.shape[-1] for x in inputs])[:-1]
             return np.split(dS, ends, axis=-1), []
@@ -209,8 +298,20 @@ def _backward(layer, dS, inputs, W, b):
             return [W * dS], [(dS * Z).sum(axes, dS.dtype), dS.sum(axes, dtype=dS.dtype)]
         case "Crop":
             dZ = np.zeros_like(Z)
-            dZ[_crop(layer, Z.shape)] = dS
+            dZ[_crop(layer, inputs)] = dS
+            return [dZ, *map(np.zeros_like, inputs[1:])], []
+        case "ConvTranspose":
+            options = _transposed_options(layer)
+            dZ, *d_arrays = reference.conv_transpose2d_backward(dS, Z, W, *options)
+            return [dZ], d_arrays
+        case "Pad":
+            return [dS[_padded(layer, Z.shape)]], []
+        case "Slice":
+            dZ = np.zeros_like(Z)
+            dZ[..., layer.start : layer.stop] = dS
             return [dZ], []
+        case "Upsample":
+            return [reference.upsample2d_backward(dS, Z.shape, *_upsampling(layer))], []
         case "Activation":
             return [dS], []
     raise AssertionError(layer.kind)

@@ -8,23 +8,32 @@ from matconv import (
     AvgPool,
     Concat,
     Conv,
+    ConvTranspose,
     Crop,
     Dense,
     MaxPool,
     Multiply,
     Network,
+    Pad,
     PReLU,
     Scale,
-)
+    Slice,
+    Upsample,
+)  # fmt: skip
 from matconv.layers import LAYERS
 from support.activations import EXAMPLES
 
 # every third layer has no activation
 ACTIVATIONS = (*EXAMPLES, *[None] * (len(EXAMPLES) // 2))
 FACTORS = (1.0, -1.0, 0.5, 2.0, -0.25)
-OWNERS = (Conv, Dense, Scale, PReLU)
+OWNERS = (Conv, ConvTranspose, Dense, Scale, PReLU)
+# larger images are not enlarged
+LARGE = 120
 # layers that are drawn with arguments of their own
-DRAWN = (Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale)
+DRAWN = (
+    Activation, Add, AvgPool, Concat, Conv, ConvTranspose, Crop, Dense, MaxPool, Multiply, Pad,
+    Scale, Slice, Upsample,
+)  # fmt: skip
 # other layers with arguments for them; without entries here by default arguments, if they have them
 ARGUMENTS = {
     "LRN": [
@@ -106,7 +115,10 @@ class _Drawing:
         if not self.layers:
             options["inputs"] = "input"
         kinds = (
-            ("filters",) * 4 + ("share",) * 2 + ("join",) * 4 + ("pool", "crop", "other", "other")
+            ("filters",) * 4
+            + ("share",) * 2
+            + ("join",) * 4
+            + ("pool", "shape", "shape", "other", "other")
         )
         kind = self.any(kinds)
         layer = getattr(self, f"_{kind}")(options)
@@ -121,6 +133,8 @@ class _Drawing:
         if len(shape) == 1 or roll < 0.35:
             return Dense(int(self.random.integers(1, 6)), **options)
         size = self.random.integers(1, 4, 2)
+        if roll > 0.85:
+            return self._transposed(size, options)
         groups = self.any([g for g in (1, 2, 3) if shape[2] % g == 0])
         channels = groups * int(self.random.integers(1, 4)) if groups > 1 else self.any((2, 3, 4))
         if self.random.random() < 0.6:
@@ -128,6 +142,16 @@ class _Drawing:
         pad = tuple(tuple(side) for side in self.random.integers(0, 3, (2, 2)).tolist())
         stride, dilation = self.random.integers(1, 3, 2), self.random.integers(1, 3, 2)
         return Conv(channels, size, stride, pad, dilation, groups, **options)
+
+    def _transposed(self, size, options):
+        height, width, d = self.shapes[options["inputs"]]
+        groups = self.any([g for g in (1, 2, 3) if d % g == 0])
+        channels = groups * int(self.random.integers(1, 4))
+        upsample = 1 if height * width > LARGE else self.random.integers(1, 3, 2)
+        crop = tuple(tuple(side) for side in self.random.integers(0, 2, (2, 2)).tolist())
+        extra = self.random.integers(0, upsample, 2)
+        dilation = self.random.integers(1, 3, 2)
+        return ConvTranspose(channels, size, upsample, crop, dilation, extra, groups, **options)
 
     def _share(self, options):
         owners = [layer for layer in self.layers if isinstance(layer, OWNERS)]
@@ -141,7 +165,7 @@ class _Drawing:
         # reads the input of the owner, or another value with as many channels
         shape = self.shapes[owner.inputs[0]]
         names = [name for name, other in self.shapes.items() if other == shape]
-        if isinstance(owner, Conv):
+        if isinstance(owner, (Conv, ConvTranspose)):
             names = [n for n, o in self.shapes.items() if len(o) == 3 and o[2] == shape[2]]
         options["inputs"] = self.any(names)
         return type(owner)(**given, **options)
@@ -152,6 +176,9 @@ class _Drawing:
         names = [name for name, other in self.shapes.items() if other == shape]
         if kind is Concat:
             names = [n for n, o in self.shapes.items() if o[:-1] == shape[:-1]]
+        if kind is Multiply:
+            ones = ((shape[-1],), (1, 1, shape[-1]), shape)
+            names = [n for n, o in self.shapes.items() if o in ones]
         count = int(self.random.integers(1, 3))
         if self.random.random() < 0.8:  # seldom several times the same value
             names.remove(options["inputs"])
@@ -169,13 +196,31 @@ class _Drawing:
     def _pool(self, options):
         options["inputs"] = self.source(images=True)
         kind = self.any((MaxPool, AvgPool))
+        if kind is AvgPool:
+            options["count_pad"] = self.random.random() < 0.3
+        if self.random.random() < 0.2:
+            return kind("image", **options)
         window = self.random.integers(2, 4, 2)
         stride = self.any((None, 1, 2))
-        return kind(window, stride, self.any((0, 1, "same")), **options)
+        ceil = self.random.random() < 0.3
+        return kind(window, stride, self.any((0, 1, "same")), ceil, **options)
 
-    def _crop(self, options):
-        options["inputs"] = self.source(images=True)
-        return Crop(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
+    def _shape(self, options):
+        kind = self.any((Crop, Pad, Slice, Upsample))
+        options["inputs"] = self.source(images=kind is not Slice)
+        shape = self.shapes[options["inputs"]]
+        if kind is Slice:
+            start = int(self.random.integers(0, shape[-1]))
+            return Slice(start, int(self.random.integers(start, shape[-1])) + 1, **options)
+        if kind is Upsample:
+            factor = 1 if shape[0] * shape[1] > LARGE else self.random.integers(1, 3, 2)
+            method = self.any((("nearest",), ("bilinear",), ("bilinear", True)))
+            return Upsample(factor, *method, **options)
+        smaller = [n for n, o in self.shapes.items()
+                   if len(o) == 3 and o[0] <= shape[0] and o[1] <= shape[1]]  # fmt: skip
+        if kind is Crop and self.random.random() < 0.3:
+            return Crop(self.any((None, 0)), self.any(smaller), **options)
+        return kind(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
 
     def _other(self, options):
         if self.random.random() < 0.4:

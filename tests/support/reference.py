@@ -8,6 +8,8 @@ confused; which pixel meets which filter offset is decided by the loops of `taps
 The functions keep the dtype they are given, so integers give exact integer truths.
 """
 
+from fractions import Fraction
+
 import numpy as np
 
 
@@ -112,6 +114,20 @@ def conv2d_backward(dS, Z, W, stride=1, pad=0, dilation=1, groups=1):
     return dZ, dW, dS.sum(axis=(0, 1, 2), dtype=dS.dtype)
 
 
+def conv_transpose2d(Z, W, b, size, upsample=1, crop=0, dilation=1, groups=1):
+    """Return the adjoint of conv2d for images of a size, plus b."""
+    images = np.zeros((len(Z), *size, W.shape[0] * groups), Z.dtype)
+    S = conv2d_backward(Z, images, W, upsample, crop, dilation, groups)[0]
+    return S if b is None else S + b
+
+
+def conv_transpose2d_backward(dS, Z, W, upsample=1, crop=0, dilation=1, groups=1):
+    """Return (dZ, dW, db) of sum(dS * S)."""
+    options = (upsample, crop, dilation, groups)
+    dW = conv2d_backward(Z, dS, W, *options)[1]
+    return conv2d(dS, W, None, *options), dW, dS.sum(axis=(0, 1, 2), dtype=dS.dtype)
+
+
 def relu(S):
     """Return max(x, 0) element by element; NaN remains NaN."""
     Z = S.copy()
@@ -165,6 +181,36 @@ def windows(size, window, stride=None, pad=0):
     return [(q_out, p_out, pixels) for (q_out, p_out), pixels in found.items()]
 
 
+def ceil_pad(size, window, stride, pad):
+    """Return the padding with which windows fit that end beyond it but begin before it."""
+    sides = []
+    for n, h, s, (before, after) in zip(size, pair(window), pair(stride), pads(pad)):
+        count = 1
+        while (count - 1) * s + h < before + n + after and count * s < before + n:
+            count += 1
+        sides.append((before, max((count - 1) * s + h - before - n, 0)))
+    return tuple(sides)
+
+
+def counts(size, window, stride, pad, counted=None):
+    """Return the divisor of each window: its pixels, or those in a frame of ``counted`` sides."""
+    found = {}
+    (top, _), (left, _) = pads(pad)
+    (h_b, h_a), (s_b, s_a) = pair(window), pair(stride)
+    for q_out, p_out, pixels in windows(size, window, stride, pad):
+        found[q_out, p_out] = len(pixels)
+        if counted is not None:
+            (above, below), (before, after) = counted
+            rows = range(q_out * s_b - top, q_out * s_b - top + h_b)
+            columns = range(p_out * s_a - left, p_out * s_a - left + h_a)
+            found[q_out, p_out] = sum(
+                -above <= y < size[0] + below and -before <= x < size[1] + after
+                for y in rows
+                for x in columns
+            )
+    return found
+
+
 def max_pool2d(Z, window, stride=None, pad=0):
     """Return (maxima, indices y*a + x), of the first NaN, else of the first of equal maxima."""
     l, b, a, d = Z.shape
@@ -196,23 +242,68 @@ def max_pool2d_backward(dZ, indices, shape):
     return result.reshape(shape)
 
 
-def avg_pool2d(Z, window, stride=None, pad=0):
-    """Return the mean of the pixels of each window, without padding."""
+def avg_pool2d(Z, window, stride=None, pad=0, counted=None):
+    """Return the mean of the pixels of each window; ``counted`` is the padding that counts."""
     l, b, a, d = Z.shape
     stride = window if stride is None else stride
     out = np.zeros((l, *output_shape((b, a), window, stride, pad), d), Z.dtype)
+    divisors = counts((b, a), window, stride, pad, counted)
     for q_out, p_out, pixels in windows((b, a), window, stride, pad):
         for y, x in pixels:
             out[:, q_out, p_out, :] += Z[:, y, x, :]
-        out[:, q_out, p_out, :] /= len(pixels)
+        out[:, q_out, p_out, :] /= divisors[q_out, p_out]
     return out
 
 
-def avg_pool2d_backward(dZ, shape, window, stride=None, pad=0):
+def avg_pool2d_backward(dZ, shape, window, stride=None, pad=0, counted=None):
     """Return dZ: every element of dZ_out is divided among the pixels of its window."""
     stride = window if stride is None else stride
     result = np.zeros(shape, dZ.dtype)
+    divisors = counts(shape[1:3], window, stride, pad, counted)
     for q_out, p_out, pixels in windows(shape[1:3], window, stride, pad):
         for y, x in pixels:
-            result[:, y, x, :] += dZ[:, q_out, p_out, :] / len(pixels)
+            result[:, y, x, :] += dZ[:, q_out, p_out, :] / divisors[q_out, p_out]
     return result
+
+
+def interpolation(n, factor, method, align_corners=False):
+    """Return the matrix (factor n, n) that enlarges a row of n pixels."""
+    M = np.zeros((factor * n, n))
+    for q in range(factor * n):
+        if method == "nearest":
+            at = Fraction(q // factor)
+        elif align_corners:
+            at = Fraction(q * (n - 1), max(factor * n - 1, 1))
+        else:
+            at = max((q + Fraction(1, 2)) / factor - Fraction(1, 2), Fraction(0))
+        k = min(int(at), n - 1)
+        M[q, k] += 1 - (at - k if k < n - 1 else 0)
+        if k < n - 1:
+            M[q, k + 1] += at - k
+    return M
+
+
+def weights(size, factor, method="nearest", align_corners=False):
+    """Yield every (q, p, y, x, w) where output (q, p) has pixel (y, x) with a weight w > 0."""
+    down, right = (interpolation(n, f, method, align_corners) for n, f in zip(size, pair(factor)))
+    for q, y in np.argwhere(down):
+        for p, x in np.argwhere(right):
+            yield q, p, y, x, down[q, y] * right[p, x]
+
+
+def upsample2d(Z, factor, method="nearest", align_corners=False):
+    """Return enlarged images."""
+    l, b, a, d = Z.shape
+    f_b, f_a = pair(factor)
+    out = np.zeros((l, b * f_b, a * f_a, d), Z.dtype)
+    for q, p, y, x, w in weights((b, a), factor, method, align_corners):
+        out[:, q, p] += Z.dtype.type(w) * Z[:, y, x]
+    return out
+
+
+def upsample2d_backward(dZ_out, shape, factor, method="nearest", align_corners=False):
+    """Return the adjoint of upsample2d."""
+    dZ = np.zeros(shape, dZ_out.dtype)
+    for q, p, y, x, w in weights(shape[1:3], factor, method, align_corners):
+        dZ[:, y, x] += dZ_out.dtype.type(w) * dZ_out[:, q, p]
+    return dZ

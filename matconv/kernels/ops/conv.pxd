@@ -14,13 +14,13 @@ from .._operation cimport (
 )
 from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .._bias_relu cimport activation_backward_rows
+from .._conv_direct cimport direct_pays
 from .._conv_driver cimport (
     Convolution, conv_backward_prepared, conv_forward_prepared, conv_plan, conv_prepare,
-    conv_prepare_backward, conv_same_prepared, conv_set_images, conv_tiles,
+    conv_prepare_backward, conv_reads_theta, conv_same_prepared, conv_set_images, conv_tiles,
 )
 from .._geometry cimport Geometry, geometry_default, geometry_init
 from .._status cimport ALGORITHM, OK, SIZE
-from .._tile cimport filters_in_tile_order
 from .._types cimport real
 from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cut_forward
 from .conv_pieces cimport backward_piece, forward_piece
@@ -82,22 +82,23 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     cdef Convolution c
     cdef ForwardCut forward
     cdef BackwardCut backward
-    cdef int status
+    cdef int status, algorithm
     usual.l, g.l = step.usual, step.images
     status = geometry_init(&g)
     if status == OK:
         status = geometry_init(&usual)
     if status != OK:
         return status
-    choose_tile(
-        &usual, step.is_double, IM2COL if step.compact else own.algorithm, step.frozen, &m_b, &m_a
-    )
+    algorithm = own.algorithm
+    if step.compact and not (algorithm == AUTO and direct_pays(&usual)):
+        algorithm = IM2COL
+    choose_tile(&usual, step.is_double, algorithm, step.frozen, &m_b, &m_a)
     status = conv_plan(&g, step.is_double, m_b, m_a, &own.c)
     if status != OK:
         return status
     sizes.prepared = own.c.prepared
     sizes.preparing = own.c.preparing
-    own.unprepared = not step.frozen and not m_b and filters_in_tile_order(&g)
+    own.unprepared = not step.frozen and conv_reads_theta(&own.c)
     if own.unprepared:
         sizes.prepared = 0
     if not step.frozen:

@@ -104,7 +104,7 @@ cdef inline double multiply_adds(const Geometry *g) noexcept nogil:
 
 # Whether the convolution is computed by taps.
 cdef inline bint has_taps(const Convolution *c) noexcept nogil:
-    return not c.by_winograd and taps_pay(&c.g)
+    return not c.by_winograd and not c.direct and taps_pay(&c.g)
 
 
 # Divide into up to `wanted` pieces of IMAGES, or up to `bands` BANDS of each image, with at least

@@ -1,4 +1,5 @@
-"""Crop: removes rows and columns at the borders of an image.
+"""Crop: removes rows and columns at the borders of an image. A second input is not read: the image
+whose size the words give.
 
     words    rows at the top, bottom, columns at the left, right
 """
@@ -6,7 +7,7 @@
 from libc.string cimport memset
 
 from .._operation cimport (
-    BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
+    BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, WHOLE, input_of,
     new_operation, piece_count, piece_length, range_of, set_image,
 )
 from .._status cimport OK, SIZE
@@ -90,6 +91,10 @@ cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out)
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
+    cdef Py_ssize_t item = sizeof(double) if step.is_double else sizeof(float)
+    if step.n_inputs == 2 and call.d_inputs[1] != NULL and not call.add_input[1]:
+        if call.phase == WHOLE or call.piece == 0:
+            memset(call.d_inputs[1], 0, call.images * input_of(step, 1).size * item)
     if call.d_inputs[0] == NULL:
         return
     if step.is_double:
@@ -99,7 +104,7 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Crop", 1, 1, shape, forward, backward)
+    cdef Operation table = new_operation(b"Crop", 1, 2, shape, forward, backward)
     table.n_words = 4
     table.split = split
     return table

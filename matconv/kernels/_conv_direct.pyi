@@ -1,0 +1,1 @@
+"""Loops of convolutions with few channels per group, for compiled code only."""
