@@ -96,7 +96,19 @@ from .kernels import (
     max_pool2d,
     max_pool2d_backward,
 )
-from .layers import Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale
+from .layers import (
+    Activation,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Crop,
+    Dense,
+    Dropout,
+    MaxPool,
+    Multiply,
+    Scale,
+)
 from .network import Network
 from .objective import Objective
 
@@ -200,6 +212,7 @@ __all__ = [
     "Conv",
     "Crop",
     "Dense",
+    "Dropout",
     "FormatError",
     "LeakyReLU",
     "MaxPool",

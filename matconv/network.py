@@ -129,7 +129,8 @@ class Network(Structure):
         """Return a random theta.
 
         The elements of W are drawn from N(0, 2/K), where K is the number of inputs of one output
-        [1]_; b is 0. A layer without W initialises its parameters as its class documents.
+        [1]_; b is 0. The ``init`` of a layer may say otherwise. A layer without W initialises its
+        parameters as its class documents.
 
         Parameters
         ----------

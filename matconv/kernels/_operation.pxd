@@ -12,8 +12,8 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
     sizes     Sizes of memory for up to `step.images` images per call. OUT: sizes. Returns a status.
     prepare   Prepare the parameters for the passes. IN: call.arrays. OUT: call.prepared or, if
               `backward`, call.prepared_backward. SCRATCH: sizes.preparing.
-    forward   IN: inputs, arrays, prepared. OUT: output, and saved unless NULL. SCRATCH: scratch,
-              shared.
+    forward   IN: inputs, arrays, prepared, masks. OUT: output, and saved unless NULL. SCRATCH:
+              scratch, shared.
     backward  Gradients from d_output, which may be overwritten. d_inputs[i] and d_arrays are not
               computed if NULL; they are added to if add_input[i] or add_arrays is set. SCRATCH:
               sizes.backward, shared.
@@ -35,6 +35,7 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
               same parameters.
 """
 
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ._activation cimport Activation
@@ -93,6 +94,12 @@ cdef struct Step:
     void *own                       # operation.own_size bytes
 
 
+# What the random masks of a pass depend on, besides the step.
+cdef struct Masks:
+    uint64_t seed, epoch
+    const int64_t *images   # by image of the call: its number in the whole data set
+
+
 # The arguments of a pass of a step.
 cdef struct Call:
     Py_ssize_t images
@@ -104,6 +111,7 @@ cdef struct Call:
     void *saved
     void *scratch
     void *shared
+    const Masks *masks      # NULL: none, for instance in inference
     int phase               # WHOLE, or a phase, of which `piece` is to be run
     Py_ssize_t piece
     void *d_output
@@ -125,6 +133,8 @@ cdef struct Operation:
     # whether `forward` applies the activation; otherwise the program does so in another pass
     bint fused
     bint has_numbers        # a number for each input
+    # whether the output is the input if there are no masks: frozen programs leave the step out
+    bint identity
     int prepared_arrays     # the first arrays, this many, are read by `prepare`, not by `forward`
     Shape shape
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil

@@ -11,6 +11,7 @@ from .ops.concat cimport operation as concat
 from .ops.conv cimport operation as conv
 from .ops.crop cimport operation as crop
 from .ops.dense cimport operation as dense
+from .ops.dropout cimport operation as dropout
 from .ops.max_pool cimport operation as max_pool
 from .ops.multiply cimport operation as multiply
 from .ops.scale cimport operation as scale
@@ -35,6 +36,7 @@ add_table(concat())
 add_table(conv())
 add_table(crop())
 add_table(dense())
+add_table(dropout())
 add_table(max_pool())
 add_table(multiply())
 add_table(scale())

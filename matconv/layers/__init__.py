@@ -5,10 +5,11 @@ operation that computes it, describes it to this operation by integers and float
 initialises its parameters.
 
 base         Layer, the base class: name, inputs, representation
+initial      Normal, the initial values of parameters
 windows      shapes of images, sizes and padding of windows
 filters      Conv, Dense
 pooling      MaxPool, AvgPool
-elementwise  Activation, Add, Multiply, Scale
+elementwise  Activation, Add, Dropout, Multiply, Scale
 shaping      Concat, Crop
 """
 
@@ -16,10 +17,12 @@ from .base import Layer as Layer
 from .base import Parameter as Parameter
 from .elementwise import Activation as Activation
 from .elementwise import Add as Add
+from .elementwise import Dropout as Dropout
 from .elementwise import Multiply as Multiply
 from .elementwise import Scale as Scale
 from .filters import Conv as Conv
 from .filters import Dense as Dense
+from .initial import Normal as Normal
 from .pooling import AvgPool as AvgPool
 from .pooling import MaxPool as MaxPool
 from .shaping import Concat as Concat
@@ -37,6 +40,7 @@ LAYERS: dict[str, type[Layer]] = {
         Conv,
         Crop,
         Dense,
+        Dropout,
         MaxPool,
         Multiply,
         Scale,
@@ -44,5 +48,5 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 # pickles and messages contain the public names of the classes, not the files that define them
-for _class in (Layer, Parameter, *LAYERS.values()):
+for _class in (Layer, Normal, Parameter, *LAYERS.values()):
     _class.__module__ = __name__

@@ -122,9 +122,10 @@ def sgd(
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
+        dropping = objective.with_dropout(seed % 2**64, epoch)
         mean = _Mean(len(run.theta), min(batch_size, l))
         for k in range(batches):
-            part = objective.subset(order[k * batch_size : (k + 1) * batch_size])
+            part = dropping.subset(order[k * batch_size : (k + 1) * batch_size])
             f, gradient = part.value_and_gradient(descent.theta)
             if not (np.isfinite(f) and _is_finite(gradient)):
                 what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
@@ -192,7 +193,8 @@ METHOD = Method(
         Option(
             "seed",
             Count(0),
-            "seed of the order of the images; the same seed gives the same bits",
+            "seed of the order of the images, and of what Dropout drops; the same seed gives the same "
+            "bits",
             default_text="by default another one each time",
             metavar="N",
         ),

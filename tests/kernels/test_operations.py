@@ -28,6 +28,7 @@ from matconv import (
     Conv,
     Crop,
     Dense,
+    Dropout,
     LeakyReLU,
     MaxPool,
     Multiply,
@@ -95,6 +96,8 @@ def cases():
     return found | {
         "concat": [*channels, Concat(inputs=["x", "y", "z"])],
         "concat-vectors": [vector(1), vector(6, "y"), Concat(inputs=["y", "x"])],
+        "dropout": [x, Dropout(0.5)],
+        "dropout-vector": [vector(9), Dropout(0.25)],
         "crop": [x, Crop(((1, 0), (2, 1)))],
         "crop-pixel": [x, Crop((2, 3))],
         "crop-nothing": [x, Crop(0)],
@@ -115,6 +118,7 @@ def _read_twice():
         "maxpool": MaxPool(2, 1, "same"),
         "avgpool": AvgPool((1, 2), 1, "same"),
         "crop": Crop(1),
+        "dropout": Dropout(0.5),
         "dense": Dense(3),
     }
     found = {}

@@ -18,8 +18,8 @@ from matconv import Clip, LeakyReLU, Objective
 
 COUNT = int(os.environ.get("MATCONV_GRAPHS", "300"))
 KINDS = {
-    *("Activation", "Add", "AvgPool", "Concat", "Conv", "Crop", "Dense", "MaxPool", "Multiply"),
-    *("Scale", "factors", "outputs", "shared", "twice"),
+    *("Activation", "Add", "AvgPool", "Concat", "Conv", "Crop", "Dense", "Dropout", "MaxPool"),
+    *("Multiply", "Scale", "factors", "outputs", "shared", "twice"),
 }
 # relative to the norm of each output, and of the gradient for each array of parameters
 RELATIVE = 1e-12
@@ -90,7 +90,7 @@ def layer_output(layer, inputs, W, b):
         case "Crop":
             (top, bottom), (left, right) = layer.crop
             return Z[:, :, top : size[0] - bottom, left : size[1] - right]
-        case "Activation":
+        case "Activation" | "Dropout":
             return Z
     raise AssertionError(layer.kind)
 

@@ -18,7 +18,7 @@ NONE, RELU, LEAKY, CLIP = range(4)
 INT64_MAX = 2**63 - 1
 WORDS = {
     "Activation": 0, "Add": 0, "AvgPool": 8, "Concat": 0, "Conv": 14, "Crop": 4, "Dense": 2,
-    "MaxPool": 8, "Multiply": 0, "Scale": 1,
+    "Dropout": 0, "MaxPool": 8, "Multiply": 0, "Scale": 1,
 }  # fmt: skip
 
 
@@ -141,9 +141,10 @@ GRAPH = (
     pool("MaxPool", 8, (2, 2), (2, 1)),  # 9: (2, 3, 6)
     pool("AvgPool", 9, (2, 1), (1, 2)),  # 10: (1, 2, 6)
     dense(10, 3),
-    record("Activation", [11], activation=(RELU, 0.0, 0.0)),
+    record("Dropout", [11], numbers=[0.5]),
+    record("Activation", [12], activation=(RELU, 0.0, 0.0)),
 )  # fmt: skip
-GRAPH_OUTPUTS = (12, 8)
+GRAPH_OUTPUTS = (13, 8)
 
 
 def graph_arrays():

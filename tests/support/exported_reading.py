@@ -31,6 +31,7 @@ LARGEST = INT64_MAX >> 24  # elements of one value
 
 
 SEVERAL = ("Add", "Multiply", "Concat")  # inputs: two or more; the others read one
+NUMBERS = ("Add", "Dropout")  # one for each input
 
 
 class Step(NamedTuple):
@@ -168,7 +169,9 @@ def layer_of(step, shapes):
         return None
     if len(step.inputs) < 2 if several else len(step.inputs) != 1:
         return None
-    if len(step.numbers) != (len(step.inputs) if step.name == "Add" else 0):
+    if len(step.numbers) != (len(step.inputs) if step.name in NUMBERS else 0):
+        return None
+    if step.name == "Dropout" and not 0 <= step.numbers[0] < 1:
         return None
     if not all(0 <= value < len(shapes) for value in step.inputs):
         return None
@@ -266,5 +269,5 @@ def _pool(integers, shapes):
 KINDS = {
     "Activation": _of_one_shape, "Add": _of_one_shape, "Multiply": _of_one_shape,
     "AvgPool": _pool, "MaxPool": _pool, "Concat": _concat, "Conv": _conv, "Crop": _crop,
-    "Dense": _dense, "Scale": _scale,
+    "Dense": _dense, "Dropout": _of_one_shape, "Scale": _scale,
 }  # fmt: skip

@@ -171,7 +171,7 @@ def _forward(layer, inputs, W, b):
             return W * Z if b is None else W * Z + b
         case "Crop":
             return Z[_crop(layer, Z.shape)]
-        case "Activation":
+        case "Activation" | "Dropout":
             return Z
     raise AssertionError(layer.kind)
 
@@ -207,7 +207,7 @@ def _backward(layer, dS, inputs, W, b):
             dZ = np.zeros_like(Z)
             dZ[_crop(layer, Z.shape)] = dS
             return [dZ], []
-        case "Activation":
+        case "Activation" | "Dropout":
             return [dS], []
     raise AssertionError(layer.kind)
 

@@ -11,6 +11,7 @@ from matconv import (
     Conv,
     Crop,
     Dense,
+    Dropout,
     LeakyReLU,
     MaxPool,
     Multiply,
@@ -137,6 +138,8 @@ class _Drawing:
         return Crop(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
 
     def _other(self, options):
+        if self.random.random() < 0.3:
+            return Dropout(self.any((0.0, 0.25, 0.5)), **options)
         return Activation(self.any(ACTIVATIONS[2:]), **options)
 
 
