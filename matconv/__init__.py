@@ -56,6 +56,7 @@ access to all of them; some are loaded when they are first used.
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
     files         opening of untrusted files, atomic writing of files
+    moments       Scale layers that normalise images
     structure     Structure: the part of a network that does not need theta
     network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
         layers,
         layout,
         losses,
+        moments,
         network,
         notes,
         objective,
@@ -176,6 +178,7 @@ _SUBMODULES = (
     "layers",
     "layout",
     "losses",
+    "moments",
     "network",
     "notes",
     "objective",

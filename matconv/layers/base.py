@@ -45,6 +45,8 @@ class Layer:
     kind: ClassVar[str]
     # whether the output, without bias and activation, is a linear function of the input
     linear: ClassVar[bool] = True
+    # whether the layer has a gain and a bias that `matconv.Network.normalized` sets
+    normalizes: ClassVar[bool] = False
     # text of the error when the operation refuses the shapes of the inputs
     demand: ClassVar[str] = "this input does not fit"
     # whether a TOML file must give the activation, so that it shows whether there is one

@@ -157,6 +157,7 @@ class Scale(Layer):
     """
 
     kind: ClassVar[str] = "Scale"
+    normalizes: ClassVar[bool] = True
     activation: str | ActivationFunction | None = None
     bias: bool = True
     parameters: str | None = None
