@@ -221,7 +221,8 @@ def differences(name, dtype):
     random = np.random.default_rng(0)
     Z = random.standard_normal((3, side, side, 3)).astype(dtype)
     y = random.integers(0, 5, 3)
-    theta = random_theta(net, 1)  # biases other than 0: no element is at the kink of a ReLU
+    # biases other than 0: no element is at the kink of a ReLU, or rounded to its other side
+    theta = random_theta(net, 2)
     peer = module().double()
     set_parameters(peer, net, theta)
     z = peer(torch.from_numpy(np.ascontiguousarray(np.moveaxis(Z, -1, 1)).astype(np.float64)))
