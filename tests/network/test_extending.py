@@ -24,7 +24,7 @@ from matconv.activations import ACTIVATIONS
 from matconv.layers import LAYERS, Layer
 
 KNOWN_ACTIVATIONS = f"'relu', {', '.join(ACTIVATIONS)} or None"
-KNOWN = "Activation, Add, AvgPool, Concat, Conv, Crop, Dense, MaxPool, Multiply, Scale"
+KNOWN = "Activation, Add, AvgPool, Concat, Conv, Crop, Dense, Dropout, MaxPool, Multiply, Scale"
 
 
 @dataclasses.dataclass(frozen=True)
