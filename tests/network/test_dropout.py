@@ -236,6 +236,14 @@ def test_partial_sums_are_those_of_all_images():
     np.testing.assert_array_equal(gradient, expected[1])
 
 
+def test_masks_go_by_the_image_in_every_shard():
+    net, theta = identity((8, 9, 3), 0.5)
+    l = 700
+    assert len(net.leaves(l)) > 2 and len(net.shards(l)) > 2
+    f = Objective(net, ones(net, l), np.zeros((l, net.n_outputs))).with_dropout(8, 1)
+    np.testing.assert_array_equal(f.outputs(theta), mask(net, 1, 0.5, 8, 1, range(l)))
+
+
 @pytest.mark.parametrize("again", [copy.copy, lambda f: pickle.loads(pickle.dumps(f))])
 def test_images_of_a_subset_keep_their_masks(again):
     net, theta = identity((3, 3, 2), 0.5)
