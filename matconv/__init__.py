@@ -58,6 +58,7 @@ access to all of them; some are loaded when they are first used.
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
     files         opening of untrusted files, atomic writing of files
+    moments       Scale layers that normalise images
     structure     Structure: the part of a network that does not need theta
     network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
@@ -114,6 +115,7 @@ from .layers import (
     ConvTranspose,
     Crop,
     Dense,
+    Dropout,
     LogSoftmax,
     MaxPool,
     Multiply,
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
         layout,
         losses,
         metrics,
+        moments,
         network,
         notes,
         objective,
@@ -196,6 +199,7 @@ _SUBMODULES = (
     "layout",
     "losses",
     "metrics",
+    "moments",
     "network",
     "notes",
     "objective",
@@ -235,6 +239,7 @@ __all__ = [
     "ConvTranspose",
     "Crop",
     "Dense",
+    "Dropout",
     "FormatError",
     "HardSigmoid",
     "LeakyReLU",

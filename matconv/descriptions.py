@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .activations import activation_entry
-from .layers import LAYERS, Layer
+from .layers import LAYERS, Layer, Normal
 from .layers.base import HIDDEN
 
 # row of the table of layers: layer, output, parameters, place in theta, multiply-adds
@@ -19,14 +19,15 @@ OPTIONAL = ("algorithm", *HIDDEN)
 def layer_text(layer: Layer, name: str | None = None) -> str:
     """Return a text like ``Conv(20, kernel=5, relu)``, or with a name ``conv1: Conv(...)``.
 
-    The text has the activation and the arguments that differ from their default values.
+    The text has the activation and the arguments that differ from their default values, except
+    ``init``.
     """
     shown: list[str] = []
     defaults = {field.name: field.default for field in dataclasses.fields(layer)}
     for argument, value in layer.arguments().items():
         if argument == "activation":
             shown += [] if value is None else [str(value)]
-        elif argument == "name" or value == defaults[argument]:
+        elif argument in ("name", "init") or value == defaults[argument]:
             continue
         elif not shown and defaults[argument] is dataclasses.MISSING:
             shown.append(str(value))
@@ -85,7 +86,9 @@ def layer_entry(k: int, layer: Layer) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> Any:
-    """Return a value with lists in place of tuples, as JSON has them."""
+    """Return a value with lists in place of tuples and dicts of `Normal`, as JSON has them."""
+    if isinstance(value, Normal):
+        return value.entry()
     return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
 
 

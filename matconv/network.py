@@ -20,6 +20,7 @@ from .kernels._arrays import as_array, contiguous, is_ready, refuse_masked
 from .kernels._geometry import as_size
 from .kernels.predictor import Predictor
 from .layers import Layer
+from .moments import normalized
 from .structure import Structure
 
 # attributes that are not pickled because the constructor makes them from the others
@@ -129,7 +130,8 @@ class Network(Structure):
         """Return a random theta.
 
         The elements of W are drawn from N(0, 2/K), where K is the number of inputs of one output
-        [1]_; b is 0. A layer without W initialises its parameters as its class documents.
+        [1]_; b is 0. The ``init`` of a layer may say otherwise. A layer without W initialises its
+        parameters as its class documents.
 
         Parameters
         ----------
@@ -148,6 +150,49 @@ class Network(Structure):
         """
         refuse_masked("Network", "seed", seed)
         return self.layout.random(seed)
+
+    def normalized(self, theta: Any, Z: Any) -> np.ndarray:
+        """Return theta with gains and biases for which Scale layers normalise the images Z.
+
+        Layer by layer, each channel of gain z + bias, before the activation, gets the mean 0 and
+        the variance 1 over all images and pixels. A channel that is constant gets the mean 0 and
+        the gain 1. This is the form that batch normalisation has after one pass over Z, and a
+        data-dependent initialisation. The forward pass up to each Scale layer is computed again for
+        each of them.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            Not changed.
+        Z : array, shape (l, height, width, channels)
+            A sample of the images, at least one.
+
+        Returns
+        -------
+        theta : ndarray, shape (n,)
+            The same, except for the parameters of Scale layers. Layers that share them are
+            normalised where the layer is that owns them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has another dtype or shape, there are no images, a Scale layer has no
+            bias, or its inputs are not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Conv, Network, Scale
+        >>> net = Network((8, 8, 1), [Conv(4, 3, bias=False), Scale()])
+        >>> Z = np.random.default_rng(0).standard_normal((10, 8, 8, 1))
+        >>> z = net.forward(net.normalized(net.init(seed=0), Z), Z)
+        >>> bool(abs(z.mean((0, 1, 2))).max() < 1e-14), bool(abs(z.var((0, 1, 2)) - 1).max() < 1e-14)
+        (True, True)
+        """
+        theta, images = self.as_theta(theta), self.as_images(Z)
+        if len(images) == 0:
+            raise ValueError("Network: Z has no images")
+        return normalized(self, theta, images)
 
     def unpack(self, theta: np.ndarray) -> list[Any]:
         """Return the parameters of each layer that has some of its own, as views of theta.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_indices, as_regularisation, as_weights
+from .arguments import as_count, as_indices, as_regularisation, as_weights
 from .buffers import Buffers
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
@@ -164,6 +164,9 @@ class Objective:
         self.penalty = as_factors("Objective: penalty", penalty)
         self._penalties = runs("Objective: penalty", self.penalty, net.n, net.layout.arrays())
         self._indices: np.ndarray | None = None
+        # numbers of the images of Z in the whole data set; None: 0, 1, ...
+        self._numbers: np.ndarray | None = None
+        self._dropout: tuple[int, int] | None = None
         self.l = len(self.Z)
         self.total_weight = self._total_weight()
         if self.total_weight == 0:
@@ -187,10 +190,12 @@ class Objective:
         left_out = ("engine", "_program", "_evaluation", "_gradients")
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
+            numbers = self._image_numbers(slice(None))
             state.update(Z=self.Z[self._indices], Y=self.Y[self._indices], _indices=None)
             for name in ("weights", "_image_weights"):
                 if state[name] is not None:
                     state[name] = state[name][self._indices]
+            state.update(_numbers=numbers)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -234,6 +239,46 @@ class Objective:
         part._indices = indices if self._indices is None else self._indices[indices]
         part.l = len(indices)
         part.total_weight = part._total_weight()
+        return part
+
+    def with_dropout(self, seed: Any, epoch: Any = 0) -> Objective:
+        """Return the same objective with elements dropped by the layers `matconv.layers.Dropout`.
+
+        It is a function of theta like the original, and its gradient is that of this function: the
+        dropped elements are the same in each evaluation. For others, pass another epoch. An image
+        has the same dropped elements in a subset, and in the sums of several processes, as in the
+        objective that the subset was taken from.
+
+        Parameters
+        ----------
+        seed : int or None
+            From 0 to 2^64 - 1. None: nothing is dropped, as in an objective that was constructed.
+        epoch : int
+            From 0 to 2^64 - 1; elements are dropped independently in each epoch.
+
+        Returns
+        -------
+        objective : Objective
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not such an integer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Dropout, Network, Objective
+        >>> net = Network((1, 1, 4), [Dense(3, activation="relu"), Dropout(0.5), Dense(2)])
+        >>> f = Objective(net, np.ones((5, 1, 1, 4)), np.arange(5) % 2, loss="softmax")
+        >>> theta, f_0 = net.init(0), f.with_dropout(seed=1)
+        >>> f_0(theta) == f(theta), f_0(theta) == f.with_dropout(1, epoch=0)(theta)
+        (False, True)
+        """
+        part = self.__copy__()
+        part._dropout = None
+        if seed is not None:
+            part._dropout = _as_key("seed", seed), _as_key("epoch", epoch)
         return part
 
     def value(self, theta: Any) -> float:
@@ -301,6 +346,7 @@ class Objective:
 
         def evaluate(part: slice, prepared: np.ndarray, block: np.ndarray, **sharing: Any) -> None:
             Z = self._shard(part)[0]
+            sharing.update(dropout=self._masks(part))
             result[part] = self._program.forward(theta, prepared, Z, block, **sharing)
 
         shards = self.net.shards(self.l)
@@ -422,6 +468,7 @@ class Objective:
             sharing: dict[str, Any],
         ) -> float:
             Z, y, weights = self._shard(part)
+            sharing = {**sharing, "dropout": self._masks(part)}
             if self._code:
                 return self._program.loss(
                     self._code, theta, prepared, Z, y, divisor, block, dtheta,
@@ -489,3 +536,21 @@ class Objective:
         y = self.Y[where]
         weights = None if self.weights is None else self.weights[where]
         return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y), weights
+
+    def _masks(self, part: slice) -> tuple[int, int, np.ndarray] | None:
+        """Return seed, epoch and numbers of the images of a shard; None if nothing is dropped."""
+        return None if self._dropout is None else (*self._dropout, self._image_numbers(part))
+
+    def _image_numbers(self, part: slice) -> np.ndarray:
+        """Return the numbers of the images of a shard in the whole data set."""
+        where = np.arange(*part.indices(self.l)) if self._indices is None else self._indices[part]
+        numbers = where if self._numbers is None else self._numbers[where]
+        return np.ascontiguousarray(numbers, np.int64)
+
+
+def _as_key(name: str, value: Any) -> int:
+    """Return a word of the key of the random bits, checked."""
+    key = as_count(f"Objective: {name}", value, 0)
+    if key >= 2**64:
+        raise ValueError(f"Objective: {name} must be below 2^64, got {key}")
+    return key

@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         NETWORK,
+        options.WIDTH,
         INPUT_SHAPE,
         options.DTYPE,
         options.LOSS,
@@ -55,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     from . import checks
     from .labels import check_one_output
 
-    net = make_network(arguments.network, arguments.input_shape, 10, arguments.dtype)
+    net = make_network(
+        arguments.network, arguments.input_shape, 10, arguments.dtype, arguments.width
+    )
     check_one_output(net, arguments.network)
     net = net.with_algorithm(arguments.algorithm)
     print(f"{net.summary()}\n", flush=True)

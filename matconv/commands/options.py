@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ..kernels import _algorithms as algorithms
 from ..losses import LOSSES, get_loss, has_parameter
-from ..options import Choice, Count, Flag, Option, Text, Values, alternatives
+from ..options import Choice, Count, Flag, Number, Option, Text, Values, alternatives
 from ..presets import PRESETS
 from ..structure import DTYPES
 
@@ -132,6 +132,13 @@ NETWORK = Option(
     Text(),
     f"{', '.join(PRESETS)}, or a TOML file with a table [[layers]] for each layer",
     metavar="NAME",
+)
+WIDTH = Option(
+    "width",
+    Number(above=0),
+    "factor of the numbers of channels of a network by name, for instance 0.125",
+    default_text="1",
+    metavar="FACTOR",
 )
 DTYPE = Option("dtype", Choice(DTYPES), "type of all arrays", default_text=DTYPES[0])
 LOSS = Option(

@@ -51,8 +51,8 @@ class Problem:
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        if arguments.resume and (arguments.network or arguments.dtype):
-            raise UsageError("--network and --dtype come from the file of --resume")
+        if arguments.resume and (arguments.network or arguments.dtype or arguments.width):
+            raise UsageError("--network, --width and --dtype come from the file of --resume")
         if arguments.new_split and not arguments.resume:
             raise UsageError("--new-split goes with --resume")
         before = load_model(arguments.resume) if arguments.resume else None
@@ -73,7 +73,7 @@ class Problem:
             self.model = before
         else:
             self.split = Split(fingerprints(data))
-            self.model = self._fresh(data, arguments.dtype)
+            self.model = self._fresh(data, arguments.dtype, arguments.width)
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
@@ -105,7 +105,7 @@ class Problem:
         datasets.check_recorded(recorded, arguments.resume)
         return datasets.load(**names, seed=self.settings["split_seed"])
 
-    def _fresh(self, data: datasets.DataSet, dtype: str | None) -> Model:
+    def _fresh(self, data: datasets.DataSet, dtype: str | None, width: float | None) -> Model:
         """Return the network with its initial theta."""
         train, truth = data.train, [data.train.truth]
         found = np.unique(train.truth)
@@ -116,7 +116,7 @@ class Problem:
         if data.test is not None:
             truth.append(data.test.truth)
         y = np.concatenate(truth)
-        net = make_network(self.name, train.shape, len(class_labels(y)), dtype)
+        net = make_network(self.name, train.shape, len(class_labels(y)), dtype, width)
         check_one_output(net, self.name)
         labels = class_labels(y, net.n_outputs)
         unseen = np.setdiff1d(y, found)

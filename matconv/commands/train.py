@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..descriptions import layer_entry
 from ..layers import LAYERS
 from ..options import Flag, Number, Option, Text
-from ..presets import LARGE, NETWORK_KEYS, PRESETS, preset_for
+from ..presets import LARGE, NETWORK_KEYS, make_network, preset_for
 from . import options, settings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ examples:
 def _example(name: str) -> str:
     """Return the layers of a preset as TOML, without arguments that have their default values."""
     lines = [f"the network {name} as a TOML file:"]
-    for k, layer in enumerate(PRESETS[name][0](10)):
+    for k, layer in enumerate(make_network(name, None, 10).layers):
         defaults = {field.name: field.default for field in dataclasses.fields(layer)}
         values = layer_entry(k, layer).items()
         lines.append("  [[layers]]")
@@ -126,7 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_settings(data, *settings.DATA_SETTINGS)
     options.add(data, NEW_SPLIT)
     network = parser.add_argument_group("network")
-    options.add(network, NETWORK, options.DTYPE, RESUME)
+    options.add(network, NETWORK, options.WIDTH, options.DTYPE, RESUME)
     objective = parser.add_argument_group("objective")
     options.add_settings(objective, options.LOSS, settings.C, settings.PENALTY)
     solver = parser.add_argument_group("solver")

@@ -1,4 +1,7 @@
-"""Merging of affine steps, gain x + bias per channel, with the steps before them."""
+"""Merging of affine steps, gain x + bias per channel, with the steps before them.
+
+Steps that copy their input are merged with the step before them, too.
+"""
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.string cimport memcpy
@@ -39,6 +42,15 @@ cdef bint can_absorb(const Program *p, const Scratch *scratch, Py_ssize_t k) noe
     )
 
 
+# Whether step k copies the value of another step, and its own value is not an output.
+cdef bint is_copy(const Program *p, Py_ssize_t k) noexcept nogil:
+    cdef const Step *step = &p.steps[k]
+    return (
+        step.operation.identity and step.activation.code == ACTIVATION_NONE
+        and step.inputs[0] != 0 and p.last_reader[k + 1] < p.n_steps
+    )
+
+
 # Find the steps to merge. OUT: scratch.into, p.merged. Returns the number of them.
 cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
     cdef Py_ssize_t k, before, count = 0
@@ -52,7 +64,10 @@ cdef Py_ssize_t find_merges(Program *p, Scratch *scratch) noexcept nogil:
     for k in range(p.n_outputs):
         scratch.readers[p.outputs[k]] += 2
     for k in range(p.n_steps):
-        if can_absorb(p, scratch, k):
+        if is_copy(p, k):
+            scratch.into[k] = p.steps[k].inputs[0] - 1
+            count += 1
+        elif can_absorb(p, scratch, k):
             before = p.steps[k].inputs[0] - 1
             scratch.into[k] = before
             p.merged[before] = k
@@ -101,7 +116,8 @@ cdef void compact(Program *p, Scratch *scratch, Py_ssize_t count) noexcept nogil
     for k in range(p.n_steps):
         if scratch.into[k] >= 0:
             p.steps[absorbed] = scratch.steps[k]
-            p.merged[scratch.number[k + 1] - 1] = absorbed
+            if not scratch.steps[k].operation.identity:
+                p.merged[scratch.number[k + 1] - 1] = absorbed
             absorbed += 1
     p.n_steps = remaining
     for k in range(remaining + 1):

@@ -13,8 +13,8 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
     prepare   Prepare the parameters for the passes. IN: call.arrays. OUT: call.prepared or, if
               `backward`, call.prepared_backward, unless sizes.prepared_backward is 0. SCRATCH:
               sizes.preparing.
-    forward   IN: inputs, arrays, prepared. OUT: output, and saved unless NULL. SCRATCH: scratch,
-              shared.
+    forward   IN: inputs, arrays, prepared, masks. OUT: output, and saved unless NULL. SCRATCH:
+              scratch, shared.
     backward  Gradients from d_output, which may be overwritten. d_inputs[i] and d_arrays are not
               computed if NULL; they are added to if add_input[i] or add_arrays is set. SCRATCH:
               sizes.backward, shared.
@@ -36,6 +36,7 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
               same parameters.
 """
 
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ._activation cimport ACTIVATION_NONE, Activation, activation_needs_input
@@ -95,6 +96,12 @@ cdef struct Step:
     void *own                       # operation.own_size bytes
 
 
+# What the random masks of a pass depend on, besides the step.
+cdef struct Masks:
+    uint64_t seed, epoch
+    const int64_t *images   # by image of the call: its number in the whole data set
+
+
 # The arguments of a pass of a step.
 cdef struct Call:
     Py_ssize_t images
@@ -106,6 +113,7 @@ cdef struct Call:
     void *saved
     void *scratch
     void *shared
+    const Masks *masks      # NULL: none, for instance in inference
     int phase               # WHOLE, or a phase, of which `piece` is to be run
     Py_ssize_t piece
     void *d_output
@@ -130,6 +138,8 @@ cdef struct Operation:
     bint reads_activated    # if `fused`: also the latter, since inputs[0] is what they need
     bint has_numbers        # a number for each input
     int n_numbers           # otherwise the number of numbers of a description
+    # whether the output is the input if there are no masks: frozen programs leave the step out
+    bint identity
     int prepared_arrays     # the first arrays, this many, are read by `prepare`, not by `forward`
     Shape shape
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil

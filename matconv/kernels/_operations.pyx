@@ -12,6 +12,7 @@ from .ops.conv cimport operation as conv
 from .ops.conv_transpose cimport operation as conv_transpose
 from .ops.crop cimport operation as crop
 from .ops.dense cimport operation as dense
+from .ops.dropout cimport operation as dropout
 from .ops.lrn cimport operation as lrn
 from .ops.max_pool cimport operation as max_pool
 from .ops.multiply cimport operation as multiply
@@ -44,6 +45,7 @@ add_table(conv())
 add_table(conv_transpose())
 add_table(crop())
 add_table(dense())
+add_table(dropout())
 add_table(log_softmax())
 add_table(lrn())
 add_table(max_pool())

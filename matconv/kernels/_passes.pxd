@@ -9,6 +9,7 @@ of threads, including one; their bits may differ from those of the pass as a who
         run_piece                           for each piece, on any thread of the team
 """
 
+from ._operation cimport Masks
 from ._program cimport Program
 from ._team cimport Team, Watch
 
@@ -19,6 +20,7 @@ cdef struct Execution:
     void *extra         # scratch of the other threads, program_extra_size bytes
     Watch *watch        # stops the pass between two steps; NULL: never
     bint is_caller      # the calling thread is the caller of the watch
+    const Masks *masks  # masks of Dropout; NULL: none
 
 # Whether a forward pass over l images or, if backward, either pass has pieces for a team.
 cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noexcept nogil

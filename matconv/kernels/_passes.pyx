@@ -241,6 +241,7 @@ cdef int run_forward(
     call.inputs = tables.inputs
     call.output = output if kept == NULL else kept
     call.saved = saved
+    call.masks = execution.masks
     status = run_step(step, FORWARD, execution, places, &call)
     if status == OK and activates(step):
         status = activate(step, execution, l, call.output, output, NULL)
@@ -344,6 +345,7 @@ cdef int run_backward(
     call.d_inputs = tables.d_inputs
     call.add_input = p.add_input[k]
     call.d_arrays = d_arrays
+    call.masks = execution.masks
     call.add_arrays = add or p.add_arrays[k]
     if activates(step):
         status = activate(step, execution, l, call.output, NULL, call.d_output)

@@ -4,6 +4,7 @@ Arguments are not checked here; `Network` and `Objective` do that. During a call
 thread. A call can be interrupted between two steps.
 """
 
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 cimport numpy as cnp
 
 from ._losses cimport Samples, loss_value
-from ._operation cimport Step
+from ._operation cimport Masks, Step
 from ._opening cimport program_close, program_open
 from ._passes cimport (
     program_backward, program_forward, program_has_pieces, program_predict, program_prepare,
@@ -170,14 +171,20 @@ cdef class Program:
         return program_has_pieces(self.graph, l, backward)
 
     # Open the session of a call with l images. Several threads are used only if they can share it.
+    # OUT: session; masks, unless dropout is None.
     cdef int begin(
         self, Session *session, Py_ssize_t l, bint backward, int n_threads, bint shared,
-        cnp.ndarray extra,
+        cnp.ndarray extra, tuple dropout, Masks *masks,
     ) except -1:
+        if dropout is not None:
+            masks.seed, masks.epoch = dropout[0], dropout[1]
+            masks.images = <const int64_t *> cnp.PyArray_DATA(<cnp.ndarray> dropout[2])
         if n_threads > 1 and not (shared and program_has_pieces(self.graph, l, backward)):
             n_threads = 1
         session_open(session, n_threads)
         session.execution.shared = shared
+        if dropout is not None:
+            session.execution.masks = masks
         if n_threads > 1:
             session.execution.extra = cnp.PyArray_DATA(extra)
         return 0
@@ -231,7 +238,7 @@ cdef class Program:
         cdef int status = OK
         for k in range(self.graph.n_outputs):
             outputs_[k] = cnp.PyArray_DATA(<cnp.ndarray> outputs[k])
-        self.begin(&session, min(l, planned), False, n_threads, shared, extra)
+        self.begin(&session, min(l, planned), False, n_threads, shared, extra, None, NULL)
         with nogil:
             while done < l and status == OK:
                 count = min(l - done, planned)
@@ -250,7 +257,7 @@ cdef class Program:
 
     def forward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block, *,
-        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        tuple dropout=None, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute all values, for `backward`.
 
@@ -259,6 +266,10 @@ cdef class Program:
         theta, prepared, Z
             As for `predict`; not more images than were planned.
         block : ndarray of uint8, shape (training_bytes,)
+        dropout : (seed, epoch, images), optional
+            Two integers from 0 to 2^64 - 1, and the number of each image in the data set, an
+            ndarray of int64 with shape (l,): Dropout uses the masks that they determine. By default
+            its output is its input.
         n_threads, shared, extra
             As for `predict`.
 
@@ -273,8 +284,9 @@ cdef class Program:
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef Session session
+        cdef Masks masks
         cdef int status
-        self.begin(&session, l, False, n_threads, shared, extra)
+        self.begin(&session, l, False, n_threads, shared, extra, dropout, &masks)
         with nogil:
             status = program_forward(
                 self.graph, &session.execution, theta_, prepared_, l, Z_, block_
@@ -288,14 +300,14 @@ cdef class Program:
 
     def backward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz,
-        cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, int n_threads=1,
-        bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, tuple dropout=None,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the gradient for theta from the gradient for the target, after `forward`.
 
         Parameters
         ----------
-        theta, prepared, Z, block
+        theta, prepared, Z, block, dropout
             As for `forward`.
         dz : ndarray, shape (l, elements of the target)
             Contiguous, of the network's dtype.
@@ -313,8 +325,9 @@ cdef class Program:
         cdef void *block_ = cnp.PyArray_DATA(block)
         cdef void *dtheta_ = cnp.PyArray_DATA(dtheta)
         cdef Session session
+        cdef Masks masks
         cdef int status
-        self.begin(&session, l, True, n_threads, shared, extra)
+        self.begin(&session, l, True, n_threads, shared, extra, dropout, &masks)
         with nogil:
             memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
             status = program_backward(
@@ -326,7 +339,7 @@ cdef class Program:
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
         double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *,
-        cnp.ndarray weights=None, double parameter=0, bint add=False,
+        cnp.ndarray weights=None, double parameter=0, bint add=False, tuple dropout=None,
         int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the sum of a compiled loss over images, in one call without the GIL.
@@ -335,7 +348,7 @@ cdef class Program:
         ----------
         code : int
             A value of `LOSSES`.
-        theta, prepared, Z, block
+        theta, prepared, Z, block, dropout
             As for `forward`.
         y : ndarray
             Labels (intp), one for each image or position: shape (l,) or (l, height, width); or rows
@@ -366,6 +379,7 @@ cdef class Program:
         cdef double value = 0
         cdef Samples samples
         cdef Session session
+        cdef Masks masks
         cdef int status
         size = self.graph.values[self.graph.target].size
         count = cnp.PyArray_SIZE(y) // max(l, 1)
@@ -387,7 +401,7 @@ cdef class Program:
             samples.weights = <const double *> cnp.PyArray_DATA(weights)
         if dtheta is not None:
             dtheta_ = cnp.PyArray_DATA(dtheta)
-        self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra)
+        self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra, dropout, &masks)
         with nogil:
             status = program_forward(
                 self.graph, &session.execution, theta_, prepared_, l, Z_, block_

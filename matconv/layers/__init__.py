@@ -5,10 +5,11 @@ operation that computes it, describes it to this operation by integers and float
 initialises its parameters.
 
 base         Layer, the base class: name, inputs, representation
+initial      Normal, the initial values of parameters
 windows      shapes of images, sizes and padding of windows
 filters      Conv, ConvTranspose, Dense
 pooling      MaxPool, AvgPool
-elementwise  Activation, Add, Multiply, PReLU, Scale
+elementwise  Activation, Add, Dropout, Multiply, PReLU, Scale
 normalizing  LRN, LogSoftmax, Normalize, Softmax
 shaping      Concat, Crop, Pad, Slice, Upsample
 """
@@ -17,12 +18,14 @@ from .base import Layer as Layer
 from .base import Parameter as Parameter
 from .elementwise import Activation as Activation
 from .elementwise import Add as Add
+from .elementwise import Dropout as Dropout
 from .elementwise import Multiply as Multiply
 from .elementwise import PReLU as PReLU
 from .elementwise import Scale as Scale
 from .filters import Conv as Conv
 from .filters import ConvTranspose as ConvTranspose
 from .filters import Dense as Dense
+from .initial import Normal as Normal
 from .normalizing import LRN as LRN
 from .normalizing import LogSoftmax as LogSoftmax
 from .normalizing import Normalize as Normalize
@@ -48,6 +51,7 @@ LAYERS: dict[str, type[Layer]] = {
         ConvTranspose,
         Crop,
         Dense,
+        Dropout,
         LRN,
         LogSoftmax,
         MaxPool,
@@ -63,5 +67,5 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 # pickles and messages contain the public names of the classes, not the files that define them
-for _class in (Layer, Parameter, *LAYERS.values()):
+for _class in (Layer, Normal, Parameter, *LAYERS.values()):
     _class.__module__ = __name__

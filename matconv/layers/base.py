@@ -9,10 +9,11 @@ import numpy as np
 from ..activations import as_activation
 from ..arguments import as_flag, as_text
 from ..kernels._operations import input_limits
+from .initial import as_initial
 from .windows import Shape, shortest
 
 # arguments that `repr` omits if they have their default values
-HIDDEN = ("name", "inputs", "parameters", "bias", "factors", "ceil", "count_pad", "like")
+HIDDEN = ("name", "inputs", "parameters", "bias", "factors", "init", "ceil", "count_pad", "like")
 
 
 class Parameter(NamedTuple):
@@ -27,7 +28,7 @@ class Layer:
     """Base class of layers.
 
     A subclass is a frozen dataclass whose fields are the arguments of the layer. Fields called
-    ``activation``, ``bias`` and ``parameters`` are checked here. `words` and `numbers` describe the
+    ``activation``, ``bias``, ``init`` and ``parameters`` are checked here. `words` and `numbers` describe the
     layer to the compiled operation called `kind`; `arrays` and `initial` define its parameters in
     theta.
 
@@ -44,6 +45,8 @@ class Layer:
     kind: ClassVar[str]
     # whether the output, without bias and activation, is a linear function of the input
     linear: ClassVar[bool] = True
+    # whether the layer has a gain and a bias that `matconv.Network.normalized` sets
+    normalizes: ClassVar[bool] = False
     # text of the error when the operation refuses the shapes of the inputs
     demand: ClassVar[str] = "this input does not fit"
     # whether a TOML file must give the activation, so that it shows whether there is one
@@ -63,6 +66,8 @@ class Layer:
             self._set(activation=as_activation(self.kind, self.activation))  # type: ignore[attr-defined]
         if "bias" in own:
             self._set(bias=as_flag(f"{self.kind}: bias", self.bias))  # type: ignore[attr-defined]
+        if "init" in own:
+            self._set(init=as_initial(self.kind, self.init))  # type: ignore[attr-defined]
         if self.parameters_of is not None:
             self._set(parameters=as_text(f"{self.kind}: parameters", self.parameters_of))
 

@@ -1,4 +1,4 @@
-"""Layers on single elements: Activation, Add, Multiply, PReLU, Scale."""
+"""Layers on single elements: Activation, Add, Dropout, Multiply, PReLU, Scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..activations import ActivationFunction
-from ..arguments import as_reals
+from ..arguments import as_real, as_reals
 from .base import Layer, Parameter
 from .windows import Shape
 
@@ -72,6 +72,51 @@ class Add(Layer):
     def arguments(self) -> dict[str, Any]:
         # not shortened from (2, 2) to 2: factors are not a size
         return {**super().arguments(), "factors": self.factors}
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Dropout: each element is 0 with probability ``rate``, else z / (1 - rate) [1]_. Immutable.
+
+    Elements are dropped only in an objective that `matconv.Objective.with_dropout` returns, as sgd
+    uses it. Everywhere else z_out = z: in `matconv.Network.forward`, in an `matconv.Objective` and
+    so in line searches, and in frozen and exported networks, which do not contain the layer.
+
+    Which elements are dropped is a function of a seed, an epoch, the index of the layer in the
+    network, the number of the image in the data set, and the index of the element. It depends
+    neither on the other images of a mini-batch nor on threads. A dropped element is 0 also if z is
+    NaN or infinite.
+
+    Parameters
+    ----------
+    rate : float
+        At least 0 and below 1; it is rounded down to a multiple of 2^-32.
+    name, inputs
+        See `matconv.layers.Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rate is not a number, or out of range.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov, "Dropout: a
+       simple way to prevent neural networks from overfitting" (2014).
+    """
+
+    kind: ClassVar[str] = "Dropout"
+    rate: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rate = as_real(f"{self.kind}: rate", self.rate)
+        if not 0 <= rate < 1:
+            raise ValueError(f"{self.kind}: rate must be at least 0 and below 1, got {rate:g}")
+        self._set(rate=rate)
+
+    def numbers(self, count: int) -> list[float]:
+        return [self.rate]
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,6 +189,7 @@ class Scale(Layer):
     """
 
     kind: ClassVar[str] = "Scale"
+    normalizes: ClassVar[bool] = True
     activation: str | ActivationFunction | None = None
     bias: bool = True
     parameters: str | None = None

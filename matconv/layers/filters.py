@@ -10,6 +10,7 @@ from ..activations import ActivationFunction
 from ..kernels._algorithms import as_algorithm
 from ..kernels._geometry import WindowGeometry, as_pair, as_size, transposed_shape
 from .base import Layer, Parameter
+from .initial import Normal
 from .windows import Pad, Shape, Sides, Size, as_sides, as_window, four, image_shape, padding
 
 
@@ -17,8 +18,8 @@ from .windows import Pad, Shape, Sides, Size, as_sides, as_window, four, image_s
 class Filters(Layer):
     """Base class of layers with parameters W and, unless ``bias`` is False, b.
 
-    Initially the elements of W are drawn from N(0, 2/K), where K is the number of inputs of one
-    output (He et al., 2015; see `matconv.Network.init`), and b is 0.
+    Unless ``init`` says otherwise, the elements of W are initially drawn from N(0, 2/K), where K is
+    the number of inputs of one output (He et al., 2015; see `matconv.Network.init`), and b is 0.
     """
 
     def filters(self, W: Shape, outputs: int) -> list[Parameter]:
@@ -26,8 +27,11 @@ class Filters(Layer):
         return [Parameter("W", W), Parameter("b", (outputs,))][: 1 + self.bias]  # type: ignore[attr-defined]
 
     def initial(self, random: np.random.Generator, arrays: list[np.ndarray], fan_in: int) -> None:
+        init = getattr(self, "init", None) or Normal()
         W = random.standard_normal(arrays[0].size).reshape(arrays[0].shape)
-        arrays[0][...] = W * np.sqrt(2 / fan_in)
+        arrays[0][...] = W * init.deviation(fan_in)
+        for b in arrays[1:]:
+            b[...] = init.bias
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +61,8 @@ class Conv(Filters):
         Whether the layer has b.
     parameters : str, optional
         Name of an earlier layer whose W and b this one uses; theta has them once.
+    init : Normal, optional
+        Initial values of W and b, see `matconv.layers.Normal`. By default He's.
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -91,6 +97,7 @@ class Conv(Filters):
     algorithm: str | None = None
     bias: bool = True
     parameters: str | None = None
+    init: Normal | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,6 +269,8 @@ class Dense(Filters):
         Whether the layer has b.
     parameters : str, optional
         Name of an earlier layer whose W and b this one uses; theta has them once.
+    init : Normal, optional
+        Initial values of W and b, see `matconv.layers.Normal`. By default He's.
     name, inputs
         See `matconv.layers.Layer`.
 
@@ -276,6 +285,7 @@ class Dense(Filters):
     activation: str | ActivationFunction | None = None
     bias: bool = True
     parameters: str | None = None
+    init: Normal | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

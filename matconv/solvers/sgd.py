@@ -151,9 +151,10 @@ def sgd(
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
+        dropping = objective.with_dropout(seed % 2**64, epoch)
         mean = _Mean(len(run.theta), usual)
         for k in range(batches):
-            part = objective.subset(order[k * batch_size : (k + 1) * batch_size])
+            part = dropping.subset(order[k * batch_size : (k + 1) * batch_size])
             weight = _weight(part)
             if weight == 0:
                 run.progress.advance()
@@ -239,7 +240,8 @@ METHOD = Method(
         Option(
             "seed",
             Count(0),
-            "seed of the order of the images; the same seed gives the same bits",
+            "seed of the order of the images, and of what Dropout drops; the same seed gives the same "
+            "bits",
             default_text="by default another one each time",
             metavar="N",
         ),

@@ -53,8 +53,13 @@ from matconv.cli import main, message
         (("train", "--solver", "lbfgs", "--momentum", "0"), "--momentum goes with --solver sgd"),
         (
             ("train", "--resume", "m.npz", "--dtype", "float32"),
-            "--network and --dtype come from the file of --resume",
+            "--network, --width and --dtype come from the file of --resume",
         ),
+        (
+            ("train", "--resume", "m.npz", "--width", "0.5"),
+            "--network, --width and --dtype come from the file of --resume",
+        ),
+        (("train", "--width", "0"), "expected a number above 0 and finite, got '0'"),
     ],
 )
 def test_command_wrong_usage_exits_2(folder, capsys, arguments, expected):

@@ -23,10 +23,37 @@ def test_make_network_lenet_has_its_sizes():
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_make_network_presets(name, dtype):
-    net = make_network(name, (32, 30, 3), 7, dtype)
-    assert (net.input_shape, net.output_shape, net.dtype) == ((32, 30, 3), (7,), dtype)
-    assert make_network(name, None, 7).input_shape == PRESETS[name][1]
-    assert preset_for(PRESETS[name][1]) == ("digits" if name == "digits" else "lenet")
+    shape = (72, 70, 3)
+    net = make_network(name, shape, 7, dtype)
+    assert (net.input_shape, net.dtype) == (shape, dtype)
+    assert net.output_shape[-1] == (7 if PRESETS[name].accepts("classes") else 3)
+    assert make_network(name, None, 7).input_shape == PRESETS[name].input_shape
+    assert preset_for(PRESETS[name].input_shape) == ("digits" if name == "digits" else "lenet")
+
+
+def test_make_network_width_narrows_the_network():
+    net = make_network("resnet18", (32, 32, 1), 7, width=0.125)
+    assert net.layers[0].channels == 8 and net.output_shape == (7,)
+
+
+def test_check_of_a_narrow_network_finds_no_error(capsys):
+    arguments = [
+        "--network",
+        "squeezenet-1.1",
+        "--width",
+        "0.0625",
+        "--input-shape",
+        "17",
+        "17",
+        "1",
+    ]
+    assert main(["check", *arguments, "--images", "2"]) == 0
+    assert "all checks passed" in capsys.readouterr().out
+
+
+def test_train_width_of_a_network_without_it_is_refused(capsys):
+    assert main(["train", "--network", "lenet", "--width", "0.5"]) == 1
+    assert "--width goes with --network " in capsys.readouterr().err
 
 
 def test_make_network_lenet_small_images_refused():
@@ -238,7 +265,7 @@ def test_toml_without_a_shape(tmp_path):
 
 def test_make_network_unknown_name_refused(tmp_path):
     with pytest.raises(
-        ValueError, match="'lenet5' is neither a file nor one of digits, lenet, simplenn-3"
+        ValueError, match="'lenet5' is neither a file nor one of digits, lenet, lenet-m"
     ):
         make_network("lenet5", (28, 28, 1), 10)
     with pytest.raises(FileNotFoundError, match=r"missing\.toml"):

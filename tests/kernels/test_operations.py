@@ -31,6 +31,7 @@ from matconv import (
     ConvTranspose,
     Crop,
     Dense,
+    Dropout,
     LogSoftmax,
     MaxPool,
     Multiply,
@@ -116,6 +117,8 @@ def cases():
     return found | {
         "concat": [*channels, Concat(inputs=["x", "y", "z"])],
         "concat-vectors": [vector(1), vector(6, "y"), Concat(inputs=["y", "x"])],
+        "dropout": [x, Dropout(0.5)],
+        "dropout-vector": [vector(9), Dropout(0.25)],
         "crop": [x, Crop(((1, 0), (2, 1)))],
         "crop-like": [
             x,
@@ -154,6 +157,7 @@ def _read_twice():
         "maxpool": MaxPool(2, 1, "same"),
         "avgpool": AvgPool((1, 2), 1, "same"),
         "crop": Crop(1),
+        "dropout": Dropout(0.5),
         "dense": Dense(3),
         "prelu": PReLU(),
     }

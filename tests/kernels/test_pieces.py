@@ -28,6 +28,7 @@ ELEMENTWISE = {
     "add-vectors": ("Add", [(3001,)] * 2, [], [1, 1]),
     "multiply": ("Multiply", [IMAGE] * 3, [], []),
     "activation": ("Activation", [IMAGE], [], []),
+    "dropout": ("Dropout", [IMAGE], [], [0.5]),
     "concat": ("Concat", [IMAGE, (40, 33, 1), IMAGE], [], []),
     "crop": ("Crop", [IMAGE], [1, 3, 0, 5], []),
     "crop-nothing": ("Crop", [ROW], [0, 0, 0, 0], []),

@@ -109,6 +109,11 @@ GRAPHS = {
     "vectors have no windows": described(
         dense(0, 4), pool("MaxPool", 1, (1, 1)), arrays=[np.ones(36)]
     ),
+    "rate of 1": described(record("Dropout", [0], numbers=[1.0])),
+    "negative rate": described(record("Dropout", [0], numbers=[-1e-300])),
+    "rate of NaN": described(record("Dropout", [0], numbers=[np.nan])),
+    "no rate": described(record("Dropout", [0])),
+    "two rates": described(record("Dropout", [0], numbers=[0.5, 0.5])),
     "crop of everything": described(record("Crop", [0], [1, 1, 0, 0])),
     "crop that is negative": described(record("Crop", [0], [-1, 0, 0, 0])),
     "crop whose sum wraps": described(record("Crop", [0], [2**62, 2**62, 0, 0])),
@@ -157,7 +162,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
-@pytest.mark.catalogue(50)
+@pytest.mark.catalogue(55)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_predictor_graph_error_is_refused(name):
     assert understood(GRAPHS[name]) is None
@@ -172,6 +177,9 @@ def test_predictor_graph_error_is_refused(name):
         described(BASE[0], record("Add", [1, 1, 1], (), [1.0, np.nan, np.inf])),
         described(*SCALES, arrays=[[1, 1]]),
         described(record("Crop", [0], [1, 0, 0, 1])),
+        described(record("Dropout", [0], numbers=[-0.0], activation=(1, 0.0, 0.0))),
+        described(BASE[0], record("Dropout", [1], numbers=[0.5], activation=(LEAKY, 0.5, 0.0)),
+                  record("Dropout", [2], numbers=[0.5]), outputs=[3, 1]),
         described(record("Activation", [0], activation=(CLIP, -np.inf, 0.0))),
         described(record("Activation", [0], activation=(0, -0.0, 0.0))),
         # the same sizes, another operation

@@ -11,7 +11,7 @@ from support.tolerances import assert_within, rounding_bound
 
 from matconv import AvgPool, Conv, Dense, MaxPool, Network
 from matconv.kernels.program import LOSSES
-from matconv.presets import PRESETS, make_network
+from matconv.presets import make_network
 
 
 def test_algorithm_option_reaches_networks_of_fixtures(mixed, lenet, small, pytestconfig):
@@ -230,7 +230,7 @@ INITIAL = {
 }
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", INITIAL)
 def test_init_of_a_preset_gives_the_recorded_theta(name):
     for dtype, expected in zip(("float64", "float32"), INITIAL[name], strict=True):
         theta = make_network(name, None, 10, dtype).init(3)

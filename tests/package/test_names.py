@@ -28,7 +28,7 @@ PLACES = {
     "losses": ([*LOSSES], ("losses/",)),
     "algorithms": ([*algorithms.NAMES], ("kernels/_algorithms.pyx",)),
     # "digits" is a word as well, and the name of the data set
-    "networks": ([name for name in PRESETS if name != "digits"], ("presets.py",)),
+    "networks": ([name for name in PRESETS if name != "digits"], ("presets/",)),
     "schedules": ([*SCHEDULES], ("solvers/schedules.py",)),
 }
 

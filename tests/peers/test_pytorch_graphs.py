@@ -19,7 +19,7 @@ from matconv import Objective
 COUNT = int(os.environ.get("MATCONV_GRAPHS", "300"))
 KINDS = {
     *("Activation", "Add", "AvgPool", "Concat", "Conv", "ConvTranspose", "Crop", "Dense"),
-    *("MaxPool", "Multiply", "Pad", "Scale", "Slice", "Upsample"),
+    *("Dropout", "MaxPool", "Multiply", "Pad", "Scale", "Slice", "Upsample"),
     *("factors", "outputs", "shared", "twice", *torch_layers.LAYERS),
 }
 # relative to the norm of each output, and of the gradient for each array of parameters
@@ -140,7 +140,7 @@ def layer_output(layer, inputs, W, b):
             shapes = [(*x.shape[2:], x.shape[1]) for x in inputs]
             (top, bottom), (left, right) = graph_reference.borders(layer, *shapes)
             return Z[:, :, top : size[0] - bottom, left : size[1] - right]
-        case "Activation":
+        case "Activation" | "Dropout":
             return Z
     raise AssertionError(layer.kind)
 

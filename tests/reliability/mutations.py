@@ -78,11 +78,12 @@ def graphs(dtype):
     fan = [record("Crop", [0], [k, 4 - k, 1, 0]) for k in range(4)]
     fan += [
         record("Activation", [1], activation=leaky),
-        record("Concat", [1, 2, 3, 4, 5]),
+        record("Dropout", [5], numbers=[0.5]),
+        record("Concat", [1, 2, 3, 4, 6]),
         record("Multiply", [2, 3, 5]),
-        pool("MaxPool", 6, (2, 2)),
+        pool("MaxPool", 7, (2, 2)),
     ]
-    yield exported((7, 5, 2), fan, [], dtype, outputs=[8, 7, 2])
+    yield exported((7, 5, 2), fan, [], dtype, outputs=[9, 8, 2])
     chain = [record("Add", [0, k], numbers=[1.0, 0.5]) for k in range(12)]
     yield exported((2, 2, 1), chain, [], dtype, outputs=[12])
 

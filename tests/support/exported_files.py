@@ -18,8 +18,8 @@ NONE, RELU, LEAKY, CLIP = range(4)
 INT64_MAX = 2**63 - 1
 WORDS = {
     "Activation": 0, "Add": 0, "AvgPool": 10, "Concat": 0, "Conv": 14, "ConvTranspose": 16,
-    "Crop": 4, "Dense": 2, "LRN": 1, "LogSoftmax": 0, "MaxPool": 8, "Multiply": 0, "Normalize": 1,
-    "PReLU": 0, "Pad": 4, "Scale": 1, "Slice": 2, "Softmax": 0, "Upsample": 3,
+    "Crop": 4, "Dense": 2, "Dropout": 0, "LRN": 1, "LogSoftmax": 0, "MaxPool": 8, "Multiply": 0,
+    "Normalize": 1, "PReLU": 0, "Pad": 4, "Scale": 1, "Slice": 2, "Softmax": 0, "Upsample": 3,
 }  # fmt: skip
 
 
@@ -148,9 +148,10 @@ GRAPH = (
     pool("MaxPool", 12, (2, 2), (2, 1)),  # 13: (2, 4, 2)
     pool("AvgPool", 13, (2, 1), (1, 2)),  # 14: (1, 2, 2)
     dense(14, 3),
-    record("Activation", [15], activation=(RELU, 0.0, 0.0)),
+    record("Dropout", [15], numbers=[0.5]),
+    record("Activation", [16], activation=(RELU, 0.0, 0.0)),
 )  # fmt: skip
-GRAPH_OUTPUTS = (16, 8)
+GRAPH_OUTPUTS = (17, 8)
 
 
 def graph_arrays():

@@ -28,7 +28,7 @@ INT_MAX = 2**31 - 1
 LARGEST = INT64_MAX >> 24  # elements of one value
 
 
-NUMBERS = {"LRN": 3, "Normalize": 2}  # of operations with a fixed number
+NUMBERS = {"Dropout": 1, "LRN": 3, "Normalize": 2}  # of operations with a fixed number
 SEVERAL = ("Add", "Multiply", "Concat")  # inputs: two or more; the others read one
 
 
@@ -166,6 +166,8 @@ def activation_is_valid(code, a, b, dtype):
 
 def numbers_are_valid(step):
     """Return whether the numbers of an operation with some of its own are in range."""
+    if step.name == "Dropout":
+        return 0 <= step.numbers[0] < 1
     if step.name == "LRN":
         k, alpha, beta = step.numbers
         return 0 <= k < inf and 0 <= alpha < inf and abs(beta) < inf
@@ -369,7 +371,7 @@ def _prelu(_, shapes):
 
 KINDS = {
     "LRN": _lrn, "LogSoftmax": _of_one_shape, "Normalize": _normalize, "PReLU": _prelu,
-    "Softmax": _of_one_shape,
+    "Softmax": _of_one_shape, "Dropout": _of_one_shape,
     "Activation": _of_one_shape, "Add": _of_one_shape, "Multiply": _multiply,
     "AvgPool": _avg_pool, "MaxPool": _pool, "Concat": _concat, "Conv": _conv,
     "ConvTranspose": _conv_transpose, "Crop": _crop, "Dense": _dense, "Pad": _pad,

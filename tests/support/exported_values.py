@@ -72,7 +72,7 @@ def step_output(step, arrays, Z):
         return transposed(integers, arrays, first)
     if step.name == "Scale":
         return arrays[0] * first + (arrays[1] if integers[0] else 0)
-    if step.name == "Activation":
+    if step.name in ("Activation", "Dropout"):
         return first
     if step.name == "Dense":
         flat = first.reshape(len(first), -1)

@@ -254,7 +254,7 @@ def _forward(layer, inputs, W, b):
             return Z[..., layer.start : layer.stop]
         case "Upsample":
             return reference.upsample2d(Z, *_upsampling(layer))
-        case "Activation":
+        case "Activation" | "Dropout":
             return Z
     raise AssertionError(layer.kind)
 
@@ -312,7 +312,7 @@ def _backward(layer, dS, inputs, W, b):
             return [dZ], []
         case "Upsample":
             return [reference.upsample2d_backward(dS, Z.shape, *_upsampling(layer))], []
-        case "Activation":
+        case "Activation" | "Dropout":
             return [dS], []
     raise AssertionError(layer.kind)
 

@@ -30,6 +30,9 @@ class Spy:
         self.seen.append((theta.copy(), f, gradient.copy(), self.indices))
         return f, gradient
 
+    def with_dropout(self, seed, epoch):
+        return Spy(self.objective.with_dropout(seed, epoch), self.seen, self.indices)
+
     def subset(self, indices):
         return Spy(self.objective.subset(indices), self.seen, np.array(indices))
 

@@ -11,6 +11,7 @@ from matconv import (
     ConvTranspose,
     Crop,
     Dense,
+    Dropout,
     MaxPool,
     Multiply,
     Network,
@@ -31,8 +32,8 @@ OWNERS = (Conv, ConvTranspose, Dense, Scale, PReLU)
 LARGE = 120
 # layers that are drawn with arguments of their own
 DRAWN = (
-    Activation, Add, AvgPool, Concat, Conv, ConvTranspose, Crop, Dense, MaxPool, Multiply, Pad,
-    Scale, Slice, Upsample,
+    Activation, Add, AvgPool, Concat, Conv, ConvTranspose, Crop, Dense, Dropout, MaxPool, Multiply,
+    Pad, Scale, Slice, Upsample,
 )  # fmt: skip
 # other layers with arguments for them; without entries here by default arguments, if they have them
 ARGUMENTS = {
@@ -223,7 +224,10 @@ class _Drawing:
         return kind(tuple(map(tuple, self.random.integers(0, 2, (2, 2)).tolist())), **options)
 
     def _other(self, options):
-        if self.random.random() < 0.4:
+        draw = self.random.random()
+        if draw < 0.2:
+            return Dropout(self.any((0.0, 0.25, 0.5)), **options)
+        if draw < 0.5:
             return Activation(self.any(EXAMPLES), **options)
         kind, arguments = self.any(OTHERS)
         return kind(**arguments, **options)

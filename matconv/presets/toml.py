@@ -1,4 +1,4 @@
-"""Networks by name, and networks from TOML files such as this one:
+"""Networks from TOML files such as this one:
 
 [network]                  # optional, as is each of its keys
 dtype = "float64"
@@ -24,15 +24,14 @@ name = "scores"
 from __future__ import annotations
 
 import codecs
-import os
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .files.errors import format_error
-from .files.regular import open_regular
-from .layers import LAYERS, Conv, Dense, Layer, MaxPool
-from .network import Network
+from ..files.errors import format_error
+from ..files.regular import open_regular
+from ..layers import LAYERS
+from ..network import Network
 
 # maximum size of a TOML file in bytes; a thousand layers take a tenth of it
 MAX_BYTES = 2**20
@@ -41,75 +40,16 @@ MAX_BYTES = 2**20
 NETWORK_KEYS = ("dtype", "input_shape", "outputs")
 
 
-def digits(classes: int) -> list[Layer]:
-    """Return a network for small images: two convolutional layers and a dense one."""
-    return [
-        Conv(16, 3, pad="same", activation="relu"),
-        Conv(32, 3, pad="same", activation="relu"),
-        MaxPool(2),
-        Dense(classes),
-    ]
-
-
-def lenet(classes: int) -> list[Layer]:
-    """Return two convolutional layers of 5 x 5 and two dense ones, after LeCun et al. (1998)."""
-    return [
-        Conv(20, 5, activation="relu"),
-        MaxPool(2),
-        Conv(50, 5, activation="relu"),
-        MaxPool(2),
-        Dense(500, activation="relu"),
-        Dense(classes),
-    ]
-
-
-def simplenn_3(classes: int) -> list[Layer]:
-    """Return three convolutional layers and a dense one, as in the default network of simpleNN."""
-    return [
-        Conv(32, 5, pad="same", activation="relu"),
-        MaxPool(2),
-        Conv(64, 3, pad="same", activation="relu"),
-        MaxPool(2),
-        Conv(64, 3, pad="same", activation="relu"),
-        MaxPool(2),
-        Dense(classes),
-    ]
-
-
-# name: (function of the number of classes, default shape of the images)
-PRESETS: dict[str, tuple[Callable[[int], list[Layer]], tuple[int, int, int]]] = {
-    "digits": (digits, (8, 8, 1)),
-    "lenet": (lenet, (28, 28, 1)),
-    "simplenn-3": (simplenn_3, (32, 32, 3)),
-}
-
-
-# minimum height and width of images for which `preset_for` returns the larger of its two presets
-LARGE = 16
-
-
-def preset_for(input_shape: Sequence[int]) -> str:
-    """Return the name of the default preset for images of a shape.
-
-    >>> preset_for((28, 28, 1)), preset_for((8, 8, 1))
-    ('lenet', 'digits')
-    """
-    return "lenet" if min(input_shape[:2]) >= LARGE else "digits"
-
-
-def make_network(
-    name: str, input_shape: Sequence[int] | None, classes: int, dtype: str | None = None
+def network_from_toml(
+    path: str, input_shape: Sequence[int] | None = None, dtype: str | None = None
 ) -> Network:
-    """Return the network of a preset or of a TOML file.
+    """Return the network of a TOML file.
 
     Parameters
     ----------
-    name : str
-        A key of `PRESETS`, or a path.
+    path : str
     input_shape : (height, width, channels), optional
-        Shape of the images. By default that of the preset or of the file.
-    classes : int
-        Number of outputs of a preset. Not used for a file.
+        Shape of the images. By default that of the file.
     dtype : "float64" or "float32", optional
         By default that of the file, else float64.
 
@@ -123,26 +63,7 @@ def make_network(
         If the content of the file is invalid; the message names the file.
     OSError
         If the file cannot be read.
-    TypeError, ValueError
-        If there is no such preset, or an argument is invalid.
-
-    Examples
-    --------
-    >>> make_network("lenet", (28, 28, 1), 10).n
-    431080
     """
-    if name in PRESETS:
-        layers, usual_shape = PRESETS[name]
-        shape = usual_shape if input_shape is None else tuple(input_shape)
-        return Network(shape, layers(classes), dtype or "float64")
-    if not os.path.exists(name) and not name.lower().endswith(".toml"):
-        raise ValueError(
-            f"--network: {name!r} is neither a file nor one of {', '.join(sorted(PRESETS))}"
-        )
-    return _from_toml(name, input_shape, dtype)
-
-
-def _from_toml(path: str, input_shape: Sequence[int] | None, dtype: str | None) -> Network:
     table = _read(path)
     unknown = table.keys() - {"network", "layers"}
     about = table.get("network", {})
