@@ -17,8 +17,10 @@ function names. `PRESETS` lists all networks, with their names on the command li
 _lenet       digits, lenet, lenet_matconvnet
 _simplenn    simplenn
 _cifar       cifar_quick, nin_cifar
+_alexnet     alexnet
 _vgg         vgg
 _squeezenet  squeezenet
+_googlenet   googlenet
 _resnet      resnet
 _mobilenet   mobilenet_v2
 _dncnn       dncnn
@@ -40,9 +42,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..network import Network
+from ._alexnet import alexnet as alexnet
 from ._cifar import cifar_quick as cifar_quick
 from ._cifar import nin_cifar as nin_cifar
 from ._dncnn import dncnn as dncnn
+from ._googlenet import googlenet as googlenet
 from ._lenet import digits as digits
 from ._lenet import lenet as lenet
 from ._lenet import lenet_matconvnet as lenet_matconvnet
@@ -88,12 +92,17 @@ PRESETS: dict[str, Preset] = {
     "simplenn-7": Preset(simplenn, (32, 32, 3), (7,)),
     "cifar-quick": Preset(cifar_quick, (32, 32, 3)),
     "nin-cifar": Preset(nin_cifar, (32, 32, 3)),
+    "alexnet-paper": Preset(alexnet, (227, 227, 3), ("paper",)),
+    "alexnet-caffe": Preset(alexnet, (227, 227, 3), ("caffe",)),
+    "alexnet-caffenet": Preset(alexnet, (227, 227, 3), ("caffenet",)),
+    "alexnet-torchvision": Preset(alexnet, LARGE_IMAGES, ("torchvision",)),
     "vgg11": Preset(vgg, LARGE_IMAGES, (11,)),
     "vgg13": Preset(vgg, LARGE_IMAGES, (13,)),
     "vgg16": Preset(vgg, LARGE_IMAGES, (16,)),
     "vgg19": Preset(vgg, LARGE_IMAGES, (19,)),
     "squeezenet-1.0": Preset(squeezenet, LARGE_IMAGES, ("1.0",)),
     "squeezenet-1.1": Preset(squeezenet, LARGE_IMAGES, ("1.1",)),
+    "googlenet": Preset(googlenet, LARGE_IMAGES),
     "resnet18": Preset(resnet, LARGE_IMAGES, (18,)),
     "resnet34": Preset(resnet, LARGE_IMAGES, (34,)),
     "resnet50": Preset(resnet, LARGE_IMAGES, (50,)),

@@ -21,12 +21,17 @@ COUNTS = {
     "simplenn-7": (198_378, (10,)),
     "cifar-quick": (145_578, (1, 1, 10)),
     "nin-cifar": (966_986, (1, 1, 10)),
+    "alexnet-paper": (60_965_224, (1000,)),
+    "alexnet-caffe": (60_965_224, (1000,)),
+    "alexnet-caffenet": (60_965_224, (1000,)),
+    "alexnet-torchvision": (61_100_840, (1000,)),
     "vgg11": (132_863_336, (1000,)),
     "vgg13": (133_047_848, (1000,)),
     "vgg16": (138_357_544, (1000,)),
     "vgg19": (143_667_240, (1000,)),
     "squeezenet-1.0": (1_248_424, (1, 1, 1000)),
     "squeezenet-1.1": (1_235_496, (1, 1, 1000)),
+    "googlenet": (6_998_552, (1000,)),
     "resnet18": (11_689_512, (1000,)),
     "resnet34": (21_797_672, (1000,)),
     "resnet50": (25_557_032, (1000,)),
@@ -40,6 +45,12 @@ NARROW = {
     "simplenn": lambda **options: presets.simplenn(7, 5, **options),
     "cifar_quick": lambda **options: presets.cifar_quick(5, **options),
     "vgg": lambda **options: presets.vgg(11, 5, width=1 / 16, **options),
+    "alexnet": lambda **options: presets.alexnet("paper", 5, width=0.125, **options),
+    "caffenet": lambda **options: presets.alexnet("caffenet", 5, width=0.125, **options),
+    "alexnet_torchvision": (
+        lambda **options: presets.alexnet("torchvision", 5, width=0.125, **options)
+    ),
+    "googlenet": lambda **options: presets.googlenet(5, width=0.125, **options),
     "squeezenet": lambda **options: presets.squeezenet("1.0", 5, width=0.25, **options),
     "resnet": lambda **options: presets.resnet(18, 5, width=0.125, **options),
     "bottleneck": lambda **options: presets.resnet(50, 5, width=0.0625, **options),
@@ -49,7 +60,8 @@ NARROW = {
 
 # names of networks with a width
 NARROWED = [
-    "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet-1.0", "squeezenet-1.1", "resnet18", "resnet34",
+    "alexnet-paper", "alexnet-caffe", "alexnet-caffenet", "alexnet-torchvision",
+    "vgg11", "vgg13", "vgg16", "vgg19", "squeezenet-1.0", "squeezenet-1.1", "googlenet", "resnet18", "resnet34",
     "resnet50", "mobilenet-v2", "dncnn17",
 ]  # fmt: skip
 
@@ -151,6 +163,46 @@ def test_vgg_has_its_initial_values():
     check(net, wanted | {k: (constant(0.01), 0) for k in (8, 9, 10)})
 
 
+@pytest.mark.parametrize(
+    ("variant", "bias", "hidden"),
+    [("paper", 1, 0.01), ("caffe", 0.1, 0.005), ("caffenet", 1, 0.005)],
+)
+@pytest.mark.parametrize("width", [1, 0.25])
+def test_alexnet_has_its_initial_values(variant, bias, hidden, width):
+    net, factor = presets.alexnet(variant, 10, (67, 67, 3), width=width), width**-0.5
+    wide, hidden = constant(0.01 * factor), constant(hidden * factor)
+    check(net, {
+        0: (constant(0.01), 0), 1: (wide, bias), 2: (wide, 0), 3: (wide, bias), 4: (wide, bias),
+        5: (hidden, bias), 6: (hidden, bias), 7: (wide, 0),
+    })  # fmt: skip
+
+
+def test_alexnet_variants_differ_in_lrn_and_its_place():
+    for variant, k, alpha, kinds in (
+        ("paper", 2, 1e-4, ["LRN", "MaxPool"]),
+        ("caffe", 1, 2e-5, ["LRN", "MaxPool"]),
+        ("caffenet", 1, 2e-5, ["MaxPool", "LRN"]),
+    ):
+        layers = presets.alexnet(variant, 10, (67, 67, 3), width=0.25).layers
+        assert [layer.kind for layer in layers[1:3]] == kinds
+        found = [(x.size, x.k, x.alpha, x.beta) for x in layers if x.kind == "LRN"]
+        assert found == [(5, k, pytest.approx(alpha, rel=1e-15), 0.75)] * 2
+    assert presets.alexnet().input_shape == (227, 227, 3)
+
+
+def test_alexnet_torchvision_has_its_initial_values():
+    net = presets.alexnet("torchvision", 10, (67, 67, 3), width=0.25)
+    check(net, {k: (uniform, 0) for k in range(8)})
+
+
+def test_googlenet_has_its_initial_values():
+    def xavier(K, d):
+        return np.sqrt(1 / K)
+
+    net = presets.googlenet(10, (64, 64, 3), width=0.5)
+    check(net, {0: (xavier, 0.2), 5: (xavier, 0.2), -1: (xavier, 0)})
+
+
 def test_resnet_has_its_initial_values():
     net = presets.resnet(18, 10, (32, 32, 3))
     check(net, {
@@ -207,6 +259,11 @@ def test_chain_knows_the_size(size):
             lambda: presets.resnet(18, width="1"),
             TypeError,
             "resnet: width must be a number, got '1' (str)",
+        ),
+        (
+            lambda: presets.alexnet("zf"),
+            ValueError,
+            "alexnet: variant must be one of paper, caffe, caffenet, torchvision, got 'zf'",
         ),
         (lambda: presets.resnet(101), ValueError, "resnet: depth must be one of 18, 34, 50, got 101"),
         (

@@ -149,10 +149,89 @@ def vgg11(classes):
     )  # fmt: skip
 
 
-# name: (preset, module) for 5 classes
+def lrn(k, alpha):
+    """PyTorch divides alpha by the number of channels of a window."""
+    return nn.LocalResponseNorm(5, 5 * alpha, 0.75, k)
+
+
+def alexnet(k, alpha, pool_first):
+    """With a quarter of the channels, for images of 99 x 99."""
+    pool = nn.MaxPool2d(3, 2)
+    between = [pool, lrn(k, alpha)] if pool_first else [lrn(k, alpha), pool]
+    return nn.Sequential(
+        nn.Conv2d(3, 24, 11, 4), nn.ReLU(), *between,
+        nn.Conv2d(24, 64, 5, padding=2, groups=2), nn.ReLU(), *between,
+        nn.Conv2d(64, 96, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(96, 96, 3, padding=1, groups=2), nn.ReLU(),
+        nn.Conv2d(96, 64, 3, padding=1, groups=2), nn.ReLU(), pool, Flatten(),
+        nn.Linear(256, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 5),
+    )  # fmt: skip
+
+
+def alexnet_torchvision():
+    """With a quarter of the channels, for images of 95 x 95."""
+    pool = nn.MaxPool2d(3, 2)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 11, 4, 2), nn.ReLU(), pool,
+        nn.Conv2d(16, 48, 5, padding=2), nn.ReLU(), pool,
+        nn.Conv2d(48, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 64, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), pool, Flatten(),
+        nn.Linear(256, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 5),
+    )  # fmt: skip
+
+
+class Inception(nn.Module):
+    def __init__(self, before, one, reduced3, three, reduced5, five, pooled):
+        super().__init__()
+        relu = nn.ReLU()
+        self.branches = nn.ModuleList([
+            nn.Sequential(nn.Conv2d(before, one, 1), relu),
+            nn.Sequential(nn.Conv2d(before, reduced3, 1), relu,
+                          nn.Conv2d(reduced3, three, 3, padding=1), relu),
+            nn.Sequential(nn.Conv2d(before, reduced5, 1), relu,
+                          nn.Conv2d(reduced5, five, 5, padding=2), relu),
+            nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(before, pooled, 1), relu),
+        ])  # fmt: skip
+
+    def forward(self, x):
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def googlenet(classes):
+    """With a quarter of the channels."""
+    pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 7, 2, 3), nn.ReLU(), pool, lrn(1, 2e-5),
+        nn.Conv2d(16, 16, 1), nn.ReLU(), nn.Conv2d(16, 48, 3, padding=1), nn.ReLU(), lrn(1, 2e-5),
+        pool, Inception(48, 16, 24, 32, 4, 8, 8), Inception(64, 32, 32, 48, 8, 24, 16),
+        pool, Inception(120, 48, 24, 52, 4, 12, 16), Inception(128, 40, 28, 56, 6, 16, 16),
+        Inception(128, 32, 32, 64, 6, 16, 16), Inception(128, 28, 36, 72, 8, 16, 16),
+        Inception(132, 64, 40, 80, 8, 32, 32),
+        pool, Inception(208, 64, 40, 80, 8, 32, 32), Inception(208, 96, 48, 96, 12, 32, 32),
+        nn.AdaptiveAvgPool2d(1), Flatten(), nn.Linear(256, classes),
+    )  # fmt: skip
+
+
+# name: (preset, module, height and width) for 5 classes
 CASES = {
     "vgg11": (
         lambda **options: presets.vgg(11, 5, width=0.25, **options), lambda: vgg11(5), 64,
+    ),
+    "alexnet": (
+        lambda **options: presets.alexnet("paper", 5, width=0.25, **options),
+        lambda: alexnet(2, 1e-4, False), 99,
+    ),
+    "caffenet": (
+        lambda **options: presets.alexnet("caffenet", 5, width=0.25, **options),
+        lambda: alexnet(1, 2e-5, True), 99,
+    ),
+    "alexnet-tv": (
+        lambda **options: presets.alexnet("torchvision", 5, width=0.25, **options),
+        alexnet_torchvision, 95,
+    ),
+    "googlenet": (
+        lambda **options: presets.googlenet(5, width=0.25, **options),
+        lambda: googlenet(5), 64,
     ),
     "resnet18": (
         lambda **options: presets.resnet(18, 5, width=0.25, **options),

@@ -66,6 +66,10 @@ def test_operators_and_networks_leak_nothing(figure):
     figure(script("endurance.py", "leaks"))
 
 
+def test_narrow_alexnet_learns(figure):
+    figure(script("alexnet.py"))
+
+
 def test_threads_share_networks(figure):
     figure(script("endurance.py", "hammer"))
 
