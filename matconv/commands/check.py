@@ -24,13 +24,6 @@ example:
 
 
 NETWORK = replace(options.NETWORK, default=next(iter(PRESETS)))
-INPUT_SHAPE = Option(
-    "input_shape",
-    Count(),
-    "size of the images",
-    default_text="the usual one of the network",
-    metavar=("HEIGHT", "WIDTH", "CHANNELS"),
-)
 IMAGES = Option("images", Count(), "number of images", 16, metavar="N")
 
 
@@ -40,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser,
         NETWORK,
         options.WIDTH,
-        INPUT_SHAPE,
+        options.INPUT_SHAPE,
         options.DTYPE,
         options.LOSS,
         IMAGES,

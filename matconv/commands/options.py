@@ -133,6 +133,13 @@ NETWORK = Option(
     f"{', '.join(PRESETS)}, or a TOML file with a table [[layers]] for each layer",
     metavar="NAME",
 )
+INPUT_SHAPE = Option(
+    "input_shape",
+    Count(),
+    "size of the images",
+    default_text="the usual one of the network",
+    metavar=("HEIGHT", "WIDTH", "CHANNELS"),
+)
 WIDTH = Option(
     "width",
     Number(above=0),

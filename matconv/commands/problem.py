@@ -12,7 +12,7 @@ from ..graph import shape_text
 from ..io import Model, describe_pixels, header, load_model
 from ..objective import Objective
 from ..options import shown
-from ..presets import make_network, preset_for
+from ..presets import for_smaller_images, make_network, preset_for
 from . import datasets, settings
 from .labels import as_indices, check_one_output, class_labels
 from .options import UsageError
@@ -51,8 +51,11 @@ class Problem:
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        if arguments.resume and (arguments.network or arguments.dtype or arguments.width):
-            raise UsageError("--network, --width and --dtype come from the file of --resume")
+        own = ("network", "width", "input_shape", "dtype")
+        if arguments.resume and any(getattr(arguments, name) is not None for name in own):
+            raise UsageError(
+                "--network, --width, --input-shape and --dtype come from the file of --resume"
+            )
         if arguments.new_split and not arguments.resume:
             raise UsageError("--new-split goes with --resume")
         before = load_model(arguments.resume) if arguments.resume else None
@@ -73,7 +76,7 @@ class Problem:
             self.model = before
         else:
             self.split = Split(fingerprints(data))
-            self.model = self._fresh(data, arguments.dtype, arguments.width)
+            self.model = self._fresh(data, arguments)
         if self.model.pixels is None:
             pixels = describe_pixels(data.train.pixels)
             self.model = dataclasses.replace(self.model, pixels=pixels)
@@ -105,7 +108,7 @@ class Problem:
         datasets.check_recorded(recorded, arguments.resume)
         return datasets.load(**names, seed=self.settings["split_seed"])
 
-    def _fresh(self, data: datasets.DataSet, dtype: str | None, width: float | None) -> Model:
+    def _fresh(self, data: datasets.DataSet, arguments: argparse.Namespace) -> Model:
         """Return the network with its initial theta."""
         train, truth = data.train, [data.train.truth]
         found = np.unique(train.truth)
@@ -116,7 +119,9 @@ class Problem:
         if data.test is not None:
             truth.append(data.test.truth)
         y = np.concatenate(truth)
-        net = make_network(self.name, train.shape, len(class_labels(y)), dtype, width)
+        shape = arguments.input_shape or train.shape
+        net = make_network(self.name, shape, len(class_labels(y)), arguments.dtype, arguments.width)
+        net = for_smaller_images(net, train.shape)
         check_one_output(net, self.name)
         labels = class_labels(y, net.n_outputs)
         unseen = np.setdiff1d(y, found)

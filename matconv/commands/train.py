@@ -83,6 +83,12 @@ NETWORK = dataclasses.replace(
     default_text=f"{preset_for((1, 1))} for images under {LARGE} x {LARGE}, else "
     f"{preset_for((LARGE, LARGE))}",
 )
+INPUT_SHAPE = dataclasses.replace(
+    options.INPUT_SHAPE,
+    help="size of the images of the network, whose first layer enlarges the given ones by whole "
+    "factors",
+    default_text="that of the images",
+)
 RESUME = Option(
     "resume",
     Text(),
@@ -126,7 +132,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_settings(data, *settings.DATA_SETTINGS)
     options.add(data, NEW_SPLIT)
     network = parser.add_argument_group("network")
-    options.add(network, NETWORK, options.WIDTH, options.DTYPE, RESUME)
+    options.add(network, NETWORK, options.WIDTH, INPUT_SHAPE, options.DTYPE, RESUME)
     objective = parser.add_argument_group("objective")
     options.add_settings(objective, options.LOSS, settings.C, settings.PENALTY)
     solver = parser.add_argument_group("solver")

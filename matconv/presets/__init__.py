@@ -25,6 +25,7 @@ _resnet      resnet
 _mobilenet   mobilenet_v2
 _dncnn       dncnn
 chain        helper functions: layers that follow one another
+enlarging    networks that enlarge their images first
 toml         networks from TOML files
 
 Examples
@@ -55,6 +56,7 @@ from ._resnet import resnet as resnet
 from ._simplenn import simplenn as simplenn
 from ._squeezenet import squeezenet as squeezenet
 from ._vgg import vgg as vgg
+from .enlarging import for_smaller_images as for_smaller_images
 from .toml import NETWORK_KEYS as NETWORK_KEYS
 from .toml import network_from_toml as network_from_toml
 

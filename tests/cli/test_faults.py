@@ -53,11 +53,15 @@ from matconv.cli import main, message
         (("train", "--solver", "lbfgs", "--momentum", "0"), "--momentum goes with --solver sgd"),
         (
             ("train", "--resume", "m.npz", "--dtype", "float32"),
-            "--network, --width and --dtype come from the file of --resume",
+            "--network, --width, --input-shape and --dtype come from the file of --resume",
         ),
         (
             ("train", "--resume", "m.npz", "--width", "0.5"),
-            "--network, --width and --dtype come from the file of --resume",
+            "--network, --width, --input-shape and --dtype come from the file of --resume",
+        ),
+        (
+            ("train", "--resume", "m.npz", "--input-shape", "16", "16", "1"),
+            "--network, --width, --input-shape and --dtype come from the file of --resume",
         ),
         (("train", "--width", "0"), "expected a number above 0 and finite, got '0'"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.cli_runs import TOML, write_small
 
-from matconv import Add, Conv, Dense, FormatError, Network, Objective, save_model
+from matconv import Add, Conv, Dense, FormatError, Network, Objective, load_model, save_model
 from matconv.cli import main
 from matconv.commands.checks import checks
 from matconv.presets import PRESETS, make_network, preset_for
@@ -351,3 +351,27 @@ class Wrong:
             part = {"dW": 0, "db": 1}.get(self._fault)
             if self._net.layers[k].kind == "Conv" and part is not None and part < len(arrays):
                 arrays[part][...] *= 1.001
+
+
+def test_train_of_a_network_for_larger_images_enlarges_them(tmp_path, capsys):
+    path = str(tmp_path / "m.npz")
+    arguments = [
+        "--network",
+        "squeezenet-1.1",
+        "--width",
+        "0.0625",
+        "--input-shape",
+        "24",
+        "24",
+        "1",
+    ]
+    assert main(["train", *arguments, "--iterations", "1", "--output", path]) == 0
+    model = load_model(path)
+    assert model.network.input_shape == (8, 8, 1) and model.network.names[0] == "enlarged"
+    assert main(["evaluate", path]) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_train_of_images_that_cannot_be_enlarged_is_refused(capsys):
+    assert main(["train", "--input-shape", "20", "20", "1"]) == 1
+    assert "images of 8 x 8 x 1 cannot be enlarged to 20 x 20 x 1" in capsys.readouterr().err

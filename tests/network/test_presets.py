@@ -307,3 +307,21 @@ def test_chain_knows_the_size(size):
 def test_preset_bad_argument_raises(make, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         make()
+
+
+def test_network_for_smaller_images_enlarges_them_first():
+    net = presets.dncnn(4, input_shape=(12, 15, 2), width=0.125)
+    small = presets.for_smaller_images(net, (4, 5, 2))
+    theta, Z = net.init(0), np.random.default_rng(0).standard_normal((3, 4, 5, 2))
+    expected = net.forward(theta, Z.repeat(3, 1).repeat(3, 2))
+    np.testing.assert_array_equal(small.forward(theta, Z), expected)
+    assert presets.for_smaller_images(net, (12, 15, 2)) is net
+
+
+@pytest.mark.parametrize("shape", [(5, 5, 2), (4, 4, 2), (4, 5, 1), (24, 15, 2)])
+def test_network_for_images_that_do_not_fit_is_refused(shape):
+    net = presets.dncnn(4, input_shape=(12, 15, 2), width=0.125)
+    text = " x ".join(map(str, shape))
+    message = f"images of {text} cannot be enlarged to 12 x 15 x 2: the height and the width must"
+    with pytest.raises(ValueError, match=message):
+        presets.for_smaller_images(net, shape)
