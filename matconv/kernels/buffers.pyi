@@ -12,6 +12,9 @@ class Buffers:
     def give(self, buffer: np.ndarray, max_idle: int = -1) -> None: ...
 
 @final
+class Loan: ...
+
+@final
 class Reservation:
     count: int
     def __new__(cls, count: int, nbytes: int) -> Self: ...

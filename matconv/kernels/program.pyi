@@ -83,7 +83,7 @@ class Program:
         dtheta: np.ndarray | None = None,
         *,
         weights: np.ndarray | None = None,
-        parameter: float = 0,
+        parameter: float = 0.0,
         add: bool = False,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,

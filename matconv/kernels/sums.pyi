@@ -13,10 +13,10 @@ def descend(
     gradient: np.ndarray,
     out: np.ndarray,
     rate: float,
-    momentum: float = 0,
+    momentum: float = 0.0,
     velocity: np.ndarray | None = None,
     nesterov: bool = False,
     mean: np.ndarray | None = None,
-    share: float = 1,
+    share: float = 1.0,
 ) -> None: ...
 def pause() -> None: ...
