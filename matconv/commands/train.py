@@ -59,15 +59,18 @@ def _kinds() -> str:
     explicit = " and ".join(kind for kind, layer in LAYERS.items() if layer.explicit_activation)
     lines = [
         "kinds of layers with their keys, in brackets those that may be left out; each may have",
-        f'name and inputs as well; {explicit} must have an activation, "none" if there is to be none:',
+        f'name and inputs as well; {explicit} must have an activation, or "none":',
     ]
+    width = max(map(len, LAYERS)) + 1
     for kind, layer in LAYERS.items():
         fields = [one for one in dataclasses.fields(layer) if one.name not in ("name", "inputs")]
         needed = [one.name for one in fields if one.default is dataclasses.MISSING]
         optional = [one.name for one in fields if one.default is not dataclasses.MISSING]
         keys = ", ".join(needed) + (f" [{', '.join(optional)}]" if optional else "")
-        line = f"{kind:<12}{keys.strip()}".rstrip()
-        lines.append(textwrap.fill(line, 92, initial_indent="  ", subsequent_indent=" " * 14))
+        line = f"{kind:<{width}}{keys.strip()}".rstrip()
+        lines.append(
+            textwrap.fill(line, 92, initial_indent="  ", subsequent_indent=" " * (width + 2))
+        )
     lines += [
         "",
         f"A table [network] before the layers may have {', '.join(NETWORK_KEYS)}. The inputs of a",

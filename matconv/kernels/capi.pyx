@@ -209,9 +209,10 @@ cdef int api_conv_forward(
     return OK
 
 
-cdef int api_conv_backward(
+# With room_for_W, scratch has at least as many elements as W, whatever is needed on this machine.
+cdef int check_and_conv_backward(
     const Geometry *given, int algorithm, const real *dS, const real *Z, const real *W,
-    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
+    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size, bint room_for_W,
 ) noexcept nogil:
     cdef Convolution c
     cdef Py_ssize_t needed = 0
@@ -220,6 +221,8 @@ cdef int api_conv_backward(
         status = conv_scratch(&c, True, False, &needed)
     if status != OK:
         return status
+    if room_for_W:
+        needed = max(needed, c.g.K * c.g.d_out)
     if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
         return NULL_POINTER
     status = check_scratch(needed, scratch, scratch_size)
@@ -230,6 +233,15 @@ cdef int api_conv_backward(
     conv_backward(&c, dS, Z, W, dZ, dW, db, scratch, False)
     end_products()
     return OK
+
+
+cdef int api_conv_backward(
+    const Geometry *given, int algorithm, const real *dS, const real *Z, const real *W,
+    real *dZ, real *dW, real *db, real *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    return check_and_conv_backward(
+        given, algorithm, dS, Z, W, dZ, dW, db, scratch, scratch_size, False
+    )
 
 
 # As `scratch_sizes`, for a transposed convolution.
@@ -436,7 +448,9 @@ cdef int api_dense_backward(
 ) noexcept nogil:
     cdef Geometry g
     dense_geometry(l, m, units, &g)
-    return api_conv_backward(&g, IM2COL, dS, Z, W, dZ, dW, db, scratch, scratch_size)
+    return check_and_conv_backward(
+        &g, IM2COL, dS, Z, W, dZ, dW, db, scratch, scratch_size, True
+    )
 
 
 cdef int api_predict(

@@ -151,7 +151,9 @@ def sgd(
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
         order = np.random.default_rng([seed, epoch]).permutation(l)
-        dropping = objective.with_dropout(seed % 2**64, epoch)
+        dropping = objective
+        if hasattr(objective, "with_dropout"):  # not an objective of the user's own
+            dropping = objective.with_dropout(seed % 2**64, epoch)
         mean = _Mean(len(run.theta), usual)
         for k in range(batches):
             part = dropping.subset(order[k * batch_size : (k + 1) * batch_size])

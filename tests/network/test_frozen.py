@@ -105,6 +105,7 @@ def tiles(case, dtype):
         "conv2d", (3, *case.shape[1:]), groups=case.groups, channels=case.d_out, **case.window
     )
     yield conv.ConvPlan(window, dtype, "im2col")
+    yield conv.ConvPlan(window, dtype, "auto")  # the loops for small groups, if anything
     for m_b in range(2, 10):
         for m_a in range(2, 10):
             try:

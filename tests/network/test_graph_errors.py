@@ -339,7 +339,8 @@ LARGE = {
         f"Network: {2**59} parameters, at most {MAX_PARAMETERS} are possible",
     ),
     "buffers": (
-        (1, 1, 2**30), [Dense(2**28)], "Network: the sizes of the buffers overflow",
+        (1, 1, 2**28), [Conv(2**28, (1, 3), pad=(0, 1))],
+        "Network: the sizes of the buffers overflow",
     ),
 }  # fmt: skip
 
