@@ -24,12 +24,13 @@ from ._session cimport Session, session_close, session_end, session_open
 from ._shapes cimport as_tuple
 from ._status cimport MEMORY, OK
 
-from ._losses import CODES as LOSSES
+from ._losses import CODES as _CODES
 from ._shapes import ProgramError
 
 cnp.import_array()
 
 # codes of `Program.loss`
+LOSSES = _CODES
 
 cdef enum:
     MAX_OUTPUTS = 4096
