@@ -356,8 +356,14 @@ def _commands():
 def test_commands_of_the_documentation_are_valid(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = run.parse(shlex.split(command)[1:])
-    assert {x.split()[1] for x in _commands()} == {*measuring.KINDS, "targets", "show", "plot"}
-    if given.command not in ("show", "plot"):
+    assert {x.split()[1] for x in _commands()} == {
+        *measuring.KINDS,
+        "targets",
+        "tune",
+        "show",
+        "plot",
+    }
+    if given.command not in ("tune", "show", "plot"):
         assert run.jobs_of(given)
 
 
