@@ -29,6 +29,9 @@ from setuptools.errors import CompileError
 
 SANITIZERS = os.environ.get("MATCONV_BUILD_SANITIZE", "")
 LINK_FLAGS = [f"-fsanitize={SANITIZERS}"] if SANITIZERS else []
+DEBUG = bool(SANITIZERS or os.environ.get("MATCONV_BUILD_DEBUG"))
+if sys.platform == "linux" and not DEBUG:
+    LINK_FLAGS = ["-Wl,-s"]  # no symbols of local functions
 
 # No flag changes a result, except that products and sums may be contracted to one operation.
 # -fno-trapping-math says only that nobody reads the exception flags; without it the compiler may
@@ -41,7 +44,9 @@ else:
     if sys.platform == "linux":
         # without debugging symbols the wheel has a quarter of the size
         FLAGS += ["-fno-tree-loop-distribute-patterns", "-g0"]
-    if SANITIZERS or os.environ.get("MATCONV_BUILD_DEBUG"):
+        if not DEBUG:
+            FLAGS += ["-fno-asynchronous-unwind-tables"]  # no exception passes through this code
+    if DEBUG:
         FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer"]
     if SANITIZERS:
         FLAGS += [*LINK_FLAGS, "-fno-sanitize-recover=undefined", "-fno-wrapv"]
@@ -60,9 +65,8 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_taps", "_conv_transpose"),
-    *("_im2col", "_losses", "_lrn", "_operations", "_pool_loops", "_rounded", "_upsample"),
-    *("_winograd", "sums"),
+    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_taps", "_im2col", "_lrn"),
+    *("_operations", "_pool_loops", "_rounded", "_winograd", "sums"),
 }
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant
@@ -150,8 +154,12 @@ def with_variants(extensions):
 
 def flags_of(path):
     """The flags of one module."""
-    if path.stem in UNCONTRACTED and sys.platform != "win32":
+    if sys.platform == "win32":
+        return FLAGS
+    if path.stem in UNCONTRACTED:
         return [*FLAGS, "-ffp-contract=off"]
+    if path.stem not in WITH_VARIANTS and not DEBUG:
+        return [*FLAGS, "-Os"]  # no loops: three quarters of the size
     return FLAGS
 
 
