@@ -22,7 +22,7 @@ static void *outputs, *scratches;
 static int bad_indices[2 * ROOM];     /* one below the first pixel; one above the last */
 static const matconv_activation relu[] = {{MATCONV_RELU, 0, 0}};
 static const matconv_activation bad_activations[] = {
-    {-1, 0, 0}, {MATCONV_CLIP + 1, 0.5, 0.7}, {INT_MAX, 0, 0}, {INT_MIN, 0, 0},
+    {-1, 0, 0}, {MATCONV_GELU + 1, 0.5, 0.7}, {INT_MAX, 0, 0}, {INT_MIN, 0, 0},
     {MATCONV_LEAKY_RELU, 0, 0}, {MATCONV_LEAKY_RELU, -0.1, 0}, {MATCONV_LEAKY_RELU, HUGE_VAL, 0},
     {MATCONV_LEAKY_RELU, NAN, 0}, {MATCONV_CLIP, 1, 0}, {MATCONV_CLIP, NAN, 1},
     {MATCONV_CLIP, 0, NAN},
