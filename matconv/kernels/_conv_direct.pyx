@@ -455,19 +455,22 @@ cdef void run_result(
 ) noexcept nogil:
     cdef const Geometry *g = way.g
     cdef Py_ssize_t p = 0, part, k, width = g.h_a * way.d
-    cdef Py_ssize_t step_S = step * way.d * (way.a if down else 1), step_Z = way.d_in
+    cdef Py_ssize_t step_S = 0, step_Z = 0
     cdef Axes axes
     # the axes of tap rows, tap columns and channels; that of the innermost loop has more than one
     cdef int u = 1 if way.by_vector else 0
     cdef int v = u + 1, j = 0 if way.by_vector else 2
-    if not way.backward:
-        step_Z *= g.s_b if down else g.s_a
-    if down:
-        step_Z *= way.a_in
-    axes.n[u], axes.Z[u] = rows.n, rows.step_at * way.a_in * way.d_in
-    axes.W[u] = rows.step * width
-    axes.n[v], axes.Z[v] = columns.n, columns.step_at * way.d_in
-    axes.W[v] = columns.step * way.d
+    # steps are in the image if there are two pixels or taps; of one they may overflow
+    if n > 1:
+        step_S = step * way.d * (way.a if down else 1)
+        step_Z = way.d_in * (way.a_in if down else 1)
+        if not way.backward:
+            step_Z *= g.s_b if down else g.s_a
+    axes.n[u], axes.n[v] = rows.n, columns.n
+    axes.Z[u] = rows.step_at * way.a_in * way.d_in if rows.n > 1 else 0
+    axes.W[u] = rows.step * width if rows.n > 1 else 0
+    axes.Z[v] = columns.step_at * way.d_in if columns.n > 1 else 0
+    axes.W[v] = columns.step * way.d if columns.n > 1 else 0
     axes.n[j], axes.Z[j], axes.W[j] = way.d_g_in, 1, g.h_b * width
     if rows.n > 0 and columns.n > 0:
         Z += ((row // way.b * way.b_in + rows.at) * way.a_in + columns.at) * way.d_in
@@ -653,11 +656,12 @@ cdef void direct_filters(
     set_way(g, False, &way)
     if not add:
         memset(dW, 0, g.K * g.d_out * sizeof(real))
-    axes.Z[0], axes.W[0] = g.dil_b * g.a * g.d, width
-    axes.Z[1], axes.W[1] = g.dil_a * g.d, g.d_out
+    # a longer step is that of a single tap or pixel, and is not used
+    axes.Z[0], axes.W[0] = min(g.dil_b, g.b) * g.a * g.d, width
+    axes.Z[1], axes.W[1] = min(g.dil_a, g.a) * g.d, g.d_out
     axes.n[2], axes.Z[2], axes.W[2] = g.d_g, 1, g.h_b * width
-    pixels.S[0], pixels.Z[0] = g.a_out * g.d_out, g.s_b * g.a * g.d
-    pixels.S[1], pixels.Z[1] = g.d_out, g.s_a * g.d
+    pixels.S[0], pixels.Z[0] = g.a_out * g.d_out, min(g.s_b, g.b) * g.a * g.d
+    pixels.S[1], pixels.Z[1] = g.d_out, min(g.s_a, g.a) * g.d
     while x < g.a_out:
         n = run_length(&way, x, 1, g.a_out, &columns)
         axes.n[1], pixels.n[1] = columns.n, n
