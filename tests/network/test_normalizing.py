@@ -60,7 +60,7 @@ def test_activation_goes_through_json_and_files(sigma, tmp_path):
 
 @pytest.mark.parametrize("sigma", EXAMPLES, ids=repr)
 def test_scale_is_merged_only_with_a_convolution_without_activation(sigma):
-    """The activation of the Scale becomes that of the convolution, whoever applies it."""
+    """The activation of the Scale becomes that of the convolution, in the operation or after it."""
     random = np.random.default_rng(1)
     for first, second in ((None, sigma), (sigma, None), (sigma, sigma)):
         net = Network(IMAGE, [Conv(4, 3, activation=first), Scale(activation=second), Dense(2)])
