@@ -16,6 +16,7 @@ from ._queue cimport (
 from ._native cimport (
     add, current_process, exchange_pointer, load, load_pointer, load_word, now, pause_cpu, store,
 )
+from ._placing cimport know_thread, restore_affinity
 from ._blas cimport gemm
 from ._guard cimport (
     begin_products_of_helper, disown_buffer, end_products, own_buffer, use_own_buffer,
@@ -54,6 +55,7 @@ cdef bint sleep(Helper *self, Queue *queue) noexcept nogil:
         cancel_sleep(&self.sleeping, self.wakeup)
     else:
         wait_for_wakeup(&self.sleeping, self.wakeup, -1)
+    restore_affinity(&self.place)
     return True
 
 
@@ -120,6 +122,7 @@ cdef void run_helper(void *argument) noexcept nogil:
     PyGILState_Ensure()
     PyEval_SaveThread()
     first_product()
+    know_thread(&self.place)
     while True:
         slot = <Slot *> exchange_pointer(&self.slot, NULL)
         if not (sleep(self, NULL) if slot == NULL else take_part(self, slot)):

@@ -16,6 +16,7 @@ from cpython.mem cimport PyMem_RawFree
 from cpython.pythread cimport PyThread_type_lock
 
 from ._native cimport add, exchange, load, load_word, replace_word
+from ._placing cimport Place, exclude_own_cpu
 from ._watch cimport Watch
 
 cdef extern from "pythread.h":
@@ -48,6 +49,7 @@ cdef struct Helper:
     int ended                   # atomic: whether its thread has ended
     void *slot                  # atomic: the slot assigned to it, or NULL
     long process                # id of the process of its thread
+    Place place
     Helper *next                # in the list of idle helpers; with the GIL
 
 cdef struct Slot:
@@ -82,6 +84,13 @@ cdef inline int pieces_left(unsigned long long state) noexcept nogil:
 cdef inline void wake(int *sleeping, PyThread_type_lock wakeup) noexcept nogil:
     if load(sleeping) and exchange(sleeping, False):
         release(wakeup)
+
+
+# Wake a helper if it sleeps, if possible on another processor than that of the calling thread.
+cdef inline void wake_helper(Helper *helper) noexcept nogil:
+    if load(&helper.sleeping) and exchange(&helper.sleeping, False):
+        exclude_own_cpu(&helper.place)
+        release(helper.wakeup)
 
 
 # Instead of sleeping after `sleeping` was set.

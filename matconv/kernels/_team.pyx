@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from ._queue cimport (
     Helper, Piece, Queue, SPIN, Slot, cancel_sleep, pieces_left, release_queue, take_piece,
-    wait_for_wakeup, wake,
+    wait_for_wakeup, wake_helper,
 )
 from ._helpers cimport find_helper, return_helper
 from ._native cimport (
@@ -107,15 +107,13 @@ cdef int run_alone(
 # Publish a job and wake as many helpers as it can use.
 cdef void publish(Queue *queue, int pieces) noexcept nogil:
     cdef unsigned long long epoch = (load_word(&queue.state) >> 32) + 1
-    cdef Helper *helper
     cdef int k
     queue.pieces = pieces
     queue.products = products_have_begun()
     store(&queue.done, 0)
     exchange_word(&queue.state, epoch << 32 | <unsigned int> pieces)
     for k in range(min(queue.n_helpers, pieces - 1)):
-        helper = queue.slots[k].helper
-        wake(&helper.sleeping, helper.wakeup)
+        wake_helper(queue.slots[k].helper)
 
 
 # Wait until helpers have done this number of pieces. Returns false in the child of a fork, which

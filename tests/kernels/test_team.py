@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,6 +262,33 @@ def test_run_items_that_import_and_start_processes_have_the_affinity_of_the_call
 
     workers.run(evaluate, [0, 1], 2)
     assert seen == [str(sorted(os.sched_getaffinity(0)))] * 2
+
+
+def asleep(thread):
+    """Whether a thread of this process sleeps."""
+    return Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/task")
+def test_run_helpers_woken_from_sleep_keep_their_affinity():
+    """A helper is woken with one processor excluded, and restores its affinity."""
+    every, together, threads = os.sched_getaffinity(0), threading.Barrier(3), set()
+
+    def evaluate(k):
+        threads.add(threading.get_native_id())
+        seen.append(os.sched_getaffinity(0))
+        together.wait(20)
+
+    for affinity in [every] * 20 + [{min(every)}] * 3 + [every] * 3:
+        for thread in [0, *threads]:
+            os.sched_setaffinity(thread, affinity)
+        seen = []
+        workers.run(evaluate, [0, 1, 2], 3)
+        assert seen == [affinity] * 3
+        others = threads - {threading.get_native_id()}
+        while not all(map(asleep, others)):
+            pass
+        assert [os.sched_getaffinity(thread) for thread in others] == [affinity] * len(others)
 
 
 # Forks --------------------------------------------------------------------------------------------
