@@ -22,25 +22,24 @@ def program_calls(network, theta, Z, y, which):
     sizes = (program.prepared_bytes, program.training_bytes)
     prepared, block = (np.empty(size, np.uint8) for size in sizes)
     outputs = np.empty((len(Z), *network.output_shape), network.dtype)
-    slopes, shards = [], list(network.shards(len(Z)))
+    shards = list(network.shards(len(Z)))
+    slopes = [np.zeros_like(theta) for _ in shards]
 
-    def one(part):
+    def one(part, slope):
         if which == "forward":
             program.predict(theta, prepared, Z[part], (outputs[part],), block)
         else:
-            slopes.append(np.empty_like(theta))
             batch = (Z[part], y[part], len(Z))
-            program.loss(LOSSES["softmax"], theta, prepared, *batch, block, slopes[-1])
+            program.loss(LOSSES["softmax"], theta, prepared, *batch, block, slope)
 
     def work():
-        slopes.clear()
         program.prepare(theta, prepared, which == "gradient")
-        for part in shards:
-            one(part)
+        for part, slope in zip(shards, slopes, strict=True):
+            one(part, slope)
 
     def entry():
-        for _ in shards:
-            one(slice(0, 0))
+        for slope in slopes:
+            one(slice(0, 0), slope)
 
     return work, entry, lambda: outputs if which == "forward" else sum(slopes)
 
