@@ -17,6 +17,8 @@ Network
     ``pack`` and ``unpack`` convert between theta and the parameters of each layer.
 Objective
     f(theta) and its gradient for a network, images and labels; for any optimiser.
+Linearization
+    f at one theta, with products with the Jacobian and the Gauss-Newton matrix.
 minimize
     Minimises an Objective by L-BFGS or stochastic gradient descent.
 Predictor
@@ -57,6 +59,8 @@ access to all of them; some are loaded when they are first used.
     sharding      the rule of shards and leaves, and the order of sums
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
+    operators     linear operators of SciPy from functions
+    curvature     Linearization: products with the Jacobian and the Gauss-Newton matrix
     files         opening of untrusted files, atomic writing of files
     moments       Scale layers that normalise images
     structure     Structure: the part of a network that does not need theta
@@ -85,6 +89,7 @@ except ModuleNotFoundError as error:
     raise _import_error(error, __path__[0]) from None
 
 from .activations import ELU, Clip, HardSigmoid, LeakyReLU
+from .curvature import Linearization
 from .kernels import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -137,6 +142,7 @@ if TYPE_CHECKING:
         buffers,
         cli,
         commands,
+        curvature,
         data,
         descriptions,
         encoding,
@@ -155,6 +161,7 @@ if TYPE_CHECKING:
         network,
         notes,
         objective,
+        operators,
         options,
         phi,
         presets,
@@ -185,6 +192,7 @@ _SUBMODULES = (
     "buffers",
     "cli",
     "commands",
+    "curvature",
     "data",
     "descriptions",
     "encoding",
@@ -203,6 +211,7 @@ _SUBMODULES = (
     "network",
     "notes",
     "objective",
+    "operators",
     "options",
     "phi",
     "presets",
@@ -243,6 +252,7 @@ __all__ = [
     "FormatError",
     "HardSigmoid",
     "LeakyReLU",
+    "Linearization",
     "LogSoftmax",
     "MaxPool",
     "Multiply",

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import getpid
 from typing import Any, TypeVar
 
@@ -48,6 +49,30 @@ class Evaluation:
         # by number of threads: memory of the helper threads
         self._extra: dict[int, Buffers] = {}
 
+    def prepare(self, theta: np.ndarray, backward: bool) -> np.ndarray:
+        """Return prepared parameters, in a buffer that the caller owns."""
+        buffer = self._prepared.take()
+        self.program.prepare(theta, buffer, backward)
+        return buffer
+
+    @contextmanager
+    def prepared(self, v: np.ndarray) -> Iterator[np.ndarray]:
+        """Prepare a direction in the space of theta, as theta is prepared for the forward pass.
+
+        Parameters
+        ----------
+        v : ndarray, shape (n,)
+
+        Returns
+        -------
+        buffer : context manager of ndarray
+            The memory is returned at its end.
+        """
+        buffer = self.prepare(v, False)
+        yield buffer
+        # not reached after an error: then the buffer is freed
+        self._prepared.give(buffer)
+
     def run(
         self,
         theta: np.ndarray,
@@ -58,6 +83,7 @@ class Evaluation:
         shared: bool,
         backward: bool = False,
         helper_bytes: int = 0,
+        prepared: np.ndarray | None = None,
     ) -> None:
         """Call ``evaluate(item, prepared, block, **sharing)`` for each item.
 
@@ -77,23 +103,30 @@ class Evaluation:
             Whether to prepare the parameters for the backward pass too.
         helper_bytes : int
             Bytes that a helper thread needs in addition to its block.
+        prepared : ndarray of uint8, optional
+            The prepared parameters, if the caller has them.
         """
+        if not items:
+            return
+        given = prepared
+        prepared = self.prepare(theta, backward) if given is None else given
         if shared:
-            self._run_shared(theta, items[0], evaluate, n_threads, backward)
-        elif items:
-            self._run_each(theta, items, evaluate, n_threads, backward, helper_bytes)
+            self._run_shared(items[0], evaluate, n_threads, prepared)
+        else:
+            self._run_each(items, evaluate, n_threads, prepared, helper_bytes)
+        # not reached after an error: then the buffer is freed
+        if given is None:
+            self._prepared.give(prepared)
 
     def _run_shared(
         self,
-        theta: np.ndarray,
         item: Any,
         evaluate: Callable[..., object],
         n_threads: int,
-        backward: bool,
+        prepared: np.ndarray,
     ) -> None:
         if n_threads == 1:
-            prepared, block = self._prepared.take(), self._shared_blocks.take()
-            self.program.prepare(theta, prepared, backward)
+            block = self._shared_blocks.take()
             evaluate(item, prepared, block, shared=True)
         else:
             reservation = Reservation(n_threads - 1, self.program.extra_bytes(2))
@@ -103,36 +136,30 @@ class Evaluation:
                 if extras is None:
                     extras = Buffers(self.program.extra_bytes(n_threads))
                     self._extra[n_threads] = extras
-                prepared, block = self._prepared.take(), self._shared_blocks.take()
-                extra = extras.take()
-                self.program.prepare(theta, prepared, backward)
+                block, extra = self._shared_blocks.take(), extras.take()
                 evaluate(item, prepared, block, n_threads=n_threads, shared=True, extra=extra)
                 extras.give(extra)
             finally:
                 reservation.release()
-        self._prepared.give(prepared)
         self._shared_blocks.give(block)
 
     def _run_each(
         self,
-        theta: np.ndarray,
         items: Sequence[Any],
         evaluate: Callable[..., object],
         n_threads: int,
-        backward: bool,
+        prepared: np.ndarray,
         helper_bytes: int,
     ) -> None:
         helpers = min(n_threads, len(items)) - 1
         reservation = Reservation(helpers, self._blocks.nbytes + helper_bytes)
         try:
-            prepared = self._prepared.take()
             blocks = [self._blocks.take()]
             try:
                 for _ in range(reservation.count):
                     blocks.append(self._blocks.take())
             except MemoryError:
                 pass  # fewer helper threads
-            self.program.prepare(theta, prepared, backward)
 
             def run(item: Any) -> None:
                 # there are as many blocks as threads; pop and append are atomic
@@ -144,7 +171,6 @@ class Evaluation:
         finally:
             reservation.release()
         # not reached after an error: then the buffers are freed
-        self._prepared.give(prepared)
         for block in blocks:
             self._blocks.give(block)
 
@@ -221,6 +247,8 @@ def sum_leaves(
     n_threads: int,
     gradients: Buffers | None = None,
     add_root: Callable[[np.ndarray, np.ndarray], object] = add,
+    helper_bytes: int = 0,
+    prepared: np.ndarray | None = None,
 ) -> dict[Node, Sum]:
     """Return sums over a run of leaves, added in the order that `matconv.sharding` defines.
 
@@ -242,6 +270,10 @@ def sum_leaves(
     add_root : callable
         ``add_root(left, right)`` adds, in place, the two gradients whose sum is that over all
         leaves.
+    helper_bytes : int
+        Bytes that a helper thread needs in addition to its block and a gradient.
+    prepared : ndarray of uint8, optional
+        The prepared parameters, if the caller has them.
 
     Returns
     -------
@@ -282,6 +314,7 @@ def sum_leaves(
         n_threads,
         shared=len(leaves) == 1 and len(leaves[0]) == 1,
         backward=gradients is not None,
-        helper_bytes=theta.nbytes,
+        helper_bytes=theta.nbytes + helper_bytes,
+        prepared=prepared,
     )
     return tree.sums

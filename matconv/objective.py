@@ -14,6 +14,7 @@ import numpy as np
 
 from .arguments import as_count, as_indices, as_regularisation, as_weights
 from .buffers import Buffers
+from .curvature import Linearization
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
 from .factors import as_factors, runs
@@ -185,9 +186,14 @@ class Objective:
             self._program, self._program.whole_training_bytes, self._program.training_bytes
         )
         self._gradients = Buffers(self.net.n * self.net.dtype.itemsize)
+        self._tangents = Buffers(self._program.tangent_bytes)
+        # of the last two thetas of second-order products, the last used one first
+        self._linearizations: list[Linearization] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = ("engine", "_program", "_evaluation", "_gradients")
+        left_out = (
+            "engine", "_program", "_evaluation", "_gradients", "_tangents", "_linearizations",
+        )  # fmt: skip
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
             numbers = self._image_numbers(slice(None))
@@ -209,6 +215,7 @@ class Objective:
     def __copy__(self) -> Objective:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other._linearizations = []
         return other
 
     def __call__(self, theta: Any) -> float:
@@ -354,6 +361,93 @@ class Objective:
             theta, shards, evaluate, self.engine.n_threads, shared=len(shards) == 1
         )
         return result
+
+    # second order
+
+    def linearize(self, theta: Any) -> Linearization:
+        """Return f at one theta, with products with the Jacobian and the Gauss-Newton matrix.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype. Copied.
+
+        Returns
+        -------
+        at : Linearization
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape.
+        NotImplementedError
+            If a layer has no derivative along a direction.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(3, activation="tanh"), Dense(2)])
+        >>> Z, y = np.ones((4, 1, 1, 2)), np.array([0, 1, 1, 0])
+        >>> f, theta = Objective(net, Z, y, "softmax", C=10), net.init(0)
+        >>> at, v = f.linearize(theta), np.ones(net.n)
+        >>> at.value == f(theta), at.jvp(v).shape, bool(v @ at.gauss_newton(v) > v @ v / 10)
+        (True, (4, 2), True)
+        """
+        theta = self.net.as_theta(theta)
+        step = self._program.without_tangent
+        if step >= 0:
+            raise NotImplementedError(
+                f"Objective: layer {step} ({self.net.layers[step].kind}) has no tangent pass, which "
+                "second-order products need"
+            )
+        # a copy, so that an objective and the linearizations that it keeps form no cycle
+        return Linearization(self.__copy__(), theta.copy())
+
+    def gnp(self, theta: Any, v: Any) -> np.ndarray:
+        """Return G v, the product of the Gauss-Newton matrix of f at theta with v.
+
+        What depends on theta alone is kept for the last two thetas, which are compared by value: an
+        optimiser may pass copies, and return to its last point after a step that it rejects.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+        v : array, shape (n,) or (n, k)
+            As for `Linearization.gauss_newton`.
+
+        Returns
+        -------
+        Gv : ndarray, shape of v
+
+        Raises
+        ------
+        TypeError, ValueError, NotImplementedError
+            As `linearize` and `Linearization.gauss_newton`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 1), [Dense(1, bias=False)])
+        >>> f = Objective(net, np.full((2, 1, 1, 1), 3.0), np.zeros((2, 1)))
+        >>> f.gnp(np.ones(1), np.ones(1))  # of (3 theta)^2
+        array([18.])
+        """
+        return self._linearized_at(theta).gauss_newton(v)
+
+    def _linearized_at(self, theta: Any) -> Linearization:
+        """Return `linearize(theta)`, or one of the last two if theta has the same bytes."""
+        theta = self.net.as_theta(theta)
+        kept = self._linearizations
+        for at in kept:
+            if np.array_equal(at.theta.view(np.uint8), theta.view(np.uint8)):
+                break
+        else:
+            at = self.linearize(theta)
+        self._linearizations = [at, *(other for other in kept if other is not at)][:2]
+        return at
 
     # evaluation by several processes
 

@@ -14,7 +14,7 @@ cdef int lrn_init(
     Py_ssize_t d, Py_ssize_t size, double k, double alpha, double beta, Lrn *lrn
 ) noexcept nogil
 
-# Elements of scratch of both functions; -1 if the product overflows.
+# Elements of scratch of the functions below; -1 if the product overflows.
 cdef Py_ssize_t lrn_scratch(Py_ssize_t d) noexcept nogil
 
 # IN: Z(n, d). OUT: Z_out(n, d). SCRATCH: lrn_scratch(d).
@@ -26,4 +26,9 @@ cdef void lrn_rows(
 cdef void lrn_backward_rows(
     const Lrn *lrn, Py_ssize_t n, const real *dZ_out, const real *Z, bint add, real *dZ,
     real *scratch,
+) noexcept nogil
+
+# The derivative of Z_out along tZ. IN: tZ, Z. OUT: tZ_out. SCRATCH: lrn_scratch(d).
+cdef void lrn_tangent_rows(
+    const Lrn *lrn, Py_ssize_t n, const real *tZ, const real *Z, real *tZ_out, real *scratch
 ) noexcept nogil

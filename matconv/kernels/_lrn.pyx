@@ -149,6 +149,36 @@ cdef void lrn_backward_rows(
         backward_row(lrn, dZ_out + i * d, Z + i * d, add, dZ + i * d, scratch)
 
 
+# With p = t^-beta:  ty_c = p_c tx_c - 2 alpha beta x_c p_c / t_c sum_{j in Q(c)} x_j tx_j.
+cdef inline void tangent_row(
+    const Lrn *lrn, const real *tx, const real *x, real *ty, real *scratch
+) noexcept nogil:
+    cdef Py_ssize_t d = lrn.d, c
+    cdef real factor = <real> (2 * lrn.alpha * lrn.beta)
+    cdef real *a = scratch
+    cdef real *t = scratch + 6 * d
+    cdef real *p = scratch + 7 * d
+    denominators(lrn, x, a, scratch + 3 * d, t)
+    powers(d, lrn.beta, t, p)
+    for c in range(lrn.below):
+        a[c] = 0
+    for c in range(d):
+        a[lrn.below + c] = x[c] * tx[c]
+    for c in range(lrn.above):
+        a[lrn.below + d + c] = 0
+    window_sums(d, lrn.below + lrn.above + 1, a, scratch + 3 * d, ty)
+    for c in range(d):
+        ty[c] = p[c] * (tx[c] - factor * x[c] / t[c] * ty[c])
+
+
+cdef void lrn_tangent_rows(
+    const Lrn *lrn, Py_ssize_t n, const real *tZ, const real *Z, real *tZ_out, real *scratch
+) noexcept nogil:
+    cdef Py_ssize_t d = lrn.d, i
+    for i in range(n):
+        tangent_row(lrn, tZ + i * d, Z + i * d, tZ_out + i * d, scratch)
+
+
 cdef double as_finite(str function, str name, value, bint negative) except? -1:
     if isinstance(value, (bool, str, bytes, np.ma.MaskedArray)) or np.ndim(value):
         raise TypeError(f"{function}: {name} must be a number, got {value!r}")

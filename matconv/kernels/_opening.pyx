@@ -57,6 +57,7 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.training.kept = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
     p.training.gradient = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
     p.inference.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
+    p.tangent.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
 
 
 # Records ------------------------------------------------------------------------------------------

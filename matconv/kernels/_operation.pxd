@@ -18,13 +18,20 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
     backward  Gradients from d_output, which may be overwritten. d_inputs[i] and d_arrays are not
               computed if NULL; they are added to if add_input[i] or add_arrays is set. SCRATCH:
               sizes.backward, shared.
-    tangent, tangent_backward
-              R{output} from R{inputs} and R{arrays}; R{d_inputs}, R{d_arrays}.
+    tangent   R{output}, the derivative of the output along a direction, from R{inputs} and
+              R{arrays}, after the forward pass. IN: inputs, arrays, prepared, output, saved, masks;
+              t_inputs, of which those that are 0 are NULL, but not all if there are no arrays;
+              t_arrays, t_prepared. output is that of `forward`, or the value of the step if the
+              activation of the program does not need its input. OUT: t_output. SCRATCH: scratch,
+              of which there is enough for `forward` and for `backward`; shared,
+              sizes.shared_tangent, also if the pass runs as a whole.
+    tangent_backward
+              R{d_inputs}, R{d_arrays}.
     split     The number of pieces of a phase of a pass over step.images images, for threads that
-              share one shard; 0 if there is no such phase. Phases run one after another; the pieces
-              of a phase run in any order or at the same time, each with its own scratch. The number
-              depends on the step only, not on threads. NULL, or 1 in phase 0 and no phase 1: the
-              step is not shared.
+              share one shard; 0 if there is no such phase. The pass is FORWARD, BACKWARD or
+              TANGENT. Phases run one after another; the pieces of a phase run in any order or at
+              the same time, each with its own scratch. The number depends on the step only, not on
+              threads. NULL, or 1 in phase 0 and no phase 1: the step is not shared.
     affine    The step as gain x + bias per channel. OUT: gain, bias, `channels` elements each.
               Returns a status, SIZE if it is no such map. Without arrays only the status.
     absorb    Multiply each channel of the output by a gain and add a bias, by changing the
@@ -47,6 +54,7 @@ cdef enum:
     VECTOR = 1
     FORWARD = 0          # passes
     BACKWARD = 1
+    TANGENT = 2
     WHOLE = -1           # phase: the whole pass, on one thread
     # maximum number of pieces of a phase; minimum work of a piece, in elements or multiply-adds
     MAX_PIECES = 64
@@ -66,7 +74,7 @@ cdef struct Sizes:
     Py_ssize_t saved                # bytes for each image
     Py_ssize_t forward, backward    # elements of scratch, for each thread
     # elements of scratch that all threads of a step share
-    Py_ssize_t shared_forward, shared_backward
+    Py_ssize_t shared_forward, shared_backward, shared_tangent
     Py_ssize_t prepared, prepared_backward, preparing   # elements
 
 
@@ -121,6 +129,10 @@ cdef struct Call:
     const char *add_input
     void **d_arrays
     bint add_arrays
+    const void **t_inputs   # R{inputs}; NULL: 0
+    const void **t_arrays
+    void *t_prepared        # as `prepared`, of t_arrays
+    void *t_output
 
 
 ctypedef int (*Shape)(Step *step, Value *output) noexcept nogil
@@ -247,7 +259,17 @@ cdef inline Range range_of(const Call *call, Py_ssize_t n, Py_ssize_t length) no
     return part
 
 
-# Elements of a piece of an elementwise operation, in both passes.
+# The call of the forward pass on R{inputs}, which is the tangent pass of an operation that is linear
+# and has no parameters.
+cdef inline Call tangents_of(const Call *call) noexcept nogil:
+    cdef Call part = call[0]
+    part.inputs = call.t_inputs
+    part.output = call.t_output
+    part.saved = NULL
+    return part
+
+
+# Elements of a piece of an elementwise operation, in all passes.
 cdef inline Py_ssize_t elements_length(const Step *step) noexcept nogil:
     cdef Py_ssize_t n = step.images * step.values[step.output].size
     # a multiple of cache lines

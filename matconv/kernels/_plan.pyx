@@ -168,6 +168,41 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
     return OK
 
 
+# The block for tangents: addresses of the tangents of the inputs of a step, tangents of the values
+# that depend on parameters, scratch of one thread as for training, shared scratch.
+cdef int plan_tangent(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.tangent
+    cdef Py_ssize_t k, n = 0, shared = 0, total = rounded(p.max_inputs * sizeof(void *)), size
+    places.images = p.training.images
+    for k in range(p.n_steps + 1):
+        places.value[k] = -1
+        if p.reached[k] and p.wanted[k] or k == p.target:
+            # in use from the step that computes it to its last reader
+            buffers[n].size = places.images * p.values[k].size * p.item_size
+            buffers[n].first = k - 1
+            buffers[n].last = p.n_steps if k == p.target else p.last_reader[k]
+            places.value[k] = n
+            n += 1
+    size = arrange(buffers, n, order)
+    if size < 0:
+        return OVERFLOW
+    for k in range(p.n_steps + 1):
+        if places.value[k] >= 0:
+            places.value[k] = total + buffers[places.value[k]].at
+    if grow(&total, size):
+        return OVERFLOW
+    for k in range(p.n_steps):
+        shared = max(shared, p.steps[k].sizes.shared_tangent)
+    if shared > PY_SSIZE_T_MAX // 16:
+        return OVERFLOW
+    places.scratch = total
+    places.scratch_size = p.training.scratch_size
+    if grow(&total, places.scratch_size) or grow(&total, shared * p.item_size):
+        return OVERFLOW
+    places.bytes = total
+    return OK
+
+
 # The layout of the values except outputs, by their lifetimes. Its sizes are those of one image, so
 # that fewer images take less memory.
 cdef int arrange_values(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
@@ -261,6 +296,8 @@ cdef int program_plan(
         status = plan_inference(p, buffers, order)
     if status == OK and target >= 0:
         status = plan_training(p, buffers, order)
+    if status == OK and target >= 0:
+        status = plan_tangent(p, buffers, order)
     PyMem_RawFree(buffers)
     PyMem_RawFree(order)
     return status

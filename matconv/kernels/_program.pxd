@@ -8,6 +8,9 @@ share the prepared parameters.
                             lifetimes), scratch, scratch that threads share
     block for inference     values (which share memory according to their lifetimes), scratch,
                             scratch that threads share
+    block for tangents      tangents of the values (which share memory according to their
+                            lifetimes), scratch, scratch that threads share; used together with a
+                            block for training, which the forward pass has filled
     extra                   scratch of each thread of a pass except the calling one
     prepared                filters of each step, transformed or permuted, for each pass; scratch
 """
@@ -23,10 +26,11 @@ cdef enum:
     LINE = 64                   # alignment of the arrays of a program or a block, in bytes
 
 
-# The layout of a block for training or inference; offsets and sizes in bytes.
+# The layout of a block for training, inference or tangents; offsets and sizes in bytes.
 cdef struct Places:
     Py_ssize_t images           # maximum number of images
-    Py_ssize_t *value           # offset by value; -1: not in the block; for inference of one image
+    # offset by value; -1: not in the block; for inference of one image; for tangents of R{value}
+    Py_ssize_t *value
     Py_ssize_t *saved           # offset by step; for training
     Py_ssize_t *kept            # offset by step of the input of its activation; -1; for training
     Py_ssize_t *gradient        # offset by value; -1: none; for training
@@ -59,7 +63,7 @@ cdef struct Program:
     char **add_input            # by step and input: whether the gradient is added to an earlier one
     char *add_arrays            # by step: the same for the gradients of its parameters
     char *array_reached         # by step that owns parameters: whether the target depends on them
-    Places training, inference
+    Places training, inference, tangent
     Py_ssize_t bytes            # of memory, for all of the above and the operations' data
 
 

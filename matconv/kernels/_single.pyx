@@ -11,8 +11,8 @@ import numpy as np
 cimport numpy as cnp
 
 from ._operation cimport (
-    BACKWARD, Call, FORWARD, MAX_ARRAYS, Operation, Step, VECTOR, Value, WHOLE, set_image,
-    set_vector,
+    BACKWARD, Call, FORWARD, MAX_ARRAYS, Operation, Step, TANGENT, VECTOR, Value, WHOLE,
+    set_image, set_vector,
 )
 from ._operations cimport find_operation
 from ._guard cimport begin_products, end_products
@@ -147,9 +147,12 @@ cdef class SingleStep:
     cdef run(self, Call *call, int direction, order):
         cdef int phase = WHOLE
         cdef Py_ssize_t piece
-        letter = "backward" if direction == BACKWARD else "forward"
-        shared = Scratch(self.sizes[f"shared_{letter}"], self.dtype)
-        scratch = Scratch(self.sizes[letter], self.dtype)
+        name = {FORWARD: "forward", BACKWARD: "backward", TANGENT: "tangent"}[direction]
+        shared = Scratch(self.sizes[f"shared_{name}"], self.dtype)
+        if direction == TANGENT:
+            scratch = Scratch(max(self.sizes["forward"], self.sizes["backward"]), self.dtype)
+        else:
+            scratch = Scratch(self.sizes[name], self.dtype)
         call.scratch = address(scratch.array)
         call.shared = address(shared.array)
         call.phase = phase
@@ -175,7 +178,9 @@ cdef class SingleStep:
         shared.check()
 
     cdef one(self, Call *call, int direction):
-        if direction == BACKWARD:
+        if direction == TANGENT:
+            self.step.operation.tangent(&self.step, call)
+        elif direction == BACKWARD:
             self.step.operation.backward(&self.step, call)
         else:
             self.step.operation.forward(&self.step, call)
@@ -247,6 +252,42 @@ cdef class SingleStep:
         call.d_inputs, call.d_arrays = <void **> d_inputs_, <void **> d_arrays_
         call.add_input, call.add_arrays = add_input_, add_arrays
         self.run(&call, BACKWARD, order)
+
+    def tangent(self, inputs, arrays, prepared, saved, output, t_inputs, t_arrays, t_prepared,
+                t_output, order=None):
+        """Compute the derivative of the output into ``t_output``.
+
+        Parameters
+        ----------
+        inputs, arrays, prepared, saved, output, order
+            As for `forward`, after it.
+        t_inputs : list of ndarray or None
+            None: 0.
+        t_arrays : list of ndarray
+        t_prepared : ndarray
+            As returned by `prepare` for t_arrays.
+        t_output : ndarray
+            Overwritten.
+        """
+        cdef const void *inputs_[MAX_INPUTS]
+        cdef const void *arrays_[MAX_ARRAYS]
+        cdef const void *t_inputs_[MAX_INPUTS]
+        cdef const void *t_arrays_[MAX_ARRAYS]
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        fill(inputs_, inputs)
+        fill(arrays_, arrays)
+        fill(t_inputs_, t_inputs)
+        fill(t_arrays_, t_arrays)
+        call.images = output.shape[0]
+        call.inputs, call.arrays = inputs_, arrays_
+        call.prepared = address(prepared)
+        call.saved = address(saved)
+        call.output = address(output)
+        call.t_inputs, call.t_arrays = t_inputs_, t_arrays_
+        call.t_prepared = address(t_prepared)
+        call.t_output = address(t_output)
+        self.run(&call, TANGENT, order)
 
 
 class Scratch:

@@ -22,6 +22,10 @@ class Program:
     @property
     def training_bytes(self) -> int: ...
     @property
+    def tangent_bytes(self) -> int: ...
+    @property
+    def without_tangent(self) -> int: ...
+    @property
     def inference_bytes(self) -> int: ...
     @property
     def whole_training_bytes(self) -> int: ...
@@ -65,6 +69,43 @@ class Program:
         block: np.ndarray,
         dtheta: np.ndarray,
         *,
+        add: bool = False,
+        dropout: tuple[int, int, np.ndarray] | None = None,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
+    ) -> None: ...
+    def tangent(
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        v: np.ndarray,
+        t_prepared: np.ndarray,
+        l: int,
+        block: np.ndarray,
+        t_block: np.ndarray,
+        *,
+        dropout: tuple[int, int, np.ndarray] | None = None,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
+    ) -> np.ndarray: ...
+    def gauss_newton(
+        self,
+        code: int,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        v: np.ndarray,
+        t_prepared: np.ndarray,
+        Z: np.ndarray,
+        y: np.ndarray,
+        divisor: float,
+        block: np.ndarray,
+        t_block: np.ndarray,
+        product: np.ndarray,
+        *,
+        weights: np.ndarray | None = None,
+        parameter: float = 0.0,
         add: bool = False,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,

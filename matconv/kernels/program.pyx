@@ -11,12 +11,13 @@ import numpy as np
 
 cimport numpy as cnp
 
-from ._losses cimport Samples, loss_value
+from ._losses cimport Samples, loss_product, loss_value
 from ._operation cimport Masks, Step
 from ._opening cimport program_close, program_open
 from ._passes cimport (
     program_backward, program_forward, program_has_pieces, program_predict, program_prepare,
-    program_target, program_target_gradient,
+    program_tangent, program_target, program_target_gradient, program_target_tangent,
+    program_without_tangent,
 )
 from ._plan cimport program_extra_size, program_plan
 from ._program cimport Program as Graph
@@ -125,6 +126,16 @@ cdef class Program:
     def training_bytes(self):
         """Bytes of a block for `forward`, `backward` and `loss`."""
         return self.graph.training.bytes
+
+    @property
+    def tangent_bytes(self):
+        """Bytes of a block for `tangent` and `gauss_newton`, in addition to one for training."""
+        return self.graph.tangent.bytes
+
+    @property
+    def without_tangent(self):
+        """The first step that has no tangent pass but needs one; -1 if there is none."""
+        return program_without_tangent(self.graph)
 
     @property
     def inference_bytes(self):
@@ -336,6 +347,146 @@ cdef class Program:
             session_end(&session)
         session_close(&session, status)
 
+    def tangent(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v, cnp.ndarray t_prepared,
+        Py_ssize_t l, cnp.ndarray block, cnp.ndarray t_block, *, tuple dropout=None,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+    ):
+        """Compute the derivative of the target along a vector, after `forward` of l images.
+
+        Parameters
+        ----------
+        theta, prepared, block, dropout
+            As for `forward`.
+        v : ndarray, shape (n,)
+            The direction, of the network's dtype.
+        t_prepared : ndarray of uint8, shape (prepared_bytes,)
+            As `prepare` sets it for v.
+        l : int
+            Number of images.
+        t_block : ndarray of uint8, shape (tangent_bytes,)
+        n_threads, shared, extra
+            As for `predict`.
+
+        Returns
+        -------
+        tz : ndarray, shape (l, elements of the target)
+            A view of ``t_block`` that is valid until the next call with it.
+        """
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *v_ = cnp.PyArray_DATA(v)
+        cdef const void *t_prepared_ = cnp.PyArray_DATA(t_prepared)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *t_block_ = cnp.PyArray_DATA(t_block)
+        cdef Session session
+        cdef Masks masks
+        cdef int status
+        self.begin(&session, l, False, n_threads, shared, extra, dropout, &masks)
+        with nogil:
+            status = program_tangent(
+                self.graph, &session.execution, theta_, prepared_, v_, t_prepared_, l, block_,
+                t_block_,
+            )
+            session_end(&session)
+        session_close(&session, status)
+        cdef Py_ssize_t size = self.graph.values[self.graph.target].size
+        cdef Py_ssize_t at = <char *> program_target_tangent(self.graph, t_block_) - (
+            <char *> t_block_
+        )
+        values = t_block[at:at + l * size * self.graph.item_size].view(self.dtype)
+        return values.reshape(l, size)
+
+    def gauss_newton(
+        self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v,
+        cnp.ndarray t_prepared, cnp.ndarray Z, cnp.ndarray y, double divisor, cnp.ndarray block,
+        cnp.ndarray t_block, cnp.ndarray product, *, cnp.ndarray weights=None,
+        double parameter=0, bint add=False, tuple dropout=None, int n_threads=1,
+        bint shared=False, cnp.ndarray extra=None,
+    ):
+        """Compute J'BJ v for a compiled loss with the Hessian B, in one call without the GIL.
+
+        Parameters
+        ----------
+        code, theta, prepared, Z, y, divisor, block, weights, parameter, dropout
+            As for `loss`; the divisor is that of B.
+        v, t_prepared, t_block
+            As for `tangent`.
+        product : ndarray, shape (n,)
+            Overwritten, or added to with ``add``.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *v_ = cnp.PyArray_DATA(v)
+        cdef const void *t_prepared_ = cnp.PyArray_DATA(t_prepared)
+        cdef const void *Z_ = cnp.PyArray_DATA(Z)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *t_block_ = cnp.PyArray_DATA(t_block)
+        cdef void *product_ = cnp.PyArray_DATA(product)
+        cdef Samples samples
+        cdef Session session
+        cdef Masks masks
+        cdef int status
+        self.fill_samples(&samples, l, y, weights, divisor, parameter)
+        self.begin(&session, l, True, n_threads, shared, extra, dropout, &masks)
+        with nogil:
+            status = program_forward(
+                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
+            )
+            if status == OK:
+                status = program_tangent(
+                    self.graph, &session.execution, theta_, prepared_, v_, t_prepared_, l, block_,
+                    t_block_,
+                )
+            if status == OK:
+                self.product_of(code, &samples, block_, t_block_)
+                status = program_backward(
+                    self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add,
+                    product_,
+                )
+            session_end(&session)
+        session_close(&session, status)
+
+    # Samples of a call with l images. OUT: samples.
+    cdef int fill_samples(
+        self, Samples *samples, Py_ssize_t l, cnp.ndarray y, cnp.ndarray weights, double divisor,
+        double parameter,
+    ) except -1:
+        cdef Py_ssize_t size = self.graph.values[self.graph.target].size
+        samples.images = l
+        samples.divisor = divisor
+        samples.parameter = parameter
+        samples.labels = NULL
+        samples.rows = NULL
+        if cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
+            samples.labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
+            samples.positions = max(cnp.PyArray_SIZE(y) // max(l, 1), 1)
+            samples.n = size // samples.positions
+        else:
+            samples.rows = cnp.PyArray_DATA(y)
+            samples.n = cnp.PyArray_DIM(y, cnp.PyArray_NDIM(y) - 1)
+            samples.positions = size // samples.n
+        samples.weights = NULL
+        if weights is not None:
+            samples.weights = <const double *> cnp.PyArray_DATA(weights)
+        return 0
+
+    # B R{target}, after `program_tangent`. OUT: the target's gradient in the block.
+    cdef void product_of(
+        self, int code, const Samples *samples, void *block, void *t_block
+    ) noexcept nogil:
+        cdef const void *z = program_target(self.graph, block)
+        cdef const void *tz = program_target_tangent(self.graph, t_block)
+        cdef void *out = program_target_gradient(self.graph, block)
+        if self.graph.item_size == 8:
+            loss_product(code, samples, <const double *> z, <const double *> tz, <double *> out)
+        else:
+            loss_product(code, samples, <const float *> z, <const float *> tz, <float *> out)
+
     def loss(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray y,
         double divisor, cnp.ndarray block, cnp.ndarray dtheta=None, *,
@@ -369,7 +520,7 @@ cdef class Program:
         -------
         value : float
         """
-        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), size, count
+        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
@@ -381,24 +532,7 @@ cdef class Program:
         cdef Session session
         cdef Masks masks
         cdef int status
-        size = self.graph.values[self.graph.target].size
-        count = cnp.PyArray_SIZE(y) // max(l, 1)
-        samples.images = l
-        samples.divisor = divisor
-        samples.parameter = parameter
-        samples.labels = NULL
-        samples.rows = NULL
-        if cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
-            samples.labels = <const Py_ssize_t *> cnp.PyArray_DATA(y)
-            samples.positions = max(count, 1)
-            samples.n = size // samples.positions
-        else:
-            samples.rows = cnp.PyArray_DATA(y)
-            samples.n = cnp.PyArray_DIM(y, cnp.PyArray_NDIM(y) - 1)
-            samples.positions = size // samples.n
-        samples.weights = NULL
-        if weights is not None:
-            samples.weights = <const double *> cnp.PyArray_DATA(weights)
+        self.fill_samples(&samples, l, y, weights, divisor, parameter)
         if dtheta is not None:
             dtheta_ = cnp.PyArray_DATA(dtheta)
         self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra, dropout, &masks)

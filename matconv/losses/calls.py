@@ -165,8 +165,13 @@ def _by_weight(weights: Array) -> Iterator[tuple[float, Array]]:
             yield float(w), np.flatnonzero(weights == w)
 
 
-def loss_hessian_product(loss: Loss, z: Array, y: Array, dz: Array) -> Array:
+def loss_hessian_product(
+    loss: Loss, z: Array, y: Array, dz: Array, divisor: float = 1.0, weights: Array | None = None
+) -> Array:
     """Return ``loss.hessian_product(z, y, dz)``, B dz for each sample, in the dtype of z.
+
+    It is divided by the divisor and, with weights, multiplied by w_i; then samples whose weight is
+    0 are not evaluated.
 
     Raises
     ------
@@ -174,10 +179,16 @@ def loss_hessian_product(loss: Loss, z: Array, y: Array, dz: Array) -> Array:
         If the loss has no such method, or the result is not an array of real numbers with the shape
         of z. Exceptions of the loss are propagated.
     """
+    if weights is not None:
+        whole, rows = np.zeros(z.shape, z.dtype), np.flatnonzero(weights > 0)
+        part = loss_hessian_product(loss, z[rows], y[rows], dz[rows])
+        whole[rows] = part * (weights[rows, np.newaxis] / divisor)
+        return whole
     name = _method(loss, "hessian_product")
     with _explaining(name):
         result = loss.hessian_product(read_only(z), y, read_only(dz))  # type: ignore[attr-defined]
-    return _array_like(name, "the product", result, z.shape).astype(z.dtype, copy=False)
+    product = _array_like(name, "the product", result, z.shape)
+    return np.divide(product, divisor, out=np.empty(z.shape, z.dtype), dtype=z.dtype)
 
 
 def loss_factor(loss: Loss, z: Array, y: Array) -> Array:

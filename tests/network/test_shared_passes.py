@@ -22,6 +22,7 @@ from matconv.kernels.workers import interrupt_check
 
 DTYPES = ("float64", "float32")
 ALGORITHMS = ("im2col", "winograd")
+METHODS = ("predict", "forward", "backward", "loss", "tangent", "gauss_newton")
 
 
 class Run:
@@ -82,10 +83,34 @@ class Run:
         arguments = LOSSES["squared"], self.theta, self.prepared, self.Z, rows, 4.0, memory, dtheta
         return self.call("loss", *arguments, add=add), dtheta
 
+    def direction(self):
+        """A vector like theta, and what it is prepared to."""
+        v = (np.arange(self.net.n) % 5 - 2).astype(self.net.dtype)
+        t_prepared = block(self.program.prepared_bytes, 0xFF)
+        self.program.prepare(v, t_prepared, False)
+        return v, t_prepared
+
+    def tangent(self):
+        self.forward()
+        t_block = block(self.program.tangent_bytes, 0xFF)
+        arguments = self.theta, self.prepared, *self.direction(), len(self.Z), self.memory, t_block
+        return self.call("tangent", *arguments).copy()
+
+    def gauss_newton(self):
+        rows = np.ones((len(self.Z), self.size), self.net.dtype)
+        product = np.full(self.net.n, np.nan, self.net.dtype)
+        memory = block(self.program.training_bytes, 0xFF)
+        t_block = block(self.program.tangent_bytes, 0xFF)
+        arguments = (LOSSES["squared"], self.theta, self.prepared, *self.direction(), self.Z, rows,
+                     4.0, memory, t_block, product)  # fmt: skip
+        self.call("gauss_newton", *arguments)
+        return product
+
     def everything(self):
         """The bytes of all results."""
         value, gradient = self.loss()
         results = [*self.predict(), self.forward(), self.backward(), np.array(value), gradient]
+        results += [self.tangent(), self.gauss_newton()]
         assert all(np.isfinite(result).all() for result in results)
         return [result.tobytes() for result in results]
 
@@ -121,6 +146,7 @@ def test_large_image_has_the_bits_of_whole_steps_where_sums_are_exact():
     np.testing.assert_array_equal(whole.forward(), shared.forward())
     gradient = whole.backward()
     np.testing.assert_array_equal(gradient, shared.backward())
+    np.testing.assert_array_equal(whole.tangent(), shared.tangent())
     assert np.count_nonzero(gradient) > net.n // 4
     # multiples of 2^-16 below 2^20: float64 holds sums of 2^17 of them
     assert abs(gradient).max() < 2**20 and not (gradient * 2**16 % 1).any()
@@ -188,7 +214,7 @@ def test_extra_bytes_are_those_of_the_other_threads():
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("method", ["predict", "forward", "backward", "loss"])
+@pytest.mark.parametrize("method", METHODS)
 def test_interrupt_at_every_check(method, shared, n_threads):
     """Between steps, and between pieces; the next call is right."""
     net = large(side=192)

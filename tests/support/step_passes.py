@@ -1,4 +1,4 @@
-"""Both passes of one step, as a whole and in pieces in several orders."""
+"""All passes of one step, as a whole and in pieces in several orders."""
 
 from itertools import product
 
@@ -29,7 +29,7 @@ def integers(random, shape, dtype, bound=3):
 
 
 class Passes:
-    """Both passes of one step, whole and in pieces, from the same data.
+    """All passes of one step, whole and in pieces, from the same data.
 
     Parameters
     ----------
@@ -51,6 +51,9 @@ class Passes:
         self.d_output = draw(random, (images, *step.shape), step.dtype)
         self.before = [draw(random, array.shape, step.dtype) for array in self.inputs]
         self.arrays_before = [draw(random, array.shape, step.dtype) for array in self.arrays]
+        apart = np.random.default_rng(images)
+        self.t_inputs = [draw(apart, array.shape, step.dtype) for array in self.inputs]
+        self.t_arrays = [draw(apart, array.shape, step.dtype) for array in self.arrays]
 
     def forward(self, order=None):
         """The output and what was saved."""
@@ -59,6 +62,17 @@ class Passes:
         prepared = self.step.prepare(self.arrays, False)
         self.step.forward(self.inputs, self.arrays, prepared, saved, output, order)
         return output, saved
+
+    def tangent(self, results, constant=(), order=None):
+        """The derivative of the output; inputs with a number in ``constant`` have none."""
+        output, saved = results
+        t_output = np.full_like(output, np.nan)
+        t_inputs = [None if k in constant else x for k, x in enumerate(self.t_inputs)]
+        self.step.tangent(
+            self.inputs, self.arrays, self.step.prepare(self.arrays, False), saved, output,
+            t_inputs, self.t_arrays, self.step.prepare(self.t_arrays, False), t_output, order,
+        )  # fmt: skip
+        return t_output
 
     def backward(self, results, add, wanted, prepared=True, order=None):
         """Gradients for inputs and parameters, in one list; None where they are not wanted."""
@@ -97,6 +111,7 @@ def check(passes, compare, flags=None):
     for output, saved in pieces:
         assert_same_bytes(output, pieces[0][0], "output, in another order")
         assert_same_bytes(saved, whole[1], "saved")
+    _check_tangents(passes, compare, whole)
     gradients = len(passes.inputs) + len(passes.arrays)
     backward_prepared = (False, True) if step.sizes["prepared_backward"] else (True,)
     for add, wanted, prepared in product(
@@ -109,6 +124,19 @@ def check(passes, compare, flags=None):
         for other in found[1:]:
             assert_equal(other, found[0], assert_same_bytes, f"{what}, in another order")
     return step.phases(FORWARD), step.phases(BACKWARD)
+
+
+def _check_tangents(passes, compare, whole):
+    """Pieces of the tangent pass against the whole, also where inputs have no tangent."""
+    constant = [()]
+    if passes.arrays or len(passes.inputs) > 1:
+        constant += [(0,)]
+    for missing in constant:
+        expected = passes.tangent(whole, missing)
+        found = [passes.tangent(whole, missing, order) for order in ORDERS]
+        compare(found[0], expected, f"tangent, {missing}")
+        for other in found[1:]:
+            assert_same_bytes(other, found[0], f"tangent, {missing}, in another order")
 
 
 def any_value(actual, expected, what):

@@ -60,8 +60,28 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_output)
 
 
+# tZ_out = sigma' tZ, with sigma' as in the backward pass.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
+    cdef const real *Z_out = <const real *> call.output + part.first
+    if activation_needs_input(step.activation.code):
+        Z_out = <const real *> call.inputs[0] + part.first
+    activation_backward_rows(
+        1, part.last - part.first, <const real *> call.t_inputs[0] + part.first, Z_out,
+        &step.activation, tZ_out + part.first, <real *> NULL,
+    )
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Activation", 1, 1, same_as_input, forward, backward)
     table.fused = table.reads_activated = True
     table.split = split_elements
+    table.tangent = tangent
     return table

@@ -81,8 +81,30 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# tZ_out = sum_k factor_k tZ_k.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Range part = elements_of(step, call)
+    cdef bint is_first = True
+    cdef int k
+    for k in range(step.n_inputs):
+        if call.t_inputs[k] != NULL:
+            add_multiple(
+                part.last - part.first, step.numbers[k],
+                <const real *> call.t_inputs[k] + part.first, not is_first, tZ_out + part.first,
+            )
+            is_first = False
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Add", 2, UNLIMITED, shape_of_all, forward, backward)
     table.has_numbers = True
     table.split = split_elements
+    table.tangent = tangent
     return table

@@ -4,7 +4,9 @@
              that counts, with that at the top and left; -1, -1: only pixels of the image count
 """
 
-from .._operation cimport Call, Operation, Range, Step, Value, new_operation
+from .._operation cimport (
+    Call, Operation, Range, Step, Value, new_operation, tangents_of,
+)
 from .._geometry cimport Geometry
 from .._pool_loops cimport avg_pool, avg_pool_backward
 from .._status cimport OK, SIZE
@@ -67,9 +69,15 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Call of_tangents = tangents_of(call)
+    forward(step, &of_tangents)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"AvgPool", 1, 1, avg_pool_shape, forward, backward)
     table.n_words = 10
     table.own_size = sizeof(Geometry)
     table.split = split
+    table.tangent = tangent
     return table

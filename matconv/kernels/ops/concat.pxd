@@ -5,7 +5,7 @@ from .._operation cimport (
     piece_length, range_of,
 )
 from .._status cimport OK, OVERFLOW, SIZE
-from .._tile cimport add_run, copy_run
+from .._tile cimport add_run, copy_run, zero_run
 from .._types cimport real
 from .add cimport UNLIMITED
 
@@ -98,7 +98,33 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# tZ_out(pixel, at : at + d) = tZ_k(pixel, :) for each input k.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef const Value *out = &step.values[step.output]
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t t, d, at = 0
+    cdef const real *tZ
+    cdef int k
+    for k in range(step.n_inputs):
+        d = input_of(step, k).channels
+        tZ = <const real *> call.t_inputs[k]
+        for t in range(pixels.first, pixels.last):
+            if tZ == NULL:
+                zero_run(tZ_out + t * out.channels + at, d)
+            else:
+                copy_run(tZ_out + t * out.channels + at, tZ + t * d, d)
+        at += d
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Concat", 2, UNLIMITED, shape, forward, backward)
     table.split = split
+    table.tangent = tangent
     return table

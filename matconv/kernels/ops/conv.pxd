@@ -7,10 +7,10 @@
 
 from libc.string cimport memset
 
-from .._activation cimport ACTIVATION_NONE
+from .._activation cimport ACTIVATION_NONE, Activation
 from .._operation cimport (
-    BACKWARD, Call, IMAGE, Operation, Sizes, Step, Value, WHOLE, input_of, new_operation,
-    set_image,
+    BACKWARD, Call, IMAGE, Operation, Range, Sizes, Step, TANGENT, Value, WHOLE, elements_of,
+    input_of, new_operation, set_image, split_elements,
 )
 from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .._bias_relu cimport activation_backward_rows
@@ -21,6 +21,7 @@ from .._conv_driver cimport (
 )
 from .._geometry cimport Geometry, geometry_default, geometry_init
 from .._status cimport ALGORITHM, OK, SIZE
+from .._tile cimport add_run
 from .._types cimport real
 from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cut_forward
 from .conv_pieces cimport backward_piece, forward_piece
@@ -104,6 +105,8 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     if not step.frozen:
         sizes.prepared_backward = own.c.prepared_backward
         sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
+        # W phi(tZ) of all images
+        sizes.shared_tangent = step.images * step.values[step.output].size
     # a pass over fewer images may be cut in another way
     for l in range(1, step.images + 1):
         c = convolution_of(step, l)
@@ -129,6 +132,8 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
         cut_backward(&c, &backward)
         return backward_phase(&backward, phase)
     cut_forward(&c, step.frozen, &forward)
+    if direction == TANGENT and phase == 1 and forward.pieces > 1:
+        return split_elements(step, direction, 0)
     return forward.pieces if phase == 0 else 0
 
 
@@ -152,28 +157,34 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
         prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
 
 
+# S = sigma(W phi(Z) + b 1') for all images, or a piece of it. IN: Z, filters; b, activation or NULL.
+# OUT: S.
+cdef inline void product(
+    const Step *step, const Call *call, const real *Z, const real *filters, const real *b,
+    const Activation *activation, real *S,
+) noexcept nogil:
+    cdef real *scratch = <real *> call.scratch
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef ForwardCut cut
+    if call.phase == WHOLE:
+        conv_set_images(&c, call.images)
+        conv_forward_prepared(&c, Z, filters, b, activation, S, 0, conv_tiles(&c), scratch)
+        return
+    cut_forward(&c, step.frozen, &cut)
+    conv_set_images(&c, call.images)
+    forward_piece(&c, &cut, call.piece, Z, filters, b, activation, S, scratch)
+
+
 # S = sigma(W phi(Z) + b 1').
 cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *b = NULL
     cdef const real *filters = <const real *> call.prepared
-    cdef const real *Z = <const real *> call.inputs[0]
-    cdef real *scratch = <real *> call.scratch
-    cdef Convolution c = convolution_of(step, step.images)
-    cdef ForwardCut cut
     if own.has_bias:
         b = <const real *> call.arrays[1]
     if own.unprepared:
         filters = <const real *> call.arrays[0]
-    if call.phase == WHOLE:
-        conv_set_images(&c, call.images)
-        conv_forward_prepared(
-            &c, Z, filters, b, &step.activation, S, 0, conv_tiles(&c), scratch
-        )
-        return
-    cut_forward(&c, step.frozen, &cut)
-    conv_set_images(&c, call.images)
-    forward_piece(&c, &cut, call.piece, Z, filters, b, &step.activation, S, scratch)
+    product(step, call, <const real *> call.inputs[0], filters, b, &step.activation, S)
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
@@ -218,6 +229,44 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <double *> call.d_output)
     else:
         backward_real(step, call, <float *> call.d_output)
+
+
+# tS = sigma' (tW phi(Z) + tb 1' + W phi(tZ)), with sigma' as in the backward pass. In pieces, phase 0
+# computes the two products, of which the second is in call.shared, and phase 1 the rest.
+cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept nogil:
+    cdef const Filters *own = <const Filters *> step.own
+    cdef const real *tb = NULL
+    cdef const real *none = NULL
+    cdef const real *filters = <const real *> call.prepared
+    cdef const real *t_filters = <const real *> call.t_prepared
+    cdef const real *tZ = <const real *> call.t_inputs[0]
+    cdef real *second = <real *> call.shared
+    cdef Range part
+    if own.has_bias:
+        tb = <const real *> call.t_arrays[1]
+    if own.unprepared:
+        filters = <const real *> call.arrays[0]
+        t_filters = <const real *> call.t_arrays[0]
+    if call.phase <= 0:
+        product(step, call, <const real *> call.inputs[0], t_filters, tb, NULL, tS)
+        if tZ != NULL:
+            product(step, call, tZ, filters, none, NULL, second)
+    if call.phase == 0:
+        return
+    part = elements_of(step, call)
+    if tZ != NULL:
+        add_run(tS + part.first, <const real *> second + part.first, part.last - part.first)
+    activation_backward_rows(
+        1, part.last - part.first, <const real *> tS + part.first,
+        <const real *> call.output + part.first, &step.activation, tS + part.first, <real *> NULL,
+    )
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
 
 
 # W(d_out, K) = diag(gain) W, b = gain b + bias
@@ -268,4 +317,5 @@ cdef inline Operation operation() noexcept:
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared
+    table.tangent = tangent
     return table

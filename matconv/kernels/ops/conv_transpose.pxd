@@ -353,6 +353,49 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_output)
 
 
+# tS = sigma' (P_phi' tW' Z + P_phi' W' tZ + tb 1'), with sigma' as in the backward pass.
+cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept nogil:
+    cdef const real *tb = NULL
+    cdef const real *Z = <const real *> call.inputs[0]
+    cdef const real *tZ = <const real *> call.t_inputs[0]
+    cdef Convolution c = convolution_of(step, step.images)
+    cdef const Geometry *g = &c.g
+    cdef ImageRuns runs
+    cdef Range part
+    cdef Py_ssize_t at_Z, at_S
+    if (<const TransposedFilters *> step.own).has_bias:
+        tb = <const real *> call.t_arrays[1]
+    cut_images(step, &c, False, &runs)
+    part = range_of(call, call.images, runs.length)
+    conv_set_images(&c, part.last - part.first)
+    at_Z = part.first * g.b_out * g.a_out * g.d_out
+    at_S = part.first * g.b * g.a * g.d
+    tS += at_S
+    conv_backward_prepared(
+        &c, Z + at_Z, <const real *> NULL, <const real *> call.t_arrays[0],
+        <const real *> call.t_prepared, False, tS, False, <real *> NULL, <real *> NULL,
+        <real *> call.scratch,
+    )
+    if tZ != NULL:
+        conv_backward_prepared(
+            &c, tZ + at_Z, <const real *> NULL, <const real *> call.arrays[0],
+            <const real *> call.prepared, True, tS, False, <real *> NULL, <real *> NULL,
+            <real *> call.scratch,
+        )
+    bias_activation_rows(g.l * g.b * g.a, g.d, <const real *> tS, tb, NULL, tS)
+    activation_backward_rows(
+        g.l * g.b * g.a, g.d, <const real *> tS, <const real *> call.output + at_S,
+        &step.activation, tS, <real *> NULL,
+    )
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 # W' = diag(gain) W', b = gain b + bias
 cdef inline void absorb_real(
     const Step *step, const real *gain, const real *bias, real *W, real *b
@@ -405,4 +448,5 @@ cdef inline Operation operation() noexcept:
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared
+    table.tangent = tangent
     return table

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from .._operation cimport (
     BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, WHOLE, input_of,
-    new_operation, piece_count, piece_length, range_of, set_image,
+    new_operation, piece_count, piece_length, range_of, set_image, tangents_of,
 )
 from .._status cimport OK, SIZE
 from .._tile cimport add_run, copy_run
@@ -103,8 +103,19 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# As the forward pass; 0 if only the second input, which is not read, has a tangent.
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Py_ssize_t item = sizeof(double) if step.is_double else sizeof(float)
+    cdef Call of_tangents = tangents_of(call)
+    if call.t_inputs[0] != NULL:
+        forward(step, &of_tangents)
+    elif call.phase == WHOLE or call.piece == 0:
+        memset(call.t_output, 0, call.images * step.values[step.output].size * item)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Crop", 1, 2, shape, forward, backward)
     table.n_words = 4
     table.split = split
+    table.tangent = tangent
     return table

@@ -10,6 +10,7 @@ from .._geometry cimport geometry_default
 from .._status cimport OK, SIZE
 from .conv cimport (
     Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
+    tangent,
 )
 
 
@@ -38,4 +39,5 @@ cdef inline Operation operation() noexcept:
     table.prepared_arrays = 1
     table.absorb = absorb
     table.same_prepared = same_prepared
+    table.tangent = tangent
     return table

@@ -15,7 +15,7 @@ from libc.stdint cimport uint64_t
 
 from .._operation cimport (
     Call, Masks, Operation, Range, Step, Value, elements_of, input_of, new_operation,
-    split_elements,
+    split_elements, tangents_of,
 )
 from .._philox cimport philox
 from .._status cimport OK, SIZE
@@ -104,9 +104,16 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         )
 
 
+# tZ_out = mask . tZ / (1 - rate).
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Call of_tangents = tangents_of(call)
+    forward(step, &of_tangents)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Dropout", 1, 1, shape, forward, backward)
     table.has_numbers = True
     table.identity = True
     table.split = split_elements
+    table.tangent = tangent
     return table

@@ -4,7 +4,9 @@
     numbers  k, alpha, beta
 """
 
-from .._lrn cimport Lrn, lrn_backward_rows, lrn_init, lrn_rows, lrn_scratch
+from .._lrn cimport (
+    Lrn, lrn_backward_rows, lrn_init, lrn_rows, lrn_scratch, lrn_tangent_rows,
+)
 from .._operation cimport Call, Operation, Range, Sizes, Step, Value, input_of, new_operation
 from .._status cimport OK, OVERFLOW
 from .._types cimport real
@@ -61,6 +63,23 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef const Lrn *lrn = <const Lrn *> step.own
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t at = pixels.first * lrn.d
+    lrn_tangent_rows(
+        lrn, pixels.last - pixels.first, <const real *> call.t_inputs[0] + at,
+        <const real *> call.inputs[0] + at, tZ_out + at, <real *> call.scratch,
+    )
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"LRN", 1, 1, shape, forward, backward)
     table.n_words = 1
@@ -68,4 +87,5 @@ cdef inline Operation operation() noexcept:
     table.own_size = sizeof(Lrn)
     table.sizes = sizes
     table.split = split_pixels
+    table.tangent = tangent
     return table

@@ -135,10 +135,32 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+# tZ_out = tZ at the maxima, in the rows of a call.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef const Geometry *g = <const Geometry *> step.own
+    cdef Range rows = rows_of(step, call)
+    cdef const int *where = <const int *> call.saved
+    cdef const real *image
+    cdef Py_ssize_t row, k, c
+    for row in range(rows.first, rows.last):
+        image = <const real *> call.t_inputs[0] + row // g.b_out * g.b * g.a * g.d
+        for k in range(row * g.a_out, (row + 1) * g.a_out):
+            for c in range(g.d):
+                tZ_out[k * g.d + c] = image[where[k * g.d + c] * g.d + c]
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"MaxPool", 1, 1, window_shape, forward, backward)
     table.n_words = 8
     table.own_size = sizeof(Geometry)
     table.sizes = max_pool_sizes
     table.split = split
+    table.tangent = tangent
     return table

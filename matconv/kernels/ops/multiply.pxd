@@ -112,12 +112,12 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# The product of element k of dZ_out and of all inputs but i; `one` is the element of images of one
+# The product of a factor and of element k of all inputs but i; `one` is the element of images of one
 # pixel.
 cdef inline real product_of_others(
-    const Step *step, const Call *call, int i, const real *dZ_out, Py_ssize_t k, Py_ssize_t one
+    const Step *step, const Call *call, int i, real factor, Py_ssize_t k, Py_ssize_t one
 ) noexcept nogil:
-    cdef real product = dZ_out[k]
+    cdef real product = factor
     cdef int j
     for j in range(step.n_inputs):
         if j != i and is_broadcast(step, j):
@@ -148,7 +148,7 @@ cdef inline void broadcast_backward(
             for pixel in range(size // d):
                 for c in range(d):
                     k, one = image * size + pixel * d + c, image * d + c
-                    product = product_of_others(step, call, i, dZ_out, k, one)
+                    product = product_of_others(step, call, i, dZ_out[k], k, one)
                     if is_broadcast(step, i):
                         dZ[one] += product
                     else:
@@ -186,7 +186,35 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# tZ_out = sum_i tZ_i prod_{j != i} Z_j.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Range part = part_of(step, call)
+    cdef Py_ssize_t d = step.values[step.output].channels, size = step.values[step.output].size
+    cdef Py_ssize_t k, one
+    cdef const real *tZ
+    cdef real factor
+    cdef int i
+    for k in range(part.first, part.last):
+        tZ_out[k] = 0
+    for i in range(step.n_inputs):
+        tZ = <const real *> call.t_inputs[i]
+        if tZ == NULL:
+            continue
+        for k in range(part.first, part.last):
+            one = k // size * d + k % d
+            factor = tZ[one] if is_broadcast(step, i) else tZ[k]
+            tZ_out[k] += product_of_others(step, call, i, factor, k, one)
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Multiply", 2, UNLIMITED, shape, forward, backward)
     table.split = split
+    table.tangent = tangent
     return table

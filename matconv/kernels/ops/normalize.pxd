@@ -165,10 +165,50 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+# With t = sum |x|^p + epsilon:
+#     ty = t^(-1/p) (tx - x / t  sum sign(x) |x|^(p-1) tx).
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Axes axes = axes_of(step)
+    cdef Range outer = range_of(call, call.images * axes.outer, outer_length(step))
+    cdef double p = step.numbers[0]
+    cdef Py_ssize_t i, k, c, at, size = axes.n * axes.inner
+    cdef const real *x
+    cdef const real *tx
+    cdef real *ty
+    cdef real *factor = <real *> call.scratch
+    cdef real *mean = factor + axes.inner
+    for i in range(outer.first, outer.last):
+        x = <const real *> call.inputs[0] + i * size
+        tx = <const real *> call.t_inputs[0] + i * size
+        ty = tZ_out + i * size
+        add_powers(&axes, x, p, step.numbers[1], factor)
+        for c in range(axes.inner):
+            mean[c] = 0
+        for k in range(axes.n):
+            for c in range(axes.inner):
+                at = k * axes.inner + c
+                mean[c] += magnitude_slope(x[at], p) * tx[at]
+        for c in range(axes.inner):
+            mean[c] = mean[c] / factor[c]
+            factor[c] = inverse_root(factor[c], p)
+        for k in range(axes.n):
+            for c in range(axes.inner):
+                at = k * axes.inner + c
+                ty[at] = factor[c] * (tx[at] - mean[c] * x[at])
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Normalize", 1, 1, shape, forward, backward)
     table.n_words = 1
     table.n_numbers = 2
     table.sizes = sizes
     table.split = split
+    table.tangent = tangent
     return table

@@ -5,7 +5,7 @@
 
 from .._operation cimport (
     BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
-    new_operation, piece_count, piece_length, range_of, set_image,
+    new_operation, piece_count, piece_length, range_of, set_image, tangents_of,
 )
 from .._status cimport OK, OVERFLOW, SIZE
 from .._tile cimport add_run, copy_run, zero_run
@@ -106,8 +106,14 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Call of_tangents = tangents_of(call)
+    forward(step, &of_tangents)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Pad", 1, 1, shape, forward, backward)
     table.n_words = 4
     table.split = split
+    table.tangent = tangent
     return table

@@ -111,8 +111,34 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# tZ_out = tZ where Z > 0, otherwise slope tZ + tslope Z.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t d = step.array_size[0], t, c
+    cdef const real *slope = <const real *> call.arrays[0]
+    cdef const real *t_slope = <const real *> call.t_arrays[0]
+    cdef const real *tZ = <const real *> call.t_inputs[0]
+    cdef const real *Z
+    cdef real tangent
+    for t in range(pixels.first, pixels.last):
+        Z = <const real *> call.inputs[0] + t * d
+        for c in range(d):
+            tangent = 0 if tZ == NULL else tZ[t * d + c]
+            if Z[c] <= 0:
+                tangent = slope[c] * tangent + t_slope[c] * Z[c]
+            tZ_out[t * d + c] = tangent
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"PReLU", 1, 1, shape, forward, backward)
     table.sizes = sizes
     table.split = split
+    table.tangent = tangent
     return table

@@ -155,6 +155,35 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <const float *> call.d_output)
 
 
+# tZ_out(pixel, :) = tgain . Z(pixel, :) + gain . tZ(pixel, :) + tbias.
+cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t d = step.values[step.output].channels, t, c
+    cdef const real *Z = <const real *> call.inputs[0]
+    cdef const real *tZ = <const real *> call.t_inputs[0]
+    cdef const real *gain = <const real *> call.arrays[0]
+    cdef const real *t_gain = <const real *> call.t_arrays[0]
+    cdef const real *t_bias = NULL
+    if step.words[0]:
+        t_bias = <const real *> call.t_arrays[1]
+    for t in range(pixels.first, pixels.last):
+        for c in range(d):
+            tZ_out[t * d + c] = t_gain[c] * Z[t * d + c]
+        if tZ != NULL:
+            for c in range(d):
+                tZ_out[t * d + c] += gain[c] * tZ[t * d + c]
+        if t_bias != NULL:
+            for c in range(d):
+                tZ_out[t * d + c] += t_bias[c]
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output)
+    else:
+        tangent_real(step, call, <float *> call.t_output)
+
+
 # `affine` for one dtype.
 cdef inline void affine_real(const Step *step, const void **arrays, real *gain, void *bias) \
         noexcept nogil:
@@ -184,4 +213,5 @@ cdef inline Operation operation() noexcept:
     table.sizes = sizes
     table.affine = affine
     table.split = split
+    table.tangent = tangent
     return table

@@ -5,7 +5,7 @@
 
 from .._operation cimport (
     Call, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of, new_operation, piece_count,
-    piece_length, range_of,
+    piece_length, range_of, tangents_of,
 )
 from .._status cimport OK, SIZE
 from .._tile cimport add_run, copy_run, zero_run
@@ -79,8 +79,14 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Call of_tangents = tangents_of(call)
+    forward(step, &of_tangents)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Slice", 1, 1, shape, forward, backward)
     table.n_words = 2
     table.split = split
+    table.tangent = tangent
     return table

@@ -102,9 +102,45 @@ cdef inline void log_backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0], True)
 
 
+# ty = y (tx - sum y tx), or for the logarithm ty = tx - sum e^y tx.
+cdef inline void tangent_real(
+    const Step *step, Call *call, real *tZ_out, bint is_log
+) noexcept nogil:
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t d = step.values[step.output].channels, t, c
+    cdef const real *y
+    cdef const real *tx
+    cdef real *ty
+    cdef real total
+    for t in range(pixels.first, pixels.last):
+        y = <const real *> call.output + t * d
+        tx = <const real *> call.t_inputs[0] + t * d
+        ty = tZ_out + t * d
+        total = 0
+        for c in range(d):
+            total += (exp_negative(y[c]) if is_log else y[c]) * tx[c]
+        for c in range(d):
+            ty[c] = tx[c] - total if is_log else y[c] * (tx[c] - total)
+
+
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output, False)
+    else:
+        tangent_real(step, call, <float *> call.t_output, False)
+
+
+cdef inline void log_tangent(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_real(step, call, <double *> call.t_output, True)
+    else:
+        tangent_real(step, call, <float *> call.t_output, True)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Softmax", 1, 1, same_as_input, forward, backward)
     table.split = split_pixels
+    table.tangent = tangent
     return table
 
 
@@ -113,4 +149,5 @@ cdef inline Operation log_operation() noexcept:
         b"LogSoftmax", 1, 1, same_as_input, log_forward, log_backward
     )
     table.split = split_pixels
+    table.tangent = log_tangent
     return table

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from .._operation cimport (
     BACKWARD, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
-    new_operation, piece_count, piece_length, range_of, set_image,
+    new_operation, piece_count, piece_length, range_of, set_image, tangents_of,
 )
 from .._geometry cimport mul_overflows
 from .._status cimport OK, OVERFLOW, SIZE
@@ -88,9 +88,15 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_inputs[0])
 
 
+cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
+    cdef Call of_tangents = tangents_of(call)
+    forward(step, &of_tangents)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Upsample", 1, 1, shape, forward, backward)
     table.n_words = 3
     table.own_size = sizeof(Upsampling)
     table.split = split
+    table.tangent = tangent
     return table

@@ -1,0 +1,318 @@
+"""Linearization: products with the Jacobian of the outputs, and with the Gauss-Newton matrix.
+
+J is the Jacobian of all outputs z^{L+1,i}(theta) with respect to theta, B the Hessian of xi with
+respect to the outputs. Products with J are derivatives along a direction v, computed in a forward
+pass beside that of the outputs; products with J' are backward passes:
+
+    J v      R{z^{L+1}}, where R{S} = V phi(Z) + W phi(R{Z}) and R{Z^1} = 0
+    J'u      the gradient of u'z^{L+1}
+    G v      J'B J v / l + v / C
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .evaluation import sum_leaves
+from .kernels._arrays import as_array
+from .kernels._guard import guarded
+from .kernels.sums import add
+from .losses import loss_hessian_product, position_rows
+
+if TYPE_CHECKING:
+    from .operators import ProductOperator
+
+Array = np.ndarray
+
+
+class Linearization:
+    """An objective at one theta: its value and gradient, and products with its derivatives.
+
+    `Objective.linearize` returns it. ``value``, ``gradient`` and `gauss_newton` are those of f, the
+    mean over all images with the regularisation; `jvp` and `vjp` are those of the outputs. Sums
+    over images are added in the order of `matconv.sharding`, so that all results have the same bits
+    for any number of threads.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Read-only.
+
+    Examples
+    --------
+    The step of a Gauss-Newton method, by conjugate gradients:
+
+    >>> import numpy as np
+    >>> from scipy.sparse.linalg import cg
+    >>> from matconv import Dense, Network, Objective
+    >>> net = Network((1, 1, 2), [Dense(1)])
+    >>> Z = np.array([[1.0, 2], [3, 4], [5, 5]]).reshape(3, 1, 1, 2)
+    >>> f = Objective(net, Z, np.array([[4.0], [8], [11]]))
+    >>> at = f.linearize(np.zeros(3))
+    >>> step, _ = cg(at.G, -at.gradient, rtol=1e-12)
+    >>> bool(f(step) < 1e-12)  # the network is linear in theta
+    True
+    >>> at.jvp(step).shape, at.vjp(np.ones((3, 1))).tolist()
+    ((3, 1), [9.0, 11.0, 3.0])
+    """
+
+    def __init__(self, objective: Any, theta: Array) -> None:
+        # an Objective; its members are used as if this were a part of its class
+        self._f = objective
+        self.theta = theta
+        self.theta.flags.writeable = False
+        self._known: tuple[float, Array] | None = None
+        self._filters: Array | None = None
+
+    @property
+    def value(self) -> float:
+        """f(theta)."""
+        return self._value_and_gradient()[0]
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient of f at theta, shape (n,); read-only."""
+        return self._value_and_gradient()[1]
+
+    @property
+    def J(self) -> ProductOperator:
+        """The Jacobian of the outputs, a SciPy LinearOperator of shape (l * n_outputs, n).
+
+        ``J @ v`` is ``jvp(v).ravel()``, and ``J.T @ u.ravel()`` is ``vjp(u)``. Real vectors of
+        another dtype are converted to the network's.
+        """
+        from .operators import ProductOperator
+
+        shape = self._f.l * self._f.n_outputs, len(self.theta)
+        return ProductOperator(self.theta.dtype, shape, self._flat_jvp, self._flat_vjp)
+
+    @property
+    def G(self) -> ProductOperator:
+        """The Gauss-Newton matrix of f, a SciPy LinearOperator of shape (n, n); see `J`."""
+        from .operators import ProductOperator
+
+        shape = len(self.theta), len(self.theta)
+        return ProductOperator(self.theta.dtype, shape, self.gauss_newton, self.gauss_newton)
+
+    def jvp(self, v: Any) -> Array:
+        """Return J v, the derivative of all outputs along v.
+
+        Parameters
+        ----------
+        v : array, shape (n,) or (n, k)
+            In the network's dtype; columns are separate directions.
+
+        Returns
+        -------
+        Jv : ndarray, shape (l, n_outputs) or (l, n_outputs, k)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If v has another dtype or shape.
+        """
+        return self._by_columns("v", v, (len(self.theta),), self._jvp)
+
+    def vjp(self, u: Any) -> Array:
+        """Return J'u, the gradient of the sum of all elements of u z^{L+1}.
+
+        Parameters
+        ----------
+        u : array, shape (l, n_outputs) or (l, n_outputs, k)
+            In the network's dtype.
+
+        Returns
+        -------
+        JTu : ndarray, shape (n,) or (n, k)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If u has another dtype or shape.
+        """
+        return self._by_columns("u", u, (self._f.l, self._f.n_outputs), self._vjp)
+
+    def gauss_newton(self, v: Any) -> Array:
+        """Return G v, the product with the Gauss-Newton matrix of f.
+
+        G is J'BJ divided by l, or by the total weight, with B multiplied by the weights, plus the
+        diagonal matrix of p / C. For a convex loss it is positive semidefinite, and without
+        regularisation it is the Hessian of f if the network is linear.
+
+        Parameters
+        ----------
+        v : array, shape (n,) or (n, k)
+            In the network's dtype; columns are separate vectors.
+
+        Returns
+        -------
+        Gv : ndarray, shape of v
+
+        Raises
+        ------
+        TypeError, ValueError
+            If v has another dtype or shape, or the loss is one in Python without the method
+            ``hessian_product``; see `matconv.losses.Loss`.
+        """
+        return self._by_columns("v", v, (len(self.theta),), self._gauss_newton)
+
+    # products with one vector
+
+    def _jvp(self, v: Array) -> Array:
+        f = self._f
+        program = f._program
+        result = np.empty((f.l, f.n_outputs), v.dtype)
+        shards = f.net.shards(f.l)
+        with f._evaluation.prepared(v) as t_prepared:
+
+            def evaluate(part: slice, prepared: Array, block: Array, **sharing: Any) -> None:
+                sharing.update(dropout=f._masks(part))
+                Z = f._shard(part)[0]
+                program.forward(self.theta, prepared, Z, block, **sharing)
+                t_block = f._tangents.take()
+                result[part] = program.tangent(
+                    self.theta, prepared, v, t_prepared, len(Z), block, t_block, **sharing
+                )
+                f._tangents.give(t_block, f.engine.n_threads)
+
+            f._evaluation.run(
+                self.theta, shards, evaluate, f.engine.n_threads, shared=len(shards) == 1,
+                helper_bytes=program.tangent_bytes, prepared=self._prepared(),
+            )  # fmt: skip
+        return result
+
+    def _vjp(self, u: Array) -> Array:
+        f = self._f
+
+        def sum_shard(
+            part: slice, prepared: Array, block: Array, product: Array, add: bool,
+            sharing: dict[str, Any],
+        ) -> float:  # fmt: skip
+            sharing = {**sharing, "dropout": f._masks(part)}
+            Z = f._shard(part)[0]
+            f._program.forward(self.theta, prepared, Z, block, **sharing)
+            f._program.backward(
+                self.theta, prepared, Z, u[part], block, product, add=add, **sharing
+            )
+            return 0.0
+
+        return self._sum(sum_shard)
+
+    def _gauss_newton(self, v: Array) -> Array:
+        f = self._f
+        program = f._program
+        divisor = f.total_weight or 1.0
+        with f._evaluation.prepared(v) as t_prepared:
+
+            def sum_shard(
+                part: slice, prepared: Array, block: Array, product: Array, add: bool,
+                sharing: dict[str, Any],
+            ) -> float:  # fmt: skip
+                Z, y, weights = f._shard(part)
+                sharing = {**sharing, "dropout": f._masks(part)}
+                t_block = f._tangents.take()
+                if f._code:
+                    program.gauss_newton(
+                        f._code, self.theta, prepared, v, t_prepared, Z, y, divisor, block,
+                        t_block, product, weights=weights, parameter=f._parameter, add=add,
+                        **sharing,
+                    )  # fmt: skip
+                else:
+                    z = program.forward(self.theta, prepared, Z, block, **sharing)
+                    tz = program.tangent(
+                        self.theta, prepared, v, t_prepared, len(Z), block, t_block, **sharing
+                    )
+                    if f._positions:
+                        z, y, weights = position_rows(z, y, weights, f._positions)
+                    dz = guarded(
+                        loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights
+                    )
+                    program.backward(
+                        self.theta, prepared, Z, dz, block, product, add=add, **sharing
+                    )
+                f._tangents.give(t_block, f.engine.n_threads)
+                return 0.0
+
+            if f.C == np.inf:
+                return self._sum(sum_shard)
+            regularised = False
+
+            def add_root(left: Array, right: Array) -> None:
+                nonlocal regularised
+                f._regularise(v, left, right)
+                regularised = True
+
+            product = self._sum(sum_shard, add_root)
+        if not regularised:
+            f._regularise(v, product)
+        return product
+
+    # parts of a product
+
+    def _sum(
+        self,
+        sum_shard: Callable[..., float],
+        add_root: Callable[[Array, Array], object] = add,
+    ) -> Array:
+        """Return the sum over all images of the vectors of shards."""
+        f = self._f
+        leaves = f.net.leaves(f.l)
+        sums = sum_leaves(
+            f._evaluation,
+            self.theta,
+            leaves,
+            range(len(leaves)),
+            sum_shard,
+            f.engine.n_threads,
+            f._gradients,
+            add_root,
+            f._program.tangent_bytes,
+            self._prepared(),
+        )
+        ((_, product),) = sums.values()
+        assert product is not None
+        return product
+
+    def _by_columns(
+        self, name: str, value: Any, shape: tuple[int, ...], product: Callable[[Array], Array]
+    ) -> Array:
+        """Return the products of an array, or of each of k arrays, along a further last axis."""
+        array = as_array("Linearization", name, value)
+        self._f.net.layout.check_dtype(f"Linearization: {name}", array)
+        if array.shape[: len(shape)] != shape or array.ndim > len(shape) + 1:
+            wanted = ", ".join(map(str, shape))
+            one = f"({wanted},)" if len(shape) == 1 else f"({wanted})"
+            raise ValueError(
+                f"Linearization: {name} must have shape {one} or ({wanted}, k), got {array.shape}"
+            )
+        if array.ndim == len(shape):
+            return product(np.require(array, self.theta.dtype, ["C", "A"]))
+        columns = [
+            product(np.require(array[..., k], self.theta.dtype, ["C", "A"]))
+            for k in range(array.shape[-1])
+        ]
+        if not columns:
+            return product(np.zeros(shape, self.theta.dtype))[..., np.newaxis][..., :0]
+        return np.stack(columns, axis=-1)
+
+    def _prepared(self) -> Array:
+        """Return theta prepared for both passes."""
+        if self._filters is None:
+            self._filters = self._f._evaluation.prepare(self.theta, True)
+        return self._filters
+
+    def _value_and_gradient(self) -> tuple[float, Array]:
+        if self._known is None:
+            value, gradient = self._f.value_and_gradient(self.theta)
+            gradient.flags.writeable = False
+            self._known = value, gradient
+        return self._known
+
+    def _flat_jvp(self, v: Array) -> Array:
+        return self.jvp(v).reshape(-1, *v.shape[1:])
+
+    def _flat_vjp(self, u: Array) -> Array:
+        return self.vjp(u.reshape(self._f.l, self._f.n_outputs, *u.shape[1:]))

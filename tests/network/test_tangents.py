@@ -1,0 +1,421 @@
+"""Products with the Jacobian of the outputs and with the Gauss-Newton matrix."""
+
+import copy
+import pickle
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import LinearOperator
+from support.networks import images
+from support.python_losses import SquaredError
+from support.random_graphs import random_graph, random_images, random_theta
+from support.tolerances import assert_within, inner_product_bound
+
+from matconv import (
+    LRN,
+    Activation,
+    AvgPool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Dropout,
+    LogSoftmax,
+    MaxPool,
+    Multiply,
+    Network,
+    Normalize,
+    Objective,
+    Scale,
+    Softmax,
+    Upsample,
+)
+from matconv.losses import SquaredLoss
+
+RECORDED = Path(__file__).parent / "simplenn_tiny.npz"
+DTYPES = ["float64", "float32"]
+# <Jv, u> and <v, J'u> differ by the rounding errors of both passes
+ADJOINT = {"float64": 1e-13, "float32": 1e-13 * 2.0**29}
+
+# every operation without kinks; values that are read twice, parameters that are shared
+SMOOTH = [
+    Conv(4, 3, pad="same", activation="tanh", name="a"),
+    Conv(4, 3, pad="same", activation="silu", name="b"),
+    Scale(activation="gelu", name="scale"),
+    Conv(4, 3, pad="same", activation="softplus", parameters="b", name="again"),
+    Multiply(inputs=["scale", "again", "scale"], name="product"),
+    LRN(3, 1, 0.5, 0.75, name="lrn"),
+    AvgPool(2, name="mean"),
+    ConvTranspose(3, 3, 2, 1, activation="sigmoid", name="up"),
+    Upsample(2, "bilinear", inputs="mean", name="bilinear"),
+    Concat(inputs=["bilinear", "lrn"], name="both"),
+    Normalize(epsilon=0.5, name="norm"),
+    Conv(3, 3, stride=2, pad=1, inputs="norm", name="strided"),
+    Activation("sigmoid", name="sigmoid"),
+    Softmax(inputs="up", name="softmax"),
+    Dropout(0.5, name="dropout"),
+    Dense(4, name="one", inputs="dropout"),
+    Dense(4, name="other", inputs="sigmoid"),
+    Multiply(inputs=["one", "other"], name="joined"),
+    LogSoftmax(name="last"),
+]
+
+
+def problem(net, l=5, seed=0, **options):
+    """An objective, theta, directions v and w, and a u of the shape of the outputs."""
+    random = np.random.default_rng(seed)
+    output = net.outputs[random.integers(len(net.outputs))] if net.outputs else None
+    theta, Z = random_theta(net, seed), random_images(net, seed, l)
+    shape = net.program(output).shape(net.program(output).target)
+    y = random.standard_normal((l, int(np.prod(shape)))).astype(net.dtype)
+    f = Objective(net, Z, y, output=output, **options)
+    v, w = random.standard_normal((2, net.n)).astype(net.dtype)
+    return f, theta, v, w, random.standard_normal((l, f.n_outputs)).astype(net.dtype)
+
+
+def assert_equal_products(one, other, scale, dtype):
+    assert abs(one - other) <= ADJOINT[dtype] * scale
+
+
+def wide(*arrays):
+    return [np.asarray(x, np.float64).ravel() for x in arrays]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
+def test_jvp_and_vjp_of_random_graphs_are_adjoint(algorithm, dtype):
+    nonzero = 0
+    for seed in range(60):
+        net = random_graph(seed, dtype, algorithm)
+        f, theta, v, _, u = problem(net, seed=seed)
+        at = f.linearize(theta)
+        Jv, JTu, v, u = wide(at.jvp(v), at.vjp(u), v, u)
+        assert (
+            at.jvp(v.astype(dtype)).dtype == at.vjp(u.reshape(5, -1).astype(dtype)).dtype == dtype
+        )
+        scale = np.linalg.norm(Jv) * np.linalg.norm(u) + np.linalg.norm(v) * np.linalg.norm(JTu)
+        assert_equal_products(Jv @ u, v @ JTu, scale, dtype)
+        nonzero += abs(Jv @ u) > 1e-3 * scale
+    assert nonzero > 40
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gauss_newton_of_random_graphs_is_symmetric_and_positive_semidefinite(dtype):
+    for seed in range(40):
+        f, theta, v, w, _ = problem(random_graph(seed, dtype), seed=seed, C=50.0)
+        at = f.linearize(theta)
+        Gv, Gw, v, w = wide(at.gauss_newton(v), at.gauss_newton(w), v, w)
+        norm = np.linalg.norm
+        assert_equal_products(Gv @ w, v @ Gw, norm(Gv) * norm(w) + norm(v) * norm(Gw), dtype)
+        assert v @ Gv >= v @ v / 50 * (1 - ADJOINT[dtype]) > 0
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_jvp_is_that_of_central_differences(seed):
+    """With a step of h the error is of the order h^2 + eps / h; masks are constant."""
+    net = Network((6, 8, 3), SMOOTH)
+    f, theta, v, *_ = problem(net)
+    f = f.with_dropout(seed)
+    v /= np.linalg.norm(v)
+    h = 1e-5
+    difference = (f.outputs(theta + h * v) - f.outputs(theta - h * v)) / (2 * h)
+    Jv = f.linearize(theta).jvp(v)
+    assert np.abs(Jv).max() > 1e-2
+    np.testing.assert_allclose(Jv, difference, rtol=0, atol=1e-8 * np.abs(Jv).max())
+
+
+def test_gauss_newton_is_the_product_with_the_whole_jacobian():
+    net = Network((6, 8, 3), SMOOTH)
+    f, theta, v, *_ = problem(net, C=3.0)
+    at = f.linearize(theta)
+    J = at.J @ np.eye(net.n)
+    assert J.shape == (5 * f.n_outputs, net.n)
+    expected = J.T @ (2 * (J @ v)) / 5 + v / 3
+    norm = np.linalg.norm(expected)
+    np.testing.assert_allclose(at.gauss_newton(v), expected, rtol=0, atol=1e-12 * norm)
+    np.testing.assert_allclose(at.J.T @ J[:, 7], J.T @ J[:, 7], rtol=0, atol=1e-12 * norm)
+
+
+# networks that are linear in theta -----------------------------------------------------------------
+
+
+def regression(loss, l=40, **options):
+    """A dense layer on vectors, its objective, X with a column of ones, theta as (W; b)."""
+    net = Network((1, 1, 4), [Dense(3)])
+    random = np.random.default_rng(5)
+    Z, y = random.standard_normal((l, 1, 1, 4)), random.integers(0, 3, l)
+    X = np.hstack([Z.reshape(l, 4), np.ones((l, 1))])
+    theta = random.standard_normal(net.n)
+    return Objective(net, Z, y, loss, **options), X, theta, random.standard_normal(net.n)
+
+
+def softmax_blocks(z):
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return np.einsum("ij,jk->ijk", p, np.eye(p.shape[1])) - np.einsum("ij,ik->ijk", p, p)
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+@pytest.mark.parametrize("C", [np.inf, 4.0])
+def test_gauss_newton_of_linear_network_is_the_hessian_in_closed_form(loss, C):
+    f, X, theta, v = regression(loss, C=C)
+    # theta is W (inputs, units), then b: the rows of X W with X = (Z, 1)
+    z = X @ theta.reshape(5, 3)
+    B = 2 * np.broadcast_to(np.eye(3), (len(X), 3, 3)) if loss == "squared" else softmax_blocks(z)
+    H = np.einsum("ia,ijk,ib->ajbk", X, B, X).reshape(15, 15) / len(X) + np.eye(15) / C
+    bound = inner_product_bound(3 * len(X), np.abs(H) @ np.abs(v), np.float64)
+    assert_within(f.gnp(theta, v), H @ v, 4 * bound)
+    np.testing.assert_allclose(f.linearize(theta).G @ np.eye(15), H, rtol=0, atol=1e-13)
+
+
+def test_weights_and_subset_and_penalty_are_those_of_the_closed_form():
+    w = np.array([0.0, 0.5, 2.0, 1.0] * 10)
+    f, X, theta, v = regression("squared", weights=w, C=2.0, penalty={"biases": 0.0})
+    part = f.subset([3, 1, 0, 2, 2])
+    for objective, rows in ((f, np.arange(40)), (part, np.array([3, 1, 0, 2, 2]))):
+        XTX = 2 * (X[rows].T * w[rows]) @ X[rows] / w[rows].sum()
+        p = np.array([1.0] * 12 + [0.0] * 3)
+        expected = np.kron(XTX, np.eye(3)) @ v + p * v / 2
+        np.testing.assert_allclose(objective.gnp(theta, v), expected, rtol=1e-13, atol=1e-13)
+    u = np.random.default_rng(1).standard_normal((5, 3))
+    at = part.linearize(theta)
+    np.testing.assert_allclose(at.vjp(u), (X[[3, 1, 0, 2, 2]].T @ u).ravel(), atol=1e-13)
+    np.testing.assert_allclose(at.jvp(v), X[[3, 1, 0, 2, 2]] @ v.reshape(5, 3), atol=1e-13)
+
+
+# recorded elsewhere ---------------------------------------------------------------------------------
+
+
+def recorded(loss):
+    with np.load(RECORDED) as file:
+        data = dict(file)
+    net = Network((6, 7, 2), [
+        Conv(3, 3, pad=1, activation="relu"), MaxPool(2), Conv(4, 2, activation="relu"),
+        Dense(5, activation="relu"), Dense(3),
+    ])  # fmt: skip
+    return data, Objective(net, data["Z"], data["y"], loss, C=float(data["C"]))
+
+
+def test_products_are_those_of_simplenn():
+    data, f = recorded("squared")
+    at = f.linearize(data["theta"])
+    v, C = data["v"], float(data["C"])
+
+    def close(actual, expected):
+        norm = np.linalg.norm(expected)
+        assert np.linalg.norm(actual - expected) <= 1e-13 * norm and norm > 0
+
+    close(f.outputs(data["theta"]), data["outputs"])
+    close(at.value, data["f"])
+    close(at.gradient, data["gradient"])
+    close(at.jvp(v), data["Jv"])
+    close(at.vjp(data["u"]), data["JTu"])
+    for mode in ("jacobian", "r"):
+        close((at.gauss_newton(v) - v / C) * len(data["Z"]), data[f"Gv_sum_{mode}_mode"])
+
+
+def test_gauss_newton_product_with_softmax_is_that_of_pytorch():
+    data, f = recorded("softmax")
+    at = f.linearize(data["theta"])
+    expected = data["torch_Gv_softmax"]
+    assert abs(at.value - data["torch_f_softmax"]) <= 1e-13 * abs(at.value)
+    difference = np.linalg.norm(at.gauss_newton(data["v"]) - expected)
+    assert difference <= 1e-13 * np.linalg.norm(expected)
+
+
+# losses ----------------------------------------------------------------------------------------------
+
+
+class CurvedError(SquaredError):
+    """SquaredError with its Hessian."""
+
+    def hessian_product(self, z, y, dz):
+        assert not dz.flags.writeable
+        return 2 * dz
+
+
+def labelled(l=9, dtype="float64", **options):
+    net = Network((6, 6, 1), [Conv(4, 3, activation="tanh"), Dense(3)], dtype)
+    Z, y = images(net, l)
+    random = np.random.default_rng(2)
+    theta, v = random.standard_normal((2, net.n)).astype(dtype)
+    return net, Z, y, theta, v
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_in_python_gives_the_product_of_the_compiled_one(weighted, dtype):
+    net, Z, y, theta, v = labelled(dtype=dtype)
+    weights = np.array([1.0, 2.0, 0.0] * 3) if weighted else None
+    expected = Objective(net, Z, y, SquaredLoss(), C=3.0, weights=weights).gnp(theta, v)
+    found = Objective(net, Z, y, CurvedError(), C=3.0, weights=weights).gnp(theta, v)
+    bound = 100 * np.finfo(dtype).eps * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+
+
+def test_loss_without_hessian_product_is_refused():
+    net, Z, y, theta, v = labelled()
+    at = Objective(net, Z, y, SquaredError()).linearize(theta)
+    message = "SquaredError has no method hessian_product, which second-order products need"
+    with pytest.raises(TypeError, match=message):
+        at.gauss_newton(v)
+    assert at.jvp(v).shape == (9, 3)
+
+
+def test_samples_that_are_positions_have_the_product_of_their_jacobian():
+    net = Network((4, 5, 2), [Conv(3, 3, pad=1, activation="tanh"), Conv(2, 1)])
+    random = np.random.default_rng(4)
+    Z, y = random.standard_normal((6, 4, 5, 2)), random.integers(-1, 2, (6, 4, 5))
+    theta, v = random.standard_normal((2, net.n))
+    f = Objective(net, Z, y, "softmax")
+    at = f.linearize(theta)
+    z = f.outputs(theta).reshape(-1, 2)
+    blocks = softmax_blocks(z) * (y.ravel() >= 0)[:, None, None]
+    Jv = at.jvp(v).reshape(-1, 2)
+    u = np.einsum("ijk,ik->ij", blocks, Jv).reshape(6, -1) / (y >= 0).sum()
+    np.testing.assert_allclose(at.gauss_newton(v), at.vjp(u), rtol=1e-12, atol=1e-15)
+
+
+def test_subset_without_labels_has_the_product_of_the_regularisation():
+    net, Z, y, theta, v = labelled()
+    f = Objective(net, Z, np.where(np.arange(9) < 3, -1, y), "softmax", C=4.0)
+    np.testing.assert_array_equal(f.subset([0, 1, 2]).gnp(theta, v), v / 4)
+
+
+# bits, threads, arguments ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("l", "loss"), [(2, "softmax"), (700, "softmax"), (700, "python")])
+def test_products_have_the_same_bits_for_any_number_of_threads(l, loss, dtype, mixed):
+    net = mixed(dtype) if l > 2 else Network((48, 40, 3), [
+        Conv(16, 3, pad="same", activation="relu"), MaxPool(3, stride=2),
+        Conv(32, 3, pad="same", activation="silu"), Scale(), Dense(3),
+    ], dtype)  # fmt: skip
+    Z, y = images(net, l)
+    random = np.random.default_rng(0)
+    theta, v = net.init(0), random.standard_normal(net.n).astype(dtype)
+    u = random.standard_normal((l, 3)).astype(dtype)
+    loss = CurvedError() if loss == "python" else loss
+    found = set()
+    assert net.program().has_pieces(2, True) == (l == 2)
+    for n_threads in (1, 2, 3, 5):
+        at = Objective(net, Z, y, loss, C=10.0, n_threads=n_threads).linearize(theta)
+        found.add((at.jvp(v).tobytes(), at.vjp(u).tobytes(), at.gauss_newton(v).tobytes()))
+    assert len(found) == 1
+    (products,) = found
+    assert all(np.frombuffer(x, dtype).any() for x in products)
+
+
+def test_columns_are_products_of_their_own():
+    net, Z, y, theta, _ = labelled()
+    at = Objective(net, Z, y, "softmax", C=2.0).linearize(theta)
+    random = np.random.default_rng(0)
+    V, U = random.standard_normal((net.n, 3)), random.standard_normal((9, 3, 2))
+    for product, X, axis in (
+        (at.jvp, V, (9, 3, 3)), (at.gauss_newton, V, (net.n, 3)), (at.vjp, U, (net.n, 2)),
+    ):  # fmt: skip
+        found = product(X)
+        assert found.shape == axis
+        for k in range(X.shape[-1]):
+            np.testing.assert_array_equal(found[..., k], product(X[..., k]))
+        assert product(X[..., :0]).shape == (*axis[:-1], 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_linear_operators_convert_operands(dtype):
+    net, Z, y, theta, v = labelled(dtype=dtype)
+    at = Objective(net, Z, y, "softmax", C=2.0).linearize(theta)
+    u = np.ones((9, 3), dtype)
+    assert isinstance(at.J, LinearOperator) and at.J.dtype == at.G.dtype == dtype
+    assert at.J.shape == (27, net.n) and at.G.shape == (net.n, net.n)
+    np.testing.assert_array_equal(at.J @ v, at.jvp(v).ravel())
+    np.testing.assert_array_equal(at.J @ v.astype(np.float64), at.jvp(v).ravel())
+    np.testing.assert_array_equal(at.J.T @ u.ravel(), at.vjp(u))
+    np.testing.assert_array_equal(at.J.H @ np.ones((27, 2), int), np.stack([at.vjp(u)] * 2, 1))
+    np.testing.assert_array_equal(at.G @ v, at.gauss_newton(v))
+    np.testing.assert_array_equal(at.G.T @ v[:, None], at.gauss_newton(v)[:, None])
+    with pytest.raises(TypeError, match="operands must be real, got complex"):
+        at.G @ (v + 1j)
+
+
+def test_value_and_gradient_are_those_of_the_objective():
+    net, Z, y, theta, _ = labelled()
+    f = Objective(net, Z, y, "softmax", C=2.0)
+    given = theta.copy()
+    at = f.linearize(given)
+    given[:] = 0
+    value, gradient = f.value_and_gradient(theta)
+    assert at.value == value and at.gradient is at.gradient
+    np.testing.assert_array_equal(at.gradient, gradient)
+    np.testing.assert_array_equal(at.theta, theta)
+    assert not at.gradient.flags.writeable and not at.theta.flags.writeable
+
+
+def test_gnp_keeps_the_last_two_thetas_by_value():
+    net, Z, y, theta, v = labelled()
+    f = Objective(net, Z, y, "softmax")
+    thetas = [theta + k for k in range(3)]
+    expected = [f.linearize(x).gauss_newton(v) for x in thetas]
+    calls = []
+    linearize = f.linearize
+    f.linearize = lambda theta: calls.append(theta[0] - thetas[0][0]) or linearize(theta)
+    for k in (0, 1, 0, 0, 1, 2, 1, 0):
+        np.testing.assert_array_equal(f.gnp(thetas[k].copy(), v), expected[k])
+    np.testing.assert_allclose(calls, [0, 1, 2, 0], atol=1e-12)
+
+
+def test_copies_do_not_share_what_gnp_keeps():
+    net, Z, y, theta, v = labelled()
+    f = Objective(net, Z, y, "softmax")
+    whole = f.gnp(theta, v)
+    part = f.subset(range(4))
+    np.testing.assert_array_equal(
+        part.gnp(theta, v), Objective(net, Z[:4], y[:4], "softmax").gnp(theta, v)
+    )
+    for other in (copy.copy(f), pickle.loads(pickle.dumps(f))):
+        np.testing.assert_array_equal(other.gnp(theta, v), whole)
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "error", "message"),
+    [
+        ("jvp", np.ones(3), ValueError,
+         r"Linearization: v must have shape \(235,\) or \(235, k\), got \(3,\)"),
+        ("gauss_newton", np.ones((235, 1, 1)), ValueError,
+         r"v must have shape \(235,\) or \(235, k\), got \(235, 1, 1\)"),
+        ("vjp", np.ones(27), ValueError,
+         r"u must have shape \(9, 3\) or \(9, 3, k\), got \(27,\)"),
+        ("jvp", np.ones(235, np.float32), TypeError,
+         "Linearization: v is float32, the network computes in float64"),
+        ("vjp", np.ones((9, 3), int), TypeError,
+         "Linearization: u must be float64 or float32, got int64"),
+        ("jvp", np.ma.ones(235), TypeError, "Linearization: v is a masked array"),
+    ],
+)  # fmt: skip
+def test_bad_argument_is_refused(method, value, error, message):
+    net, Z, y, theta, _ = labelled()
+    assert net.n == 235
+    at = Objective(net, Z, y, "softmax").linearize(theta)
+    with pytest.raises(error, match=message):
+        getattr(at, method)(value)
+
+
+def test_layer_without_tangent_pass_is_refused():
+    net, Z, y, theta, _ = labelled()
+    f = Objective(net, Z, y, "softmax")
+    f._program = types.SimpleNamespace(without_tangent=1)
+    message = r"Objective: layer 1 \(Dense\) has no tangent pass, which second-order products need"
+    with pytest.raises(NotImplementedError, match=message):
+        f.linearize(theta)
+
+
+def test_network_whose_output_does_not_depend_on_parameters_has_zero_tangents():
+    net = Network((2, 2, 1), [AvgPool(2, name="mean"), Dense(2, inputs="input", name="d")],
+                  outputs=["mean", "d"])  # fmt: skip
+    f = Objective(net, np.ones((3, 2, 2, 1)), np.zeros((3, 1)), output="mean", C=2.0)
+    at = f.linearize(np.ones(net.n))
+    assert not at.jvp(np.ones(net.n)).any() and not at.vjp(np.ones((3, 1))).any()
+    np.testing.assert_array_equal(at.gauss_newton(np.ones(net.n)), np.full(net.n, 0.5))
