@@ -259,8 +259,8 @@ cdef inline Range range_of(const Call *call, Py_ssize_t n, Py_ssize_t length) no
     return part
 
 
-# The call of the forward pass on R{inputs}, which is the tangent pass of an operation that is linear
-# and has no parameters.
+# The call of the forward pass on R{inputs}: the tangent pass of an operation that is linear and has
+# no parameters.
 cdef inline Call tangents_of(const Call *call) noexcept nogil:
     cdef Call part = call[0]
     part.inputs = call.t_inputs

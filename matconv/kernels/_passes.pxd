@@ -4,8 +4,8 @@ The pass of a step runs as a whole on the calling thread, or in pieces that the 
 share, phase by phase, see `Operation.split`. With pieces, results have the same bits for any number
 of threads, including one; their bits may differ from those of the pass as a whole.
 
-    program_predict, _forward, _backward, _tangent      for each step
-      run_step                                          for each phase, with a barrier after it
+    program_predict, _forward, _backward, _tangent      for each step; the last in `_tangents`
+      run_step, in `_steps`                             for each phase, with a barrier after it
         run_piece                                       for each piece, on any thread of the team
 """
 
@@ -21,9 +21,6 @@ cdef struct Execution:
     Watch *watch        # stops the pass between two steps; NULL: never
     bint is_caller      # the calling thread is the caller of the watch
     const Masks *masks  # masks of Dropout; NULL: none
-
-# Whether a forward pass over l images or, if backward, either pass has pieces for a team.
-cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noexcept nogil
 
 # Prepare the parameters of step k for inference. IN: arrays. OUT: prepared, of this step only.
 # SCRATCH: sizes.preparing elements.
@@ -57,21 +54,6 @@ cdef void *program_target(const Program *p, void *block) noexcept nogil
 
 # The address of the target's gradient in the block, which is set before `program_backward`.
 cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
-
-# The first step of which R{output} is needed and whose operation has no tangent pass; -1 if there is
-# none.
-cdef Py_ssize_t program_without_tangent(const Program *p) noexcept nogil
-
-# R{target}, the derivative of the target along v, after `program_forward` and before
-# `program_backward`. IN: theta, prepared; v; t_prepared, prepared from v by `program_prepare`;
-# block. OUT: t_block, p.tangent.bytes. Returns OK or INTERRUPTED.
-cdef int program_tangent(
-    const Program *p, const Execution *execution, const void *theta, const void *prepared,
-    const void *v, const void *t_prepared, Py_ssize_t l, void *block, void *t_block,
-) noexcept nogil
-
-# The address of R{target} in the block for tangents, after `program_tangent`.
-cdef void *program_target_tangent(const Program *p, void *t_block) noexcept nogil
 
 # The gradient for theta, or += if add. IN: theta, prepared, Z. INOUT: block. OUT: dtheta. Returns
 # OK, or INTERRUPTED: then dtheta is unspecified.

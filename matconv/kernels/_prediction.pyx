@@ -9,7 +9,7 @@ of the caller contains
 
 from libc.string cimport memset
 
-from ._passes cimport Execution, program_has_pieces, program_predict
+from ._passes cimport Execution, program_predict
 from ._plan cimport program_extra_size, program_predict_size
 from ._program cimport LINE, Program, aligned, grow, rounded
 from ._session cimport Session, session_close, session_end, session_open_polled
@@ -17,6 +17,7 @@ from ._team cimport team_run, watch_stopped
 from ._frozen cimport Frozen, Net
 from ._geometry cimport mul_overflows
 from ._status cimport DTYPE, INTERRUPTED, MEMORY, NULL_POINTER, OK, OVERFLOW, SCRATCH, SIZE
+from ._steps cimport program_has_pieces
 from ._types cimport real
 
 

@@ -15,15 +15,16 @@ from ._losses cimport Samples, loss_product, loss_value
 from ._operation cimport Masks, Step
 from ._opening cimport program_close, program_open
 from ._passes cimport (
-    program_backward, program_forward, program_has_pieces, program_predict, program_prepare,
-    program_tangent, program_target, program_target_gradient, program_target_tangent,
-    program_without_tangent,
+    program_backward, program_forward, program_predict, program_prepare, program_target,
+    program_target_gradient,
 )
 from ._plan cimport program_extra_size, program_plan
 from ._program cimport Program as Graph
 from ._session cimport Session, session_close, session_end, session_open
 from ._shapes cimport as_tuple
 from ._status cimport MEMORY, OK
+from ._steps cimport program_has_pieces
+from ._tangents cimport program_tangent, program_target_tangent, program_without_tangent
 
 from ._losses import CODES as _CODES
 from ._shapes import ProgramError

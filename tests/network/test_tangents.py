@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator
 from support.networks import images
+from support.passes import block
 from support.python_losses import SquaredError
 from support.random_graphs import random_graph, random_images, random_theta
 from support.tolerances import assert_within, inner_product_bound
@@ -401,6 +402,30 @@ def test_bad_argument_is_refused(method, value, error, message):
     at = Objective(net, Z, y, "softmax").linearize(theta)
     with pytest.raises(error, match=message):
         getattr(at, method)(value)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tangent_pass_writes_its_block_only(dtype, shared):
+    """A block with guard bytes, whose contents before the pass do not matter."""
+    for seed in range(20):
+        net = random_graph(seed, dtype)
+        theta, Z = random_theta(net, seed), random_images(net, seed)
+        v, program = random_theta(net, seed + 1), net.program(net.outputs[0])
+        prepared, t_prepared = (block(program.prepared_bytes) for _ in range(2))
+        program.prepare(theta, prepared, True)
+        program.prepare(v, t_prepared, False)
+        memory = block(program.training_bytes)
+        program.forward(theta, prepared, Z, memory, shared=shared)
+        found = []
+        for fill in (0xFF, 0x00):
+            whole = block(program.tangent_bytes + 256, fill)
+            t_block = whole[: program.tangent_bytes]
+            arguments = theta, prepared, v, t_prepared, len(Z), memory, t_block
+            found.append(program.tangent(*arguments, shared=shared).copy())
+            assert (whole[program.tangent_bytes :] == fill).all()
+        np.testing.assert_array_equal(*found)
+        assert np.isfinite(found[0]).all()
 
 
 def test_layer_without_tangent_pass_is_refused():

@@ -54,13 +54,13 @@ class Passes:
         apart = np.random.default_rng(images)
         self.t_inputs = [draw(apart, array.shape, step.dtype) for array in self.inputs]
         self.t_arrays = [draw(apart, array.shape, step.dtype) for array in self.arrays]
+        self.filters = [step.prepare(x, False) for x in (self.arrays, self.t_arrays)]
 
     def forward(self, order=None):
         """The output and what was saved."""
         output = np.full((self.images, *self.step.shape), np.nan, self.step.dtype)
         saved = np.zeros(self.step.sizes["saved"] * self.images, np.uint8)
-        prepared = self.step.prepare(self.arrays, False)
-        self.step.forward(self.inputs, self.arrays, prepared, saved, output, order)
+        self.step.forward(self.inputs, self.arrays, self.filters[0], saved, output, order)
         return output, saved
 
     def tangent(self, results, constant=(), order=None):
@@ -69,8 +69,8 @@ class Passes:
         t_output = np.full_like(output, np.nan)
         t_inputs = [None if k in constant else x for k, x in enumerate(self.t_inputs)]
         self.step.tangent(
-            self.inputs, self.arrays, self.step.prepare(self.arrays, False), saved, output,
-            t_inputs, self.t_arrays, self.step.prepare(self.t_arrays, False), t_output, order,
+            self.inputs, self.arrays, self.filters[0], saved, output, t_inputs, self.t_arrays,
+            self.filters[1], t_output, order,
         )  # fmt: skip
         return t_output
 
