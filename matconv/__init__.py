@@ -60,12 +60,15 @@ access to all of them; some are loaded when they are first used.
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
     operators     linear operators of SciPy from functions
-    curvature     Linearization: products with the Jacobian and the Gauss-Newton matrix
+    states        states of forward passes, kept for later passes
+    curvature     Linearization: products with the Jacobian, the Gauss-Newton matrix, the Hessian
+    per_image     gradients of single images
     files         opening of untrusted files, atomic writing of files
     moments       Scale layers that normalise images
     structure     Structure: the part of a network that does not need theta
     network       Network: outputs as a function of theta and images
     objective     Objective: f(theta) and its gradient over all images
+    checking      checks of derivatives: check_gradient, check_products, check_loss
     notes         matrices and equations of the notes in NumPy: vec, mat, ...
     phi           the matrix P_phi, and phi as a linear operator
     solvers       minimize: L-BFGS, stochastic gradient
@@ -140,6 +143,7 @@ if TYPE_CHECKING:
         activations,
         arguments,
         buffers,
+        checking,
         cli,
         commands,
         curvature,
@@ -163,10 +167,12 @@ if TYPE_CHECKING:
         objective,
         operators,
         options,
+        per_image,
         phi,
         presets,
         sharding,
         solvers,
+        states,
         structure,
     )
     from .files import FormatError
@@ -190,6 +196,7 @@ _SUBMODULES = (
     "activations",
     "arguments",
     "buffers",
+    "checking",
     "cli",
     "commands",
     "curvature",
@@ -213,10 +220,12 @@ _SUBMODULES = (
     "objective",
     "operators",
     "options",
+    "per_image",
     "phi",
     "presets",
     "sharding",
     "solvers",
+    "states",
     "structure",
 )
 # public names that are loaded at first use, and the submodules that define them

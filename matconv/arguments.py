@@ -103,6 +103,20 @@ def as_number(name: str, value: Any, minimum: float = 0.0, below: float = math.i
     return number
 
 
+def as_budget(name: str, value: Any) -> float:
+    """Return a float that is at least 0; it may be infinite.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If the value is not a number, or not such a number.
+    """
+    number = as_real(name, value)
+    if not number >= 0:
+        raise ValueError(f"{name} must be at least 0, got {number:g}")
+    return number
+
+
 def as_reals(name: str, value: Any) -> tuple[float, ...]:
     """Return finite floats from a list, tuple or array.
 

@@ -1,4 +1,4 @@
-"""Linearization: products with the Jacobian of the outputs, and with the Gauss-Newton matrix.
+"""Linearization: products with the Jacobian of the outputs, and with matrices of second derivatives.
 
 J is the Jacobian of all outputs z^{L+1,i}(theta) with respect to theta, B the Hessian of xi with
 respect to the outputs. Products with J are derivatives along a direction v, computed in a forward
@@ -7,6 +7,8 @@ pass beside that of the outputs; products with J' are backward passes:
     J v      R{z^{L+1}}, where R{S} = V phi(Z) + W phi(R{Z}) and R{Z^1} = 0
     J'u      the gradient of u'z^{L+1}
     G v      J'B J v / l + v / C
+    H v      the derivative of the gradient of f along v: that of J'dz, with R{dz} = B J v,
+             R{dW} = R{dS} phi(Z)' + dS phi(R{Z})' and vec(R{dZ}) = P_phi' vec(W'R{dS} + V'dS)
 """
 
 from __future__ import annotations
@@ -20,21 +22,30 @@ from .evaluation import sum_leaves
 from .kernels._arrays import as_array
 from .kernels._guard import guarded
 from .kernels.sums import add
-from .losses import loss_hessian_product, position_rows
+from .losses import loss_gradient, loss_hessian_product, position_rows
+from .states import States
 
 if TYPE_CHECKING:
     from .operators import ProductOperator
 
 Array = np.ndarray
 
+# default of the budget in bytes for what depends on theta alone
+KEEP = 256e6
+
 
 class Linearization:
     """An objective at one theta: its value and gradient, and products with its derivatives.
 
-    `Objective.linearize` returns it. ``value``, ``gradient`` and `gauss_newton` are those of f, the
-    mean over all images with the regularisation; `jvp` and `vjp` are those of the outputs. Sums
-    over images are added in the order of `matconv.sharding`, so that all results have the same bits
-    for any number of threads.
+    `Objective.linearize` returns it. ``value``, ``gradient``, `gauss_newton` and `hessian` are those
+    of f, the mean over all images with the regularisation; `jvp` and `vjp` are those of the outputs.
+    Sums over images are added in the order of `matconv.sharding`, so that all results have the same
+    bits for any number of threads.
+
+    What depends on theta alone is kept from the first product on that needs it, within the budget
+    ``keep``: first the parameters that are prepared for the passes, then the outputs of all layers,
+    shard by shard, until the budget is used up. The rest is computed again for each product. The
+    results have the same bits for any budget.
 
     Attributes
     ----------
@@ -59,13 +70,17 @@ class Linearization:
     ((3, 1), [9.0, 11.0, 3.0])
     """
 
-    def __init__(self, objective: Any, theta: Array) -> None:
+    def __init__(self, objective: Any, theta: Array, keep: float) -> None:
         # an Objective; its members are used as if this were a part of its class
         self._f = objective
         self.theta = theta
         self.theta.flags.writeable = False
         self._known: tuple[float, Array] | None = None
         self._filters: Array | None = None
+        program = self._f._program
+        left = keep - program.prepared_bytes
+        self._keeps_filters = left >= 0
+        self._states = States(program, self._f.net.shard_size, left)
 
     @property
     def value(self) -> float:
@@ -96,6 +111,14 @@ class Linearization:
 
         shape = len(self.theta), len(self.theta)
         return ProductOperator(self.theta.dtype, shape, self.gauss_newton, self.gauss_newton)
+
+    @property
+    def H(self) -> ProductOperator:
+        """The Hessian of f, a SciPy LinearOperator of shape (n, n); see `J`."""
+        from .operators import ProductOperator
+
+        shape = len(self.theta), len(self.theta)
+        return ProductOperator(self.theta.dtype, shape, self.hessian, self.hessian)
 
     def jvp(self, v: Any) -> Array:
         """Return J v, the derivative of all outputs along v.
@@ -159,6 +182,37 @@ class Linearization:
         """
         return self._by_columns("v", v, (len(self.theta),), self._gauss_newton)
 
+    def hessian(self, v: Any) -> Array:
+        """Return H v, the product with the Hessian of f: the derivative of its gradient along v.
+
+        It is exact, without differences. Where the gradient has kinks, as at 0 in a ReLU or where
+        the maximum of a window changes, the derivative is that of the piece that the forward pass is
+        on. H is symmetric, but not positive semidefinite in general.
+
+        Parameters
+        ----------
+        v : array, shape (n,) or (n, k)
+            In the network's dtype; columns are separate vectors.
+
+        Returns
+        -------
+        Hv : ndarray, shape of v
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `gauss_newton`.
+        NotImplementedError
+            If a layer has no second derivative.
+        """
+        step = self._f._program.without_tangent(True)
+        if step >= 0:
+            raise NotImplementedError(
+                f"Linearization: layer {step} ({self._f.net.layers[step].kind}) has no pass "
+                "tangent_backward, which products with the Hessian need"
+            )
+        return self._by_columns("v", v, (len(self.theta),), self._hessian)
+
     # products with one vector
 
     def _jvp(self, v: Array) -> Array:
@@ -170,12 +224,12 @@ class Linearization:
 
             def evaluate(part: slice, prepared: Array, block: Array, **sharing: Any) -> None:
                 sharing.update(dropout=f._masks(part))
-                Z = f._shard(part)[0]
-                program.forward(self.theta, prepared, Z, block, **sharing)
+                state, Z = self._forward(part, prepared, block, sharing)
                 t_block = f._tangents.take()
                 result[part] = program.tangent(
-                    self.theta, prepared, v, t_prepared, len(Z), block, t_block, **sharing
-                )
+                    self.theta, prepared, v, t_prepared, len(Z), block, t_block, state=state,
+                    **sharing,
+                )  # fmt: skip
                 f._tangents.give(t_block, f.engine.n_threads)
 
             f._evaluation.run(
@@ -192,52 +246,40 @@ class Linearization:
             sharing: dict[str, Any],
         ) -> float:  # fmt: skip
             sharing = {**sharing, "dropout": f._masks(part)}
-            Z = f._shard(part)[0]
-            f._program.forward(self.theta, prepared, Z, block, **sharing)
+            state, Z = self._forward(part, prepared, block, sharing)
             f._program.backward(
-                self.theta, prepared, Z, u[part], block, product, add=add, **sharing
+                self.theta, prepared, Z, u[part], block, product, state=state, add=add, **sharing
             )
             return 0.0
 
         return self._sum(sum_shard)
 
     def _gauss_newton(self, v: Array) -> Array:
+        return self._curvature(v, False)
+
+    def _hessian(self, v: Array) -> Array:
+        return self._curvature(v, True)
+
+    def _curvature(self, v: Array, exact: bool) -> Array:
+        """Return G v or, if exact, H v."""
         f = self._f
-        program = f._program
-        divisor = f.total_weight or 1.0
-        with f._evaluation.prepared(v) as t_prepared:
+        buffers = f._curved if exact else f._tangents
+        with f._evaluation.prepared(v, exact) as t_prepared:
 
             def sum_shard(
                 part: slice, prepared: Array, block: Array, product: Array, add: bool,
                 sharing: dict[str, Any],
             ) -> float:  # fmt: skip
-                Z, y, weights = f._shard(part)
-                sharing = {**sharing, "dropout": f._masks(part)}
-                t_block = f._tangents.take()
-                if f._code:
-                    program.gauss_newton(
-                        f._code, self.theta, prepared, v, t_prepared, Z, y, divisor, block,
-                        t_block, product, weights=weights, parameter=f._parameter, add=add,
-                        **sharing,
-                    )  # fmt: skip
-                else:
-                    z = program.forward(self.theta, prepared, Z, block, **sharing)
-                    tz = program.tangent(
-                        self.theta, prepared, v, t_prepared, len(Z), block, t_block, **sharing
-                    )
-                    if f._positions:
-                        z, y, weights = position_rows(z, y, weights, f._positions)
-                    dz = guarded(
-                        loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights
-                    )
-                    program.backward(
-                        self.theta, prepared, Z, dz, block, product, add=add, **sharing
-                    )
-                f._tangents.give(t_block, f.engine.n_threads)
+                sharing = {**sharing, "dropout": f._masks(part), "add": add}
+                t_block = buffers.take()
+                direction = v, t_prepared
+                call = self._compiled if f._code else self._in_python
+                call(part, direction, prepared, block, t_block, product, exact, sharing)
+                buffers.give(t_block, f.engine.n_threads)
                 return 0.0
 
             if f.C == np.inf:
-                return self._sum(sum_shard)
+                return self._sum(sum_shard, helper_bytes=buffers.nbytes)
             regularised = False
 
             def add_root(left: Array, right: Array) -> None:
@@ -245,10 +287,83 @@ class Linearization:
                 f._regularise(v, left, right)
                 regularised = True
 
-            product = self._sum(sum_shard, add_root)
+            product = self._sum(sum_shard, add_root, buffers.nbytes)
         if not regularised:
             f._regularise(v, product)
         return product
+
+    # products for one shard
+
+    def _compiled(
+        self, part: slice, direction: tuple[Array, Array], prepared: Array, block: Array,
+        t_block: Array, product: Array, exact: bool, sharing: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Add G v or H v of a shard with a compiled loss, in one call unless its state is kept."""
+        f = self._f
+        Z, y, weights = f._shard(part)
+        passes = {name: value for name, value in sharing.items() if name != "add"}
+        state = self._state(part, Z, prepared, block, passes)
+        f._program.gauss_newton(
+            f._code, self.theta, prepared, *direction, Z, y, f.total_weight or 1.0, block,
+            t_block, product, exact=exact, state=state, weights=weights, parameter=f._parameter,
+            **sharing,
+        )  # fmt: skip
+
+    def _in_python(
+        self, part: slice, direction: tuple[Array, Array], prepared: Array, block: Array,
+        t_block: Array, product: Array, exact: bool, sharing: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Add G v or H v of a shard with a loss in Python."""
+        f = self._f
+        program, divisor = f._program, f.total_weight or 1.0
+        Z, y, weights = f._shard(part)
+        passes = {name: value for name, value in sharing.items() if name != "add"}
+        state = self._state(part, Z, prepared, block, passes)
+        if state is None:
+            program.forward(self.theta, prepared, Z, block, **passes)
+        z = program.target_of(block if state is None else state, len(Z))
+        tz = program.tangent(
+            self.theta, prepared, *direction, len(Z), block, t_block, state=state,
+            hessian=exact, **passes,
+        )  # fmt: skip
+        if f._positions:
+            z, y, weights = position_rows(z, y, weights, f._positions)
+        tdz = guarded(loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights)
+        if exact:
+            _, dz = guarded(loss_gradient, f.loss, z, y, divisor, weights)
+            dz, tdz = dz.reshape(tz.shape), tdz.reshape(tz.shape)
+            program.tangent_backward(
+                self.theta, prepared, *direction, dz, tdz, block, t_block, product, state=state,
+                **sharing,
+            )  # fmt: skip
+        else:
+            program.backward(self.theta, prepared, Z, tdz, block, product, state=state, **sharing)
+
+    def _state(
+        self, part: slice, Z: Array, prepared: Array, block: Array, passes: dict[str, Any]
+    ) -> Array | None:
+        """Return the state of a shard with the images Z; None if it is not kept."""
+        kept = self._states.get(part)
+        if kept is not None:
+            return kept[0]
+        state = self._states.new(part)
+        if state is not None:
+            self._f._program.forward(self.theta, prepared, Z, block, state=state, **passes)
+            self._states.keep(part, state, Z)
+        return state
+
+    def _forward(
+        self, part: slice, prepared: Array, block: Array, passes: dict[str, Any]
+    ) -> tuple[Array | None, Array]:
+        """Return the state of a shard, None if it is in the block, and its images."""
+        kept = self._states.get(part)
+        if kept is not None:
+            return kept
+        Z = self._f._shard(part)[0]
+        state = self._state(part, Z, prepared, block, passes)
+        if state is None:
+            self._f._program.forward(self.theta, prepared, Z, block, **passes)
+        return state, Z
 
     # parts of a product
 
@@ -256,6 +371,7 @@ class Linearization:
         self,
         sum_shard: Callable[..., float],
         add_root: Callable[[Array, Array], object] = add,
+        helper_bytes: int = 0,
     ) -> Array:
         """Return the sum over all images of the vectors of shards."""
         f = self._f
@@ -269,7 +385,7 @@ class Linearization:
             f.engine.n_threads,
             f._gradients,
             add_root,
-            f._program.tangent_bytes,
+            helper_bytes,
             self._prepared(),
         )
         ((_, product),) = sums.values()
@@ -298,9 +414,9 @@ class Linearization:
             return product(np.zeros(shape, self.theta.dtype))[..., np.newaxis][..., :0]
         return np.stack(columns, axis=-1)
 
-    def _prepared(self) -> Array:
-        """Return theta prepared for both passes."""
-        if self._filters is None:
+    def _prepared(self) -> Array | None:
+        """Return theta prepared for both passes; None if it is not kept."""
+        if self._filters is None and self._keeps_filters:
             self._filters = self._f._evaluation.prepare(self.theta, True)
         return self._filters
 

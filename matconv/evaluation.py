@@ -56,19 +56,21 @@ class Evaluation:
         return buffer
 
     @contextmanager
-    def prepared(self, v: np.ndarray) -> Iterator[np.ndarray]:
-        """Prepare a direction in the space of theta, as theta is prepared for the forward pass.
+    def prepared(self, v: np.ndarray, backward: bool = False) -> Iterator[np.ndarray]:
+        """Prepare a direction in the space of theta, as theta is prepared.
 
         Parameters
         ----------
         v : ndarray, shape (n,)
+        backward : bool
+            Whether also for the backward pass.
 
         Returns
         -------
         buffer : context manager of ndarray
             The memory is returned at its end.
         """
-        buffer = self.prepare(v, False)
+        buffer = self.prepare(v, backward)
         yield buffer
         # not reached after an error: then the buffer is freed
         self._prepared.give(buffer)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_count, as_indices, as_regularisation, as_weights
+from . import per_image
+from .arguments import as_budget, as_count, as_indices, as_regularisation, as_weights
 from .buffers import Buffers
-from .curvature import Linearization
+from .curvature import KEEP, Linearization
 from .engines.threads import ThreadEngine
 from .evaluation import Evaluation, Sum, sum_leaves
 from .factors import as_factors, runs
@@ -187,12 +188,14 @@ class Objective:
         )
         self._gradients = Buffers(self.net.n * self.net.dtype.itemsize)
         self._tangents = Buffers(self._program.tangent_bytes)
+        self._curved = Buffers(self._program.hessian_bytes)
         # of the last two thetas of second-order products, the last used one first
         self._linearizations: list[Linearization] = []
 
     def __getstate__(self) -> dict[str, Any]:
         left_out = (
-            "engine", "_program", "_evaluation", "_gradients", "_tangents", "_linearizations",
+            "engine", "_program", "_evaluation", "_gradients", "_tangents", "_curved",
+            "_linearizations",
         )  # fmt: skip
         state = {name: value for name, value in vars(self).items() if name not in left_out}
         if self._indices is not None:
@@ -364,13 +367,16 @@ class Objective:
 
     # second order
 
-    def linearize(self, theta: Any) -> Linearization:
-        """Return f at one theta, with products with the Jacobian and the Gauss-Newton matrix.
+    def linearize(self, theta: Any, keep: Any = KEEP) -> Linearization:
+        """Return f at one theta, with products with its first and second derivatives.
 
         Parameters
         ----------
         theta : array, shape (n,)
             In the network's dtype. Copied.
+        keep : float
+            Bytes of what depends on theta alone that are kept for later products; 0: nothing,
+            ``inf``: everything. Results do not depend on it. See `matconv.curvature`.
 
         Returns
         -------
@@ -379,7 +385,7 @@ class Objective:
         Raises
         ------
         TypeError, ValueError
-            If theta has another dtype or shape.
+            If theta has another dtype or shape, or keep is not a number that is at least 0.
         NotImplementedError
             If a layer has no derivative along a direction.
 
@@ -395,14 +401,15 @@ class Objective:
         (True, (4, 2), True)
         """
         theta = self.net.as_theta(theta)
-        step = self._program.without_tangent
+        keep = as_budget("Objective: keep", keep)
+        step = self._program.without_tangent(False)
         if step >= 0:
             raise NotImplementedError(
                 f"Objective: layer {step} ({self.net.layers[step].kind}) has no tangent pass, which "
                 "second-order products need"
             )
         # a copy, so that an objective and the linearizations that it keeps form no cycle
-        return Linearization(self.__copy__(), theta.copy())
+        return Linearization(self.__copy__(), theta.copy(), keep)
 
     def gnp(self, theta: Any, v: Any) -> np.ndarray:
         """Return G v, the product of the Gauss-Newton matrix of f at theta with v.
@@ -436,6 +443,135 @@ class Objective:
         array([18.])
         """
         return self._linearized_at(theta).gauss_newton(v)
+
+    def hessp(self, theta: Any, v: Any) -> np.ndarray:
+        """Return H v, the product of the Hessian of f at theta with v, as SciPy's ``hessp``.
+
+        What depends on theta alone is kept as by `gnp`.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+        v : array, shape (n,) or (n, k)
+            As for `Linearization.hessian`.
+
+        Returns
+        -------
+        Hv : ndarray, shape of v
+
+        Raises
+        ------
+        TypeError, ValueError, NotImplementedError
+            As `linearize` and `Linearization.hessian`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 1), [Dense(1, bias=False), Dense(1, bias=False)])
+        >>> f = Objective(net, np.ones((2, 1, 1, 1)), np.zeros((2, 1)))
+        >>> f.hessp(np.array([2.0, 3.0]), np.array([1.0, 0.0]))  # of (theta_1 theta_2)^2
+        array([18., 24.])
+        """
+        return self._linearized_at(theta).hessian(v)
+
+    def gradients(self, theta: Any, indices: Any = None) -> np.ndarray:
+        """Return the gradients of xi of single images, not weighted, without the regularisation.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+        indices : array of integers from 0 to l - 1, or slice, optional
+            The images, as for `subset`; by default all.
+
+        Returns
+        -------
+        rows : ndarray, shape (images, n)
+            The gradient of xi_i with respect to theta; of the sum of xi over the positions of an
+            image, if samples are positions. 0 for an image that is not labelled.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape, or the indices are invalid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> Z = np.array([[1.0, 2], [3, 4]]).reshape(2, 1, 1, 2)
+        >>> f = Objective(net, Z, np.array([[1.0], [1.0]]))
+        >>> rows = f.gradients(np.zeros(2))
+        >>> rows.tolist(), (rows.mean(axis=0) == f.gradient(np.zeros(2))).all().item()
+        ([[-2.0, -4.0], [-6.0, -8.0]], True)
+        """
+        theta = self.net.as_theta(theta)
+        part = self if indices is None else self.subset(indices)
+        return per_image.gradients(part, theta)
+
+    def gradient_norms(self, theta: Any) -> np.ndarray:
+        """Return the norms of the rows of `gradients`, which are not stored.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+
+        Returns
+        -------
+        norms : ndarray of float64, shape (l,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> f = Objective(net, np.full((1, 1, 1, 2), 3.0), np.array([[1.0]]))
+        >>> f.gradient_norms(np.zeros(2)) ** 2
+        array([72.])
+        """
+        return per_image.gradient_norms(self, self.net.as_theta(theta))
+
+    def gauss_newton_diagonal(self, theta: Any) -> np.ndarray:
+        """Return the diagonal of the Gauss-Newton matrix of f, see `Linearization.gauss_newton`.
+
+        It takes a backward pass for each column of a factor of the Hessian of xi, of which there are
+        as many as outputs for most losses.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+
+        Returns
+        -------
+        diagonal : ndarray, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape, or the loss is one in Python without the method
+            ``factor``; see `matconv.losses.Loss`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> Z = np.array([[1.0, 2], [3, 4]]).reshape(2, 1, 1, 2)
+        >>> f = Objective(net, Z, np.zeros((2, 1)))
+        >>> f.gauss_newton_diagonal(np.zeros(2)), np.diag(f.linearize(np.zeros(2)).G @ np.eye(2))
+        (array([10., 20.]), array([10., 20.]))
+        """
+        return per_image.gauss_newton_diagonal(self, self.net.as_theta(theta))
 
     def _linearized_at(self, theta: Any) -> Linearization:
         """Return `linearize(theta)`, or one of the last two if theta has the same bytes."""

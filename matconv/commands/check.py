@@ -9,11 +9,13 @@ from ..options import Count, Option
 from ..presets import PRESETS
 from . import options
 
-SUMMARY = "check a network's gradient and adjoints on this machine"
+SUMMARY = "check a network's derivatives and adjoints on this machine"
 DESCRIPTION = """\
 Check a network on this machine, with random images and a random theta:
 
   gradient   against central differences of f along random directions
+  products   with the Jacobian J of the outputs, the Gauss-Newton matrix and the Hessian of f:
+             <J v, u> = <v, J'u>, symmetry, central differences
   adjoint    of each linear layer: <Z_out, dZ_out> = <Z, dZ> (= <W, dW>)
 
 Each difference is shown with its bound; exit status 1 if one exceeds it.

@@ -1,39 +1,20 @@
-"""Checks of the gradient of f and of the adjoint of each layer, for `matconv check`."""
+"""Checks of the derivatives of a network and of the adjoint of each layer, for `matconv check`."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from ..checking import ADJOINT_BOUNDS, Check, check_gradient, check_products
 from ..layers import Scale
 from ..network import Network
 from ..objective import Objective
 
-DIRECTIONS = 4
-# Length of the step of central differences: short enough to cross few of the kinks of f that ReLU and
-# max-pooling cause, long enough for the rounding error of the difference, eps / STEP, to be small.
-STEP = 1e-7
-GRADIENT_BOUND = 1e-7
-# bound of the relative difference between the gradients in float32 and float64
+# bound of the relative difference between results in float32 and float64
 SINGLE_BOUND = 1e-3
-# relative, for sums of up to some thousands of products of either sign
-ADJOINT_BOUNDS = {"float64": 1e-12, "float32": 1e-4}
-
-
-class Check(NamedTuple):
-    """Result of a check: a difference and its bound."""
-
-    name: str
-    difference: float
-    bound: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the difference is within its bound; False for NaN."""
-        return bool(self.difference <= self.bound)
 
 
 def checks(
@@ -48,31 +29,25 @@ def checks(
     theta += 0.01 * random.standard_normal(net.n)
     wide = Network(net.input_shape, net.layers, algorithm=net.algorithm)
     f = Objective(wide, Z, y, loss, C=100, n_threads=n_threads)
-    gradient = f.gradient(theta)
-    yield from _differences(f, theta, gradient, random)
+    yield from check_gradient(f, theta, seed)
+    yield from check_products(f, theta, seed)
     if net.dtype == np.float32:
         narrow = Objective(net, Z.astype(np.float32), y, loss, C=100, n_threads=n_threads)
-        single = narrow.gradient(theta.astype(np.float32)).astype(np.float64)
-        difference = np.linalg.norm(single - gradient) / np.linalg.norm(gradient)
-        yield Check("gradient, float32 against float64", float(difference), SINGLE_BOUND)
+        yield from _single(f, narrow, theta, random.standard_normal(net.n))
+        yield from check_products(narrow, theta.astype(np.float32), seed)
     yield from _adjoints(net, random)
 
 
-def _differences(
-    f: Objective, theta: np.ndarray, gradient: np.ndarray, random: np.random.Generator
-) -> Iterator[Check]:
-    """Compare (f(theta + h v) - f(theta - h v)) / 2h with v'gradient, relative to |gradient|."""
-    norm = float(np.linalg.norm(gradient))
-    for k in range(DIRECTIONS):
-        v = random.standard_normal(len(theta))
-        v /= np.linalg.norm(v)
-        if k == 0:
-            v = gradient / norm
-        slope = (f(theta + STEP * v) - f(theta - STEP * v)) / (2 * STEP)
-        along = "itself" if k == 0 else f"random direction {k}"
-        yield Check(
-            f"gradient along {along}", abs(slope - float(v @ gradient)) / norm, GRADIENT_BOUND
-        )
+def _single(f: Objective, narrow: Objective, theta: np.ndarray, v: np.ndarray) -> Iterator[Check]:
+    """Compare the gradient and products in float32 with those in float64."""
+    single = [x.astype(np.float32) for x in (theta, v)]
+    for name, one, other in (
+        ("gradient", f.gradient(theta), narrow.gradient(single[0])),
+        ("Gauss-Newton product", f.gnp(theta, v), narrow.gnp(*single)),
+        ("Hessian product", f.hessp(theta, v), narrow.hessp(*single)),
+    ):
+        difference = np.linalg.norm(other.astype(np.float64) - one) / np.linalg.norm(one)
+        yield Check(f"{name}, float32 against float64", float(difference), SINGLE_BOUND)
 
 
 def _adjoints(net: Network, random: np.random.Generator) -> Iterator[Check]:

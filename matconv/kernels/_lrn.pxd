@@ -32,3 +32,10 @@ cdef void lrn_backward_rows(
 cdef void lrn_tangent_rows(
     const Lrn *lrn, Py_ssize_t n, const real *tZ, const real *Z, real *tZ_out, real *scratch
 ) noexcept nogil
+
+# The derivative of dZ of `lrn_backward_rows` along tZ with dZ_out constant, added to dZ. IN:
+# dZ_out, Z, tZ. INOUT: dZ. SCRATCH: lrn_scratch(d).
+cdef void lrn_curved_rows(
+    const Lrn *lrn, Py_ssize_t n, const real *dZ_out, const real *Z, const real *tZ, real *dZ,
+    real *scratch,
+) noexcept nogil

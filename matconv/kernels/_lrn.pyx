@@ -32,7 +32,7 @@ cdef int lrn_init(
 
 cdef Py_ssize_t lrn_scratch(Py_ssize_t d) noexcept nogil:
     cdef Py_ssize_t size = 0
-    return -1 if mul_overflows(8, d, &size) else size
+    return -1 if mul_overflows(10, d, &size) else size
 
 
 # sums_c = a_c + ... + a_(c + width - 1) for d elements, in about log2(width) passes of additions,
@@ -177,6 +177,61 @@ cdef void lrn_tangent_rows(
     cdef Py_ssize_t d = lrn.d, i
     for i in range(n):
         tangent_row(lrn, tZ + i * d, Z + i * d, tZ_out + i * d, scratch)
+
+
+# a(d + below + above) = zeros, x . y, zeros. IN: x(d), y(d).
+cdef inline void padded_product(
+    Py_ssize_t d, Py_ssize_t below, Py_ssize_t above, const real *x, const real *y, real *a
+) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(below):
+        a[c] = 0
+    for c in range(d):
+        a[below + c] = x[c] * y[c]
+    for c in range(above):
+        a[below + d + c] = 0
+
+
+# With p = t^-beta, w_c = sum_{j in Q(c)} x_j tx_j, g = dy p / t and h = tx - 2 alpha (beta + 1) x w
+# / t:
+#     dx_j -= 2 alpha beta (g_j w_j + tx_j sum_{c: j in Q(c)} g_c x_c + x_j sum_{c: j in Q(c)} g_c
+#     h_c).
+cdef inline void curved_row(
+    const Lrn *lrn, const real *dy, const real *x, const real *tx, real *dx, real *scratch
+) noexcept nogil:
+    cdef Py_ssize_t d = lrn.d, width = lrn.below + lrn.above + 1, c
+    cdef real factor = <real> (2 * lrn.alpha * lrn.beta)
+    cdef real h_factor = <real> (2 * lrn.alpha * (lrn.beta + 1))
+    cdef real *a = scratch
+    cdef real *b = scratch + 3 * d
+    cdef real *t = scratch + 6 * d
+    cdef real *g = scratch + 7 * d
+    cdef real *w = scratch + 8 * d
+    cdef real *sums = scratch + 9 * d
+    denominators(lrn, x, a, b, t)
+    powers(d, lrn.beta, t, g)
+    padded_product(d, lrn.below, lrn.above, x, tx, a)
+    window_sums(d, width, a, b, w)
+    for c in range(d):
+        g[c] = dy[c] * g[c] / t[c]
+    padded_product(d, lrn.above, lrn.below, <const real *> g, x, a)
+    window_sums(d, width, a, b, sums)
+    for c in range(d):
+        dx[c] -= factor * (g[c] * w[c] + tx[c] * sums[c])
+        w[c] = tx[c] - h_factor * x[c] * w[c] / t[c]
+    padded_product(d, lrn.above, lrn.below, <const real *> g, <const real *> w, a)
+    window_sums(d, width, a, b, sums)
+    for c in range(d):
+        dx[c] -= factor * x[c] * sums[c]
+
+
+cdef void lrn_curved_rows(
+    const Lrn *lrn, Py_ssize_t n, const real *dZ_out, const real *Z, const real *tZ, real *dZ,
+    real *scratch,
+) noexcept nogil:
+    cdef Py_ssize_t d = lrn.d, i
+    for i in range(n):
+        curved_row(lrn, dZ_out + i * d, Z + i * d, tZ + i * d, dZ + i * d, scratch)
 
 
 cdef double as_finite(str function, str name, value, bint negative) except? -1:

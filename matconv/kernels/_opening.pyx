@@ -58,6 +58,9 @@ cdef void lay_out(Arena *arena, Program *p, const Totals *totals) noexcept nogil
     p.training.gradient = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
     p.inference.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
     p.tangent.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
+    p.hessian.value = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
+    p.hessian.kept = <Py_ssize_t *> take(arena, p.n_steps, sizeof(Py_ssize_t))
+    p.hessian.gradient = <Py_ssize_t *> take(arena, values, sizeof(Py_ssize_t))
 
 
 # Records ------------------------------------------------------------------------------------------

@@ -26,12 +26,18 @@ Contracts of the entries, and of the functions with these names in ``ops``, of w
               of which there is enough for `forward` and for `backward`; shared,
               sizes.shared_tangent, also if the pass runs as a whole.
     tangent_backward
-              R{d_inputs}, R{d_arrays}.
+              Add, to the gradients of `backward`, their derivatives along R{inputs} and R{arrays}
+              with d_output constant; with these R{d_inputs} and R{d_arrays} are complete after
+              `backward` of R{d_output}. The activation of the step is none. IN: inputs, arrays,
+              output, saved, d_output; t_inputs, of which those that are 0 are NULL; t_arrays,
+              t_prepared_backward. INOUT: d_inputs and d_arrays, unless NULL. SCRATCH: as for
+              `backward`. Not called if `flat`.
     split     The number of pieces of a phase of a pass over step.images images, for threads that
-              share one shard; 0 if there is no such phase. The pass is FORWARD, BACKWARD or
-              TANGENT. Phases run one after another; the pieces of a phase run in any order or at
-              the same time, each with its own scratch. The number depends on the step only, not on
-              threads. NULL, or 1 in phase 0 and no phase 1: the step is not shared.
+              share one shard; 0 if there is no such phase. The pass is FORWARD, BACKWARD,
+              TANGENT or TANGENT_BACKWARD. Phases run one after another; the pieces of a phase run
+              in any order or at the same time, each with its own scratch. The number depends on the
+              step only, not on threads. NULL, or 1 in phase 0 and no phase 1: the step is not
+              shared.
     affine    The step as gain x + bias per channel. OUT: gain, bias, `channels` elements each.
               Returns a status, SIZE if it is no such map. Without arrays only the status.
     absorb    Multiply each channel of the output by a gain and add a bias, by changing the
@@ -55,6 +61,7 @@ cdef enum:
     FORWARD = 0          # passes
     BACKWARD = 1
     TANGENT = 2
+    TANGENT_BACKWARD = 3
     WHOLE = -1           # phase: the whole pass, on one thread
     # maximum number of pieces of a phase; minimum work of a piece, in elements or multiply-adds
     MAX_PIECES = 64
@@ -132,6 +139,7 @@ cdef struct Call:
     const void **t_inputs   # R{inputs}; NULL: 0
     const void **t_arrays
     void *t_prepared        # as `prepared`, of t_arrays
+    void *t_prepared_backward
     void *t_output
 
 
@@ -152,6 +160,8 @@ cdef struct Operation:
     int n_numbers           # otherwise the number of numbers of a description
     # whether the output is the input if there are no masks: frozen programs leave the step out
     bint identity
+    # whether `backward` of an output gradient depends on inputs and arrays only at kinks, if at all
+    bint flat
     int prepared_arrays     # the first arrays, this many, are read by `prepare`, not by `forward`
     Shape shape
     int (*sizes)(Step *step, Sizes *sizes) noexcept nogil
@@ -178,6 +188,11 @@ cdef inline Operation new_operation(
     table.forward = forward
     table.backward = backward
     return table
+
+
+# Whether the direction of a pass is that of `backward`.
+cdef inline bint goes_back(int direction) noexcept nogil:
+    return direction == BACKWARD or direction == TANGENT_BACKWARD
 
 
 # Set the activation of a step. OUT: step.activation, step.applied.
@@ -267,6 +282,31 @@ cdef inline Call tangents_of(const Call *call) noexcept nogil:
     part.output = call.t_output
     part.saved = NULL
     return part
+
+
+# The call of `tangent_backward` of an operation with one input that is linear in its input and,
+# apart from a bias, in its first array: `backward` with R{input} and R{array} in the place of both.
+cdef struct BilinearCall:
+    Call call
+    void *d_arrays[MAX_ARRAYS]
+    char add
+
+
+# Returns whether there is anything to add. OUT: part.
+cdef inline bint bilinear_call(const Call *call, BilinearCall *part) noexcept nogil:
+    part.call = call[0]
+    part.d_arrays[0] = call.d_arrays[0]
+    part.d_arrays[1] = NULL
+    part.add = True
+    part.call.inputs = call.t_inputs
+    part.call.arrays = call.t_arrays
+    part.call.prepared_backward = call.t_prepared_backward
+    part.call.d_arrays = part.d_arrays
+    part.call.add_input = &part.add
+    part.call.add_arrays = True
+    if call.t_inputs[0] == NULL:
+        part.d_arrays[0] = NULL
+    return call.d_inputs[0] != NULL or part.d_arrays[0] != NULL
 
 
 # Elements of a piece of an elementwise operation, in all passes.

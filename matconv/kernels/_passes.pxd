@@ -43,21 +43,26 @@ cdef int program_predict(
 ) noexcept nogil
 
 # The forward pass of l <= p.training.images images, for `program_backward`. IN: theta, prepared, Z.
-# OUT: block, p.training.bytes. Returns OK or INTERRUPTED.
+# OUT: state, the block or another array of p.training.state bytes. INOUT: block, p.training.bytes.
+# Returns OK or INTERRUPTED.
 cdef int program_forward(
     const Program *p, const Execution *execution, const void *theta, const void *prepared,
-    Py_ssize_t l, const void *Z, void *block,
+    Py_ssize_t l, const void *Z, void *state, void *block,
 ) noexcept nogil
 
-# The address of the target's value in the block, after `program_forward`.
-cdef void *program_target(const Program *p, void *block) noexcept nogil
+# The address of the target's value in the state, after `program_forward`.
+cdef void *program_target(const Program *p, void *state) noexcept nogil
 
 # The address of the target's gradient in the block, which is set before `program_backward`.
 cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
 
-# The gradient for theta, or += if add. IN: theta, prepared, Z. INOUT: block. OUT: dtheta. Returns
-# OK, or INTERRUPTED: then dtheta is unspecified.
+# The gradient for theta, or += if add. IN: theta, prepared, state; what state was computed from.
+# INOUT: block. OUT: dtheta. Returns OK, or INTERRUPTED: then dtheta is unspecified.
 cdef int program_backward(
     const Program *p, const Execution *execution, const void *theta, const void *prepared,
-    Py_ssize_t l, const void *Z, void *block, bint add, void *dtheta,
+    Py_ssize_t l, void *state, void *block, bint add, void *dtheta,
 ) noexcept nogil
+
+# Set the elements of dtheta to 0 that belong to parameters on which the target does not depend.
+# OUT: dtheta.
+cdef void program_clear_unreached(const Program *p, void *dtheta) noexcept nogil

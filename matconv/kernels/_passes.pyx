@@ -94,9 +94,9 @@ cdef int program_predict(
 
 cdef int program_forward(
     const Program *p, const Execution *execution, const void *theta, const void *prepared,
-    Py_ssize_t l, const void *Z, void *block,
+    Py_ssize_t l, const void *Z, void *state, void *block,
 ) noexcept nogil:
-    cdef Tables tables = tables_of(p, block)
+    cdef Tables tables = tables_of(p, state)
     cdef void *scratch = <char *> block + p.training.scratch
     cdef void *saved
     cdef void *kept
@@ -106,13 +106,13 @@ cdef int program_forward(
     for k in range(p.n_steps):
         if watch_stopped(execution.watch, execution.is_caller):
             return INTERRUPTED
-        tables.values[k + 1] = <char *> block + p.training.value[k + 1]
+        tables.values[k + 1] = <char *> state + p.training.value[k + 1]
         saved = NULL
         if p.steps[k].sizes.saved:
-            saved = <char *> block + p.training.saved[k]
+            saved = <char *> state + p.training.saved[k]
         kept = NULL
         if p.training.kept[k] >= 0:
-            kept = <char *> block + p.training.kept[k]
+            kept = <char *> state + p.training.kept[k]
         status = run_forward(
             p, k, execution, &p.training, theta, prepared, l, &tables, saved, kept, scratch
         )
@@ -121,8 +121,8 @@ cdef int program_forward(
     return OK
 
 
-cdef void *program_target(const Program *p, void *block) noexcept nogil:
-    return <char *> block + p.training.value[p.target]
+cdef void *program_target(const Program *p, void *state) noexcept nogil:
+    return <char *> state + p.training.value[p.target]
 
 
 cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil:
@@ -136,10 +136,11 @@ cdef void *program_target_gradient(const Program *p, void *block) noexcept nogil
 # INTERRUPTED.
 cdef int run_backward(
     const Program *p, Py_ssize_t k, const Execution *execution, const void *theta,
-    const void *prepared, Py_ssize_t l, void *block, bint add, void *dtheta,
+    const void *prepared, Py_ssize_t l, void *state, void *block, bint add, void *dtheta,
 ) noexcept nogil:
     cdef const Step *step = &p.steps[k]
     cdef Tables tables = tables_of(p, block)
+    cdef const void **values = tables_of(p, state).values
     cdef const void *arrays[MAX_ARRAYS]
     cdef void *d_arrays[MAX_ARRAYS]
     cdef Call call
@@ -149,16 +150,16 @@ cdef int run_backward(
         p, k, theta, prepared, l, <char *> block + p.training.scratch, &call, arrays
     )
     for i in range(step.n_inputs):
-        tables.inputs[i] = tables.values[step.inputs[i]]
+        tables.inputs[i] = values[step.inputs[i]]
         at = p.training.gradient[step.inputs[i]]
         tables.d_inputs[i] = NULL if at < 0 else <char *> block + at
     for i in range(step.n_arrays):
         d_arrays[i] = at_item(p, dtheta, step.array_at[i])
     call.inputs = tables.inputs
-    call.output = <void *> tables.values[k + 1]
+    call.output = <void *> values[k + 1]
     if p.training.kept[k] >= 0:
-        call.output = <char *> block + p.training.kept[k]
-    call.saved = <char *> block + p.training.saved[k]
+        call.output = <char *> state + p.training.kept[k]
+    call.saved = <char *> state + p.training.saved[k]
     call.d_output = <char *> block + p.training.gradient[k + 1]
     call.d_inputs = tables.d_inputs
     call.add_input = p.add_input[k]
@@ -174,22 +175,32 @@ cdef int run_backward(
 
 cdef int program_backward(
     const Program *p, const Execution *execution, const void *theta, const void *prepared,
-    Py_ssize_t l, const void *Z, void *block, bint add, void *dtheta,
+    Py_ssize_t l, void *state, void *block, bint add, void *dtheta,
 ) noexcept nogil:
-    cdef const Step *step
     cdef Py_ssize_t k
-    cdef int i, status
+    cdef int status
     for k in range(p.n_steps - 1, -1, -1):
-        step = &p.steps[k]
         if p.reached[k + 1] and p.wanted[k + 1]:
             if watch_stopped(execution.watch, execution.is_caller):
                 return INTERRUPTED
-            status = run_backward(p, k, execution, theta, prepared, l, block, add, dtheta)
+            status = run_backward(
+                p, k, execution, theta, prepared, l, state, block, add, dtheta
+            )
             if status != OK:
                 return status
-        if step.owner == k and not p.array_reached[k] and not add:
+    if not add:
+        program_clear_unreached(p, dtheta)
+    return OK
+
+
+cdef void program_clear_unreached(const Program *p, void *dtheta) noexcept nogil:
+    cdef const Step *step
+    cdef Py_ssize_t k
+    cdef int i
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        if step.owner == k and not p.array_reached[k]:
             for i in range(step.n_arrays):
                 memset(
                     at_item(p, dtheta, step.array_at[i]), 0, step.array_size[i] * p.item_size
                 )
-    return OK

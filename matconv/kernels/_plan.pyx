@@ -120,24 +120,11 @@ cdef int plan_scratch(
     return OK
 
 
-# The block for training: tables, values, saved and kept data, gradients, scratch.
-cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
-    cdef Places *places = &p.training
-    cdef Py_ssize_t k, i, n = 0, total = tables_size(p), size
-    cdef const Step *step
-    for k in range(p.n_steps):
-        step = &p.steps[k]
-        places.value[k + 1] = total
-        if grow(&total, places.images * p.values[k + 1].size * p.item_size):
-            return OVERFLOW
-        places.saved[k] = total
-        if grow(&total, places.images * step.sizes.saved):
-            return OVERFLOW
-        places.kept[k] = -1
-        if activation_needs_input(step.applied.code):
-            places.kept[k] = total
-            if grow(&total, places.images * p.values[k + 1].size * p.item_size):
-                return OVERFLOW
+# The places of the gradients, or of their tangents. INOUT: total. OUT: places.gradient.
+cdef int plan_gradients(
+    const Program *p, Places *places, Buffer *buffers, Py_ssize_t *order, Py_ssize_t *total
+) noexcept nogil:
+    cdef Py_ssize_t k, i, n = 0, size
     for k in range(p.n_steps + 1):
         places.gradient[k] = -1
         if p.reached[k] and p.wanted[k] or k == p.target:
@@ -159,8 +146,30 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
         return OVERFLOW
     for k in range(p.n_steps + 1):
         if places.gradient[k] >= 0:
-            places.gradient[k] = total + buffers[places.gradient[k]].at
-    if grow(&total, size):
+            places.gradient[k] = total[0] + buffers[places.gradient[k]].at
+    return OVERFLOW if grow(total, size) else OK
+
+
+# The block for training: tables, values, saved and kept data, gradients, scratch.
+cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.training
+    cdef Py_ssize_t k, total = tables_size(p)
+    cdef const Step *step
+    for k in range(p.n_steps):
+        step = &p.steps[k]
+        places.value[k + 1] = total
+        if grow(&total, places.images * p.values[k + 1].size * p.item_size):
+            return OVERFLOW
+        places.saved[k] = total
+        if grow(&total, places.images * step.sizes.saved):
+            return OVERFLOW
+        places.kept[k] = -1
+        if activation_needs_input(step.applied.code):
+            places.kept[k] = total
+            if grow(&total, places.images * p.values[k + 1].size * p.item_size):
+                return OVERFLOW
+    places.state = total
+    if plan_gradients(p, places, buffers, order, &total) != OK:
         return OVERFLOW
     if plan_scratch(p, True, places, &total) != OK:
         return OVERFLOW
@@ -168,11 +177,31 @@ cdef int plan_training(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept 
     return OK
 
 
+# Add the scratch of one thread, as for training, and after it what threads share. INOUT: total.
+# OUT: places.
+cdef int plan_tangent_scratch(
+    const Program *p, bint backward, Places *places, Py_ssize_t *total
+) noexcept nogil:
+    cdef Py_ssize_t k, shared = 0
+    for k in range(p.n_steps):
+        shared = max(shared, p.steps[k].sizes.shared_tangent)
+        if backward:
+            shared = max(shared, p.steps[k].sizes.shared_backward)
+    if shared > PY_SSIZE_T_MAX // 16:
+        return OVERFLOW
+    places.scratch = total[0]
+    places.scratch_size = p.training.scratch_size
+    if grow(total, places.scratch_size) or grow(total, shared * p.item_size):
+        return OVERFLOW
+    places.bytes = total[0]
+    return OK
+
+
 # The block for tangents: addresses of the tangents of the inputs of a step, tangents of the values
 # that depend on parameters, scratch of one thread as for training, shared scratch.
 cdef int plan_tangent(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
     cdef Places *places = &p.tangent
-    cdef Py_ssize_t k, n = 0, shared = 0, total = rounded(p.max_inputs * sizeof(void *)), size
+    cdef Py_ssize_t k, n = 0, total = rounded(p.max_inputs * sizeof(void *)), size
     places.images = p.training.images
     for k in range(p.n_steps + 1):
         places.value[k] = -1
@@ -191,16 +220,31 @@ cdef int plan_tangent(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept n
             places.value[k] = total + buffers[places.value[k]].at
     if grow(&total, size):
         return OVERFLOW
-    for k in range(p.n_steps):
-        shared = max(shared, p.steps[k].sizes.shared_tangent)
-    if shared > PY_SSIZE_T_MAX // 16:
+    return plan_tangent_scratch(p, False, places, &total)
+
+
+# The block for Hessians: addresses of the tangents of the inputs of a step, tangents of the values
+# and of inputs of activations, tangents of the gradients, scratch as for training.
+cdef int plan_hessian(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept nogil:
+    cdef Places *places = &p.hessian
+    cdef Py_ssize_t k, total = rounded(2 * p.max_inputs * sizeof(void *)), size
+    places.images = p.training.images
+    for k in range(p.n_steps + 1):
+        places.value[k] = -1
+        size = places.images * p.values[k].size * p.item_size
+        if p.reached[k] and p.wanted[k] or k == p.target:
+            places.value[k] = total
+            if grow(&total, size):
+                return OVERFLOW
+        if k > 0:
+            places.kept[k - 1] = -1
+        if k > 0 and places.value[k] >= 0 and p.training.kept[k - 1] >= 0:
+            places.kept[k - 1] = total
+            if grow(&total, size):
+                return OVERFLOW
+    if plan_gradients(p, places, buffers, order, &total) != OK:
         return OVERFLOW
-    places.scratch = total
-    places.scratch_size = p.training.scratch_size
-    if grow(&total, places.scratch_size) or grow(&total, shared * p.item_size):
-        return OVERFLOW
-    places.bytes = total
-    return OK
+    return plan_tangent_scratch(p, True, places, &total)
 
 
 # The layout of the values except outputs, by their lifetimes. Its sizes are those of one image, so
@@ -298,6 +342,8 @@ cdef int program_plan(
         status = plan_training(p, buffers, order)
     if status == OK and target >= 0:
         status = plan_tangent(p, buffers, order)
+    if status == OK and target >= 0:
+        status = plan_hessian(p, buffers, order)
     PyMem_RawFree(buffers)
     PyMem_RawFree(order)
     return status

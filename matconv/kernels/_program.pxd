@@ -8,9 +8,14 @@ share the prepared parameters.
                             lifetimes), scratch, scratch that threads share
     block for inference     values (which share memory according to their lifetimes), scratch,
                             scratch that threads share
+    state                   the beginning of a block for training: values, saved data; all that
+                            later passes read of a forward pass, which may write it elsewhere
     block for tangents      tangents of the values (which share memory according to their
                             lifetimes), scratch, scratch that threads share; used together with a
-                            block for training, which the forward pass has filled
+                            state that the forward pass has filled
+    block for Hessians      tangents of the values and of inputs of activations, tangents of the
+                            gradients (which share memory as these do), scratch, scratch that
+                            threads share; used together with a state and a block for training
     extra                   scratch of each thread of a pass except the calling one
     prepared                filters of each step, transformed or permuted, for each pass; scratch
 """
@@ -29,11 +34,16 @@ cdef enum:
 # The layout of a block for training, inference or tangents; offsets and sizes in bytes.
 cdef struct Places:
     Py_ssize_t images           # maximum number of images
-    # offset by value; -1: not in the block; for inference of one image; for tangents of R{value}
+    # offset by value; -1: not in the block; for inference of one image; for tangents and Hessians
+    # of R{value}
     Py_ssize_t *value
     Py_ssize_t *saved           # offset by step; for training
-    Py_ssize_t *kept            # offset by step of the input of its activation; -1; for training
-    Py_ssize_t *gradient        # offset by value; -1: none; for training
+    # offset by step of the input of its activation; -1: none; for training, for Hessians of
+    # R{input}
+    Py_ssize_t *kept
+    # offset by value; -1: none; for training, for Hessians of R{gradient}
+    Py_ssize_t *gradient
+    Py_ssize_t state            # size of the state; for training
     Py_ssize_t values           # size of all values of one image; for inference
     Py_ssize_t scratch          # offset of the scratch, for `images` images; shared scratch follows
     Py_ssize_t scratch_size     # of one thread, a multiple of LINE
@@ -63,7 +73,7 @@ cdef struct Program:
     char **add_input            # by step and input: whether the gradient is added to an earlier one
     char *add_arrays            # by step: the same for the gradients of its parameters
     char *array_reached         # by step that owns parameters: whether the target depends on them
-    Places training, inference, tangent
+    Places training, inference, tangent, hessian
     Py_ssize_t bytes            # of memory, for all of the above and the operations' data
 
 

@@ -14,3 +14,10 @@ cdef void rounded_rows(
 cdef void rounded_backward_rows(
     const Activation *activation, Py_ssize_t n, const real *dZ, const real *Z, real *dS
 ) noexcept nogil
+
+# dS(n) = sigma' dZ and tdS(n) = sigma' tdZ + sigma'' tS dZ, for a code from SIGMOID on. IN: S and
+# tS = R{S} if the activation needs its input, otherwise Z = sigma(S) and tZ = sigma' R{S} in their
+# place. INOUT: dZ, tdZ, which become dS, tdS.
+cdef void rounded_curved_rows(
+    const Activation *activation, Py_ssize_t n, const real *S, const real *tS, real *dZ, real *tdZ
+) noexcept nogil

@@ -202,3 +202,68 @@ cdef void rounded_backward_rows(
         backward_by(HARD_SWISH, n, dZ, Z, alpha, dS)
     elif activation.code == GELU:
         backward_by(GELU, n, dZ, Z, alpha, dS)
+
+
+# sigma'' for codes that need s; otherwise sigma'' / sigma' from z = sigma(s).
+cdef inline real curvature(int code, real z) noexcept nogil:
+    cdef real p, q
+    cdef double x
+    if code == SIGMOID:
+        return <real> 1 - <real> 2 * z
+    if code == TANH:
+        return <real> -2 * z
+    if code == SOFTPLUS:
+        return exp_negative(-z)
+    if code == ELU:
+        return <real> 0 if z > 0 else <real> 1
+    if code == HARD_SWISH:
+        p = <real> (1.0 / 3)
+        p = 0 if z <= -3 else p
+        return 0 if z >= 3 else p
+    if code == SILU:
+        p, q = sigmoid(z), sigmoid(-z)
+        x = z
+        x = FAR if x > FAR else x
+        x = -FAR if x < -FAR else x
+        return p * q * (<real> 2 + <real> x * (q - p))
+    if code == GELU:
+        # (2 - s^2) phi(s)
+        x = z
+        x = FAR if x > FAR else x
+        x = -FAR if x < -FAR else x
+        return <real> ((2 - x * x) * exp(-0.5 * x * x) * 0.3989422804014327)
+    return 0
+
+
+# rounded_curved_rows for one code.
+cdef inline void curved_by(
+    int code, Py_ssize_t n, const real *S, const real *tS, real alpha, real *dZ, real *tdZ
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef real first
+    for c in range(n):
+        first = slope(code, S[c], alpha)
+        tdZ[c] = first * tdZ[c] + curvature(code, S[c]) * tS[c] * dZ[c]
+        dZ[c] = first * dZ[c]
+
+
+cdef void rounded_curved_rows(
+    const Activation *activation, Py_ssize_t n, const real *S, const real *tS, real *dZ, real *tdZ
+) noexcept nogil:
+    cdef real alpha = <real> activation.alpha
+    if activation.code == SIGMOID:
+        curved_by(SIGMOID, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == TANH:
+        curved_by(TANH, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == SOFTPLUS:
+        curved_by(SOFTPLUS, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == ELU:
+        curved_by(ELU, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == HARD_SIGMOID:
+        curved_by(HARD_SIGMOID, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == SILU:
+        curved_by(SILU, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == HARD_SWISH:
+        curved_by(HARD_SWISH, n, S, tS, alpha, dZ, tdZ)
+    elif activation.code == GELU:
+        curved_by(GELU, n, S, tS, alpha, dZ, tdZ)

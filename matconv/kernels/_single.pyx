@@ -10,9 +10,10 @@ import numpy as np
 
 cimport numpy as cnp
 
+from ._activation cimport ACTIVATION_NONE
 from ._operation cimport (
-    BACKWARD, Call, FORWARD, MAX_ARRAYS, Operation, Step, TANGENT, VECTOR, Value, WHOLE,
-    set_image, set_vector,
+    BACKWARD, Call, FORWARD, MAX_ARRAYS, Operation, Step, TANGENT, TANGENT_BACKWARD, VECTOR, Value,
+    WHOLE, set_image, set_vector,
 )
 from ._operations cimport find_operation
 from ._guard cimport begin_products, end_products
@@ -147,7 +148,10 @@ cdef class SingleStep:
     cdef run(self, Call *call, int direction, order):
         cdef int phase = WHOLE
         cdef Py_ssize_t piece
-        name = {FORWARD: "forward", BACKWARD: "backward", TANGENT: "tangent"}[direction]
+        name = {
+            FORWARD: "forward", BACKWARD: "backward", TANGENT: "tangent",
+            TANGENT_BACKWARD: "backward",
+        }[direction]
         shared = Scratch(self.sizes[f"shared_{name}"], self.dtype)
         if direction == TANGENT:
             scratch = Scratch(max(self.sizes["forward"], self.sizes["backward"]), self.dtype)
@@ -180,6 +184,8 @@ cdef class SingleStep:
     cdef one(self, Call *call, int direction):
         if direction == TANGENT:
             self.step.operation.tangent(&self.step, call)
+        elif direction == TANGENT_BACKWARD:
+            self.step.operation.tangent_backward(&self.step, call)
         elif direction == BACKWARD:
             self.step.operation.backward(&self.step, call)
         else:
@@ -288,6 +294,54 @@ cdef class SingleStep:
         call.t_prepared = address(t_prepared)
         call.t_output = address(t_output)
         self.run(&call, TANGENT, order)
+
+    @property
+    def flat(self):
+        """Whether there is no pass `tangent_backward`."""
+        return self.step.operation.flat
+
+    def tangent_backward(self, inputs, arrays, saved, output, d_output, t_inputs, t_arrays,
+                         t_prepared, d_inputs, d_arrays, order=None):
+        """Add the derivative of the gradients, without activation, to ``d_inputs``, ``d_arrays``.
+
+        Parameters
+        ----------
+        inputs, arrays, saved, output, order
+            As for `forward`, after it.
+        d_output : ndarray
+        t_inputs : list of ndarray or None
+            None: 0.
+        t_arrays : list of ndarray
+        t_prepared : ndarray or None
+            As returned by `prepare` for t_arrays and the backward pass.
+        d_inputs, d_arrays : list of ndarray or None
+            None: not computed.
+        """
+        cdef const void *inputs_[MAX_INPUTS]
+        cdef const void *arrays_[MAX_ARRAYS]
+        cdef const void *t_inputs_[MAX_INPUTS]
+        cdef const void *t_arrays_[MAX_ARRAYS]
+        cdef const void *d_inputs_[MAX_INPUTS]
+        cdef const void *d_arrays_[MAX_ARRAYS]
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        fill(inputs_, inputs)
+        fill(arrays_, arrays)
+        fill(t_inputs_, t_inputs)
+        fill(t_arrays_, t_arrays)
+        fill(d_inputs_, d_inputs)
+        fill(d_arrays_, d_arrays)
+        call.images = output.shape[0]
+        call.inputs, call.arrays = inputs_, arrays_
+        call.saved = address(saved)
+        call.output, call.d_output = address(output), address(d_output)
+        call.t_inputs, call.t_arrays = t_inputs_, t_arrays_
+        call.t_prepared_backward = address(t_prepared)
+        call.d_inputs, call.d_arrays = <void **> d_inputs_, <void **> d_arrays_
+        code = self.step.activation.code
+        self.step.activation.code = ACTIVATION_NONE
+        self.run(&call, TANGENT_BACKWARD, order)
+        self.step.activation.code = code
 
 
 class Scratch:

@@ -30,12 +30,20 @@ cdef int activate(
     const Step *step, const Execution *execution, Py_ssize_t l, const void *S, void *Z, void *dZ
 ) noexcept nogil
 
-# The pass of a step, as a whole or phase by phase. direction: FORWARD, BACKWARD or TANGENT.
-# INOUT: call. Returns OK or INTERRUPTED.
+# dZ = sigma' dZ and tdZ = sigma' tdZ + sigma'' R{S} dZ for l images, with the activation of the
+# step, whoever applies it. IN: S and tS = R{S} if it needs its input, otherwise Z and tZ in their
+# place. INOUT: dZ, tdZ. Returns OK or INTERRUPTED.
+cdef int activate_curved(
+    const Step *step, const Execution *execution, Py_ssize_t l, const void *S, const void *tS,
+    void *dZ, void *tdZ,
+) noexcept nogil
+
+# The pass of a step, as a whole or phase by phase. direction: FORWARD, BACKWARD, TANGENT or
+# TANGENT_BACKWARD. INOUT: call. Returns OK or INTERRUPTED.
 cdef int run_step(
     const Step *step, int direction, const Execution *execution, const Places *places, Call *call
 ) noexcept nogil
 
-# Whether a forward pass over l images or, if backward, either pass has pieces for a team. A tangent
-# pass has pieces if the forward pass does.
+# Whether a forward pass over l images or, if backward, either pass has pieces for a team. Tangent
+# passes have pieces if these do.
 cdef bint program_has_pieces(const Program *p, Py_ssize_t l, bint backward) noexcept nogil

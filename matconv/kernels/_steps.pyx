@@ -2,14 +2,16 @@
 
 from libc.string cimport memset
 
-from ._activation cimport Activation
+from ._activation cimport Activation, activation_is_rounded
 from ._operation cimport (
-    BACKWARD, FORWARD, PIECE_ELEMENTS, TANGENT, WHOLE, Call, Pass, Step, piece_count, piece_length,
+    BACKWARD, FORWARD, PIECE_ELEMENTS, TANGENT, TANGENT_BACKWARD, WHOLE, Call, Pass, Step,
+    activation_of, piece_count, piece_length,
 )
 from ._passes cimport Execution
 from ._program cimport Places, Program
 from ._team cimport Piece, team_run, watch_stopped
 from ._bias_relu cimport activation_backward_rows, bias_activation_rows
+from ._rounded cimport rounded_curved_rows
 from ._status cimport INTERRUPTED, OK
 from ._types cimport real
 
@@ -102,6 +104,59 @@ cdef int activate(
     return run_pieces(execution, activate_piece, &elements, pieces)
 
 
+# dS = sigma' dZ and R{dS} in the place of dZ and tdZ, see `activate_curved`.
+cdef struct CurvedElements:
+    Activation activation
+    bint is_double
+    const void *S
+    const void *tS
+    void *dZ
+    void *tdZ
+    Py_ssize_t count, length    # number of elements, and of those of a piece
+
+
+cdef void curved_real(
+    const Activation *activation, Py_ssize_t count, const real *S, const real *tS, real *dZ,
+    real *tdZ,
+) noexcept nogil:
+    if activation_is_rounded(activation.code):
+        rounded_curved_rows(activation, count, S, tS, dZ, tdZ)
+    else:
+        # linear pieces
+        activation_backward_rows(1, count, dZ, S, activation, dZ, <real *> NULL)
+        activation_backward_rows(1, count, tdZ, S, activation, tdZ, <real *> NULL)
+
+
+cdef void curved_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
+    cdef const CurvedElements *own = <const CurvedElements *> argument
+    cdef Py_ssize_t first = piece * own.length, size = min(own.length, own.count - first)
+    if own.is_double:
+        curved_real(
+            &own.activation, size, <const double *> own.S + first, <const double *> own.tS + first,
+            <double *> own.dZ + first, <double *> own.tdZ + first,
+        )
+    else:
+        curved_real(
+            &own.activation, size, <const float *> own.S + first, <const float *> own.tS + first,
+            <float *> own.dZ + first, <float *> own.tdZ + first,
+        )
+
+
+cdef int activate_curved(
+    const Step *step, const Execution *execution, Py_ssize_t l, const void *S, const void *tS,
+    void *dZ, void *tdZ,
+) noexcept nogil:
+    cdef CurvedElements elements
+    elements.activation, elements.is_double = activation_of(step), step.is_double
+    elements.S, elements.tS, elements.dZ, elements.tdZ = S, tS, dZ, tdZ
+    elements.count = elements.length = l * step.values[step.output].size
+    if execution.shared:
+        elements.length = piece_length(elements.count, 1, PIECE_ELEMENTS)
+    return run_pieces(
+        execution, curved_piece, &elements, piece_count(elements.count, elements.length)
+    )
+
+
 # Steps --------------------------------------------------------------------------------------------
 
 
@@ -142,6 +197,8 @@ cdef inline bint has_pieces(const Step *step, int direction) noexcept nogil:
 cdef inline Pass pass_of(const Step *step, int direction) noexcept nogil:
     if direction == TANGENT:
         return step.operation.tangent
+    if direction == TANGENT_BACKWARD:
+        return step.operation.tangent_backward
     return step.operation.forward if direction == FORWARD else step.operation.backward
 
 

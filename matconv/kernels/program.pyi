@@ -24,7 +24,10 @@ class Program:
     @property
     def tangent_bytes(self) -> int: ...
     @property
-    def without_tangent(self) -> int: ...
+    def hessian_bytes(self) -> int: ...
+    @property
+    def state_bytes(self) -> int: ...
+    def without_tangent(self, backward: bool) -> int: ...
     @property
     def inference_bytes(self) -> int: ...
     @property
@@ -55,11 +58,13 @@ class Program:
         Z: np.ndarray,
         block: np.ndarray,
         *,
+        state: np.ndarray | None = None,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,
         shared: bool = False,
         extra: np.ndarray | None = None,
     ) -> np.ndarray: ...
+    def target_of(self, state: np.ndarray, l: int) -> np.ndarray: ...
     def backward(
         self,
         theta: np.ndarray,
@@ -69,6 +74,7 @@ class Program:
         block: np.ndarray,
         dtheta: np.ndarray,
         *,
+        state: np.ndarray | None = None,
         add: bool = False,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,
@@ -85,11 +91,32 @@ class Program:
         block: np.ndarray,
         t_block: np.ndarray,
         *,
+        state: np.ndarray | None = None,
+        hessian: bool = False,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,
         shared: bool = False,
         extra: np.ndarray | None = None,
     ) -> np.ndarray: ...
+    def tangent_backward(
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        v: np.ndarray,
+        t_prepared: np.ndarray,
+        dz: np.ndarray,
+        tdz: np.ndarray,
+        block: np.ndarray,
+        t_block: np.ndarray,
+        product: np.ndarray,
+        *,
+        state: np.ndarray | None = None,
+        add: bool = False,
+        dropout: tuple[int, int, np.ndarray] | None = None,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
+    ) -> None: ...
     def gauss_newton(
         self,
         code: int,
@@ -104,6 +131,8 @@ class Program:
         t_block: np.ndarray,
         product: np.ndarray,
         *,
+        exact: bool = False,
+        state: np.ndarray | None = None,
         weights: np.ndarray | None = None,
         parameter: float = 0.0,
         add: bool = False,

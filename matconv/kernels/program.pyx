@@ -24,7 +24,10 @@ from ._session cimport Session, session_close, session_end, session_open
 from ._shapes cimport as_tuple
 from ._status cimport MEMORY, OK
 from ._steps cimport program_has_pieces
-from ._tangents cimport program_tangent, program_target_tangent, program_without_tangent
+from ._tangents cimport (
+    Linear, program_tangent, program_tangent_backward, program_target_curved,
+    program_target_tangent, program_without_tangent,
+)
 
 from ._losses import CODES as _CODES
 from ._shapes import ProgramError
@@ -134,9 +137,24 @@ cdef class Program:
         return self.graph.tangent.bytes
 
     @property
-    def without_tangent(self):
-        """The first step that has no tangent pass but needs one; -1 if there is none."""
-        return program_without_tangent(self.graph)
+    def hessian_bytes(self):
+        """Bytes of a block for `tangent_backward`, as `tangent_bytes`."""
+        return self.graph.hessian.bytes
+
+    @property
+    def state_bytes(self):
+        """Bytes of the state of a forward pass, the beginning of a block for training."""
+        return self.graph.training.state
+
+    def without_tangent(self, bint backward):
+        """Return the first step that needs a pass but has none; -1 if there is none.
+
+        Parameters
+        ----------
+        backward : bool
+            Whether the pass is that of `tangent_backward`, otherwise that of `tangent`.
+        """
+        return program_without_tangent(self.graph, backward)
 
     @property
     def inference_bytes(self):
@@ -269,7 +287,8 @@ cdef class Program:
 
     def forward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray block, *,
-        tuple dropout=None, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray state=None, tuple dropout=None, int n_threads=1, bint shared=False,
+        cnp.ndarray extra=None,
     ):
         """Compute all values, for `backward`.
 
@@ -278,6 +297,9 @@ cdef class Program:
         theta, prepared, Z
             As for `predict`; not more images than were planned.
         block : ndarray of uint8, shape (training_bytes,)
+        state : ndarray of uint8, shape (state_bytes,), optional
+            Overwritten by the state, which any number of later passes may read, with other blocks,
+            while Z exists; by default the beginning of the block.
         dropout : (seed, epoch, images), optional
             Two integers from 0 to 2^64 - 1, and the number of each image in the data set, an
             ndarray of int64 with shape (l,): Dropout uses the masks that they determine. By default
@@ -288,38 +310,43 @@ cdef class Program:
         Returns
         -------
         z : ndarray, shape (l, elements of the target)
-            The target, a view of ``block`` that is valid until the next call with it.
+            The target, a view of ``state`` or ``block``, valid until the next call with it.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
         cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *state_ = state_of(state, block)
         cdef Session session
         cdef Masks masks
         cdef int status
         self.begin(&session, l, False, n_threads, shared, extra, dropout, &masks)
         with nogil:
             status = program_forward(
-                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
+                self.graph, &session.execution, theta_, prepared_, l, Z_, state_, block_
             )
             session_end(&session)
         session_close(&session, status)
+        return self.target_of(block if state is None else state, l)
+
+    def target_of(self, cnp.ndarray state, Py_ssize_t l):
+        """Return the target in the state of l images, a view of it, shape (l, elements)."""
+        cdef void *state_ = cnp.PyArray_DATA(state)
         cdef Py_ssize_t size = self.graph.values[self.graph.target].size
-        cdef Py_ssize_t at = <char *> program_target(self.graph, block_) - <char *> block_
-        values = block[at:at + l * size * self.graph.item_size].view(self.dtype)
-        return values.reshape(l, size)
+        cdef Py_ssize_t at = <char *> program_target(self.graph, state_) - <char *> state_
+        return state[at:at + l * size * self.graph.item_size].view(self.dtype).reshape(l, size)
 
     def backward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray Z, cnp.ndarray dz,
-        cnp.ndarray block, cnp.ndarray dtheta, *, bint add=False, tuple dropout=None,
-        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray block, cnp.ndarray dtheta, *, cnp.ndarray state=None, bint add=False,
+        tuple dropout=None, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the gradient for theta from the gradient for the target, after `forward`.
 
         Parameters
         ----------
-        theta, prepared, Z, block, dropout
+        theta, prepared, Z, block, state, dropout
             As for `forward`.
         dz : ndarray, shape (l, elements of the target)
             Contiguous, of the network's dtype.
@@ -332,9 +359,9 @@ cdef class Program:
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0), nbytes = cnp.PyArray_NBYTES(dz)
         cdef const void *theta_ = cnp.PyArray_DATA(theta)
         cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
-        cdef const void *Z_ = cnp.PyArray_DATA(Z)
         cdef const void *dz_ = cnp.PyArray_DATA(dz)
         cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *state_ = state_of(state, block)
         cdef void *dtheta_ = cnp.PyArray_DATA(dtheta)
         cdef Session session
         cdef Masks masks
@@ -343,21 +370,23 @@ cdef class Program:
         with nogil:
             memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
             status = program_backward(
-                self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add, dtheta_
+                self.graph, &session.execution, theta_, prepared_, l, state_, block_, add,
+                dtheta_,
             )
             session_end(&session)
         session_close(&session, status)
 
     def tangent(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v, cnp.ndarray t_prepared,
-        Py_ssize_t l, cnp.ndarray block, cnp.ndarray t_block, *, tuple dropout=None,
-        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        Py_ssize_t l, cnp.ndarray block, cnp.ndarray t_block, *, cnp.ndarray state=None,
+        bint hessian=False, tuple dropout=None, int n_threads=1, bint shared=False,
+        cnp.ndarray extra=None,
     ):
         """Compute the derivative of the target along a vector, after `forward` of l images.
 
         Parameters
         ----------
-        theta, prepared, block, dropout
+        theta, prepared, block, state, dropout
             As for `forward`.
         v : ndarray, shape (n,)
             The direction, of the network's dtype.
@@ -365,7 +394,9 @@ cdef class Program:
             As `prepare` sets it for v.
         l : int
             Number of images.
-        t_block : ndarray of uint8, shape (tangent_bytes,)
+        t_block : ndarray of uint8, shape (tangent_bytes,), with ``hessian`` (hessian_bytes,)
+        hessian : bool
+            Whether `tangent_backward` follows.
         n_threads, shared, extra
             As for `predict`.
 
@@ -374,36 +405,68 @@ cdef class Program:
         tz : ndarray, shape (l, elements of the target)
             A view of ``t_block`` that is valid until the next call with it.
         """
-        cdef const void *theta_ = cnp.PyArray_DATA(theta)
-        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
-        cdef const void *v_ = cnp.PyArray_DATA(v)
-        cdef const void *t_prepared_ = cnp.PyArray_DATA(t_prepared)
-        cdef void *block_ = cnp.PyArray_DATA(block)
-        cdef void *t_block_ = cnp.PyArray_DATA(t_block)
+        cdef Linear at = linear(theta, prepared, v, t_prepared, l, state, block, t_block)
         cdef Session session
         cdef Masks masks
         cdef int status
-        self.begin(&session, l, False, n_threads, shared, extra, dropout, &masks)
+        self.begin(&session, l, hessian, n_threads, shared, extra, dropout, &masks)
         with nogil:
-            status = program_tangent(
-                self.graph, &session.execution, theta_, prepared_, v_, t_prepared_, l, block_,
-                t_block_,
-            )
+            status = program_tangent(self.graph, &session.execution, &at, hessian)
             session_end(&session)
         session_close(&session, status)
         cdef Py_ssize_t size = self.graph.values[self.graph.target].size
-        cdef Py_ssize_t at = <char *> program_target_tangent(self.graph, t_block_) - (
-            <char *> t_block_
+        cdef Py_ssize_t first = (
+            <char *> program_target_tangent(self.graph, at.t_block, hessian) - <char *> at.t_block
         )
-        values = t_block[at:at + l * size * self.graph.item_size].view(self.dtype)
+        values = t_block[first:first + l * size * self.graph.item_size].view(self.dtype)
         return values.reshape(l, size)
+
+    def tangent_backward(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v, cnp.ndarray t_prepared,
+        cnp.ndarray dz, cnp.ndarray tdz, cnp.ndarray block, cnp.ndarray t_block,
+        cnp.ndarray product, *, cnp.ndarray state=None, bint add=False, tuple dropout=None,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+    ):
+        """Compute the derivative of the gradient along a vector, after `tangent` with ``hessian``.
+
+        Parameters
+        ----------
+        theta, prepared, v, block, t_block, state, dropout
+            As for `tangent`.
+        t_prepared : ndarray of uint8, shape (prepared_bytes,)
+            As `prepare` sets it for v and both passes.
+        dz, tdz : ndarray, shape (l, elements of the target)
+            The gradient for the target and its derivative; contiguous, of the network's dtype.
+        product : ndarray, shape (n,)
+            Overwritten, or added to with ``add``.
+        add : bool
+        n_threads, shared, extra
+            As for `predict`.
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(dz, 0), nbytes = cnp.PyArray_NBYTES(dz)
+        cdef Linear at = linear(theta, prepared, v, t_prepared, l, state, block, t_block)
+        cdef const void *dz_ = cnp.PyArray_DATA(dz)
+        cdef const void *tdz_ = cnp.PyArray_DATA(tdz)
+        cdef void *product_ = cnp.PyArray_DATA(product)
+        cdef Session session
+        cdef Masks masks
+        cdef int status
+        self.begin(&session, l, True, n_threads, shared, extra, dropout, &masks)
+        with nogil:
+            memcpy(program_target_gradient(self.graph, at.block), dz_, nbytes)
+            memcpy(program_target_curved(self.graph, at.t_block), tdz_, nbytes)
+            status = program_tangent_backward(
+                self.graph, &session.execution, &at, add, product_
+            )
+            session_end(&session)
+        session_close(&session, status)
 
     def gauss_newton(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v,
         cnp.ndarray t_prepared, cnp.ndarray Z, cnp.ndarray y, double divisor, cnp.ndarray block,
-        cnp.ndarray t_block, cnp.ndarray product, *, cnp.ndarray weights=None,
-        double parameter=0, bint add=False, tuple dropout=None, int n_threads=1,
-        bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray t_block, cnp.ndarray product, *, bint exact=False, cnp.ndarray state=None,
+        cnp.ndarray weights=None, double parameter=0, bint add=False, tuple dropout=None,
+        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute J'BJ v for a compiled loss with the Hessian B, in one call without the GIL.
 
@@ -412,42 +475,46 @@ cdef class Program:
         code, theta, prepared, Z, y, divisor, block, weights, parameter, dropout
             As for `loss`; the divisor is that of B.
         v, t_prepared, t_block
-            As for `tangent`.
+            As for `tangent`; with ``exact`` as for `tangent_backward`.
         product : ndarray, shape (n,)
             Overwritten, or added to with ``add``.
+        exact : bool
+            Whether the product is with the Hessian of the loss as a function of theta.
+        state : ndarray of uint8, shape (state_bytes,), optional
+            As `forward` has set it for Z. By default the forward pass is computed.
         add : bool
         n_threads, shared, extra
             As for `predict`.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
-        cdef const void *theta_ = cnp.PyArray_DATA(theta)
-        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
-        cdef const void *v_ = cnp.PyArray_DATA(v)
-        cdef const void *t_prepared_ = cnp.PyArray_DATA(t_prepared)
+        cdef Linear at = linear(theta, prepared, v, t_prepared, l, state, block, t_block)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
-        cdef void *block_ = cnp.PyArray_DATA(block)
-        cdef void *t_block_ = cnp.PyArray_DATA(t_block)
         cdef void *product_ = cnp.PyArray_DATA(product)
+        cdef bint has_state = state is not None
         cdef Samples samples
         cdef Session session
         cdef Masks masks
-        cdef int status
+        cdef int status = OK
         self.fill_samples(&samples, l, y, weights, divisor, parameter)
         self.begin(&session, l, True, n_threads, shared, extra, dropout, &masks)
         with nogil:
-            status = program_forward(
-                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
-            )
-            if status == OK:
-                status = program_tangent(
-                    self.graph, &session.execution, theta_, prepared_, v_, t_prepared_, l, block_,
-                    t_block_,
+            if not has_state:
+                status = program_forward(
+                    self.graph, &session.execution, at.theta, at.prepared, l, Z_, at.state,
+                    at.block,
                 )
             if status == OK:
-                self.product_of(code, &samples, block_, t_block_)
+                status = program_tangent(self.graph, &session.execution, &at, exact)
+            if status == OK:
+                self.product_of(code, &samples, &at, exact)
+            if status == OK and exact:
+                status = program_tangent_backward(
+                    self.graph, &session.execution, &at, add, product_
+                )
+            elif status == OK:
                 status = program_backward(
-                    self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add,
-                    product_,
+                    self.graph, &session.execution, at.theta, at.prepared, l, at.state, at.block,
+                    add, product_,
                 )
             session_end(&session)
         session_close(&session, status)
@@ -476,13 +543,17 @@ cdef class Program:
             samples.weights = <const double *> cnp.PyArray_DATA(weights)
         return 0
 
-    # B R{target}, after `program_tangent`. OUT: the target's gradient in the block.
+    # B R{target}, after `program_tangent`. OUT: the target's gradient in the block; if exact, the
+    # loss's gradient is there, and the product in at.t_block.
     cdef void product_of(
-        self, int code, const Samples *samples, void *block, void *t_block
+        self, int code, const Samples *samples, const Linear *at, bint exact
     ) noexcept nogil:
-        cdef const void *z = program_target(self.graph, block)
-        cdef const void *tz = program_target_tangent(self.graph, t_block)
-        cdef void *out = program_target_gradient(self.graph, block)
+        cdef const void *z = program_target(self.graph, at.state)
+        cdef const void *tz = program_target_tangent(self.graph, at.t_block, exact)
+        cdef void *out = program_target_gradient(self.graph, at.block)
+        if exact:
+            self.loss_of(code, samples, at.state, out)
+            out = program_target_curved(self.graph, at.t_block)
         if self.graph.item_size == 8:
             loss_product(code, samples, <const double *> z, <const double *> tz, <double *> out)
         else:
@@ -539,7 +610,7 @@ cdef class Program:
         self.begin(&session, l, dtheta_ != NULL, n_threads, shared, extra, dropout, &masks)
         with nogil:
             status = program_forward(
-                self.graph, &session.execution, theta_, prepared_, l, Z_, block_
+                self.graph, &session.execution, theta_, prepared_, l, Z_, block_, block_
             )
             if status == OK:
                 if dtheta_ != NULL:
@@ -547,7 +618,8 @@ cdef class Program:
                 value = self.loss_of(code, &samples, block_, dz)
             if status == OK and dtheta_ != NULL:
                 status = program_backward(
-                    self.graph, &session.execution, theta_, prepared_, l, Z_, block_, add, dtheta_
+                    self.graph, &session.execution, theta_, prepared_, l, block_, block_, add,
+                    dtheta_,
                 )
             session_end(&session)
         session_close(&session, status)
@@ -555,9 +627,27 @@ cdef class Program:
 
     # The loss of the target's value, after `program_forward`. OUT: dz, unless NULL.
     cdef double loss_of(
-        self, int code, const Samples *samples, void *block, void *dz
+        self, int code, const Samples *samples, void *state, void *dz
     ) noexcept nogil:
-        cdef const void *z = program_target(self.graph, block)
+        cdef const void *z = program_target(self.graph, state)
         if self.graph.item_size == 8:
             return loss_value(code, samples, <const double *> z, <double *> dz)
         return loss_value(code, samples, <const float *> z, <float *> dz)
+
+
+# The state of a call: the beginning of the block unless given.
+cdef inline void *state_of(cnp.ndarray state, cnp.ndarray block):
+    return cnp.PyArray_DATA(block if state is None else state)
+
+
+cdef inline Linear linear(
+    cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v, cnp.ndarray t_prepared, Py_ssize_t l,
+    cnp.ndarray state, cnp.ndarray block, cnp.ndarray t_block,
+):
+    cdef Linear at
+    at.theta, at.prepared = cnp.PyArray_DATA(theta), cnp.PyArray_DATA(prepared)
+    at.v, at.t_prepared = cnp.PyArray_DATA(v), cnp.PyArray_DATA(t_prepared)
+    at.l = l
+    at.state = state_of(state, block)
+    at.block, at.t_block = cnp.PyArray_DATA(block), cnp.PyArray_DATA(t_block)
+    return at

@@ -285,7 +285,8 @@ NET = Network(
 def test_checks_are_well_within_their_bounds(dtype, loss):
     found = list(checks(Network(NET.input_shape, NET.layers, dtype), loss, 5, seed=0))
     assert [check.name for check in found if not check.holds] == []
-    assert len(found) == 4 + (dtype == np.float32) + 4
+    single = dtype == np.float32
+    assert len(found) == 4 + 5 + single * (3 + 3) + 4
     for check in found:
         assert 0 <= check.difference < check.bound / 10
 

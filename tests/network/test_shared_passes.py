@@ -22,7 +22,7 @@ from matconv.kernels.workers import interrupt_check
 
 DTYPES = ("float64", "float32")
 ALGORITHMS = ("im2col", "winograd")
-METHODS = ("predict", "forward", "backward", "loss", "tangent", "gauss_newton")
+METHODS = ("predict", "forward", "backward", "loss", "tangent", "gauss_newton", "hessian")
 
 
 class Run:
@@ -87,7 +87,7 @@ class Run:
         """A vector like theta, and what it is prepared to."""
         v = (np.arange(self.net.n) % 5 - 2).astype(self.net.dtype)
         t_prepared = block(self.program.prepared_bytes, 0xFF)
-        self.program.prepare(v, t_prepared, False)
+        self.program.prepare(v, t_prepared, True)
         return v, t_prepared
 
     def tangent(self):
@@ -96,21 +96,25 @@ class Run:
         arguments = self.theta, self.prepared, *self.direction(), len(self.Z), self.memory, t_block
         return self.call("tangent", *arguments).copy()
 
-    def gauss_newton(self):
+    def hessian(self):
+        return self.gauss_newton(exact=True)
+
+    def gauss_newton(self, exact=False):
         rows = np.ones((len(self.Z), self.size), self.net.dtype)
         product = np.full(self.net.n, np.nan, self.net.dtype)
         memory = block(self.program.training_bytes, 0xFF)
-        t_block = block(self.program.tangent_bytes, 0xFF)
+        t_bytes = self.program.hessian_bytes if exact else self.program.tangent_bytes
+        t_block = block(t_bytes, 0xFF)
         arguments = (LOSSES["squared"], self.theta, self.prepared, *self.direction(), self.Z, rows,
                      4.0, memory, t_block, product)  # fmt: skip
-        self.call("gauss_newton", *arguments)
+        self.call("gauss_newton", *arguments, exact=exact)
         return product
 
     def everything(self):
         """The bytes of all results."""
         value, gradient = self.loss()
         results = [*self.predict(), self.forward(), self.backward(), np.array(value), gradient]
-        results += [self.tangent(), self.gauss_newton()]
+        results += [self.tangent(), self.gauss_newton(), self.hessian()]
         assert all(np.isfinite(result).all() for result in results)
         return [result.tobytes() for result in results]
 

@@ -74,6 +74,19 @@ class Passes:
         )  # fmt: skip
         return t_output
 
+    def curved(self, results, constant=(), prepared=True, order=None):
+        """The derivatives of the gradients, added to what was there, in one list."""
+        output, saved = results
+        d_inputs, d_arrays = ([x.copy() for x in y] for y in (self.before, self.arrays_before))
+        t_inputs = [None if k in constant else x for k, x in enumerate(self.t_inputs)]
+        d_output = self.d_output.copy()
+        self.step.tangent_backward(
+            self.inputs, self.arrays, saved, output, d_output, t_inputs, self.t_arrays,
+            self.step.prepare(self.t_arrays, True) if prepared else None, d_inputs, d_arrays, order,
+        )  # fmt: skip
+        assert_same_bytes(d_output, self.d_output, "d_output is not overwritten")
+        return [*d_inputs, *d_arrays]
+
     def backward(self, results, add, wanted, prepared=True, order=None):
         """Gradients for inputs and parameters, in one list; None where they are not wanted."""
         output, saved = results
@@ -112,6 +125,8 @@ def check(passes, compare, flags=None):
         assert_same_bytes(output, pieces[0][0], "output, in another order")
         assert_same_bytes(saved, whole[1], "saved")
     _check_tangents(passes, compare, whole)
+    if not step.flat:
+        _check_curved(passes, compare, whole)
     gradients = len(passes.inputs) + len(passes.arrays)
     backward_prepared = (False, True) if step.sizes["prepared_backward"] else (True,)
     for add, wanted, prepared in product(
@@ -137,6 +152,19 @@ def _check_tangents(passes, compare, whole):
         compare(found[0], expected, f"tangent, {missing}")
         for other in found[1:]:
             assert_same_bytes(other, found[0], f"tangent, {missing}, in another order")
+
+
+def _check_curved(passes, compare, whole):
+    """Pieces of the derivative of the backward pass against the whole."""
+    for missing, prepared in (((), True), ((0,), True), ((), False)):
+        if not prepared and not passes.step.sizes["prepared_backward"]:
+            continue
+        what = f"curvature, {missing}, prepared {prepared}"
+        expected = passes.curved(whole, missing, prepared)
+        found = [passes.curved(whole, missing, prepared, order) for order in ORDERS]
+        assert_equal(found[0], expected, compare, what)
+        for other in found[1:]:
+            assert_equal(other, found[0], assert_same_bytes, f"{what}, in another order")
 
 
 def any_value(actual, expected, what):

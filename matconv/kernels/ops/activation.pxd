@@ -84,4 +84,5 @@ cdef inline Operation operation() noexcept:
     table.fused = table.reads_activated = True
     table.split = split_elements
     table.tangent = tangent
+    table.flat = True
     return table

@@ -107,4 +107,5 @@ cdef inline Operation operation() noexcept:
     table.has_numbers = True
     table.split = split_elements
     table.tangent = tangent
+    table.flat = True
     return table

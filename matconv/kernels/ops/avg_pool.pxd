@@ -80,4 +80,5 @@ cdef inline Operation operation() noexcept:
     table.own_size = sizeof(Geometry)
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table

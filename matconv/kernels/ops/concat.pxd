@@ -127,4 +127,5 @@ cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Concat", 2, UNLIMITED, shape, forward, backward)
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table

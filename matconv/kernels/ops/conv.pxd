@@ -9,8 +9,8 @@ from libc.string cimport memset
 
 from .._activation cimport ACTIVATION_NONE, Activation
 from .._operation cimport (
-    BACKWARD, Call, IMAGE, Operation, Range, Sizes, Step, TANGENT, Value, WHOLE, elements_of,
-    input_of, new_operation, set_image, split_elements,
+    BilinearCall, Call, IMAGE, Operation, Range, Sizes, Step, TANGENT, Value, WHOLE, bilinear_call,
+    elements_of, goes_back, input_of, new_operation, set_image, split_elements,
 )
 from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .._bias_relu cimport activation_backward_rows
@@ -128,7 +128,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     cdef Convolution c = convolution_of(step, step.images)
     cdef ForwardCut forward
     cdef BackwardCut backward
-    if direction == BACKWARD:
+    if goes_back(direction):
         cut_backward(&c, &backward)
         return backward_phase(&backward, phase)
     cut_forward(&c, step.frozen, &forward)
@@ -157,8 +157,8 @@ cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept n
         prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
 
 
-# S = sigma(W phi(Z) + b 1') for all images, or a piece of it. IN: Z, filters; b, activation or NULL.
-# OUT: S.
+# S = sigma(W phi(Z) + b 1') for all images, or a piece of it. IN: Z, filters; b, activation or
+# NULL. OUT: S.
 cdef inline void product(
     const Step *step, const Call *call, const real *Z, const real *filters, const real *b,
     const Activation *activation, real *S,
@@ -231,8 +231,8 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_output)
 
 
-# tS = sigma' (tW phi(Z) + tb 1' + W phi(tZ)), with sigma' as in the backward pass. In pieces, phase 0
-# computes the two products, of which the second is in call.shared, and phase 1 the rest.
+# tS = sigma' (tW phi(Z) + tb 1' + W phi(tZ)), with sigma' as in the backward pass. In pieces, phase
+# 0 computes the two products, of which the second is in call.shared, and phase 1 the rest.
 cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *tb = NULL
@@ -267,6 +267,13 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <double *> call.t_output)
     else:
         tangent_real(step, call, <float *> call.t_output)
+
+
+# vec(dZ) += P_phi' vec(tW' dS), dW += sum_i dS^i phi(tZ^i)'.
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    cdef BilinearCall part
+    if bilinear_call(call, &part):
+        backward(step, &part.call)
 
 
 # W(d_out, K) = diag(gain) W, b = gain b + bias
@@ -318,4 +325,5 @@ cdef inline Operation operation() noexcept:
     table.absorb = absorb
     table.same_prepared = same_prepared
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

@@ -21,8 +21,9 @@ from libc.string cimport memset
 
 from .._activation cimport ACTIVATION_NONE
 from .._operation cimport (
-    BACKWARD, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, input_of,
-    new_operation, piece_count, piece_length, range_of, set_image,
+    BACKWARD, BilinearCall, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value,
+    bilinear_call, goes_back, input_of, new_operation, piece_count, piece_length, range_of,
+    set_image,
 )
 from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .._bias_relu cimport activation_backward_rows, bias_activation_rows
@@ -172,10 +173,10 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
     cdef Convolution c = convolution_of(step, step.images)
     cdef ImageRuns runs
-    cut_images(step, &c, direction == BACKWARD, &runs)
+    cut_images(step, &c, goes_back(direction), &runs)
     if phase == 0:
         return runs.pieces
-    if phase == 1 and direction == BACKWARD and runs.pieces > 1:
+    if phase == 1 and goes_back(direction) and runs.pieces > 1:
         return piece_count(c.g.d_g, channels_length(&c, &runs))
     return 0
 
@@ -396,6 +397,13 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+# dZ += tW phi(dS), dW += sum_i tZ^i phi(dS^i)'.
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    cdef BilinearCall part
+    if bilinear_call(call, &part):
+        backward(step, &part.call)
+
+
 # W' = diag(gain) W', b = gain b + bias
 cdef inline void absorb_real(
     const Step *step, const real *gain, const real *bias, real *W, real *b
@@ -449,4 +457,5 @@ cdef inline Operation operation() noexcept:
     table.absorb = absorb
     table.same_prepared = same_prepared
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

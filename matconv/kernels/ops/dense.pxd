@@ -10,7 +10,7 @@ from .._geometry cimport geometry_default
 from .._status cimport OK, SIZE
 from .conv cimport (
     Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
-    tangent,
+    tangent, tangent_backward,
 )
 
 
@@ -40,4 +40,5 @@ cdef inline Operation operation() noexcept:
     table.absorb = absorb
     table.same_prepared = same_prepared
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

@@ -116,4 +116,5 @@ cdef inline Operation operation() noexcept:
     table.identity = True
     table.split = split_elements
     table.tangent = tangent
+    table.flat = True
     return table

@@ -5,7 +5,7 @@
 """
 
 from .._lrn cimport (
-    Lrn, lrn_backward_rows, lrn_init, lrn_rows, lrn_scratch, lrn_tangent_rows,
+    Lrn, lrn_backward_rows, lrn_curved_rows, lrn_init, lrn_rows, lrn_scratch, lrn_tangent_rows,
 )
 from .._operation cimport Call, Operation, Range, Sizes, Step, Value, input_of, new_operation
 from .._status cimport OK, OVERFLOW
@@ -80,6 +80,26 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+cdef inline void tangent_backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
+    cdef const Lrn *lrn = <const Lrn *> step.own
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t at = pixels.first * lrn.d
+    lrn_curved_rows(
+        lrn, pixels.last - pixels.first, <const real *> call.d_output + at,
+        <const real *> call.inputs[0] + at, <const real *> call.t_inputs[0] + at, dZ + at,
+        <real *> call.scratch,
+    )
+
+
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if call.d_inputs[0] == NULL or call.t_inputs[0] == NULL:
+        return
+    if step.is_double:
+        tangent_backward_real(step, call, <double *> call.d_inputs[0])
+    else:
+        tangent_backward_real(step, call, <float *> call.d_inputs[0])
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"LRN", 1, 1, shape, forward, backward)
     table.n_words = 1
@@ -88,4 +108,5 @@ cdef inline Operation operation() noexcept:
     table.sizes = sizes
     table.split = split_pixels
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

@@ -163,4 +163,5 @@ cdef inline Operation operation() noexcept:
     table.sizes = max_pool_sizes
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table

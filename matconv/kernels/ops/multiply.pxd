@@ -112,8 +112,8 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# The product of a factor and of element k of all inputs but i; `one` is the element of images of one
-# pixel.
+# The product of a factor and of element k of all inputs but i; `one` is the element of images of
+# one pixel.
 cdef inline real product_of_others(
     const Step *step, const Call *call, int i, real factor, Py_ssize_t k, Py_ssize_t one
 ) noexcept nogil:
@@ -213,8 +213,58 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+# The product of element k of all inputs but i and j; `one` is as for `product_of_others`.
+cdef inline real product_without(
+    const Step *step, const Call *call, int i, int j, real factor, Py_ssize_t k, Py_ssize_t one
+) noexcept nogil:
+    cdef real product = factor
+    cdef int m
+    for m in range(step.n_inputs):
+        if m != i and m != j:
+            product = product * (
+                <const real *> call.inputs[m]
+            )[one if is_broadcast(step, m) else k]
+    return product
+
+
+# dZ_i += dZ_out sum_{j != i} tZ_j prod_{m != i, j} Z_m, summed over the pixels of an input that is
+# broadcast.
+cdef inline void tangent_backward_real(
+    const Step *step, Call *call, const real *dZ_out
+) noexcept nogil:
+    cdef Range part = part_of(step, call)
+    cdef Py_ssize_t d = step.values[step.output].channels, size = step.values[step.output].size
+    cdef Py_ssize_t k, one
+    cdef const real *tZ
+    cdef real *dZ
+    cdef real factor
+    cdef int i, j
+    for i in range(step.n_inputs):
+        dZ = <real *> call.d_inputs[i]
+        if dZ == NULL:
+            continue
+        for j in range(step.n_inputs):
+            tZ = <const real *> call.t_inputs[j]
+            if j == i or tZ == NULL:
+                continue
+            for k in range(part.first, part.last):
+                one = k // size * d + k % d
+                factor = dZ_out[k] * (tZ[one] if is_broadcast(step, j) else tZ[k])
+                dZ[one if is_broadcast(step, i) else k] += product_without(
+                    step, call, i, j, factor, k, one
+                )
+
+
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_backward_real(step, call, <const double *> call.d_output)
+    else:
+        tangent_backward_real(step, call, <const float *> call.d_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Multiply", 2, UNLIMITED, shape, forward, backward)
     table.split = split
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

@@ -55,7 +55,8 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
 
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     cdef Axes axes = axes_of(step)
-    sizes.forward, sizes.backward = axes.inner, 2 * axes.inner
+    # of the tangent passes there are at most 4 sums
+    sizes.forward, sizes.backward = axes.inner, 4 * axes.inner
     return OK
 
 
@@ -76,6 +77,15 @@ cdef inline real magnitude_slope(real x, double p) noexcept nogil:
         # NaN has a sign too
         return <real> copysign(1, x) if x == x else x
     return <real> copysign(pow(fabs(x), p - 1), x)
+
+
+# The second derivative of |x|^p / p; 0 at x = 0 unless p = 2, where it does not exist for p < 2.
+cdef inline real magnitude_curvature(real x, double p) noexcept nogil:
+    if p == 2:
+        return 1
+    if x == 0 or p == 1:
+        return 0
+    return <real> ((p - 1) * pow(fabs(x), p - 2))
 
 
 # sums(inner) = sum over n of |x|^p + epsilon. IN: x(n, inner). OUT: sums.
@@ -204,6 +214,60 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+# With t = sum |x|^p + epsilon, s(x) = sign(x) |x|^(p-1), m = (sum dy x) / t, q = (sum s tx) / t and
+# r = (sum dy tx) / t the derivative of the backward pass along tx, added to dx:
+#     t^(-1/p) ((m p q - r) s - q (dy - m s) - m s' tx).
+cdef inline void tangent_backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
+    cdef Axes axes = axes_of(step)
+    cdef Range outer = range_of(call, call.images * axes.outer, outer_length(step))
+    cdef double p = step.numbers[0]
+    cdef Py_ssize_t i, k, c, at, size = axes.n * axes.inner
+    cdef const real *x
+    cdef const real *tx
+    cdef const real *dy
+    cdef real *dx
+    cdef real *factor = <real *> call.scratch
+    cdef real *m = factor + axes.inner
+    cdef real *q = m + axes.inner
+    cdef real *r = q + axes.inner
+    cdef real s, first, second
+    for i in range(outer.first, outer.last):
+        x = <const real *> call.inputs[0] + i * size
+        tx = <const real *> call.t_inputs[0] + i * size
+        dy = <const real *> call.d_output + i * size
+        dx = dZ + i * size
+        add_powers(&axes, x, p, step.numbers[1], factor)
+        for c in range(axes.inner):
+            m[c] = q[c] = r[c] = 0
+        for k in range(axes.n):
+            for c in range(axes.inner):
+                at = k * axes.inner + c
+                m[c] += dy[at] * x[at]
+                q[c] += magnitude_slope(x[at], p) * tx[at]
+                r[c] += dy[at] * tx[at]
+        for c in range(axes.inner):
+            m[c], q[c], r[c] = m[c] / factor[c], q[c] / factor[c], r[c] / factor[c]
+            factor[c] = inverse_root(factor[c], p)
+        for k in range(axes.n):
+            for c in range(axes.inner):
+                at = k * axes.inner + c
+                s = magnitude_slope(x[at], p)
+                first = (<real> p * m[c] * q[c] - r[c]) * s
+                second = q[c] * (dy[at] - m[c] * s)
+                dx[at] += factor[c] * (
+                    first - second - m[c] * magnitude_curvature(x[at], p) * tx[at]
+                )
+
+
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if call.d_inputs[0] == NULL or call.t_inputs[0] == NULL:
+        return
+    if step.is_double:
+        tangent_backward_real(step, call, <double *> call.d_inputs[0])
+    else:
+        tangent_backward_real(step, call, <float *> call.d_inputs[0])
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Normalize", 1, 1, shape, forward, backward)
     table.n_words = 1
@@ -211,4 +275,5 @@ cdef inline Operation operation() noexcept:
     table.sizes = sizes
     table.split = split
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

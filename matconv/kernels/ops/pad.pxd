@@ -116,4 +116,5 @@ cdef inline Operation operation() noexcept:
     table.n_words = 4
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table

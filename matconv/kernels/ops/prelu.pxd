@@ -136,9 +136,64 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+# For the pixels of a call, where Z <= 0: dslope += sum of tZ dZ_out, unless NULL, and
+# dZ += tslope dZ_out, unless NULL.
+cdef inline void add_tangents(
+    const Step *step, const Call *call, const real *dZ_out, real *dslope
+) noexcept nogil:
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t d = step.array_size[0], t, c
+    cdef const real *t_slope = <const real *> call.t_arrays[0]
+    cdef const real *Z
+    cdef const real *tZ
+    cdef const real *dy
+    cdef real *dZ
+    for t in range(pixels.first, pixels.last):
+        Z = <const real *> call.inputs[0] + t * d
+        dy = dZ_out + t * d
+        if dslope != NULL:
+            tZ = <const real *> call.t_inputs[0] + t * d
+            for c in range(d):
+                if Z[c] <= 0:
+                    dslope[c] += tZ[c] * dy[c]
+        if call.d_inputs[0] != NULL:
+            dZ = <real *> call.d_inputs[0] + t * d
+            for c in range(d):
+                if Z[c] <= 0:
+                    dZ[c] += t_slope[c] * dy[c]
+
+
+# In pieces, phase 1 adds the sums of phase 0 to dslope.
+cdef inline void tangent_backward_real(
+    const Step *step, Call *call, const real *dZ_out
+) noexcept nogil:
+    cdef Py_ssize_t d = step.array_size[0], k
+    cdef real *sums = <real *> call.shared
+    cdef real *dslope = NULL
+    if call.t_inputs[0] != NULL:
+        dslope = <real *> call.d_arrays[0]
+    if call.phase == 0:
+        sums += call.piece * d
+        memset(sums, 0, d * sizeof(real))
+        add_tangents(step, call, dZ_out, sums if dslope != NULL else NULL)
+    elif call.phase == WHOLE:
+        add_tangents(step, call, dZ_out, dslope)
+    elif dslope != NULL:
+        for k in range(pixel_pieces(step)):
+            add_run(dslope, sums + k * d, d)
+
+
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if step.is_double:
+        tangent_backward_real(step, call, <const double *> call.d_output)
+    else:
+        tangent_backward_real(step, call, <const float *> call.d_output)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"PReLU", 1, 1, shape, forward, backward)
     table.sizes = sizes
     table.split = split
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

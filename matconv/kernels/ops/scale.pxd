@@ -7,8 +7,8 @@
 from libc.string cimport memcpy, memset
 
 from .._operation cimport (
-    BACKWARD, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, input_of,
-    new_operation, piece_bound, piece_count, piece_length, range_of,
+    BilinearCall, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, bilinear_call,
+    goes_back, input_of, new_operation, piece_bound, piece_count, piece_length, range_of,
 )
 from .._status cimport OK, SIZE
 from .._tile cimport add_run
@@ -54,7 +54,7 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     cdef Py_ssize_t pieces = pixel_pieces(step)
     if phase == 0:
         return pieces
-    return 1 if direction == BACKWARD and phase == 1 and pieces > 1 else 0
+    return 1 if goes_back(direction) and phase == 1 and pieces > 1 else 0
 
 
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
@@ -184,6 +184,13 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output)
 
 
+# dZ += tgain . dZ_out, dgain += sum of dZ_out . tZ.
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    cdef BilinearCall part
+    if bilinear_call(call, &part):
+        backward(step, &part.call)
+
+
 # `affine` for one dtype.
 cdef inline void affine_real(const Step *step, const void **arrays, real *gain, void *bias) \
         noexcept nogil:
@@ -214,4 +221,5 @@ cdef inline Operation operation() noexcept:
     table.affine = affine
     table.split = split
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table

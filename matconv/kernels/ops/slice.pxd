@@ -89,4 +89,5 @@ cdef inline Operation operation() noexcept:
     table.n_words = 2
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table

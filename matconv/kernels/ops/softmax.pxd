@@ -137,10 +137,61 @@ cdef inline void log_tangent(const Step *step, Call *call) noexcept nogil:
         tangent_real(step, call, <float *> call.t_output, True)
 
 
+# With ty as in the tangent pass: dx += ty (dy - sum dy y) - y sum dy ty, or for the logarithm
+# dx -= e^y ty sum dy.
+cdef inline void tangent_backward_real(
+    const Step *step, Call *call, real *dZ, bint is_log
+) noexcept nogil:
+    cdef Range pixels = pixels_of(step, call)
+    cdef Py_ssize_t d = step.values[step.output].channels, t, c
+    cdef const real *y
+    cdef const real *tx
+    cdef const real *dy
+    cdef real *dx
+    cdef real mean, total, curved, ty
+    for t in range(pixels.first, pixels.last):
+        y = <const real *> call.output + t * d
+        tx = <const real *> call.t_inputs[0] + t * d
+        dy = <const real *> call.d_output + t * d
+        dx = dZ + t * d
+        mean = total = curved = 0
+        for c in range(d):
+            mean += (exp_negative(y[c]) if is_log else y[c]) * tx[c]
+            total += dy[c] if is_log else dy[c] * y[c]
+        if is_log:
+            for c in range(d):
+                dx[c] -= exp_negative(y[c]) * (tx[c] - mean) * total
+            continue
+        for c in range(d):
+            curved += dy[c] * (y[c] * (tx[c] - mean))
+        for c in range(d):
+            ty = y[c] * (tx[c] - mean)
+            dx[c] += ty * (dy[c] - total) - y[c] * curved
+
+
+cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if call.d_inputs[0] == NULL or call.t_inputs[0] == NULL:
+        return
+    if step.is_double:
+        tangent_backward_real(step, call, <double *> call.d_inputs[0], False)
+    else:
+        tangent_backward_real(step, call, <float *> call.d_inputs[0], False)
+
+
+cdef inline void log_tangent_backward(const Step *step, Call *call) noexcept nogil:
+    if call.d_inputs[0] == NULL or call.t_inputs[0] == NULL:
+        return
+    if step.is_double:
+        tangent_backward_real(step, call, <double *> call.d_inputs[0], True)
+    else:
+        tangent_backward_real(step, call, <float *> call.d_inputs[0], True)
+
+
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Softmax", 1, 1, same_as_input, forward, backward)
     table.split = split_pixels
     table.tangent = tangent
+    table.tangent_backward = tangent_backward
     return table
 
 
@@ -150,4 +201,5 @@ cdef inline Operation log_operation() noexcept:
     )
     table.split = split_pixels
     table.tangent = log_tangent
+    table.tangent_backward = log_tangent_backward
     return table

@@ -99,4 +99,5 @@ cdef inline Operation operation() noexcept:
     table.own_size = sizeof(Upsampling)
     table.split = split
     table.tangent = tangent
+    table.flat = True
     return table
