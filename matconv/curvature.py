@@ -13,7 +13,8 @@ pass beside that of the outputs; products with J' are backward passes:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class Linearization:
 
     What depends on theta alone is kept from the first product on that needs it, within the budget
     ``keep``: first the parameters that are prepared for the passes, then the outputs of all layers,
-    shard by shard, until the budget is used up. The rest is computed again for each product. The
-    results have the same bits for any budget.
+    shard by shard, and then, for products with the Hessian, the gradients of these outputs. The rest
+    is computed again for each product. The results have the same bits for any budget.
 
     Attributes
     ----------
@@ -80,7 +81,11 @@ class Linearization:
         program = self._f._program
         left = keep - program.prepared_bytes
         self._keeps_filters = left >= 0
-        self._states = States(program, self._f.net.shard_size, left)
+        images = self._f.net.shard_size
+        image = int(np.prod(program.shape(0))) * self.theta.dtype.itemsize
+        self._states = States(program.state_bytes, images, image, left)
+        left -= self._states.image_bytes * self._f.l
+        self._gradients = States(program.gradients_bytes, images, 0, left)
 
     @property
     def value(self) -> float:
@@ -303,11 +308,12 @@ class Linearization:
         Z, y, weights = f._shard(part)
         passes = {name: value for name, value in sharing.items() if name != "add"}
         state = self._state(part, Z, prepared, block, passes)
-        f._program.gauss_newton(
-            f._code, self.theta, prepared, *direction, Z, y, f.total_weight or 1.0, block,
-            t_block, product, exact=exact, state=state, weights=weights, parameter=f._parameter,
-            **sharing,
-        )  # fmt: skip
+        with self._kept_gradients(part, Z, exact) as (gradients, known):
+            f._program.gauss_newton(
+                f._code, self.theta, prepared, *direction, Z, y, f.total_weight or 1.0, block,
+                t_block, product, exact=exact, state=state, gradients=gradients,
+                has_gradients=known, weights=weights, parameter=f._parameter, **sharing,
+            )  # fmt: skip
 
     def _in_python(
         self, part: slice, direction: tuple[Array, Array], prepared: Array, block: Array,
@@ -332,10 +338,11 @@ class Linearization:
         if exact:
             _, dz = guarded(loss_gradient, f.loss, z, y, divisor, weights)
             dz, tdz = dz.reshape(tz.shape), tdz.reshape(tz.shape)
-            program.tangent_backward(
-                self.theta, prepared, *direction, dz, tdz, block, t_block, product, state=state,
-                **sharing,
-            )  # fmt: skip
+            with self._kept_gradients(part, Z, exact) as (gradients, known):
+                program.tangent_backward(
+                    self.theta, prepared, *direction, dz, tdz, block, t_block, product,
+                    state=state, gradients=gradients, has_gradients=known, **sharing,
+                )  # fmt: skip
         else:
             program.backward(self.theta, prepared, Z, tdz, block, product, state=state, **sharing)
 
@@ -351,6 +358,24 @@ class Linearization:
             self._f._program.forward(self.theta, prepared, Z, block, state=state, **passes)
             self._states.keep(part, state, Z)
         return state
+
+    @contextmanager
+    def _kept_gradients(
+        self, part: slice, Z: Array, exact: bool
+    ) -> Iterator[tuple[Array | None, bool]]:
+        """Return an array for the gradients of a shard, and whether they are there; None: neither.
+
+        The pass in this context sets them; they are kept at its end.
+        """
+        kept = self._gradients.get(part) if exact else None
+        if kept is not None:
+            yield kept[0], True
+            return
+        array = self._gradients.new(part) if exact else None
+        yield array, False
+        # not reached after an error
+        if array is not None:
+            self._gradients.keep(part, array, Z)
 
     def _forward(
         self, part: slice, prepared: Array, block: Array, passes: dict[str, Any]

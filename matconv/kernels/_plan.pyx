@@ -242,6 +242,7 @@ cdef int plan_hessian(Program *p, Buffer *buffers, Py_ssize_t *order) noexcept n
             places.kept[k - 1] = total
             if grow(&total, size):
                 return OVERFLOW
+    places.state = total
     if plan_gradients(p, places, buffers, order, &total) != OK:
         return OVERFLOW
     return plan_tangent_scratch(p, True, places, &total)

@@ -43,7 +43,7 @@ cdef struct Places:
     Py_ssize_t *kept
     # offset by value; -1: none; for training, for Hessians of R{gradient}
     Py_ssize_t *gradient
-    Py_ssize_t state            # size of the state; for training
+    Py_ssize_t state            # size of the state; for training; for Hessians of R{state}
     Py_ssize_t values           # size of all values of one image; for inference
     Py_ssize_t scratch          # offset of the scratch, for `images` images; shared scratch follows
     Py_ssize_t scratch_size     # of one thread, a multiple of LINE

@@ -19,6 +19,10 @@ cdef struct Linear:
     void *state             # of `program_forward`
     void *block             # p.training.bytes
     void *t_block           # p.tangent.bytes, or for R{gradient} p.hessian.bytes
+    # gradients of all values, p.hessian.state bytes, which `program_tangent_backward` sets or, if
+    # has_gradients, reads; NULL: each call computes them again
+    void *gradients
+    bint has_gradients
 
 # The first step that needs a pass but whose operation has none; -1 if there is none. backward: of
 # `program_tangent_backward`, otherwise of `program_tangent`.
@@ -33,8 +37,8 @@ cdef int program_tangent(
 # The address of R{target} in t_block, after `program_tangent`.
 cdef void *program_target_tangent(const Program *p, void *t_block, bint hessian) noexcept nogil
 
-# The address of the derivative of the target's gradient in t_block, which is set, as the gradient
-# in block, before `program_tangent_backward`.
+# The address of the derivative of the target's gradient in t_block, which is set before
+# `program_tangent_backward`, as is the gradient in block unless has_gradients.
 cdef void *program_target_curved(const Program *p, void *t_block) noexcept nogil
 
 # R{dtheta}, the derivative of the gradient for theta along v, or += if add. IN: at, except blocks.

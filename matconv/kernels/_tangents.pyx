@@ -156,8 +156,21 @@ cdef bint set_gradients(
     return found
 
 
-# R{d_inputs} and R{d_arrays} of step k, and then d_inputs. With R{dS}, the derivative of the
-# gradient before the activation, they are
+# The gradient of the value of step k, which is complete before the step: from at.gradients to the
+# block if it is there, otherwise the other way round. INOUT: dZ, at.gradients.
+cdef void exchange_gradient(
+    const Program *p, Py_ssize_t k, const Linear *at, void *dZ
+) noexcept nogil:
+    cdef void *kept = <char *> at.gradients + p.hessian.value[k + 1]
+    cdef Py_ssize_t nbytes = at.l * p.values[k + 1].size * p.item_size
+    if at.has_gradients:
+        memcpy(dZ, kept, nbytes)
+    else:
+        memcpy(kept, dZ, nbytes)
+
+
+# R{d_inputs} and R{d_arrays} of step k, and then d_inputs unless they are known. With R{dS}, the
+# derivative of the gradient before the activation, they are
 #     `backward` of R{dS}, plus the derivative of `backward` of dS along R{inputs}, R{arrays}.
 # INOUT: block, t_block, product. Returns OK or INTERRUPTED.
 cdef int run_tangent_backward(
@@ -171,11 +184,14 @@ cdef int run_tangent_backward(
     cdef void **d_inputs = tables_of(p, at.block).d_inputs
     cdef void **td_inputs = <void **> at.t_block + p.max_inputs
     cdef bint wanted = set_gradients(p, &step, &p.training, at.block, d_inputs)
+    cdef bint computed = at.gradients == NULL or not at.has_gradients
     cdef Arrays own
     cdef Call call
     cdef int i, status
     step.activation.code = ACTIVATION_NONE
     begin_tangent(p, k, execution, at, &p.hessian, &call, &own)
+    if at.gradients != NULL:
+        exchange_gradient(p, k, at, dZ)
     set_gradients(p, &step, &p.hessian, at.t_block, td_inputs)
     for i in range(step.n_arrays):
         own.d_arrays[i] = at_item(p, product, step.array_at[i])
@@ -189,7 +205,7 @@ cdef int run_tangent_backward(
     call.d_output = dZ
     if status == OK and not step.operation.flat:
         status = run_step(&step, TANGENT_BACKWARD, execution, &p.hessian, &call)
-    if status == OK and wanted:
+    if status == OK and wanted and computed:
         for i in range(step.n_arrays):
             own.d_arrays[i] = NULL
         call.d_inputs = d_inputs

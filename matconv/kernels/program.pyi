@@ -26,6 +26,8 @@ class Program:
     @property
     def hessian_bytes(self) -> int: ...
     @property
+    def gradients_bytes(self) -> int: ...
+    @property
     def state_bytes(self) -> int: ...
     def without_tangent(self, backward: bool) -> int: ...
     @property
@@ -111,6 +113,8 @@ class Program:
         product: np.ndarray,
         *,
         state: np.ndarray | None = None,
+        gradients: np.ndarray | None = None,
+        has_gradients: bool = False,
         add: bool = False,
         dropout: tuple[int, int, np.ndarray] | None = None,
         n_threads: int = 1,
@@ -133,6 +137,8 @@ class Program:
         *,
         exact: bool = False,
         state: np.ndarray | None = None,
+        gradients: np.ndarray | None = None,
+        has_gradients: bool = False,
         weights: np.ndarray | None = None,
         parameter: float = 0.0,
         add: bool = False,

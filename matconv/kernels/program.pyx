@@ -142,6 +142,11 @@ cdef class Program:
         return self.graph.hessian.bytes
 
     @property
+    def gradients_bytes(self):
+        """Bytes of the gradients of all values, which `gauss_newton` with ``exact`` can keep."""
+        return self.graph.hessian.state
+
+    @property
     def state_bytes(self):
         """Bytes of the state of a forward pass, the beginning of a block for training."""
         return self.graph.training.state
@@ -424,8 +429,9 @@ cdef class Program:
     def tangent_backward(
         self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v, cnp.ndarray t_prepared,
         cnp.ndarray dz, cnp.ndarray tdz, cnp.ndarray block, cnp.ndarray t_block,
-        cnp.ndarray product, *, cnp.ndarray state=None, bint add=False, tuple dropout=None,
-        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray product, *, cnp.ndarray state=None, cnp.ndarray gradients=None,
+        bint has_gradients=False, bint add=False, tuple dropout=None, int n_threads=1,
+        bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute the derivative of the gradient along a vector, after `tangent` with ``hessian``.
 
@@ -439,12 +445,17 @@ cdef class Program:
             The gradient for the target and its derivative; contiguous, of the network's dtype.
         product : ndarray, shape (n,)
             Overwritten, or added to with ``add``.
+        gradients : ndarray of uint8, shape (gradients_bytes,), optional
+            Overwritten by the gradients of all values, or with ``has_gradients`` read, as an
+            earlier call with the same state and dz has set it.
+        has_gradients : bool
         add : bool
         n_threads, shared, extra
             As for `predict`.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(dz, 0), nbytes = cnp.PyArray_NBYTES(dz)
         cdef Linear at = linear(theta, prepared, v, t_prepared, l, state, block, t_block)
+        set_gradients(&at, gradients, has_gradients)
         cdef const void *dz_ = cnp.PyArray_DATA(dz)
         cdef const void *tdz_ = cnp.PyArray_DATA(tdz)
         cdef void *product_ = cnp.PyArray_DATA(product)
@@ -465,8 +476,9 @@ cdef class Program:
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v,
         cnp.ndarray t_prepared, cnp.ndarray Z, cnp.ndarray y, double divisor, cnp.ndarray block,
         cnp.ndarray t_block, cnp.ndarray product, *, bint exact=False, cnp.ndarray state=None,
-        cnp.ndarray weights=None, double parameter=0, bint add=False, tuple dropout=None,
-        int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+        cnp.ndarray gradients=None, bint has_gradients=False, cnp.ndarray weights=None,
+        double parameter=0, bint add=False, tuple dropout=None, int n_threads=1,
+        bint shared=False, cnp.ndarray extra=None,
     ):
         """Compute J'BJ v for a compiled loss with the Hessian B, in one call without the GIL.
 
@@ -482,12 +494,15 @@ cdef class Program:
             Whether the product is with the Hessian of the loss as a function of theta.
         state : ndarray of uint8, shape (state_bytes,), optional
             As `forward` has set it for Z. By default the forward pass is computed.
+        gradients, has_gradients
+            As for `tangent_backward`.
         add : bool
         n_threads, shared, extra
             As for `predict`.
         """
         cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
         cdef Linear at = linear(theta, prepared, v, t_prepared, l, state, block, t_block)
+        set_gradients(&at, gradients, has_gradients)
         cdef const void *Z_ = cnp.PyArray_DATA(Z)
         cdef void *product_ = cnp.PyArray_DATA(product)
         cdef bint has_state = state is not None
@@ -552,7 +567,8 @@ cdef class Program:
         cdef const void *tz = program_target_tangent(self.graph, at.t_block, exact)
         cdef void *out = program_target_gradient(self.graph, at.block)
         if exact:
-            self.loss_of(code, samples, at.state, out)
+            if not at.has_gradients:
+                self.loss_of(code, samples, at.state, out)
             out = program_target_curved(self.graph, at.t_block)
         if self.graph.item_size == 8:
             loss_product(code, samples, <const double *> z, <const double *> tz, <double *> out)
@@ -650,4 +666,12 @@ cdef inline Linear linear(
     at.l = l
     at.state = state_of(state, block)
     at.block, at.t_block = cnp.PyArray_DATA(block), cnp.PyArray_DATA(t_block)
+    at.gradients, at.has_gradients = NULL, False
     return at
+
+
+# Set at.gradients and at.has_gradients. OUT: at.
+cdef inline int set_gradients(Linear *at, cnp.ndarray gradients, bint has_gradients) except -1:
+    if gradients is not None:
+        at.gradients, at.has_gradients = cnp.PyArray_DATA(gradients), has_gradients
+    return 0

@@ -238,31 +238,36 @@ def test_products_have_the_same_bits_for_any_threads_and_budget(l, loss, dtype, 
     loss = CurvedError() if loss == "python" else loss
     f = Objective(net, Z, y, loss, C=10.0)
     program, shards = f._program, net.shards(l)
-    states = f.linearize(theta)._states
-    some = program.prepared_bytes + (len(shards) // 2 or 1) * shards[0].stop * states.image_bytes
+    at = f.linearize(theta)
+    half = len(shards) // 2 or 1
+    some = program.prepared_bytes + shards[half - 1].stop * at._states.image_bytes
+    more = program.prepared_bytes + l * at._states.image_bytes
+    more += shards[half - 1].stop * at._gradients.image_bytes
     found, counts = set(), []
     for n_threads in (1, 2, 3, 5, 8):
         f = Objective(net, Z, y, loss, C=10.0, n_threads=n_threads)
-        for keep in (0, program.prepared_bytes, some, np.inf):
+        for keep in (0, program.prepared_bytes, some, more, np.inf):
             bits, at = products(f, theta, v, u, keep)
             found.add(bits)
-            counts.append(at._states.count)
+            counts.append((at._states.count, at._gradients.count))
     assert len(found) == 1
     (bits,) = found
     assert bits[:4] == bits[4:]
-    assert counts[:4] == counts[-4:] == [0, 0, len(shards) // 2 or 1, len(shards)]
+    all_ = len(shards)
+    assert counts[:5] == counts[-5:] == [(0, 0), (0, 0), (half, 0), (all_, half), (all_, all_)]
 
 
 def test_kept_memory_is_within_the_budget(mixed):
     net = mixed("float64")
     Z, y = images(net, 700)
     f, theta = Objective(net, Z, y, "softmax"), net.init(0)
-    for keep in (0, 1e5, 1e6, 3e6):
+    for keep in (0, 1e5, 1e6, 3e6, 1e7):
         at = f.linearize(theta, keep=keep)
-        at.gauss_newton(theta)
-        filters = 0 if at._filters is None else at._filters.nbytes
-        images_ = sum(len(Z) for _, Z in at._states._states.values())
-        assert filters + images_ * at._states.image_bytes <= keep
+        at.hessian(theta)
+        total = 0 if at._filters is None else at._filters.nbytes
+        for kept in (at._states, at._gradients):
+            total += sum(len(Z) for _, Z in kept._kept.values()) * kept.image_bytes
+        assert total <= keep
 
 
 def test_states_are_computed_once():
