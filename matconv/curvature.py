@@ -46,7 +46,8 @@ class Linearization:
     What depends on theta alone is kept from the first product on that needs it, within the budget
     ``keep``: first the parameters that are prepared for the passes, then the outputs of all layers,
     shard by shard, and then, for products with the Hessian, the gradients of these outputs. The rest
-    is computed again for each product. The results have the same bits for any budget.
+    is computed again for each product. The results have the same bits for any budget. The images must
+    not be written into meanwhile.
 
     Attributes
     ----------

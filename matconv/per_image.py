@@ -1,25 +1,21 @@
 """Gradients of single images, their norms, and the diagonal of the Gauss-Newton matrix.
 
-Each image is evaluated by passes of its own, so that the results have the same bits for any number of
-threads, and for any images beside it.
+The passes are those over shards, except that the gradients of parameters are computed for each image.
+Results have the same bits for any number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from .evaluation import sum_leaves
 from .kernels._guard import guarded
-from .kernels.sums import regularise
 from .losses import loss_factor, loss_gradient, position_rows
 
 Array = np.ndarray
-
-# images that a thread evaluates at once: a call from Python for several images
-RUN = 8
 
 
 def gradients(objective: Any, theta: Array) -> Array:
@@ -36,71 +32,46 @@ def gradients(objective: Any, theta: Array) -> Array:
     rows : ndarray, shape (l, n)
     """
     rows = np.empty((objective.l, len(theta)), theta.dtype)
-
-    def take(_: Array | None, image: int) -> Array:
-        return rows[image]
-
-    _each(objective, theta, take, None, 0)
+    _each_shard(objective, theta, lambda part: {"rows": rows[part]}, 0)
     return rows
 
 
 def gradient_norms(objective: Any, theta: Array) -> Array:
     """Return the norm of the gradient of xi of each image, float64; see `gradients`."""
-    norms = np.empty(objective.l)
+    squares = np.empty(objective.l)
 
-    def take(vector: Array | None, _: int) -> Array:
-        return np.empty_like(theta) if vector is None else vector
+    def results(part: slice) -> dict[str, Array]:
+        return {"squares": squares[part], "row": np.empty_like(theta)}
 
-    def done(row: Array, image: int) -> None:
-        norms[image] = np.sqrt(regularise(row, 1.0))
-
-    _each(objective, theta, take, done, theta.nbytes)
-    return norms
+    _each_shard(objective, theta, results, theta.nbytes)
+    return np.sqrt(squares, out=squares)
 
 
-def _each(
-    objective: Any,
-    theta: Array,
-    take: Callable[[Array | None, int], Array],
-    done: Callable[[Array, int], None] | None,
-    helper_bytes: int,
+def _each_shard(
+    objective: Any, theta: Array, results: Callable[[slice], dict[str, Array]], helper_bytes: int
 ) -> None:
-    """Compute the gradient of each image into ``take(the last one of the thread or None, image)``."""
+    """Compute ``results(part)``, arguments of `Program.image_gradients`, of each shard."""
     f = objective
+    program = f._program
+    shards = f.net.shards(f.l)
 
-    def evaluate(run: range, prepared: Array, block: Array, **sharing: Any) -> None:
-        row = None
-        for image in run:
-            row = take(row, image)
-            _gradient(f, theta, slice(image, image + 1), prepared, block, row, sharing)
-            if done is not None:
-                done(row, image)
+    def evaluate(part: slice, prepared: Array, block: Array, **sharing: Any) -> None:
+        Z, y, _ = f._shard(part)
+        sharing.update(dropout=f._masks(part))
+        z = program.forward(theta, prepared, Z, block, **sharing)
+        samples, targets = z, y
+        if f._positions:
+            samples, targets, _ = position_rows(z, y, None, f._positions)
+        _, dz = guarded(loss_gradient, f.loss, samples, targets, 1.0)
+        program.image_gradients(
+            theta, prepared, dz.reshape(z.shape), block, _scratch(program.gradients_bytes),
+            **results(part), **sharing,
+        )  # fmt: skip
 
-    runs = [range(k, min(k + RUN, f.l)) for k in range(0, f.l, RUN)]
     f._evaluation.run(
-        theta, runs, evaluate, f.engine.n_threads, shared=False, backward=True,
-        helper_bytes=helper_bytes,
+        theta, shards, evaluate, f.engine.n_threads, shared=len(shards) == 1, backward=True,
+        helper_bytes=helper_bytes + program.gradients_bytes,
     )  # fmt: skip
-
-
-def _gradient(
-    f: Any, theta: Array, part: slice, prepared: Array, block: Array, row: Array,
-    sharing: dict[str, Any],
-) -> None:  # fmt: skip
-    """Compute the gradient of the sum of xi over a part of the images, not weighted."""
-    Z, y, _ = f._shard(part)
-    sharing = {**sharing, "dropout": f._masks(part)}
-    if f._code:
-        f._program.loss(
-            f._code, theta, prepared, Z, y, 1.0, block, row, parameter=f._parameter, **sharing
-        )
-        return
-    z = f._program.forward(theta, prepared, Z, block, **sharing)
-    samples, targets = z, y
-    if f._positions:
-        samples, targets, _ = position_rows(z, y, None, f._positions)
-    _, dz = guarded(loss_gradient, f.loss, samples, targets, 1.0)
-    f._program.backward(theta, prepared, Z, dz.reshape(z.shape), block, row, **sharing)
 
 
 def gauss_newton_diagonal(objective: Any, theta: Array) -> Array:
@@ -115,30 +86,30 @@ def gauss_newton_diagonal(objective: Any, theta: Array) -> Array:
     diagonal : ndarray, shape (n,)
     """
     f = objective
+    program = f._program
     leaves = f.net.leaves(f.l)
-    helper_bytes = theta.nbytes
 
     def sum_shard(
         part: slice, prepared: Array, block: Array, total: Array, add: bool,
         sharing: dict[str, Any],
     ) -> float:  # fmt: skip
+        Z, y, weights = f._shard(part)
+        sharing = {**sharing, "dropout": f._masks(part)}
+        kept, inputs = map(_scratch, (program.gradients_bytes, program.image_scratch_bytes))
         row = np.empty_like(theta)
         if not add:
             total[...] = 0
-        for image in range(part.start, part.stop):
-            one = slice(image, image + 1)
-            Z = f._shard(one)[0]
-            passes = {**sharing, "dropout": f._masks(one)}
-            z = f._program.forward(theta, prepared, Z, block, **passes)
-            for dz in _columns(f, one, z):
-                f._program.backward(theta, prepared, Z, dz, block, row, **passes)
-                np.multiply(row, row, out=row)
-                total += row
+        z = program.forward(theta, prepared, Z, block, **sharing)
+        for dz in _columns(f, z, y, weights):
+            program.image_gradients(
+                theta, prepared, dz, block, kept, total=total, row=row, inputs=inputs, **sharing
+            )
         return 0.0
 
+    extra = theta.nbytes + program.gradients_bytes + program.image_scratch_bytes
     ((_, total),) = sum_leaves(
         f._evaluation, theta, leaves, range(len(leaves)), sum_shard, f.engine.n_threads,
-        f._gradients, helper_bytes=helper_bytes,
+        f._gradients, helper_bytes=extra,
     ).values()  # fmt: skip
     assert total is not None
     if f.C != np.inf:
@@ -146,20 +117,29 @@ def gauss_newton_diagonal(objective: Any, theta: Array) -> Array:
     return total
 
 
-def _columns(f: Any, part: slice, z: Array) -> list[Array]:
-    """Return the columns of S of one image that are not 0, each with the shape of its outputs z."""
-    _, y, weights = f._shard(part)
-    weight = (1.0 if weights is None else weights[0]) / (f.total_weight or 1.0)
-    if weight == 0:
-        return []
-    samples, targets = z, y
+def _columns(f: Any, z: Array, y: Array, weights: Array | None) -> Iterator[Array]:
+    """Yield columns of S of all images at once, with the shape of z, without those that are 0.
+
+    Where samples are positions, the columns of an image are those of each position by itself.
+    """
+    samples, targets, factors = z, y, weights
     if f._positions:
-        samples, targets, _ = position_rows(z, y, None, f._positions)
-    factors = guarded(loss_factor, f.loss, samples, targets) * z.dtype.type(np.sqrt(weight))
-    columns = []
-    for sample, factor in enumerate(factors):
-        for column in factor.T[factor.any(axis=0)]:
-            dz = np.zeros(samples.shape, z.dtype)
-            dz[sample] = column
-            columns.append(dz.reshape(z.shape))
-    return columns
+        samples, targets, factors = position_rows(z, y, weights, f._positions)
+    S = guarded(loss_factor, f.loss, samples, targets)
+    divisor = f.total_weight or 1.0
+    scale = np.sqrt(np.full(len(S), 1 / divisor) if factors is None else factors / divisor)
+    S = S * scale.astype(z.dtype)[:, np.newaxis, np.newaxis]
+    positions = f._positions or 1
+    # (image, position, channel, column)
+    S = S.reshape(len(z), positions, samples.shape[1], S.shape[2])
+    for position in range(positions):
+        for column in range(S.shape[3]):
+            part = S[:, position, :, column]
+            if part.any():
+                dz = np.zeros((len(z), positions, S.shape[2]), z.dtype)
+                dz[:, position] = part
+                yield dz.reshape(z.shape)
+
+
+def _scratch(nbytes: int) -> Array:
+    return np.empty(nbytes, np.uint8)

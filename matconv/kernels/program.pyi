@@ -121,6 +121,26 @@ class Program:
         shared: bool = False,
         extra: np.ndarray | None = None,
     ) -> None: ...
+    @property
+    def image_scratch_bytes(self) -> int: ...
+    def image_gradients(
+        self,
+        theta: np.ndarray,
+        prepared: np.ndarray,
+        dz: np.ndarray,
+        block: np.ndarray,
+        gradients: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        squares: np.ndarray | None = None,
+        total: np.ndarray | None = None,
+        row: np.ndarray | None = None,
+        inputs: np.ndarray | None = None,
+        dropout: tuple[int, int, np.ndarray] | None = None,
+        n_threads: int = 1,
+        shared: bool = False,
+        extra: np.ndarray | None = None,
+    ) -> None: ...
     def gauss_newton(
         self,
         code: int,

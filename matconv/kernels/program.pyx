@@ -11,6 +11,7 @@ import numpy as np
 
 cimport numpy as cnp
 
+from ._image_gradients cimport ImageResults, program_image_gradients, program_image_scratch
 from ._losses cimport Samples, loss_product, loss_value
 from ._operation cimport Masks, Step
 from ._opening cimport program_close, program_open
@@ -472,6 +473,63 @@ cdef class Program:
             session_end(&session)
         session_close(&session, status)
 
+    @property
+    def image_scratch_bytes(self):
+        """Bytes of the scratch ``inputs`` of `image_gradients`."""
+        return program_image_scratch(self.graph) * self.graph.item_size
+
+    def image_gradients(
+        self, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray dz, cnp.ndarray block,
+        cnp.ndarray gradients, *, cnp.ndarray rows=None, cnp.ndarray squares=None,
+        cnp.ndarray total=None, cnp.ndarray row=None, cnp.ndarray inputs=None,
+        tuple dropout=None, int n_threads=1, bint shared=False, cnp.ndarray extra=None,
+    ):
+        """Compute the gradients for theta, image by image, after `forward`.
+
+        Parameters
+        ----------
+        theta, prepared, dz, block, dropout
+            As for `backward`.
+        gradients : ndarray of uint8, shape (gradients_bytes,)
+            Scratch.
+        rows : ndarray, shape (l, n), optional
+            Overwritten by the gradients. Without them the following results are computed:
+        squares : ndarray of float64, shape (l,), optional
+            Overwritten by the squares of the norms of the gradients.
+        total : ndarray, shape (n,), optional
+            The sum over images of the squares of the elements of the gradients is added to it.
+        row : ndarray, shape (n,), optional
+            Scratch, unless there are rows.
+        inputs : ndarray of uint8, shape (image_scratch_bytes,), optional
+            Scratch, if there is a total.
+        n_threads, shared, extra
+            As for `predict`.
+        """
+        cdef Py_ssize_t l = cnp.PyArray_DIM(dz, 0), nbytes = cnp.PyArray_NBYTES(dz)
+        cdef const void *theta_ = cnp.PyArray_DATA(theta)
+        cdef const void *prepared_ = cnp.PyArray_DATA(prepared)
+        cdef const void *dz_ = cnp.PyArray_DATA(dz)
+        cdef void *block_ = cnp.PyArray_DATA(block)
+        cdef void *gradients_ = cnp.PyArray_DATA(gradients)
+        cdef ImageResults results
+        cdef Session session
+        cdef Masks masks
+        cdef int status
+        results.rows = data_of(rows)
+        results.squares = <double *> data_of(squares)
+        results.total = data_of(total)
+        results.row = data_of(row)
+        results.inputs = data_of(inputs)
+        self.begin(&session, l, True, n_threads, shared, extra, dropout, &masks)
+        with nogil:
+            memcpy(program_target_gradient(self.graph, block_), dz_, nbytes)
+            status = program_image_gradients(
+                self.graph, &session.execution, theta_, prepared_, l, block_, block_, gradients_,
+                &results,
+            )
+            session_end(&session)
+        session_close(&session, status)
+
     def gauss_newton(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v,
         cnp.ndarray t_prepared, cnp.ndarray Z, cnp.ndarray y, double divisor, cnp.ndarray block,
@@ -649,6 +707,10 @@ cdef class Program:
         if self.graph.item_size == 8:
             return loss_value(code, samples, <const double *> z, <double *> dz)
         return loss_value(code, samples, <const float *> z, <float *> dz)
+
+
+cdef inline void *data_of(cnp.ndarray array):
+    return NULL if array is None else cnp.PyArray_DATA(array)
 
 
 # The state of a call: the beginning of the block unless given.

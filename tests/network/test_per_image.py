@@ -40,7 +40,9 @@ def test_gradients_of_random_graphs_have_the_mean_gradient(dtype):
             assert_close(rows.mean(axis=0), gradient, dtype)
             nonzero += 1
         norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-        np.testing.assert_allclose(f.gradient_norms(theta), norms, rtol=1e-14 * f.net.n)
+        # elements of the rows are rounded to the dtype
+        bound = 1e-14 * f.net.n + np.finfo(dtype).eps
+        np.testing.assert_allclose(f.gradient_norms(theta), norms, rtol=bound)
     assert nonzero > 30
 
 
@@ -51,10 +53,12 @@ def test_gradients_are_those_of_objectives_of_single_images(loss):
     f = Objective(net, Z, y, loss, C=3.0, weights=np.arange(9.0))
     rows = f.gradients(theta, [5, 4, 2, 2])
     assert not rows[1].any()
-    np.testing.assert_array_equal(rows[2], rows[3])
-    for k in (0, 2):
-        one = slice((5, 4, 2)[k], (5, 4, 2)[k] + 1)
-        np.testing.assert_array_equal(rows[k], Objective(net, Z[one], y[one], loss).gradient(theta))
+    for k, image in enumerate((5, 4, 2, 2)):
+        if k != 1:
+            one = slice(image, image + 1)
+            gradient = Objective(net, Z[one], y[one], loss).gradient(theta)
+            if gradient.any() or rows[k].any():  # not 0, as beyond the margin of a hinge
+                assert_close(rows[k], gradient)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
