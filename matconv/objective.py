@@ -414,8 +414,9 @@ class Objective:
     def gnp(self, theta: Any, v: Any) -> np.ndarray:
         """Return G v, the product of the Gauss-Newton matrix of f at theta with v.
 
-        What depends on theta alone is kept for the last two thetas, which are compared by value: an
-        optimiser may pass copies, and return to its last point after a step that it rejects.
+        What depends on theta alone is kept for the last two thetas, up to the default budget of
+        `linearize` for each. They are compared by value: an optimiser may pass copies, and return to
+        its last point after a step that it rejects.
 
         Parameters
         ----------

@@ -91,6 +91,14 @@ def test_diagonal_is_that_of_gauss_newton_products(loss, dtype):
         assert_close(objective.gauss_newton_diagonal(theta), diagonal, dtype)
 
 
+def test_gradients_are_those_of_simplenn():
+    data, f = recorded("squared")
+    rows = f.gradients(data["theta"])
+    assert_close(rows, data["per_image"])
+    norms = np.linalg.norm(data["per_image"], axis=1)
+    np.testing.assert_allclose(f.gradient_norms(data["theta"]), norms, rtol=1e-13)
+
+
 def test_diagonal_is_that_of_simplenn_and_pytorch():
     data, f = recorded("squared")
     C = float(data["C"])
