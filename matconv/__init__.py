@@ -61,6 +61,7 @@ access to all of them; some are loaded when they are first used.
     evaluation    evaluation of a program over shards, with memory and threads
     operators     linear operators of SciPy from functions
     states        states of forward passes, kept for later passes
+    products      products with second derivatives for one shard
     curvature     Linearization: products with the Jacobian, the Gauss-Newton matrix, the Hessian
     per_image     gradients of single images
     files         opening of untrusted files, atomic writing of files
@@ -170,6 +171,7 @@ if TYPE_CHECKING:
         per_image,
         phi,
         presets,
+        products,
         sharding,
         solvers,
         states,
@@ -223,6 +225,7 @@ _SUBMODULES = (
     "per_image",
     "phi",
     "presets",
+    "products",
     "sharding",
     "solvers",
     "states",

@@ -13,18 +13,15 @@ pass beside that of the outputs; products with J' are backward passes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .evaluation import sum_leaves
 from .kernels._arrays import as_array
-from .kernels._guard import guarded
 from .kernels.sums import add
-from .losses import loss_gradient, loss_hessian_product, position_rows
-from .states import States
+from .products import ShardProducts
 
 if TYPE_CHECKING:
     from .operators import ProductOperator
@@ -79,14 +76,9 @@ class Linearization:
         self.theta.flags.writeable = False
         self._known: tuple[float, Array] | None = None
         self._filters: Array | None = None
-        program = self._f._program
-        left = keep - program.prepared_bytes
+        left = keep - self._f._program.prepared_bytes
         self._keeps_filters = left >= 0
-        images = self._f.net.shard_size
-        image = int(np.prod(program.shape(0))) * self.theta.dtype.itemsize
-        self._states = States(program.state_bytes, images, image, left)
-        left -= self._states.image_bytes * self._f.l
-        self._gradients = States(program.gradients_bytes, images, 0, left)
+        self._shards = ShardProducts(self._f, self.theta, left)
 
     @property
     def value(self) -> float:
@@ -230,7 +222,7 @@ class Linearization:
 
             def evaluate(part: slice, prepared: Array, block: Array, **sharing: Any) -> None:
                 sharing.update(dropout=f._masks(part))
-                state, Z = self._forward(part, prepared, block, sharing)
+                state, Z = self._shards.forward(part, prepared, block, sharing)
                 t_block = f._tangents.take()
                 result[part] = program.tangent(
                     self.theta, prepared, v, t_prepared, len(Z), block, t_block, state=state,
@@ -252,7 +244,7 @@ class Linearization:
             sharing: dict[str, Any],
         ) -> float:  # fmt: skip
             sharing = {**sharing, "dropout": f._masks(part)}
-            state, Z = self._forward(part, prepared, block, sharing)
+            state, Z = self._shards.forward(part, prepared, block, sharing)
             f._program.backward(
                 self.theta, prepared, Z, u[part], block, product, state=state, add=add, **sharing
             )
@@ -276,12 +268,11 @@ class Linearization:
                 part: slice, prepared: Array, block: Array, product: Array, add: bool,
                 sharing: dict[str, Any],
             ) -> float:  # fmt: skip
-                sharing = {**sharing, "dropout": f._masks(part), "add": add}
-                t_block = buffers.take()
-                direction = v, t_prepared
-                call = self._compiled if f._code else self._in_python
-                call(part, direction, prepared, block, t_block, product, exact, sharing)
-                buffers.give(t_block, f.engine.n_threads)
+                sharing = {**sharing, "dropout": f._masks(part)}
+                blocks = block, buffers.take()
+                add_product = self._shards.compiled if f._code else self._shards.in_python
+                add_product(part, prepared, (v, t_prepared), blocks, product, exact, add, sharing)
+                buffers.give(blocks[1], f.engine.n_threads)
                 return 0.0
 
             if f.C == np.inf:
@@ -297,99 +288,6 @@ class Linearization:
         if not regularised:
             f._regularise(v, product)
         return product
-
-    # products for one shard
-
-    def _compiled(
-        self, part: slice, direction: tuple[Array, Array], prepared: Array, block: Array,
-        t_block: Array, product: Array, exact: bool, sharing: dict[str, Any],
-    ) -> None:  # fmt: skip
-        """Add G v or H v of a shard with a compiled loss, in one call unless its state is kept."""
-        f = self._f
-        Z, y, weights = f._shard(part)
-        passes = {name: value for name, value in sharing.items() if name != "add"}
-        state = self._state(part, Z, prepared, block, passes)
-        with self._kept_gradients(part, Z, exact) as (gradients, known):
-            f._program.gauss_newton(
-                f._code, self.theta, prepared, *direction, Z, y, f.total_weight or 1.0, block,
-                t_block, product, exact=exact, state=state, gradients=gradients,
-                has_gradients=known, weights=weights, parameter=f._parameter, **sharing,
-            )  # fmt: skip
-
-    def _in_python(
-        self, part: slice, direction: tuple[Array, Array], prepared: Array, block: Array,
-        t_block: Array, product: Array, exact: bool, sharing: dict[str, Any],
-    ) -> None:  # fmt: skip
-        """Add G v or H v of a shard with a loss in Python."""
-        f = self._f
-        program, divisor = f._program, f.total_weight or 1.0
-        Z, y, weights = f._shard(part)
-        passes = {name: value for name, value in sharing.items() if name != "add"}
-        state = self._state(part, Z, prepared, block, passes)
-        if state is None:
-            program.forward(self.theta, prepared, Z, block, **passes)
-        z = program.target_of(block if state is None else state, len(Z))
-        tz = program.tangent(
-            self.theta, prepared, *direction, len(Z), block, t_block, state=state,
-            hessian=exact, **passes,
-        )  # fmt: skip
-        if f._positions:
-            z, y, weights = position_rows(z, y, weights, f._positions)
-        tdz = guarded(loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights)
-        if exact:
-            _, dz = guarded(loss_gradient, f.loss, z, y, divisor, weights)
-            dz, tdz = dz.reshape(tz.shape), tdz.reshape(tz.shape)
-            with self._kept_gradients(part, Z, exact) as (gradients, known):
-                program.tangent_backward(
-                    self.theta, prepared, *direction, dz, tdz, block, t_block, product,
-                    state=state, gradients=gradients, has_gradients=known, **sharing,
-                )  # fmt: skip
-        else:
-            program.backward(self.theta, prepared, Z, tdz, block, product, state=state, **sharing)
-
-    def _state(
-        self, part: slice, Z: Array, prepared: Array, block: Array, passes: dict[str, Any]
-    ) -> Array | None:
-        """Return the state of a shard with the images Z; None if it is not kept."""
-        kept = self._states.get(part)
-        if kept is not None:
-            return kept[0]
-        state = self._states.new(part)
-        if state is not None:
-            self._f._program.forward(self.theta, prepared, Z, block, state=state, **passes)
-            self._states.keep(part, state, Z)
-        return state
-
-    @contextmanager
-    def _kept_gradients(
-        self, part: slice, Z: Array, exact: bool
-    ) -> Iterator[tuple[Array | None, bool]]:
-        """Return an array for the gradients of a shard, and whether they are there; None: neither.
-
-        The pass in this context sets them; they are kept at its end.
-        """
-        kept = self._gradients.get(part) if exact else None
-        if kept is not None:
-            yield kept[0], True
-            return
-        array = self._gradients.new(part) if exact else None
-        yield array, False
-        # not reached after an error
-        if array is not None:
-            self._gradients.keep(part, array, Z)
-
-    def _forward(
-        self, part: slice, prepared: Array, block: Array, passes: dict[str, Any]
-    ) -> tuple[Array | None, Array]:
-        """Return the state of a shard, None if it is in the block, and its images."""
-        kept = self._states.get(part)
-        if kept is not None:
-            return kept
-        Z = self._f._shard(part)[0]
-        state = self._state(part, Z, prepared, block, passes)
-        if state is None:
-            self._f._program.forward(self.theta, prepared, Z, block, **passes)
-        return state, Z
 
     # parts of a product
 

@@ -240,16 +240,16 @@ def test_products_have_the_same_bits_for_any_threads_and_budget(l, loss, dtype, 
     program, shards = f._program, net.shards(l)
     at = f.linearize(theta)
     half = len(shards) // 2 or 1
-    some = program.prepared_bytes + shards[half - 1].stop * at._states.image_bytes
-    more = program.prepared_bytes + l * at._states.image_bytes
-    more += shards[half - 1].stop * at._gradients.image_bytes
+    some = program.prepared_bytes + shards[half - 1].stop * at._shards.states.image_bytes
+    more = program.prepared_bytes + l * at._shards.states.image_bytes
+    more += shards[half - 1].stop * at._shards.gradients.image_bytes
     found, counts = set(), []
     for n_threads in (1, 2, 3, 5, 8):
         f = Objective(net, Z, y, loss, C=10.0, n_threads=n_threads)
         for keep in (0, program.prepared_bytes, some, more, np.inf):
             bits, at = products(f, theta, v, u, keep)
             found.add(bits)
-            counts.append((at._states.count, at._gradients.count))
+            counts.append((at._shards.states.count, at._shards.gradients.count))
     assert len(found) == 1
     (bits,) = found
     assert bits[:4] == bits[4:]
@@ -265,7 +265,7 @@ def test_kept_memory_is_within_the_budget(mixed):
         at = f.linearize(theta, keep=keep)
         at.hessian(theta)
         total = 0 if at._filters is None else at._filters.nbytes
-        for kept in (at._states, at._gradients):
+        for kept in (at._shards.states, at._shards.gradients):
             total += sum(len(Z) for _, Z in kept._kept.values()) * kept.image_bytes
         assert total <= keep
 
@@ -305,10 +305,10 @@ def test_interrupted_forward_pass_is_not_kept():
     with pytest.raises(KeyboardInterrupt):
         at._f._evaluation.run(
             theta, net.shards(9),
-            lambda part, prepared, block, **sharing: at._forward(part, prepared, block, sharing),
+            lambda part, prepared, block, **sharing: at._shards.forward(part, prepared, block, sharing),
             1, shared=False,
         )  # fmt: skip
-    assert at._states.count == 0
+    assert at._shards.states.count == 0
 
 
 def interrupted(*arguments, **options):
