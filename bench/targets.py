@@ -115,20 +115,20 @@ class Target:
         text = "{name}, {images} images" if len(self.images or ()) > 1 else "{name}"
         found = {}
         for record in chosen:
-            name, value = text.format(**record), STATISTICS[self.statistic](record)
-            found[name] = min(value, found.get(name, value))
-        return found
+            by_peer = found.setdefault(text.format(**record), {})
+            by_peer[record["peer"]] = STATISTICS[self.statistic](record)
+        return {name: min(by_peer.values()) for name, by_peer in found.items()}
 
     def verdict(self, records, threads, isa):
         """A line of the table."""
         chosen = self.chosen(records, threads, isa)
         values = self.values(chosen)
         peers = {record["peer"] for record in chosen} or self.peers
-        bound = [x for name, x in values.items() if name not in self.exempt]
+        others = [x for name, x in values.items() if name not in self.exempt]
         gm = self.gm[isa.partition(",")[0]] if isinstance(self.gm, dict) else self.gm
         bounds = (
             ("gm >=", gm, lambda: geometric_mean(values.values()) >= gm),
-            ("min >=", self.minimum, lambda: min(bound, default=math.inf) >= self.minimum),
+            ("min >=", self.minimum, lambda: min(others, default=math.inf) >= self.minimum),
             ("max <=", self.maximum, lambda: max(values.values()) <= self.maximum),
         )
         bounds = [one for one in bounds if one[1] is not None]
