@@ -31,6 +31,7 @@ from ._status cimport (
     STRUCT, status_string,
 )
 from ._types cimport real
+from ._upsample cimport Upsampling, upsample_adjoint, upsample_init, upsample_rows
 
 cdef extern from "limits.h":
     const int INT_MAX
@@ -424,6 +425,39 @@ cdef int api_lrn_backward(
     return OK
 
 
+cdef int api_upsample(
+    Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+    Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const real *Z, real *S,
+) noexcept nogil:
+    cdef Upsampling u
+    cdef int status = upsample_init(
+        images, height, width, channels, factor_down, factor_right, method, &u
+    )
+    if status != OK or images == 0:
+        return status
+    if Z == NULL or S == NULL:
+        return NULL_POINTER
+    upsample_rows(&u, Z, S, 0, images * height * factor_down)
+    return OK
+
+
+cdef int api_upsample_backward(
+    Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+    Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const real *dS, real *dZ,
+) noexcept nogil:
+    cdef Upsampling u
+    cdef int status = upsample_init(
+        images, height, width, channels, factor_down, factor_right, method, &u
+    )
+    if status != OK or images == 0:
+        return status
+    if dS == NULL or dZ == NULL:
+        return NULL_POINTER
+    memset(dZ, 0, images * height * width * channels * sizeof(real))
+    upsample_adjoint(&u, dS, dZ, 0, images * height)
+    return OK
+
+
 # A dense layer as a 1x1 convolution of images of one pixel. OUT: g.
 cdef void dense_geometry(Py_ssize_t l, Py_ssize_t m, Py_ssize_t units, Geometry *g) noexcept nogil:
     geometry_default(g)
@@ -516,6 +550,10 @@ table.conv_transpose_forward_f64 = api_conv_transpose_forward[double]
 table.conv_transpose_forward_f32 = api_conv_transpose_forward[float]
 table.conv_transpose_backward_f64 = api_conv_transpose_backward[double]
 table.conv_transpose_backward_f32 = api_conv_transpose_backward[float]
+table.upsample_f64 = api_upsample[double]
+table.upsample_f32 = api_upsample[float]
+table.upsample_backward_f64 = api_upsample_backward[double]
+table.upsample_backward_f32 = api_upsample_backward[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)
