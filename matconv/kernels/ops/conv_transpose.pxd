@@ -15,18 +15,13 @@ The geometry is that of the convolution, whose images are the outputs of this st
 from libc.string cimport memset
 
 from .._operation cimport (
-    BACKWARD, Call, IMAGE, Operation, Range, Sizes, Step, Value, WHOLE, input_of, new_operation,
-    set_image,
+    BACKWARD, Call, IMAGE, Operation, Range, Sizes, Step, Value, WHOLE, input_of, set_image,
 )
-from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
-from .._conv_direct cimport direct_pays
 from .._conv_driver cimport (
-    Convolution, conv_backward_prepared, conv_plan, conv_prepare, conv_prepare_backward,
-    conv_reads_theta, conv_same_prepared, conv_set_images,
+    Convolution, conv_backward_prepared, conv_reads_theta, conv_set_images,
 )
-from .._geometry cimport Geometry, geometry_default, geometry_init, transposed_length
-from .._status cimport ALGORITHM, OK, SIZE
-from .._tile cimport copy_run
+from .._geometry cimport Geometry, geometry_default, transposed_length
+from .._status cimport OK, SIZE
 from .._types cimport real
 from .conv_cut cimport ceil_div
 from .conv_transpose_pieces cimport (
@@ -34,18 +29,13 @@ from .conv_transpose_pieces cimport (
     transposed_backward_piece, transposed_forward_phase, transposed_forward_piece,
     transposed_images,
 )
-
-
-# The data of a step in `own`.
-cdef struct TransposedFilters:
-    Convolution c           # for the images of the plan
-    bint has_bias
-    int algorithm
+from .filters cimport (
+    Filters, convolution_of, new_filters_operation, plan_filters, set_filters,
+)
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:
-    cdef TransposedFilters *own = <TransposedFilters *> step.own
-    cdef Geometry *g = &own.c.g
+    cdef Geometry *g = &(<Filters *> step.own).c.g
     cdef const Value *Z = input_of(step, 0)
     cdef const Py_ssize_t *word = step.words
     cdef int status
@@ -66,49 +56,24 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
             Z.width, g.h_a, g.s_a, g.left, g.right, g.dil_a, word[13], &g.a
         )
     if status == OK:
-        status = geometry_init(g)
+        status = set_filters(step, True, word[14], word[15])
     if status != OK:
         return status
-    if not 0 <= word[14] <= 1 or g.b_out != Z.height or g.a_out != Z.width:
+    if g.b_out != Z.height or g.a_out != Z.width:
         return SIZE
-    if not AUTO <= word[15] <= WINOGRAD:
-        return ALGORITHM
-    own.has_bias = word[14] == 1
-    own.algorithm = <int> word[15]
-    step.n_arrays = 2 if own.has_bias else 1
-    step.array_size[0] = g.K * g.d_out
-    step.array_size[1] = g.d
     # taps of one output are s apart
     step.fan_in = g.d_out_g * ceil_div(g.h_b, g.s_b) * ceil_div(g.h_a, g.s_a)
-    step.multiply_adds = <double> g.b_out * g.a_out * g.d_out * g.K
     set_image(output, g.b, g.a, g.d)
     return OK
 
 
-# The convolution for l images, not more than planned.
-cdef inline Convolution convolution_of(const Step *step, Py_ssize_t l) noexcept nogil:
-    cdef Convolution c = (<const TransposedFilters *> step.own).c
-    conv_set_images(&c, l)
-    return c
-
-
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
-    cdef TransposedFilters *own = <TransposedFilters *> step.own
-    cdef Geometry g = own.c.g, usual = own.c.g
-    cdef Py_ssize_t m_b = 0, m_a = 0, l, filters
+    cdef const Filters *own = <const Filters *> step.own
+    cdef const Geometry *g = &own.c.g
+    cdef Py_ssize_t l, filters
     cdef Convolution c
     cdef TransposedCut cut
-    cdef int status, algorithm = own.algorithm
-    usual.l, g.l = step.usual, step.images
-    status = geometry_init(&g)
-    if status == OK:
-        status = geometry_init(&usual)
-    if status != OK:
-        return status
-    if step.compact and not (algorithm == AUTO and direct_pays(&usual)):
-        algorithm = IM2COL
-    choose_tile(&usual, step.is_double, algorithm, step.frozen, &m_b, &m_a)
-    status = conv_plan(&g, step.is_double, m_b, m_a, &own.c)
+    cdef int status = plan_filters(step)
     if status != OK:
         return status
     sizes.prepared = own.c.prepared_backward
@@ -143,33 +108,6 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return transposed_forward_phase(&c, &cut, phase)
 
 
-# `prepare` for one dtype.
-cdef inline void prepare_real(
-    const TransposedFilters *own, bint frozen, Call *call, bint backward, real *scratch
-) noexcept nogil:
-    cdef const real *W = <const real *> call.arrays[0]
-    if not backward and own.c.reads_W:
-        if frozen:
-            copy_run(<real *> call.prepared, W, own.c.prepared)
-    elif not backward:
-        conv_prepare_backward(&own.c, W, <real *> call.prepared, 0, own.c.g.d_out, scratch)
-    elif not conv_reads_theta(&own.c):
-        conv_prepare(&own.c, W, <real *> call.prepared_backward, scratch)
-
-
-cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept nogil:
-    if step.is_double:
-        prepare_real(
-            <const TransposedFilters *> step.own, step.frozen, call, backward,
-            <double *> call.scratch,
-        )
-    else:
-        prepare_real(
-            <const TransposedFilters *> step.own, step.frozen, call, backward,
-            <float *> call.scratch,
-        )
-
-
 # S = sigma(P_phi' W' Z + b 1').
 cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
     cdef const real *b = NULL
@@ -178,7 +116,7 @@ cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept no
     cdef const real *W = <const real *> (call.prepared if step.frozen else call.arrays[0])
     cdef Convolution c = convolution_of(step, step.images)
     cdef TransposedCut cut
-    if (<const TransposedFilters *> step.own).has_bias:
+    if (<const Filters *> step.own).has_bias:
         b = <const real *> call.arrays[1]
     if call.phase != WHOLE:
         cut_transposed(&c, False, &cut)
@@ -205,7 +143,7 @@ cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept 
     cdef real *dZ = <real *> call.d_inputs[0]
     cdef TransposedCut cut
     cdef Range pixels
-    if (<const TransposedFilters *> step.own).has_bias:
+    if (<const Filters *> step.own).has_bias:
         db = <real *> call.d_arrays[1]
     if call.phase != WHOLE:
         cut_transposed(&c, True, &cut)
@@ -234,56 +172,8 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
         backward_real(step, call, <float *> call.d_output)
 
 
-# W' = diag(gain) W', b = gain b + bias
-cdef inline void absorb_real(
-    const Step *step, const real *gain, const real *bias, real *W, real *b
-) noexcept nogil:
-    cdef const Geometry *g = &(<const TransposedFilters *> step.own).c.g
-    cdef Py_ssize_t j, tap, o, hh = g.h_b * g.h_a
-    for j in range(g.d_g):
-        for tap in range(hh):
-            for o in range(g.d_out):
-                W[(j * hh + tap) * g.d_out + o] *= gain[o // g.d_out_g * g.d_g + j]
-    for j in range(g.d):
-        b[j] = gain[j] * b[j] + bias[j]
-
-
-cdef inline int absorb(
-    Step *step, const void *gain, const void *bias, void **arrays
-) noexcept nogil:
-    if arrays == NULL:
-        (<TransposedFilters *> step.own).has_bias = True
-        if step.n_arrays == 1:
-            step.n_arrays = 2
-            step.array_at[1] = -1
-    elif step.is_double:
-        absorb_real(
-            step, <const double *> gain, <const double *> bias, <double *> arrays[0],
-            <double *> arrays[1],
-        )
-    else:
-        absorb_real(
-            step, <const float *> gain, <const float *> bias, <float *> arrays[0],
-            <float *> arrays[1],
-        )
-    return OK
-
-
-cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogil:
-    return conv_same_prepared(
-        &(<const TransposedFilters *> one.own).c, &(<const TransposedFilters *> other.own).c
-    )
-
-
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"ConvTranspose", 1, 1, shape, forward, backward)
-    table.n_words = 16
-    table.own_size = sizeof(TransposedFilters)
-    table.fused = True
+    cdef Operation table = new_filters_operation(b"ConvTranspose", 16, shape, forward, backward)
     table.sizes = sizes
     table.split = split
-    table.prepare = prepare
-    table.prepared_arrays = 1
-    table.absorb = absorb
-    table.same_prepared = same_prepared
     return table
