@@ -9,7 +9,7 @@ from ._geometry cimport mul_overflows
 from ._status cimport ALGORITHM, OK, OVERFLOW, SIZE
 from ._types cimport real
 
-from ._geometry import as_pair, as_size, is_sequence
+from ._sizes import as_pair, as_shape
 
 cnp.import_array()
 
@@ -291,16 +291,7 @@ def upsample2d_backward(dZ_out, shape, factor, method="nearest", align_corners=F
     cdef str function = "upsample2d_backward"
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
     cdef Upsampling u
-    if not is_sequence(shape):
-        raise TypeError(
-            f"{function}: shape must be (images, height, width, channels), "
-            f"got {shape!r} ({type(shape).__name__})"
-        )
-    if len(shape) != 4:
-        raise ValueError(
-            f"{function}: shape must be (images, height, width, channels), got {shape!r}"
-        )
-    sizes = tuple([as_size(function, "shape", size) for size in shape])
+    sizes = as_shape(function, shape)
     if sizes[0] < 0:
         raise ValueError(
             f"{function}: the number of images must be at least 0, got {sizes[0]}"
