@@ -65,7 +65,8 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_taps", "_im2col", "_lrn"),
+    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_offsets"),
+    *("_conv_taps", "_im2col", "_lrn"),
     *("_operations", "_pool_loops", "_rounded", "_winograd", "sums"),
 }
 
