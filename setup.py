@@ -175,11 +175,15 @@ extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        include_dirs=[np.get_include(), str(GENERATED), "include"],
+        include_dirs=[np.get_include(), str(GENERATED), "include", "matconv/kernels"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags_of(path),
         extra_link_args=LINK_FLAGS,
-        depends=["setup.py", *map(str, Path("include").rglob("*.h"))],  # the flags, the structs
+        depends=[
+            "setup.py",  # the flags
+            *map(str, Path("include").rglob("*.h")),  # the structs
+            *map(str, path.parent.glob(f"{path.stem}_*.h")),  # loops in C
+        ],
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))
 ]
