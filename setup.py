@@ -65,8 +65,9 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_taps", "_im2col", "_lrn"),
-    *("_operations", "_pool_loops", "_rounded", "_winograd", "sums"),
+    *("_bias_relu", "_columns", "_conv_direct", "_conv_driver", "_conv_im2col", "_conv_taps"),
+    *("_conv_transpose", "_im2col", "_lrn", "_operations", "_pool_loops", "_rounded", "_winograd"),
+    "sums",
 }
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant

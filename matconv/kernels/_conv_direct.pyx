@@ -44,8 +44,10 @@ cdef extern from "_conv_direct_blocks.h" nogil:
     FiltersF32[2][3] filters_f32 "matconv_filters_table_f32"
 
 cdef enum:
-    # maximum channels of a group, of the input and of the output
-    MAX_CHANNELS = 8
+    # maximum channels of a group, of the input and of the output; fewer without a stride, where
+    # Winograd's algorithm is faster
+    MAX_CHANNELS = 16
+    MAX_CHANNELS_UNSTRIDED = 8
     # pixels of a part of a run, so that what they read stays in cache; lanes of 64 bytes
     MAX_PIXELS = 24
     MAX_LANES = 16
@@ -62,7 +64,10 @@ cdef struct Block:
 
 
 cdef bint direct_pays(const Geometry *g) noexcept nogil:
-    return g.groups > 1 and g.d_g <= MAX_CHANNELS and g.d_out_g <= MAX_CHANNELS
+    cdef Py_ssize_t maximum = MAX_CHANNELS_UNSTRIDED
+    if g.s_b > 1 or g.s_a > 1:
+        maximum = MAX_CHANNELS
+    return g.groups > 1 and g.d_g <= maximum and g.d_out_g <= maximum
 
 
 # The block of lanes from `first` on, of `d` in groups of `d_g`, with `maximum` bytes or less: the

@@ -17,9 +17,14 @@ def cases(count, seed):
     random = np.random.default_rng(seed)
     while count:
         groups = int(random.integers(2, 20))
-        d_g, d_out_g = (1, 1) if random.random() < 0.4 else random.integers(1, 9, 2).tolist()
         kernel, stride, dilation = (
             tuple(random.integers(1, high, 2).tolist()) for high in (6, 4, 4)
+        )
+        highest = 8 if stride == (1, 1) else 16
+        d_g, d_out_g = (
+            (1, 1)
+            if random.random() < 0.4
+            else random.integers(1, highest, 2, endpoint=True).tolist()
         )
         pad = tuple(map(tuple, random.integers(0, 5, (2, 2)).tolist()))
         size = tuple(random.integers(1, 16, 2).tolist())
@@ -81,9 +86,12 @@ def test_direct_reals_are_within_the_bound(dtype):
 
 
 def test_direct_is_chosen_by_auto_only_for_few_channels_per_group():
-    shape, pixels = (1, 9, 9, 32), {"pad": 1}
-    for groups, d_out, expected in ((32, 32, True), (32, 64, True), (4, 32, True), (2, 32, False)):
-        filters = (32 // groups, 3, 3, d_out)
+    shape = (1, 9, 9, 32)
+    for groups, d_out, stride, expected in (
+        (32, 32, 1, True), (32, 64, 1, True), (4, 32, 1, True), (2, 32, 1, False),
+        (2, 32, 2, True), (2, 32, (1, 2), True), (2, 34, 2, False),
+    ):  # fmt: skip
+        filters, pixels = (32 // groups, 3, 3, d_out), {"pad": 1, "stride": stride}
         plan = plan_of(shape, filters, groups=groups, **pixels)
         assert (plan.algorithm == "direct") == expected
         assert plan_of(shape, filters, algorithm="im2col", groups=groups, **pixels).algorithm == (
