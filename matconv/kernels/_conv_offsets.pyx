@@ -186,8 +186,8 @@ cdef struct Panel:
     Py_ssize_t first, lanes, kept
 
 
-# A band of rows of an image with its padding: elements of a row, and the offsets of a column of phi,
-# to which some elements are added that are not used.
+# A band of rows of an image with its padding: elements of a row, and the offsets of a column of
+# phi, to which some elements are added that are not used.
 cdef struct Band:
     Py_ssize_t rows, row
     Py_ssize_t[MAX_INNER + MAX_GROUP] offsets
@@ -253,7 +253,8 @@ cdef void set_band(const Geometry *g, Band *band) noexcept nogil:
         band.offsets[k + j] = 0
 
 
-# The rows of the image for output rows y to y + rows - 1, with padding. IN: Z, the image. OUT: copy.
+# The rows of the image for output rows y to y + rows - 1, with padding. IN: Z, the image. OUT:
+# copy.
 cdef const real *rows_of(
     const Geometry *g, const Band *band, Py_ssize_t y, Py_ssize_t rows, const real *Z, real *copy
 ) noexcept nogil:
