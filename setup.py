@@ -65,8 +65,9 @@ if "MATCONV_BUILD_VARIANTS" in os.environ:
 
 # the modules with loops over elements
 WITH_VARIANTS = {
-    *("_bias_relu", "_columns", "_conv_direct", "_conv_im2col", "_conv_taps", "_im2col", "_lrn"),
-    *("_operations", "_pool_loops", "_rounded", "_winograd", "sums"),
+    *("_bias_relu", "_columns", "_conv_direct", "_conv_driver", "_conv_im2col", "_conv_offsets"),
+    *("_conv_taps", "_im2col", "_lrn", "_operations", "_pool_loops", "_rounded", "_winograd"),
+    "sums",
 }
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant
@@ -175,11 +176,15 @@ extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        include_dirs=[np.get_include(), str(GENERATED), "include"],
+        include_dirs=[np.get_include(), str(GENERATED), "include", "matconv/kernels"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=flags_of(path),
         extra_link_args=LINK_FLAGS,
-        depends=["setup.py", *map(str, Path("include").rglob("*.h"))],  # the flags, the structs
+        depends=[
+            "setup.py",  # the flags
+            *map(str, Path("include").rglob("*.h")),  # the structs
+            *map(str, path.parent.glob(f"{path.stem}_*.h")),  # loops in C
+        ],
     )
     for path in sorted(Path("matconv/kernels").glob("*.pyx"))
 ]

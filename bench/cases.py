@@ -11,41 +11,42 @@ side's dtype.  K counts the bias.  A network is compared with matconv's im2col i
 
 import math
 
+import graphs
 import nets
 import numpy as np
 import peers_matconv
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def convolution(step, Z, W, b, dS):
+def convolution(window, Z, W, b, dS):
     """{name: array} of S, dZ, dW and db by numpy; of absolute values, the sums of the bound."""
-    pad, stride, dilation = step.pad, step.stride, step.dilation
-    padded = np.pad(Z, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    (top, left), (s_b, s_a), (e_b, e_a) = window.begin, window.stride, window.dilation
+    padded = np.pad(Z, ((0, 0), *window.pad, (0, 0)))
     dpadded = np.zeros_like(padded)
-    reach = [(h - 1) * dilation + 1 for h in step.kernel]
+    reach = [(h - 1) * e + 1 for h, e in zip(window.kernel, window.dilation, strict=True)]
     # (l, b_out, a_out, d, h_b, h_a), of the images and of their gradient
     windows, dwindows = (
         sliding_window_view(x, reach, (1, 2), writeable=x is dpadded)[
-            :, ::stride, ::stride, :, ::dilation, ::dilation
+            :, ::s_b, ::s_a, :, ::e_b, ::e_a
         ]
         for x in (padded, dpadded)
     )
     S, dW = np.empty_like(dS), np.empty_like(W)
-    for ins, outs in groups(step):
+    for ins, outs in groups(window, W):
         z = windows[:, :, :, ins]
         S[..., outs] = np.tensordot(z, W[..., outs], 3)
         dW[..., outs] = np.tensordot(z, dS[..., outs], ((0, 1, 2), (0, 1, 2)))
         dz = np.tensordot(dS[..., outs], W[..., outs], (3, 3))
-        for q, p in np.ndindex(step.kernel):  # windows overlap, those of one tap do not
+        for q, p in np.ndindex(window.kernel):  # windows overlap, those of one tap do not
             dwindows[:, :, :, ins, q, p] += dz[..., q, p]
-    dZ = dpadded[:, pad : pad + Z.shape[1], pad : pad + Z.shape[2]]
+    dZ = dpadded[:, top : top + Z.shape[1], left : left + Z.shape[2]]
     return {"S": S + b, "dZ": dZ, "dW": dW, "db": dS.sum(axis=(0, 1, 2))}
 
 
-def groups(step):
+def groups(window, W):
     """The slices of channels and of filters of each group."""
-    sizes = (step.before[2] // step.groups, step.channels // step.groups)
-    return [[slice(k * n, (k + 1) * n) for n in sizes] for k in range(step.groups)]
+    sizes = (len(W), W.shape[-1] // window.groups)
+    return [[slice(k * n, (k + 1) * n) for n in sizes] for k in range(window.groups)]
 
 
 class LayerCase:
@@ -54,21 +55,22 @@ class LayerCase:
     kind = "layer"
 
     def __init__(self, name, images=None):
-        net = nets.network(name)
+        net = nets.named(name)
         self.name, self.images = name, images or net.batch
         self.sizes = nets.sizes(net, self.images)
-        (self.step,) = nets.steps(net)
-        rng, outputs = np.random.default_rng(0), (self.images, *self.step.after)
-        inputs = (self.images, *self.step.before)
-        shapes = {"Z": inputs, "W": self.step.weights, "b": outputs[-1], "dS": outputs}
+        ((node, (W, *_)),) = graphs.walk(net.network, np.empty(net.network.n))
+        self.window, weights = node.window, W.shape
+        rng, outputs = np.random.default_rng(0), (self.images, *net.network.output_shape)
+        inputs = (self.images, *node.shape)
+        shapes = {"Z": inputs, "W": weights, "b": outputs[-1], "dS": outputs}
         self.data = {
             key: rng.standard_normal(shape, np.float32).astype(np.float64)
             for key, shape in shapes.items()
         }
-        self.expected = convolution(self.step, **self.data)
-        self.sums = convolution(self.step, **{key: np.abs(x) for key, x in self.data.items()})
-        taps, n = math.prod(self.step.kernel), math.prod(outputs[:-1])
-        inner, each = math.prod(self.step.weights[:-1]), outputs[-1] // self.step.groups
+        self.expected = convolution(self.window, **self.data)
+        self.sums = convolution(self.window, **{key: np.abs(x) for key, x in self.data.items()})
+        taps, n = math.prod(self.window.kernel), math.prod(outputs[:-1])
+        inner, each = math.prod(weights[:-1]), outputs[-1] // self.window.groups
         self.lengths = {"S": inner + 1, "dZ": taps * each, "dW": n, "db": n}
 
     def check(self, side, which):
@@ -102,12 +104,12 @@ class NetCase:
     kind = "net"
 
     def __init__(self, name, images=None):
-        self.name, self.net = name, nets.network(name)
+        self.name, self.net = name, nets.named(name)
         self.images = images or self.net.batch
         self.sizes = nets.sizes(self.net, self.images)
         Z, y = nets.data(self.net, self.images, np.float32)
         self.data = Z.astype(np.float64), y
-        self.values = nets.parameters(self.net)
+        self.theta = nets.parameters(self.net.network)
         self.expected = {}
 
     def check(self, side, which):

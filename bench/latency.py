@@ -50,7 +50,7 @@ def measure(job, effort):
     case = cases.NetCase(job["name"], job["images"])
     side = peers_matconv.net(case, dtype, job["threads"], job["algorithm"])
     difference = case.check(side, which)
-    network, theta = peers_matconv.network(case.net, case.values, dtype, job["algorithm"])
+    network, theta = peers_matconv.network(case, dtype, job["algorithm"])
     Z, y = case.data[0].astype(dtype), case.data[1]
     work, entry, _ = program_calls(network, theta, Z, y, which)
     call = (side.passes[which], contextlib.nullcontext)

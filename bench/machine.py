@@ -12,7 +12,7 @@ import threadpoolctl
 
 import matconv
 
-_PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime")
+_PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime", "openvino")
 
 #: The environment variables of ``--isa``: OpenBLAS and matconv, then the peers.
 _OWN = {"OPENBLAS_CORETYPE": "Haswell", "MATCONV_SIMD": "avx2"}

@@ -77,7 +77,7 @@ Kind = namedtuple("Kind", _FIELDS, defaults=_DEFAULTS)
 _NETS, _F64 = nets.NETS, ("float64",)
 _LAYERS = (nets.SETS["core"], peers.LAYERS, ("gemm", "torch"))
 _TRAINED = (("lenet", "simplenn-4", "simplenn-7", "vgg11"), peers.NETS, ("torch", "torch-f32"))
-_FROZEN = (("lenet",), ("predict",), ("onnxruntime",), DTYPES, (1, 8, 64), (1,))
+_FROZEN = (("lenet",), ("predict",), peers.FASTEST, DTYPES, (1, 8, 64), (1,))
 _MEMORY = (("lenet", "vgg11"), ("gradient",), ("torch",), _F64, (1024,))
 _SCALING = (("lenet",), ("gradient",), (None,), _F64, (100, 1_000, 10_000, 100_000))
 _LATENCY = (("lenet",), ("forward", "gradient"), ("kernels",), DTYPES, (1, 64), (1,))
@@ -100,7 +100,7 @@ def plan(what, quick=False, **axes):
     for name in nets.select(axes["names"]):
         if name not in kind.known:
             raise ValueError(f"{what}: {name!r} is none of {', '.join(kind.known)}")
-        counts = axes["images"] or (nets.network(name).batch,)
+        counts = axes["images"] or (nets.named(name).batch,)
         counts = [min(n, kind.quick) if quick and n else n for n in counts]
         values = (axes[key] for key in ("dtypes", "threads", "algorithms", "peers", "passes"))
         found = itertools.product((what,), (name,), counts, *values)

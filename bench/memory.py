@@ -27,8 +27,9 @@ def status(field):
 
 def child(library, name, dtype, threads, images, seconds):
     """Peak memory of the first gradient here, and the time of each until they took `seconds`."""
-    net = nets.NETS[name]
-    case = SimpleNamespace(net=net, data=nets.data(net, images, dtype), values=nets.parameters(net))
+    net, theta = nets.NETS[name], nets.parameters(nets.NETS[name].network)
+    case = SimpleNamespace(net=net, data=nets.data(net, images, dtype), theta=theta)
+    del theta
     module = importlib.import_module(f"peers_{library}")
     side = module.net(case, dtype, threads, module.FORMS[0])
     del case  # a side has its own images

@@ -1,14 +1,15 @@
 """The layers and networks that are measured, with parameters and images that all libraries share.
 
-A network is a sequence of `Step`; a layer that is measured alone is a network of one convolution.
-Other libraries flatten (d, b, a), matconv (b, a, d): `channels_first` reorders the weights.
+A network is a `matconv.Network`; a layer that is measured alone is a network of one convolution.
 """
 
 import math
-from collections import namedtuple
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+
+import matconv
+from matconv import Conv, Dense, MaxPool, presets
 
 #: Outputs, f and |gradient| of two libraries agree to this share of their largest element.
 AGREEMENT = {"float64": 1e-10, "float32": 1e-3}
@@ -17,70 +18,30 @@ AGREEMENT = {"float64": 1e-10, "float32": 1e-3}
 RATE = 1e-20
 
 
-@dataclass(frozen=True)
-class Step:
-    """A "conv", a maximum "pool" or a "dense" layer, with filters or units `channels`.
+class Net(NamedTuple):
+    """A network in float64, and the usual number of images."""
 
-    `before` is the shape of the input without the number of images, which `steps` sets.
-    """
-
-    kind: str
-    channels: int = 0
-    kernel: tuple[int, ...] = ()
-    stride: int = 1
-    pad: int = 0
-    dilation: int = 1
-    groups: int = 1
-    relu: bool = False
-    before: tuple[int, ...] = ()
+    network: matconv.Network
+    batch: int = 128
 
     @property
-    def after(self):
-        """Shape of the output: (b_out, a_out, d_out) or (units,)."""
-        if self.kind == "dense":
-            return (self.channels,)
-        reach = ((h - 1) * self.dilation + 1 for h in self.kernel)
-        size = ((n + 2 * self.pad - h) // self.stride + 1 for n, h in zip(self.before, reach))
-        return (*size, self.channels or self.before[2])
-
-    @property
-    def weights(self):
-        """Shape of W: (d / groups, h_b, h_a, d_out) or (m, units); () without parameters."""
-        if self.kind == "dense":
-            return (math.prod(self.before), self.channels)
-        if self.kind == "conv":
-            return (self.before[2] // self.groups, *self.kernel, self.channels)
-        return ()
-
-    @property
-    def geometry(self):
-        """The keyword arguments of ``matconv.conv2d`` that describe the geometry."""
-        return {name: getattr(self, name) for name in ("stride", "pad", "dilation", "groups")}
+    def loss(self):
+        """Squared for images: the mean of |z|^2; else softmax."""
+        return "squared" if math.prod(self.network.output_shape[:-1]) > 1 else "softmax"
 
 
-#: Input shape (height, width, channels), layers, usual number of images, loss.
-Net = namedtuple("Net", "input_shape layers batch loss", defaults=(128, "softmax"))
-
-
-def conv(filters, kernel, **options):
-    """A convolution with ReLU; `kernel` is an integer or a pair."""
-    pair = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-    return Step("conv", filters, pair, relu=True, **options)
-
-
-def pool(window, stride=None):
-    """A maximum pooling."""
-    return Step("pool", kernel=(window, window), stride=stride or window)
+def conv(channels, kernel, **options):
+    """A convolution with ReLU."""
+    return Conv(channels, kernel, activation="relu", **options)
 
 
 def dense(*units):
     """Dense layers, with ReLU after each but the last."""
-    return [*(Step("dense", n, relu=True) for n in units[:-1]), Step("dense", units[-1])]
+    return [*(Dense(n, activation="relu") for n in units[:-1]), Dense(units[-1])]
 
 
 def _layer(batch, channels, size, filters, kernel, **options):
-    layers = (conv(filters, kernel, **options),)
-    return Net((size, size, channels), layers, batch, "squared")
+    return Net(matconv.Network((size, size, channels), [conv(filters, kernel, **options)]), batch)
 
 
 #: Single convolutions of published networks; batches are chosen so that a pass takes from some
@@ -114,35 +75,40 @@ SETS = {
 }
 
 
-def _vgg(*filters):
-    """Convolutions of 3x3; 0 is a pooling that halves."""
-    return [conv(n, 3, pad=1) if n else pool(2) for n in filters]
+def _preset(preset):
+    """A preset with images of its usual shape; fewer of large ones."""
+    shape = preset.input_shape
+    network = preset.function(*preset.arguments, input_shape=shape)
+    return Net(network, 128 if shape[0] <= 64 else 16)
 
 
-def _cifar(*layers):
-    return Net((32, 32, 3), (*layers, *dense(10)))
+def _vgg11():
+    """VGG's configuration A for small images, with one dense layer."""
+    filters = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)
+    layers = [conv(n, 3, pad=1) if n else MaxPool(2) for n in filters]
+    return Net(matconv.Network((32, 32, 3), [*layers, Dense(10)]))
 
 
-#: simplenn-4 and -7 are the networks for CIFAR-10 of C.-J. Lin's simpleNN, counting layers with
-#: weights; the smaller one is that of Wang, Tan and Lin, "Newton methods for convolutional neural
-#: networks", who count its three convolutions.  vgg11 is VGG's configuration A for small images,
-#: with one dense layer.  alexnet has its groups and overlapping pools, but neither local response
-#: normalisation nor dropout.
-_ALEXNET = (
-    *(conv(96, 11, stride=4), pool(3, 2), conv(256, 5, pad=2, groups=2), pool(3, 2)),
-    *(conv(384, 3, pad=1), conv(384, 3, pad=1, groups=2), conv(256, 3, pad=1, groups=2)),
-    *(pool(3, 2), *dense(4096, 4096, 1000)),
-)
-NETS = {
-    "lenet": Net((28, 28, 1), (conv(20, 5), pool(2), conv(50, 5), pool(2), *dense(500, 10))),
-    "simplenn-4": _cifar(conv(32, 5, pad=2), pool(2), *_vgg(64, 0, 64, 0)),
-    "simplenn-7": _cifar(conv(32, 5, pad=2), *_vgg(32, 0, 64, 64, 0, 64, 128, 0)),
-    "vgg11": _cifar(*_vgg(64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)),
-    "alexnet": Net((227, 227, 3), _ALEXNET, batch=16),
+def _alexnet():
+    """AlexNet with its groups and overlapping pools, without LRN and dropout."""
+    layers = (
+        *(conv(96, 11, stride=4), MaxPool(3, 2), conv(256, 5, pad=2, groups=2), MaxPool(3, 2)),
+        *(conv(384, 3, pad=1), conv(384, 3, pad=1, groups=2), conv(256, 3, pad=1, groups=2)),
+        *(MaxPool(3, 2), *dense(4096, 4096, 1000)),
+    )
+    return Net(matconv.Network((227, 227, 3), layers), 16)
+
+
+#: All of `matconv.presets.PRESETS`, of which vgg11 is replaced, and others.
+NETS = {name: _preset(preset) for name, preset in presets.PRESETS.items()} | {
+    "vgg11": _vgg11(),
+    "alexnet": _alexnet(),
+    "resnet18-64": Net(presets.resnet(18, input_shape=(64, 64, 3)), 16),
+    "dncnn17-180": Net(presets.dncnn(17, input_shape=(180, 180, 1)), 1),
 }
 
 
-def network(name):
+def named(name):
     """The network or the single layer of this name."""
     return NETS.get(name) or LAYERS[name]
 
@@ -152,54 +118,29 @@ def select(names):
     return tuple(dict.fromkeys(one for name in names for one in SETS.get(name, (name,))))
 
 
-def steps(net):
-    """The layers of a network with the shapes of their inputs."""
-    found, shape = [], net.input_shape
-    for layer in net.layers:
-        found.append(replace(layer, before=shape))
-        shape = found[-1].after
-    return found
-
-
 def sizes(net, images):
     """Text: the number of images of a network; of a layer (l, d, b, f, h) and its options."""
-    layer, words = net.layers[0], [images]
-    if len(net.layers) == 1:
-        words += [net.input_shape[2], net.input_shape[0], layer.channels, layer.kernel[0]]
-        named = (("s", layer.stride, 1), ("p", layer.pad, 0), ("g", layer.groups, 1))
-        words += [f"{letter}{n}" for letter, n, default in named if n != default]
+    layers, shape, words = net.network.layers, net.network.input_shape, [images]
+    if len(layers) == 1:
+        given = layers[0].arguments()
+        words += [shape[2], shape[0], given["channels"], layers[0].kernel[0]]
+        options = (("s", "stride", 1), ("p", "pad", 0), ("g", "groups", 1))
+        words += [f"{letter}{given[x]}" for letter, x, default in options if given[x] != default]
     return ", ".join(map(str, words))
 
 
-def parameters(net, seed=0):
-    """(W, b) of each layer, or (); float64, in matconv's layout, scaled as He et al. do."""
-    rng, found = np.random.default_rng(seed), []
-    for step in steps(net):
-        found.append(())
-        if step.weights:
-            scale = math.sqrt(2 / math.prod(step.weights[:-1]))
-            W = scale * rng.standard_normal(step.weights)
-            found[-1] = W, 0.1 * rng.standard_normal(step.channels)
-    return found
+def parameters(network, seed=0):
+    """theta in float64, W scaled as He et al. do, whatever the network's ``init`` is.
 
-
-def walk(net, values, dtype, first=False):
-    """[(step, (W, b) or ())] of a network, W by `channels_first` if `first`."""
-    found = []
-    for step, arrays in zip(steps(net), values, strict=True):
-        if first and arrays:
-            arrays = channels_first(step, arrays[0]), arrays[1]
-        found.append((step, tuple(x.astype(dtype) for x in arrays)))
-    return found
-
-
-def channels_first(step, W):
-    """W (d_out, d / groups, h_b, h_a) or (units, m), C-contiguous, for images (l, d, b, a)."""
-    # rows of a dense W count (b, a, d) with d fastest; its columns are to count (d, b, a)
-    W = np.moveaxis(W if step.kind == "conv" else W.reshape(*step.before, -1), -1, 0)
-    if step.kind == "dense":
-        W = np.moveaxis(W, -1, 1).reshape(step.channels, -1)
-    return np.ascontiguousarray(W)
+    So each layer matters in a comparison; biases are not 0, nor gains 1.
+    """
+    rng, theta = np.random.default_rng(seed), np.empty(network.n)
+    for views in network.unpack(theta):
+        for name, view in views._asdict().items():
+            rng.standard_normal(out=view)
+            view *= math.sqrt(2 / math.prod(view.shape[:-1])) if name == "W" else 0.1
+            view += name == "gain"
+    return theta
 
 
 def channels_last(z):
@@ -210,12 +151,11 @@ def channels_last(z):
 
 def data(net, images, dtype, seed=1):
     """Z (images, b, a, d) uniform in [0, 1), made in place, and labels; zeros for squared loss."""
-    rng = np.random.default_rng(seed)
-    Z = rng.random(dtype=np.dtype(dtype), out=np.empty((images, *net.input_shape), dtype))
-    outputs = steps(net)[-1].after
+    rng, network = np.random.default_rng(seed), net.network
+    Z = rng.random(dtype=np.dtype(dtype), out=np.empty((images, *network.input_shape), dtype))
     if net.loss == "squared":
-        return Z, np.zeros((images, math.prod(outputs)))
-    return Z, rng.integers(0, outputs[0], images)
+        return Z, np.zeros((images, network.n_outputs))
+    return Z, rng.integers(0, network.n_outputs, images)
 
 
 def agree(expected, results, dtype, who):

@@ -22,6 +22,9 @@ import numpy as np
 LAYERS, NETS = ("forward", "backward", "both"), ("forward", "gradient", "step")
 FROZEN = ("predict",)
 
+#: The peers of frozen networks, of which the faster one counts.
+FASTEST = ("onnxruntime", "openvino")
+
 
 #: Module, name in tables, passes of each kind; the others replace the values of a job.
 _FIELDS = "module label layers nets frozen dtype forms threads"
@@ -35,6 +38,7 @@ PEERS = {
     "torch-f32": Peer("peers_torch", "PyTorch f32", *_ALL, **_F32),
     "jax": Peer("peers_jax", "JAX", (), NETS),
     "onnxruntime": Peer("peers_onnx", "ONNX Runtime f32", (), ("forward",), FROZEN, **_F32),
+    "openvino": Peer("peers_openvino", "OpenVINO f32", (), ("forward",), FROZEN, **_F32),
     "im2col": Peer("peers_matconv", "matconv im2col", *_ALL, forms=("im2col",)),
     "winograd": Peer("peers_matconv", "matconv winograd", *_ALL, forms=("winograd",)),
     "1-thread": Peer("peers_matconv", "matconv with 1 thread", LAYERS, NETS, threads=1),

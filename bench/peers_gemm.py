@@ -15,11 +15,11 @@ FORMS = (None,)
 
 def layer(case, dtype, threads, form=None):
     """The products of each group, by the BLAS that matconv's kernels call: SciPy's."""
-    step = case.step
+    window = case.window
     gemm = blas.dgemm if np.dtype(dtype) == np.float64 else blas.sgemm
-    geometry = (step.kernel, step.stride, step.pad, step.dilation)
+    geometry = (window.kernel, window.stride, window.pad, window.dilation)
     Zs, Ws, dSs = (case.data[key].astype(dtype) for key in ("Z", "W", "dS"))
-    groups, each = cases.groups(step), step.channels // step.groups
+    groups, each = cases.groups(window, Ws), Ws.shape[-1] // window.groups
     inner = Ws[..., 0].size
 
     def transposed(array, columns):
@@ -32,13 +32,13 @@ def layer(case, dtype, threads, form=None):
 
     def forward():
         # S (d_out, n) = W (d_out, K) phi (K, n)
-        for k in range(step.groups):
+        for k in range(window.groups):
             gemm(1.0, W[k], phi[k], c=S[k], overwrite_c=1)
         return S
 
     def backward():
         # dW (d_out, K) = dS (d_out, n) phi' (n, K), dphi (K, n) = W' (K, d_out) dS (d_out, n)
-        for k in range(step.groups):
+        for k in range(window.groups):
             gemm(1.0, dS[k], phi[k], trans_b=1, c=dW[k], overwrite_c=1)
             gemm(1.0, W[k], dS[k], trans_a=1, c=dphi[k], overwrite_c=1)
         return dphi, dW

@@ -8,6 +8,7 @@ one gets a new client, and what was compiled or stored for the old one cannot be
 import functools
 import os
 
+import graphs
 import nets
 import numpy as np
 from peers import net_side
@@ -31,44 +32,86 @@ def client(threads):
     jax.devices()  # makes the client
 
 
-def _conv(step, Z, W, b):
-    pads = ((step.pad,) * 2,) * 2
-    return b + jax.lax.conv_general_dilated(
-        *(Z, W, (step.stride,) * 2, pads),
-        rhs_dilation=(step.dilation,) * 2,
+def _conv(node, arrays, Z):
+    (W, *b), window = arrays, node.window
+    S = jax.lax.conv_general_dilated(
+        *(Z, W, window.stride, window.pad),
+        rhs_dilation=window.dilation,
         dimension_numbers=("NHWC", "IHWO", "NHWC"),
-        feature_group_count=step.groups,
+        feature_group_count=window.groups,
     )
+    return S + b[0] if b else S
 
 
-def _pool(step, Z):
-    window, strides = (1, *step.kernel, 1), (1, step.stride, step.stride, 1)
-    return jax.lax.reduce_window(Z, -np.inf, jax.lax.max, window, strides, "VALID")
+def _reduced(window, Z, start, function):
+    sizes = ((1, *window.kernel, 1), (1, *window.stride, 1), ((0, 0), *window.pad, (0, 0)))
+    return jax.lax.reduce_window(Z, start, function, *sizes)
 
 
-def _dense(step, Z, W, b):
-    return Z.reshape(len(Z), -1) @ W + b
+def _max_pool(node, arrays, Z):
+    return _reduced(node.window, Z, -np.inf, jax.lax.max)
 
 
-_KINDS = {"conv": _conv, "pool": _pool, "dense": _dense}
+def _avg_pool(node, arrays, Z):
+    counts = _reduced(node.window, np.ones((1, *node.shape[:2], 1), Z.dtype), 0.0, jax.lax.add)
+    return _reduced(node.window, Z, 0.0, jax.lax.add) / counts
+
+
+def _dense(node, arrays, Z):
+    W, *b = arrays
+    S = Z.reshape(len(Z), -1) @ W
+    return S + b[0] if b else S
+
+
+def _add(node, arrays, *Z):
+    return sum(factor * z for factor, z in zip(node.factors, Z, strict=True))
+
+
+def _lrn(node, arrays, Z):
+    layer, after = node.layer, node.layer.size // 2
+    sides = ((0, 0),) * (Z.ndim - 1) + ((layer.size - 1 - after, after),)
+    window = (1,) * (Z.ndim - 1) + (layer.size,)
+    total = jax.lax.reduce_window(Z**2, 0.0, jax.lax.add, window, (1,) * Z.ndim, sides)
+    return Z * (layer.k + layer.alpha * total) ** -layer.beta
+
+
+def _scale(node, arrays, Z):
+    gain, *bias = arrays
+    return Z * gain + bias[0] if bias else Z * gain
+
+
+def _activated(z, activation):
+    lo, hi = (0, None) if activation == "relu" else (activation.lo, activation.hi)
+    return jax.numpy.clip(z, lo, hi)
+
+
+_KINDS = {
+    "Activation": lambda node, arrays, Z: Z,
+    "Add": _add,
+    "AvgPool": _avg_pool,
+    "Concat": lambda node, arrays, *Z: jax.numpy.concatenate(Z, -1),
+    "Conv": _conv,
+    "Dense": _dense,
+    "LRN": _lrn,
+    "MaxPool": _max_pool,
+    "Scale": _scale,
+}
 
 
 def net(case, dtype, threads, form):
     """Each pass one compiled function; a step reuses the memory of the old parameters."""
     client(threads)
     Z, y = jax.device_put(case.data[0].astype(dtype)), jax.device_put(case.data[1])
-    walk = nets.walk(case.net, case.values, dtype)
+    walk = graphs.walk(case.net.network, case.theta.astype(dtype))
+    nodes = [node for node, _ in walk]
     values = jax.device_put([arrays for _, arrays in walk])
 
     def outputs(values, Z):
-        for (step, _), arrays in zip(walk, values, strict=True):
-            Z = _KINDS[step.kind](step, Z, *arrays)
-            if step.relu:
-                Z = jax.numpy.maximum(Z, 0)
-        return Z
+        layers = list(zip(nodes, values, strict=True))
+        return graphs.evaluate(layers, _KINDS, _activated, Z)
 
     def loss(values, Z, y):
-        z = outputs(values, Z)
+        z = outputs(values, Z).reshape(len(Z), -1)
         if case.net.loss == "squared":  # labels are zeros
             return (z**2).sum() / len(z)
         chosen = jax.numpy.take_along_axis(z, y[:, None], axis=1)[:, 0]

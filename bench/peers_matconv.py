@@ -23,7 +23,7 @@ WINOGRAD = 64
 
 def layer(case, dtype, threads, form="auto", reuse=False):
     """`conv2d` and `conv2d_backward`, a part of the batch a thread; `reuse` makes S once."""
-    options = {**case.step.geometry, "algorithm": form}
+    options = {**case.window.options, "algorithm": form}
     Z, W, b, dS = (case.data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
     edges = np.linspace(0, len(Z), min(threads, len(Z)) + 1).astype(int)
     parts = [slice(*edge) for edge in itertools.pairwise(edges)]
@@ -56,26 +56,16 @@ def layer(case, dtype, threads, form="auto", reuse=False):
     )
 
 
-def network(net, values, dtype, algorithm="auto"):
-    """`matconv.Network` of a `nets.Net`, and theta."""
-    layers = [_KINDS[step.kind](step, "relu" if step.relu else None) for step in net.layers]
-    arrays = [arrays for _, arrays in nets.walk(net, values, dtype) if arrays]
-    built = matconv.Network(net.input_shape, layers, dtype=dtype, algorithm=algorithm)
-    return built, built.pack(arrays)
-
-
-_KINDS = {
-    "conv": lambda step, activation: matconv.Conv(
-        step.channels, step.kernel, activation=activation, **step.geometry
-    ),
-    "pool": lambda step, _: matconv.MaxPool(step.kernel, stride=step.stride),
-    "dense": lambda step, activation: matconv.Dense(step.channels, activation=activation),
-}
+def network(case, dtype, algorithm="auto"):
+    """The network of a case in a dtype, and theta."""
+    given = case.net.network
+    built = matconv.Network(given.input_shape, given.layers, dtype, algorithm)
+    return built, case.theta.astype(dtype)
 
 
 def net(case, dtype, threads, form="auto"):
     """`Network` and `Objective`; "predict" is the frozen network, into arrays made once."""
-    built, theta = network(case.net, case.values, dtype, form)
+    built, theta = network(case, dtype, form)
     Z, y = case.data[0].astype(dtype), case.data[1]
     objective = matconv.Objective(built, Z, y, loss=case.net.loss, n_threads=threads)
     engine = ThreadEngine(threads)
@@ -84,12 +74,12 @@ def net(case, dtype, threads, form="auto"):
     @functools.cache
     def frozen():
         predictor = built.freeze(theta, len(Z))
-        scratch = np.empty(predictor.workspace_size(len(Z)), dtype)
+        scratch = np.empty(predictor.workspace_size(len(Z), threads), dtype)
         return predictor, np.empty((len(Z), *built.output_shape), dtype), scratch
 
     def predict():
         predictor, out, scratch = frozen()
-        return predictor.into(Z, out, scratch)
+        return predictor.into(Z, out, scratch, threads)
 
     def gradient():
         f, slope = objective.value_and_gradient(theta)

@@ -3,9 +3,11 @@
 import contextlib
 import functools
 
+import graphs
 import nets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from peers import layer_side, net_side
 
 #: Channels slowest, channels fastest.
@@ -33,20 +35,19 @@ def tensor(images, dtype, form):
 
 def layer(case, dtype, threads, form):
     """PyTorch's own convolution and its own backward pass, without autograd's bookkeeping."""
-    step = case.step
+    window = case.window
     Z, dS = (tensor(case.data[key], dtype, form) for key in ("Z", "dS"))
     W = tensor(case.data["W"].transpose(3, 1, 2, 0), dtype, form)
     b = torch.from_numpy(case.data["b"].astype(dtype))
-    geometry = (step.stride, step.pad, step.dilation)
+    geometry = (window.stride, window.begin, window.dilation)
 
     def forward():
-        return torch.nn.functional.conv2d(Z, W, b, *geometry, step.groups)
+        return F.conv2d(Z, W, b, *geometry, window.groups)
 
     def backward():
         """dZ, dW, db."""
-        about = ([step.channels], *([n, n] for n in geometry))
-        more = (False, [0, 0], step.groups, [True] * 3)
-        return torch.ops.aten.convolution_backward(dS, Z, W, *about, *more)
+        more = (False, [0, 0], window.groups, [True] * 3)
+        return torch.ops.aten.convolution_backward(dS, Z, W, [len(b)], *geometry, *more)
 
     axes = {"S": (0, 2, 3, 1), "dZ": (0, 2, 3, 1), "dW": (1, 2, 3, 0), "db": (0,)}
 
@@ -57,32 +58,71 @@ def layer(case, dtype, threads, form):
     return layer_side(f"torch {dtype}", dtype, forward, backward, convert, **about)
 
 
-def model(net, values, dtype):
-    """`torch.nn.Sequential` of a network with these parameters."""
-    modules = []
-    for step, arrays in nets.walk(net, values, dtype, first=True):
-        modules += _KINDS[step.kind](step)
-        for name, array in zip(("weight", "bias"), arrays, strict=False):
-            setattr(modules[-1], name, torch.nn.Parameter(torch.tensor(array)))
-        if step.relu:
-            modules.append(torch.nn.ReLU())
-    return torch.nn.Sequential(*modules)
+def _parameters(node, arrays, form):
+    """The arrays of a layer as leaves; of a Scale also a mean of zeros and a variance of ones."""
+    made = [torch.tensor(array) for array in arrays]
+    if node.kind == "Conv":
+        made[0] = made[0].contiguous(memory_format=_FORMATS[form])
+    made = [one.requires_grad_() for one in made]
+    if node.kind == "Scale":
+        made = [torch.zeros_like(made[0]), torch.ones_like(made[0]), *made]
+    return made
 
 
-def _conv(step):
-    geometry = (step.stride, step.pad, step.dilation, step.groups)
-    return [torch.nn.Conv2d(step.before[2], step.channels, step.kernel, *geometry)]
+def _conv(node, arrays, z):
+    W, b, window = *(*arrays, None)[:2], node.window
+    if not window.even:
+        z, window = F.pad(z, _sides(window.pad)), window._replace(pad=((0, 0), (0, 0)))
+    return F.conv2d(z, W, b, window.stride, window.begin, window.dilation, window.groups)
 
 
-def _dense(step):
-    flat = [torch.nn.Flatten()] if len(step.before) == 3 else []
-    return [*flat, torch.nn.Linear(*step.weights)]
+def _sides(pad):
+    """Left, right, top, bottom."""
+    return [*pad[1], *pad[0]]
+
+
+def _max_pool(node, arrays, z):
+    # more at the bottom and right than at the top and left is what rounding up adds
+    window = node.window
+    return F.max_pool2d(z, window.kernel, window.stride, window.begin, ceil_mode=not window.even)
+
+
+def _avg_pool(node, arrays, z):
+    window = node.window
+    if node.whole:
+        return F.adaptive_avg_pool2d(z, 1)
+    options = {"ceil_mode": not window.even, "count_include_pad": node.layer.count_pad}
+    return F.avg_pool2d(z, window.kernel, window.stride, window.begin, **options)
+
+
+def _add(node, arrays, first, *others):
+    factor, *factors = node.factors
+    z = first if factor == 1 else factor * first
+    for other, factor in zip(others, factors, strict=True):
+        z = torch.add(z, other, alpha=factor)
+    return z
+
+
+def _lrn(node, arrays, z):
+    layer = node.layer  # PyTorch divides alpha by the size
+    return F.local_response_norm(z, layer.size, layer.alpha * layer.size, layer.beta, layer.k)
+
+
+def _activated(z, activation):
+    return torch.relu(z) if activation == "relu" else F.hardtanh(z, activation.lo, activation.hi)
 
 
 _KINDS = {
-    "conv": _conv,
-    "pool": lambda step: [torch.nn.MaxPool2d(step.kernel, step.stride)],
-    "dense": _dense,
+    "Activation": lambda node, arrays, z: z,
+    "Add": _add,
+    "AvgPool": _avg_pool,
+    "Concat": lambda node, arrays, *z: torch.cat(z, 1),
+    "Conv": _conv,
+    "Dense": lambda node, arrays, z: F.linear(z.flatten(1), *arrays),
+    "LRN": _lrn,
+    "MaxPool": _max_pool,
+    # batch normalisation with fixed moments
+    "Scale": lambda node, arrays, z: F.batch_norm(z, *arrays, training=False, eps=0.0),
 }
 
 
@@ -90,12 +130,22 @@ def _squares(z, y):  # labels are zeros
     return z.square().sum() / len(z)
 
 
+def _cross_entropy(z, y):
+    return F.cross_entropy(z.flatten(1), y)
+
+
 def net(case, dtype, threads, form):
     """PyTorch as its users write it: zero_grad, forward, loss, backward, the optimizer's step."""
-    built = model(case.net, case.values, dtype).to(memory_format=_FORMATS[form])
+    walk = graphs.walk(case.net.network, case.theta.astype(dtype), first=True)
+    layers = [(node, _parameters(node, arrays, form)) for node, arrays in walk]
+    parameters = [one for _, arrays in layers for one in arrays if one.requires_grad]
+    del walk
     Z, y = tensor(case.data[0], dtype, form), torch.tensor(case.data[1])
-    loss = _squares if case.net.loss == "squared" else torch.nn.functional.cross_entropy
-    optimizer = torch.optim.SGD(built.parameters(), lr=nets.RATE)
+    loss = _squares if case.net.loss == "squared" else _cross_entropy
+    optimizer = torch.optim.SGD(parameters, lr=nets.RATE)
+
+    def built(Z):
+        return graphs.evaluate(layers, _KINDS, _activated, Z)
 
     def forward():
         with torch.inference_mode():
@@ -105,7 +155,7 @@ def net(case, dtype, threads, form):
         optimizer.zero_grad()
         f = loss(built(Z), y)
         f.backward()
-        return f.detach(), [p.grad for p in built.parameters()]
+        return f.detach(), [p.grad for p in parameters]
 
     def step():
         f, _ = gradient()

@@ -11,8 +11,9 @@ targets  the table of targets, met or not; names are rows, layers, networks
 tune     what other values of the tuning table gain on layers, and the best row
 show     the tables of results files;  plot  a picture: results files, then an SVG file
 
-Peers: "gemm" is the matrix products alone with phi given; "torch-f32" and "onnxruntime" compute in
-float32 whatever the dtype of the row; "im2col", "winograd" and "1-thread" are matconv itself.
+Peers: "gemm" is the matrix products alone with phi given; "torch-f32", "onnxruntime" and "openvino"
+compute in float32 whatever the dtype of the row; "im2col", "winograd" and "1-thread" are matconv
+itself.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def jobs_of(given):
     if given.command == "targets":
         names = {*nets.select(given.names)} - {*targets.ROWS} or None
         if given.quick and names is None:
-            names = {*nets.SETS["quick"], "lenet", "simplenn-4", *startup.NAMES}
+            names = {*nets.SETS["quick"], *targets.QUICK, *startup.NAMES}
         jobs = targets.jobs(rows_of(given), given.threads or (1, 2), names, given.quick)
     else:
         axes = ("names", "passes", "peers", "dtypes", "images", "threads", "algorithms")

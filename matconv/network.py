@@ -17,7 +17,7 @@ from .evaluation import Evaluation
 from .files.atomic import atomic_write
 from .files.errors import FilePath
 from .kernels._arrays import as_array, contiguous, is_ready, refuse_masked
-from .kernels._geometry import as_size
+from .kernels._sizes import as_size
 from .kernels.predictor import Predictor
 from .layers import Layer
 from .moments import normalized

@@ -25,7 +25,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from .kernels import col2im, im2col
 from .kernels._arrays import refuse_masked
-from .kernels._geometry import WindowGeometry, is_sequence
+from .kernels._geometry import WindowGeometry
+from .kernels._sizes import is_sequence
 from .layers.windows import Sides, Size
 from .notes import (
     Array,

@@ -15,7 +15,7 @@ from .descriptions import check_keys, layer_entry, layer_from, layer_table, laye
 from .encoding import encode
 from .graph import build, shape_text
 from .kernels._algorithms import as_algorithm
-from .kernels._geometry import as_size, is_sequence
+from .kernels._sizes import as_size, is_sequence
 from .kernels.program import Program
 from .layers import Layer
 from .layout import Layout

@@ -152,6 +152,10 @@ static inline int matconv_import(void)
 #define matconv_conv_transpose_forward_f32 (MATCONV_TABLE->conv_transpose_forward_f32)
 #define matconv_conv_transpose_backward_f64 (MATCONV_TABLE->conv_transpose_backward_f64)
 #define matconv_conv_transpose_backward_f32 (MATCONV_TABLE->conv_transpose_backward_f32)
+#define matconv_upsample_f64 (MATCONV_TABLE->upsample_f64)
+#define matconv_upsample_f32 (MATCONV_TABLE->upsample_f32)
+#define matconv_upsample_backward_f64 (MATCONV_TABLE->upsample_backward_f64)
+#define matconv_upsample_backward_f32 (MATCONV_TABLE->upsample_backward_f32)
 
 #ifdef __cplusplus
 }

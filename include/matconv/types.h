@@ -22,7 +22,7 @@ enum {
     MATCONV_STRUCT = 6,       /* struct_size does not match the library: struct not initialized? */
     MATCONV_NULL = 7,         /* a required pointer is NULL */
     MATCONV_SCRATCH = 8,      /* scratch_size is too small */
-    MATCONV_ALGORITHM = 9,    /* unknown algorithm */
+    MATCONV_ALGORITHM = 9,    /* unknown algorithm, or method of upsample */
     MATCONV_PADDING = 10,     /* the padding of a pooling window is not smaller than the window */
     MATCONV_INDEX = 11,       /* an index of max_pool_backward is not in the image; no such output */
     MATCONV_DTYPE = 12,       /* the dtype of the network does not match */
@@ -75,6 +75,14 @@ typedef struct matconv_activation {
     int code;
     double alpha, beta;       /* rounded to the dtype of the function */
 } matconv_activation;
+
+/* Methods of upsample --------------------------------------------------------------------------- */
+
+enum {
+    MATCONV_NEAREST = 0,          /* each pixel is repeated */
+    MATCONV_BILINEAR = 1,         /* the centres of pixels are at 1/2, 3/2, ... in both images */
+    MATCONV_BILINEAR_ALIGNED = 2  /* the corner pixels of both images are at the same places */
+};
 
 /* Geometry -------------------------------------------------------------------------------------- */
 
@@ -347,6 +355,25 @@ typedef struct matconv_api {
     int (*conv_transpose_backward_f32)(const matconv_geometry *g, int algorithm, const float *dS,
                                        const float *Z, const float *W, float *dZ, float *dW,
                                        float *db, float *scratch, ptrdiff_t scratch_size);
+
+    /* Images enlarged by integer factors: each pixel of S is a pixel of Z, or the weighted mean of up
+     * to four, by the method. Pixels without a weight are not read.
+     * IN: Z (images, height, width, channels).
+     * OUT: S (images, factor_down height, factor_right width, channels). */
+    int (*upsample_f64)(ptrdiff_t images, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                        ptrdiff_t factor_down, ptrdiff_t factor_right, int method, const double *Z,
+                        double *S);
+    int (*upsample_f32)(ptrdiff_t images, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                        ptrdiff_t factor_down, ptrdiff_t factor_right, int method, const float *Z,
+                        float *S);
+
+    /* The gradient for Z of upsample. IN: dS. OUT: dZ. */
+    int (*upsample_backward_f64)(ptrdiff_t images, ptrdiff_t height, ptrdiff_t width,
+                                 ptrdiff_t channels, ptrdiff_t factor_down, ptrdiff_t factor_right,
+                                 int method, const double *dS, double *dZ);
+    int (*upsample_backward_f32)(ptrdiff_t images, ptrdiff_t height, ptrdiff_t width,
+                                 ptrdiff_t channels, ptrdiff_t factor_down, ptrdiff_t factor_right,
+                                 int method, const float *dS, float *dZ);
 } matconv_api;
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..options import Flag, Option, shown
+from ..options import shown
 from . import options
 
 SUMMARY = "accuracy, loss and confusion matrix of a model"
@@ -16,17 +16,9 @@ example:
 """
 
 
-PER_CLASS = Option(
-    "per_class",
-    Flag(),
-    "also show the number of images and the error of each class",
-    False,
-)
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    options.add(parser, options.MODEL, *options.IMAGES, options.TOP_K, PER_CLASS)
+    options.add(parser, options.MODEL, *options.IMAGES, options.TOP_K, options.PER_CLASS)
     options.add(parser, *options.COMPUTING, options.DEBUG)
 
 

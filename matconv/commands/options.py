@@ -157,6 +157,12 @@ TOP_K = Option(
     "also show the top-k error: the part of the images whose label is not among the K largest outputs",
     metavar="K",
 )
+PER_CLASS = Option(
+    "per_class",
+    Flag(),
+    "also show the number of images and the error of each class",
+    False,
+)
 SEED = Option("seed", Count(0), "seed of images and theta", 0, metavar="N")
 THREADS = Option(
     "threads",

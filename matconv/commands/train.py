@@ -126,6 +126,11 @@ CHECKPOINT = Option(
     60.0,
     metavar="SECONDS",
 )
+PER_CLASS = dataclasses.replace(
+    options.PER_CLASS,
+    help="also save the error of each class in the history, and show that of the test images at the "
+    "end",
+)
 QUIET = Option("quiet", Flag(), "show only the result", False)
 
 
@@ -148,7 +153,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add(solver, *options.COMPUTING)
     output = parser.add_argument_group("output")
-    options.add(output, OUTPUT, options.FORCE, CHECKPOINT, options.TOP_K, QUIET, options.DEBUG)
+    options.add(output, OUTPUT, options.FORCE, CHECKPOINT, options.TOP_K, PER_CLASS, QUIET)
+    options.add(output, options.DEBUG)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from .outputs import free_name
 from .problem import Problem
 from .saving import Checkpoints, OutputFile
 from .settings import written
-from .tables import facts
+from .tables import facts, per_class
 
 
 class Training:
@@ -40,8 +40,10 @@ class Training:
     problem : Problem
         The minimisation problem.
     accuracies : dict
-        "train_accuracy" and "test_accuracy" of the model that was saved last, and with --top-k
-        "train_top_5_error" and "test_top_5_error", as far as they are known.
+        "train_accuracy" and "test_accuracy" of the model that was saved last, with --top-k
+        "train_top_5_error" and "test_top_5_error", and with --per-class "train_class_errors" and
+        "test_class_errors", as far as they are known. Errors by class are a list, with None for a
+        class without images.
     """
 
     def __init__(self, arguments: argparse.Namespace, interrupts: Interrupts) -> None:
@@ -50,8 +52,9 @@ class Training:
             arguments.resume, self.problem.settings["data"]
         )
         self._file = OutputFile(output, arguments.force, "matconv-model.npz")
-        self.accuracies: dict[str, float] = {}
+        self.accuracies: dict[str, Any] = {}
         self._interrupts = interrupts
+        self._per_class = arguments.per_class
         self._top_k = arguments.top_k
         if self._top_k is not None:
             check_top_k(self._top_k, self.problem.model.network)
@@ -108,19 +111,23 @@ class Training:
         self.save(result)
         error.add_note(f"the result so far is saved in {self.output}")
 
-    def _accuracies(self, state: State) -> dict[str, float]:
+    def _accuracies(self, state: State) -> dict[str, Any]:
         found = self._measured("train", self.problem.objective, state.theta)
         if self.problem.test is not None:
             found |= self._measured("test", self.problem.test, state.theta)
         return found
 
-    def _measured(self, part: str, objective: Objective, theta: np.ndarray) -> dict[str, float]:
+    def _measured(self, part: str, objective: Objective, theta: np.ndarray) -> dict[str, Any]:
         """Return the entries of the history about the training or the test images."""
         z = objective.outputs(theta)
-        found = {f"{part}_accuracy": _accuracy(z, objective.Y)}
+        found: dict[str, Any] = {f"{part}_accuracy": _accuracy(z, objective.Y)}
         if self._top_k is not None:
             error = metrics.top_k_error(z, objective.Y, self._top_k)
             found[f"{part}_top_{self._top_k}_error"] = error
+        if self._per_class:
+            errors = metrics.class_errors(z, objective.Y)
+            # JSON has no NaN
+            found[f"{part}_class_errors"] = [None if np.isnan(e) else float(e) for e in errors]
         return found
 
     def finish(self, result: Result) -> Result:
@@ -131,7 +138,7 @@ class Training:
         Result
             The argument; with ``interrupted=True`` if the evaluation was interrupted.
         """
-        evaluated: dict[str, float] = {}
+        evaluated: dict[str, Any] = {}
         test = self.problem.test
         if not (result.interrupted or test is None or "test_accuracy" in _last_row(result)):
             try:
@@ -148,7 +155,7 @@ class Training:
     def save(
         self,
         result: Result,
-        evaluated: dict[str, float] | None = None,
+        evaluated: dict[str, Any] | None = None,
         *,
         unfinished: bool = False,
     ) -> None:
@@ -157,7 +164,8 @@ class Training:
         self.accuracies = {
             name: value
             for name, value in last.items()
-            if name.startswith(("train_", "test_")) and name.endswith(("accuracy", "error"))
+            if name.startswith(("train_", "test_"))
+            and name.endswith(("accuracy", "error", "errors"))
         }
         self.accuracies.update(evaluated or {})
         record = {
@@ -228,7 +236,18 @@ class Training:
         rows.append(("time", f"{seconds:.1f} s, {each:.2g} s per {iteration}{_peak_memory()}"))
         rows.append(("model", self.output))
         notes = (*self._file.notes, *self.problem.split.notes)
-        return facts([*rows, *(("note", note) for note in notes)])
+        text = facts([*rows, *(("note", note) for note in notes)])
+        return "\n\n".join([text, *self._test_classes()])
+
+    def _test_classes(self) -> list[str]:
+        """Return the table of the errors by class of the test images, if they are known."""
+        test, model = self.problem.test, self.problem.model
+        errors = self.accuracies.get("test_class_errors")
+        if errors is None or test is None:
+            return []
+        labels = [str(label) for label in model.labels or range(len(errors))]
+        counts = np.bincount(test.Y, minlength=len(errors))
+        return [per_class(counts, np.array(errors, np.float64), labels)]
 
 
 def _last_row(result: Result) -> dict[str, Any]:

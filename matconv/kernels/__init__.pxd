@@ -49,6 +49,9 @@ cdef extern from "matconv/matconv.h" nogil:
         SILU "MATCONV_SILU"
         HARD_SWISH "MATCONV_HARD_SWISH"
         GELU "MATCONV_GELU"
+        NEAREST "MATCONV_NEAREST"
+        BILINEAR "MATCONV_BILINEAR"
+        BILINEAR_ALIGNED "MATCONV_BILINEAR_ALIGNED"
 
     ctypedef struct Geometry "matconv_geometry":
         size_t struct_size
@@ -223,6 +226,26 @@ cdef extern from "matconv/matconv.h" nogil:
     int conv_transpose_backward_f32 "matconv_conv_transpose_backward_f32"(
         const Geometry *g, int algorithm, const float *dS, const float *Z, const float *W,
         float *dZ, float *dW, float *db, float *scratch, Py_ssize_t scratch_size
+    ) noexcept
+    int upsample_f64 "matconv_upsample_f64"(
+        Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+        Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const double *Z,
+        double *S
+    ) noexcept
+    int upsample_f32 "matconv_upsample_f32"(
+        Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+        Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const float *Z,
+        float *S
+    ) noexcept
+    int upsample_backward_f64 "matconv_upsample_backward_f64"(
+        Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+        Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const double *dS,
+        double *dZ
+    ) noexcept
+    int upsample_backward_f32 "matconv_upsample_backward_f32"(
+        Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
+        Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const float *dS,
+        float *dZ
     ) noexcept
 
 cdef extern from "matconv/matconv.h":

@@ -10,7 +10,7 @@ __path__[:0] = simd.path
 
 from . import _tuning
 from ._bias_relu import bias_relu, bias_relu_backward
-from ._conv import conv2d, conv2d_backward
+from ._conv2d import conv2d, conv2d_backward
 from ._conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from ._dense import dense, dense_backward
 from ._im2col import col2im, im2col

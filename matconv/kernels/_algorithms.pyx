@@ -4,7 +4,8 @@ With few channels per group the loops of `_conv_direct` are chosen. Otherwise th
 minimum cost is chosen. The unit is one multiply-add of a product of matrices in cache; the
 constants for other operations are measured in this unit:
 
-    im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`)
+    im2col      outputs (K d_out + GATHER K), or without the zeros of phi (`_conv_taps`);
+                outputs K d_out if phi is not gathered (`_conv_offsets`)
     winograd    tiles n_b n_a (d' d_out + TRANSFORM (d' + d_out + CALL)) + n_b n_a FILTERS d' d_out
 
 with d' = s_b s_a d channels of all phases; the constants are those of `_tuning`, by the dtype.
@@ -18,6 +19,7 @@ Larger tiles need fewer products and are less accurate; `toom_cook.LARGEST` has 
 """
 
 from ._conv_direct cimport DIRECT, direct_pays
+from ._conv_offsets cimport offsets_pay
 from ._conv_taps cimport taps_count, taps_pay
 from ._geometry cimport Geometry
 from ._tuning cimport Tuning, tuning_of
@@ -44,6 +46,8 @@ cdef double im2col_cost(const Geometry *g, bint is_double, bint prepared) noexce
         gather = tuning.gather_row
     if taps_pay(g):
         return filters + <double> g.l * g.groups * taps_count(g) * g.d_g * g.d_out_g
+    if offsets_pay(g):
+        return filters + outputs * g.K * g.d_out
     return filters + outputs * g.K * (g.d_out_g + gather)
 
 

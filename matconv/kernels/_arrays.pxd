@@ -24,3 +24,8 @@ cdef cnp.ndarray as_scratch(
 # Keep an array that `as_scratch` made for the next call of this thread. IN: scratch, the argument
 # of `as_scratch`; work, its result.
 cdef int keep_scratch(object scratch, cnp.ndarray work) except -1
+
+
+# The elements of an array; NULL for None.
+cdef inline void *data(cnp.ndarray array) noexcept:
+    return NULL if array is None else cnp.PyArray_DATA(array)

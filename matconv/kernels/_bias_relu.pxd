@@ -8,6 +8,16 @@ from ._rounded cimport rounded_backward_rows, rounded_rows
 from ._types cimport real
 
 
+# sigma of n elements, and its adjoint: as `bias_activation_rows` and `activation_backward_rows`
+# without b and db, but compiled once, for the SIMD variant, and not into the caller.
+cdef void apply_activation(
+    const Activation *activation, Py_ssize_t n, const real *S, real *Z
+) noexcept nogil
+cdef void apply_activation_backward(
+    const Activation *activation, Py_ssize_t n, const real *dZ, const real *Z, real *dS
+) noexcept nogil
+
+
 # Z(n, d) = sigma(S(n, d) + 1 b'). IN: S, b (d,) or NULL, valid activation or NULL.
 # OUT: Z, may be S.
 cdef inline void bias_activation_rows(

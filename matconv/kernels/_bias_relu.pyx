@@ -6,8 +6,21 @@ cimport numpy as cnp
 
 from ._activation cimport Activation, relu_if
 from ._arrays cimport as_input, as_output, check_shape
+from ._types cimport real
 
 cnp.import_array()
+
+
+cdef void apply_activation(
+    const Activation *activation, Py_ssize_t n, const real *S, real *Z
+) noexcept nogil:
+    bias_activation_rows(1, n, S, <const real *> NULL, activation, Z)
+
+
+cdef void apply_activation_backward(
+    const Activation *activation, Py_ssize_t n, const real *dZ, const real *Z, real *dS
+) noexcept nogil:
+    activation_backward_rows(1, n, dZ, Z, activation, dS, <real *> NULL)
 
 
 def bias_relu(S, b, out=None):

@@ -111,3 +111,15 @@ cdef extern from "matconv/types.h" nogil:
         int (*conv_transpose_backward_f32)(
             const Geometry *, int, const float *, const float *, const float *, float *,
             float *, float *, float *, Py_ssize_t) noexcept
+        int (*upsample_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
+            const double *, double *) noexcept
+        int (*upsample_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
+            const float *, float *) noexcept
+        int (*upsample_backward_f64)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
+            const double *, double *) noexcept
+        int (*upsample_backward_f32)(
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
+            const float *, float *) noexcept

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import disjoint_base
 
 from ._algorithms import NAMES as NAMES
-from ._geometry import WindowGeometry, _Padding, _Pair
+from ._geometry import WindowGeometry
 
 _Gradients: TypeAlias = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
 
@@ -50,29 +50,4 @@ def backward(
     out_dW: NDArray[Any] | None = None,
     out_db: NDArray[Any] | None = None,
     scratch: NDArray[Any] | None = None,
-) -> _Gradients: ...
-def conv2d(
-    Z: ArrayLike,
-    W: ArrayLike,
-    b: ArrayLike | None = None,
-    stride: _Pair = 1,
-    pad: _Padding = 0,
-    dilation: _Pair = 1,
-    groups: SupportsIndex = 1,
-    relu: bool = False,
-    out: NDArray[Any] | None = None,
-    algorithm: str = "auto",
-) -> NDArray[Any]: ...
-def conv2d_backward(
-    dS: ArrayLike,
-    Z: ArrayLike,
-    W: ArrayLike,
-    stride: _Pair = 1,
-    pad: _Padding = 0,
-    dilation: _Pair = 1,
-    groups: SupportsIndex = 1,
-    need_dZ: bool = True,
-    need_dW: bool = True,
-    need_db: bool = True,
-    algorithm: str = "auto",
 ) -> _Gradients: ...

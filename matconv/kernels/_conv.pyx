@@ -1,4 +1,4 @@
-"""Convolution from Python: `conv2d`, its gradients, and plans.
+"""Convolutions from Python by a plan, and the adjoints of convolutions.
 
 A `ConvPlan` is a geometry, a dtype and one of three algorithms: products with tiles of phi
 (`_conv_im2col`), products of transformed tiles (`_winograd`), or loops over taps
@@ -11,16 +11,17 @@ cimport numpy as cnp
 
 from ._activation cimport Activation, relu_if
 from ._algorithms cimport IM2COL, WINOGRAD, choose_tile
-from ._arrays cimport as_input, as_output, as_scratch, check_shape, keep_scratch
+from ._arrays cimport as_input, as_output, as_scratch, check_shape, data, keep_scratch
 from ._conv_driver cimport (
     Convolution, conv_backward, conv_forward, conv_plan, conv_scratch, conv_set_images, conv_tiles,
+    transposed_backward, transposed_forward,
 )
 from ._geometry cimport Geometry, WindowGeometry
 from ._guard cimport begin_products, end_products
 from ._status cimport ALGORITHM, OK
 
 from ._algorithms import NAMES, as_algorithm
-from ._geometry import as_pair
+from ._sizes import as_pair
 
 cnp.import_array()
 
@@ -105,22 +106,37 @@ cdef class ConvPlan:
         return size
 
 
-cdef void *data(cnp.ndarray array) noexcept:
-    return NULL if array is None else cnp.PyArray_DATA(array)
+# Shape of the images of a convolution, and of its outputs; of its adjoint if transposed.
+cdef tuple input_shape(const Geometry *g, bint transposed):
+    return (g.l, g.b_out, g.a_out, g.d_out) if transposed else (g.l, g.b, g.a, g.d)
 
 
-cdef cnp.ndarray planned_images(ConvPlan plan, object Z, Convolution *c):
-    # return Z as the kernels read arrays; OUT: c, the plan for its number of images
+cdef tuple output_shape(const Geometry *g, bint transposed):
+    return input_shape(g, not transposed)
+
+
+# Return Z as the kernels read arrays. OUT: c, the plan for its number of images.
+cdef cnp.ndarray planned_images(ConvPlan plan, object Z, bint transposed, Convolution *c):
     cdef Geometry g
     cdef str function = plan.geometry.function
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
     if (cnp.PyArray_TYPE(images) == cnp.NPY_DOUBLE) != plan.c.is_double:
         raise TypeError(f"{function}: Z is {images.dtype} where {plan.dtype} was planned")
     plan.geometry.for_images(cnp.PyArray_DIM(images, 0), &g)
-    check_shape(function, "Z", images, (g.l, g.b, g.a, g.d))
+    check_shape(function, "Z", images, input_shape(&g, transposed))
     c[0] = plan.c
     conv_set_images(c, g.l)
     return images
+
+
+# Elements of scratch of a pass. Raises OverflowError.
+cdef Py_ssize_t pass_size(
+    ConvPlan plan, const Convolution *c, bint transposed, bint backward, bint guarded
+) except -1:
+    cdef Py_ssize_t size = plan.size_for(c, transposed or backward, guarded)
+    if transposed and backward:
+        size = max(size, plan.size_for(c, False, guarded))
+    return size
 
 
 def forward(
@@ -142,31 +158,31 @@ def forward(
     -------
     S : ndarray, shape (l, b_out, a_out, d_out)
     """
-    return forward_by(plan, Z, W, b, relu, out, scratch, part, parts, False)
+    return forward_by(plan, Z, W, b, relu, out, scratch, part, parts, False, False)
 
 
 cdef object forward_by(
     ConvPlan plan, object Z, object W, object b, bint relu, object out, object scratch,
-    Py_ssize_t part, Py_ssize_t parts, bint guarded,
+    Py_ssize_t part, Py_ssize_t parts, bint guarded, bint transposed,
 ):
     cdef Convolution c
     cdef const Geometry *g = &c.g
     cdef str function = plan.geometry.function
-    cdef cnp.ndarray images = planned_images(plan, Z, &c)
+    cdef cnp.ndarray images = planned_images(plan, Z, transposed, &c)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray bias = None
     check_shape(function, "W", filters, (g.d_g, g.h_b, g.h_a, g.d_out))
     if b is not None:
         bias = as_input(function, "b", b, 1, images)
-        check_shape(function, "b", bias, (g.d_out,))
+        check_shape(function, "b", bias, (g.d if transposed else g.d_out,))
     if not 0 <= part < parts:
         raise ValueError(f"{function}: part must be from 0 to parts - 1, got {part} of {parts}")
     cdef cnp.ndarray S = as_output(
-        function, "out", out, (g.l, g.b_out, g.a_out, g.d_out), images,
+        function, "out", out, output_shape(g, transposed), images,
         (("Z", Z), ("W", W), ("b", b)),
     )
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&c, False, guarded), images,
+        function, scratch, pass_size(plan, &c, transposed, False, guarded), images,
         (("Z", images), ("W", filters), ("b", bias), ("out", S)),
     )
     cdef Py_ssize_t tiles = conv_tiles(&c)
@@ -180,7 +196,17 @@ cdef object forward_by(
     cdef const Activation *activation = &sigma if relu else NULL
     begin_products()
     with nogil:
-        if c.is_double:
+        if transposed and c.is_double:
+            transposed_forward(
+                &c, <const double *> Z_, <const double *> W_, <const double *> b_, activation,
+                <double *> S_, <double *> work_, guarded,
+            )
+        elif transposed:
+            transposed_forward(
+                &c, <const float *> Z_, <const float *> W_, <const float *> b_, activation,
+                <float *> S_, <float *> work_, guarded,
+            )
+        elif c.is_double:
             conv_forward(
                 &c, <const double *> Z_, <const double *> W_, <const double *> b_, activation,
                 <double *> S_, first, last, <double *> work_, guarded,
@@ -215,18 +241,19 @@ def backward(
     dZ, dW, db : ndarray or None
     """
     return backward_by(
-        plan, dS, Z, W, need_dZ, need_dW, need_db, out_dZ, out_dW, out_db, scratch, False
+        plan, dS, Z, W, need_dZ, need_dW, need_db, out_dZ, out_dW, out_db, scratch, False,
+        False,
     )
 
 
 cdef object backward_by(
     ConvPlan plan, object dS, object Z, object W, bint need_dZ, bint need_dW, bint need_db,
-    object out_dZ, object out_dW, object out_db, object scratch, bint guarded,
+    object out_dZ, object out_dW, object out_db, object scratch, bint guarded, bint transposed,
 ):
     cdef Convolution c
     cdef const Geometry *g = &c.g
     cdef str function = plan.geometry.function
-    cdef cnp.ndarray images = planned_images(plan, Z, &c)
+    cdef cnp.ndarray images = planned_images(plan, Z, transposed, &c)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
     cdef cnp.ndarray gradient = as_input(function, "dS", dS, 4, images)
     cdef cnp.ndarray dZ = None
@@ -234,15 +261,16 @@ cdef object backward_by(
     cdef cnp.ndarray db = None
     cdef tuple inputs = (("dS", dS), ("Z", Z), ("W", W))
     check_shape(function, "W", filters, (g.d_g, g.h_b, g.h_a, g.d_out))
-    check_shape(function, "dS", gradient, (g.l, g.b_out, g.a_out, g.d_out))
+    check_shape(function, "dS", gradient, output_shape(g, transposed))
     if need_dZ:
-        dZ = as_output(function, "dZ", out_dZ, (g.l, g.b, g.a, g.d), images, inputs)
+        dZ = as_output(function, "dZ", out_dZ, input_shape(g, transposed), images, inputs)
     if need_dW:
         dW = as_output(function, "dW", out_dW, (g.d_g, g.h_b, g.h_a, g.d_out), images, inputs)
     if need_db:
-        db = as_output(function, "db", out_db, (g.d_out,), images, inputs)
+        shape = (g.d if transposed else g.d_out,)
+        db = as_output(function, "db", out_db, shape, images, inputs)
     cdef cnp.ndarray work = as_scratch(
-        function, scratch, plan.size_for(&c, True, guarded), images,
+        function, scratch, pass_size(plan, &c, transposed, True, guarded), images,
         (("dS", gradient), ("Z", images), ("W", filters), ("dZ", dZ), ("dW", dW), ("db", db)),
     )
     cdef void *dS_ = data(gradient)
@@ -254,7 +282,17 @@ cdef object backward_by(
     cdef void *work_ = data(work)
     begin_products()
     with nogil:
-        if c.is_double:
+        if transposed and c.is_double:
+            transposed_backward(
+                &c, <const double *> dS_, <const double *> Z_, <const double *> W_,
+                <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_, guarded,
+            )
+        elif transposed:
+            transposed_backward(
+                &c, <const float *> dS_, <const float *> Z_, <const float *> W_, <float *> dZ_,
+                <float *> dW_, <float *> db_, <float *> work_, guarded,
+            )
+        elif c.is_double:
             conv_backward(
                 &c, <const double *> dS_, <const double *> Z_, <const double *> W_,
                 <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_, guarded,
@@ -267,147 +305,3 @@ cdef object backward_by(
         end_products()
     keep_scratch(scratch, work)
     return dZ, dW, db
-
-
-cdef WindowGeometry conv_geometry(
-    str function, cnp.ndarray Z, cnp.ndarray W, object stride, object pad, object dilation,
-    object groups,
-):
-    cdef WindowGeometry geometry = WindowGeometry(
-        function, (<object> Z).shape, (cnp.PyArray_DIM(W, 1), cnp.PyArray_DIM(W, 2)),
-        stride, pad, dilation, groups, cnp.PyArray_DIM(W, 3),
-    )
-    if cnp.PyArray_DIM(W, 0) != geometry.c.d_g:
-        raise ValueError(
-            f"{function}: W has {cnp.PyArray_DIM(W, 0)} channels where Z has {geometry.c.d}"
-            + (f" in groups of {geometry.c.d_g}" if geometry.c.groups > 1 else "")
-        )
-    return geometry
-
-
-def conv2d(
-    Z, W, b=None, stride=1, pad=0, dilation=1, groups=1, relu=False, out=None, algorithm="auto"
-):
-    """Compute S = W phi(Z) + b 1', or sigma(S) with ``relu``: equations (1) to (3).
-
-    Parameters
-    ----------
-    Z : array, shape (l, b, a, d)
-        Images: count, height, width, channels; float64 or float32. l may be 0.
-    W : array, shape (d/groups, h_b, h_a, d_out)
-        Filters, in the order of theta; ``W.reshape(-1, d_out).T`` is W in the notes.
-    b : array, shape (d_out,), optional
-    stride, dilation : int or (height, width)
-    pad : int, (height, width) or ((top, bottom), (left, right))
-        Rows and columns of zeros around each image.
-    groups : int
-        Output channels k d_out/groups, ... depend on input channels k d/groups, ... only.
-    relu : bool
-    out : array, shape of the result, optional
-        C-contiguous, of Z's dtype, not overlapping Z, W or b.
-    algorithm : "auto", "im2col" or "winograd"
-        "im2col": the formula itself, exact for integers; a NaN affects only the outputs that depend
-        on it. "winograd": fewer multiplications, for filters of 2 to 5 rows and columns after
-        division by the stride, without dilation; im2col for others. A NaN or an infinity affects
-        its whole tile (at most 10 x 10 inputs of each phase). "auto": the faster one, by a fixed
-        rule on the geometry and the dtype (`matconv.kernels._algorithms`); if the result is not
-        finite but Z, W and b are, the whole call is repeated by im2col. With several groups of at
-        most 8 input and 8 output channels, as in depthwise convolutions, "auto" means loops over
-        taps, which are exact for integers too; they skip padding, so that a NaN or an infinity in W
-        has no effect where its tap is in the padding.
-
-    Returns
-    -------
-    S : ndarray, shape (l, b_out, a_out, d_out)
-        ``b_out = floor((b + top + bottom - ((h_b - 1) dilation + 1)) / stride) + 1``.
-
-    Raises
-    ------
-    TypeError, ValueError, OverflowError, MemoryError
-        Before anything is written.
-
-    Notes
-    -----
-    This is a correlation, as in the notes: filters are not flipped. By im2col the error of an
-    element is at most ``2 (K + 2) eps (|W| |phi| + |b|)`` with K the number of terms of its sum;
-    for Winograd's algorithm see `matconv.kernels.toom_cook.error_growth`.
-
-    Winograd's transforms of finite values may overflow, but not while max|Z|, max|W|, max|b| and
-    K max|Z| max|W| are below 1e303 in float64, 1e34 in float32
-    (`matconv.kernels.toom_cook.overflow_growth`). With "winograd", and in networks, the call is not
-    repeated by im2col then.
-
-    Examples
-    --------
-    >>> import numpy as np, matconv
-    >>> Z = np.arange(16.0).reshape(1, 4, 4, 1)
-    >>> W = np.ones((1, 3, 3, 1))
-    >>> matconv.conv2d(Z, W, np.array([0.5]))[0, :, :, 0]
-    array([[45.5, 54.5],
-           [81.5, 90.5]])
-    """
-    cdef cnp.ndarray images = as_input("conv2d", "Z", Z, 4)
-    cdef cnp.ndarray filters = as_input("conv2d", "W", W, 4, images)
-    cdef WindowGeometry geometry = conv_geometry(
-        "conv2d", images, filters, stride, pad, dilation, groups
-    )
-    # overlap is checked with the arguments, since a converted copy overlaps nothing
-    S = as_output("conv2d", "out", out, geometry.out_shape, images, (("Z", Z), ("W", W), ("b", b)))
-    cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
-    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
-    return forward_by(plan, images, filters, b, relu, S, None, 0, 1, guarded)
-
-
-def conv2d_backward(
-    dS, Z, W, stride=1, pad=0, dilation=1, groups=1, need_dZ=True, need_dW=True, need_db=True,
-    algorithm="auto",
-):
-    """Compute the gradients for Z, W and b from the gradient for S = W phi(Z) + b 1'.
-
-    Parameters
-    ----------
-    dS : array, shape (l, b_out, a_out, d_out)
-        Gradient for S, before the ReLU (see `bias_relu_backward`).
-    Z, W, stride, pad, dilation, groups, algorithm
-        As for `conv2d`; the gradients are the exact adjoints of S by the same algorithm. With
-        "auto", the whole call is repeated by im2col if a gradient is not finite but its operands
-        are. Nothing overflows while max|dS|, max|Z|, max|W|, h_b h_a d_out/groups max|dS| max|W|
-        and l b_out a_out max|dS| max|Z| are below 1e298 in float64, 1e32 in float32.
-    need_dZ, need_dW, need_db : bool
-        Which gradients are computed.
-
-    Returns
-    -------
-    dZ : ndarray, shape of Z, or None
-        ``vec(dZ) = P_phi' vec(W' dS)``.
-    dW : ndarray, shape of W, or None
-        ``dW = sum_i dS phi(Z^i)'``.
-    db : ndarray, shape (d_out,), or None
-        ``db = sum_i dS 1``.
-
-    Raises
-    ------
-    TypeError, ValueError, OverflowError, MemoryError
-
-    Examples
-    --------
-    >>> import numpy as np, matconv
-    >>> Z, W = np.ones((1, 3, 3, 1)), np.ones((1, 2, 2, 1))
-    >>> dZ, dW, db = matconv.conv2d_backward(np.ones((1, 2, 2, 1)), Z, W)
-    >>> dZ[0, :, :, 0]
-    array([[1., 2., 1.],
-           [2., 4., 2.],
-           [1., 2., 1.]])
-    >>> dW.ravel(), db
-    (array([4., 4., 4., 4.]), array([4.]))
-    """
-    cdef cnp.ndarray images = as_input("conv2d_backward", "Z", Z, 4)
-    cdef cnp.ndarray filters = as_input("conv2d_backward", "W", W, 4, images)
-    cdef WindowGeometry geometry = conv_geometry(
-        "conv2d_backward", images, filters, stride, pad, dilation, groups
-    )
-    cdef ConvPlan plan = ConvPlan(geometry, images.dtype, algorithm)
-    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
-    return backward_by(
-        plan, dS, images, filters, need_dZ, need_dW, need_db, None, None, None, None, guarded
-    )

@@ -5,255 +5,49 @@ All passes are sums over taps of products with blocks of lanes, neighbouring cha
     S(pixel, lanes) += W(j, u, v, lanes) Z(pixel + (u, v), source + j)
 
 `source` is the lane itself if each group has one input and one output channel; then the elements of
-Z are vectors too. Otherwise a block is in one group, and one element of Z is multiplied by all of
-its lanes. Pixels of a row with the same taps in the image form a run. The gradient for Z is such a
-sum as well, over the taps whose distance from the pixel the stride divides: pixels of a row whose
-columns are congruent modulo the stride have the same taps.
+Z are vectors too: see `_direct_depthwise`. Otherwise a block is in one group, and one element of Z
+is multiplied by all of its lanes. Pixels of a row with the same taps in the image form a run. The
+gradient for Z is such a sum as well, over the taps whose distance from the pixel the stride
+divides: pixels of a row whose columns are congruent modulo the stride have the same taps.
 """
 
 from libc.string cimport memset
 
 from ._activation cimport ACTIVATION_NONE, Activation
 from ._bias_relu cimport bias_activation_rows
+from ._direct_depthwise cimport depthwise_rows
+from ._direct_taps cimport Taps, Way, row_taps, rows_length, run_length, set_way
 from ._geometry cimport Geometry
-from ._tile cimport add_run, copy_run, inside
+from ._tile cimport add_run, copy_run
 from ._types cimport real
 
-cdef extern from *:
-    """
-    /* Several vectors of T for blocks of 16, 32 and 64 bytes, or elements for other compilers. */
-    #if defined(__GNUC__)
-    #define MATCONV_VECTOR(T, NAME, BYTES) \\
-        typedef T NAME __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
-    #define MATCONV_UNROLL _Pragma("GCC unroll 16")
-    #if defined(__AVX__)
-    #define MATCONV_WIDE 32
-    #else
-    #define MATCONV_WIDE 16
-    #endif
-    MATCONV_VECTOR(double, matconv_narrow_f64, 16)
-    MATCONV_VECTOR(float, matconv_narrow_f32, 16)
-    MATCONV_VECTOR(double, matconv_wide_f64, MATCONV_WIDE)
-    MATCONV_VECTOR(float, matconv_wide_f32, MATCONV_WIDE)
-    #else
-    #define MATCONV_UNROLL
-    typedef double matconv_narrow_f64, matconv_wide_f64;
-    typedef float matconv_narrow_f32, matconv_wide_f32;
-    #endif
-    #define MATCONV_LOAD(V, address) (*(const V *) (address))
-    #define MATCONV_VECTOR_Z(V, z) MATCONV_LOAD(V, z)
-    #define MATCONV_SCALAR_Z(V, z) (*(z))
-
-    /* The sums over three axes of taps: their numbers, and their steps in Z and W. */
-    typedef struct { Py_ssize_t n[3], Z[3], W[3]; } matconv_axes;
-
-    /* S(p, lanes) = b + sum W Z, or +=, for P pixels and a block of N vectors V. */
-    #define MATCONV_OUTPUTS(NAME, T, V, N, P, Z_OF) \\
-    static void NAME(T *S, Py_ssize_t step_S, const T *Z, Py_ssize_t step_Z, const T *W, \\
-                     const matconv_axes *axes, const T *b, int add) \\
-    { \\
-        enum { L = sizeof(V) / sizeof(T) }; \\
-        Py_ssize_t u, v, j; \\
-        int p, k; \\
-        V sums[P][N]; \\
-        MATCONV_UNROLL \\
-        for (p = 0; p < P; p++) { \\
-            MATCONV_UNROLL \\
-            for (k = 0; k < N; k++) { \\
-                sums[p][k] = (V) {0}; \\
-                if (b) \\
-                    sums[p][k] = MATCONV_LOAD(V, b + k * L); \\
-            } \\
-        } \\
-        for (u = 0; u < axes->n[0]; u++) \\
-            for (v = 0; v < axes->n[1]; v++) { \\
-                const T *z = Z + u * axes->Z[0] + v * axes->Z[1]; \\
-                const T *w = W + u * axes->W[0] + v * axes->W[1]; \\
-                for (j = 0; j < axes->n[2]; j++, z += axes->Z[2], w += axes->W[2]) { \\
-                    MATCONV_UNROLL \\
-                    for (k = 0; k < N; k++) { \\
-                        V w_k = MATCONV_LOAD(V, w + k * L); \\
-                        MATCONV_UNROLL \\
-                        for (p = 0; p < P; p++) \\
-                            sums[p][k] += w_k * Z_OF(V, z + p * step_Z + k * L * VECTOR_STEP); \\
-                    } \\
-                } \\
-            } \\
-        MATCONV_UNROLL \\
-        for (p = 0; p < P; p++) { \\
-            MATCONV_UNROLL \\
-            for (k = 0; k < N; k++) { \\
-                V *target = (V *) (S + p * step_S + k * L); \\
-                if (add) \\
-                    sums[p][k] += *target; \\
-                *target = sums[p][k]; \\
-            } \\
-        } \\
-    }
-
-    /* The pixels of a sum for dW: their numbers down and right, and their steps in dS and Z. */
-    typedef struct { Py_ssize_t n[2], S[2], Z[2]; } matconv_pixels;
-
-    /* dW(i, j, lanes) += sum_p dS(p, lanes) Z(p + (i, j)) for A x B taps and a block of vectors. */
-    #define MATCONV_FILTERS(NAME, T, V, N, A, B, Z_OF) \\
-    static void NAME(const matconv_pixels *pixels, const T *dS, const T *Z, \\
-                     const Py_ssize_t *taps_Z, const Py_ssize_t *taps_W, T *dW) \\
-    { \\
-        enum { L = sizeof(V) / sizeof(T) }; \\
-        Py_ssize_t q, p; \\
-        int i, j, k; \\
-        V sums[A][B][N]; \\
-        MATCONV_UNROLL \\
-        for (i = 0; i < A; i++) { \\
-            MATCONV_UNROLL \\
-            for (j = 0; j < B; j++) { \\
-                MATCONV_UNROLL \\
-                for (k = 0; k < N; k++) \\
-                    sums[i][j][k] = (V) {0}; \\
-            } \\
-        } \\
-        for (q = 0; q < pixels->n[0]; q++) { \\
-            const T *ds_p = dS + q * pixels->S[0]; \\
-            const T *z_p = Z + q * pixels->Z[0]; \\
-            for (p = 0; p < pixels->n[1]; p++, ds_p += pixels->S[1], z_p += pixels->Z[1]) { \\
-                MATCONV_UNROLL \\
-                for (k = 0; k < N; k++) { \\
-                    V ds = MATCONV_LOAD(V, ds_p + k * L); \\
-                    MATCONV_UNROLL \\
-                    for (i = 0; i < A; i++) { \\
-                        MATCONV_UNROLL \\
-                        for (j = 0; j < B; j++) \\
-                            sums[i][j][k] += ds * Z_OF(V, z_p + i * taps_Z[0] + j * taps_Z[1] \\
-                                                          + k * L * VECTOR_STEP); \\
-                    } \\
-                } \\
-            } \\
-        } \\
-        MATCONV_UNROLL \\
-        for (i = 0; i < A; i++) { \\
-            MATCONV_UNROLL \\
-            for (j = 0; j < B; j++) { \\
-                MATCONV_UNROLL \\
-                for (k = 0; k < N; k++) \\
-                    *(V *) (dW + i * taps_W[0] + j * taps_W[1] + k * L) += sums[i][j][k]; \\
-            } \\
-        } \\
-    }
-
-    /* One function for n pixels and a block of lanes; all arguments are those of the parts. */
-    #define MATCONV_OUTPUTS_RUN(NAME, T, V, N, P, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_1, T, V, N, 1, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_2, T, V, N, 2, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_4, T, V, N, 4, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_6, T, V, N, 6, Z_OF) \\
-        MATCONV_OUTPUTS(NAME##_full, T, V, N, P, Z_OF) \\
-    static void NAME(Py_ssize_t n, T *S, Py_ssize_t step_S, const T *Z, Py_ssize_t step_Z, \\
-                     const T *W, const matconv_axes *axes, const T *b, int add) \\
-    { \\
-        Py_ssize_t part; \\
-        for (; n > 0; n -= part, S += part * step_S, Z += part * step_Z) { \\
-            part = n == P || n >= P + 4 ? P : n >= 6 ? 6 : n >= 4 ? 4 : n >= 2 ? 2 : 1; \\
-            (part == P ? NAME##_full : part == 6 ? NAME##_6 : part == 4 ? NAME##_4 \\
-                                     : part == 2 ? NAME##_2 : NAME##_1) \\
-                (S, step_S, Z, step_Z, W, axes, b, add); \\
-        } \\
-    }
-
-    /* The taps of a grid of counts[0] x counts[1], A x B of them at once. */
-    #define MATCONV_FILTERS_RUN(NAME, T, V, N, B, Z_OF) \\
-        MATCONV_FILTERS(NAME##_11, T, V, N, 1, 1, Z_OF) \\
-        MATCONV_FILTERS(NAME##_12, T, V, N, 1, 2, Z_OF) \\
-        MATCONV_FILTERS(NAME##_1B, T, V, N, 1, B, Z_OF) \\
-        MATCONV_FILTERS(NAME##_31, T, V, N, 3, 1, Z_OF) \\
-        MATCONV_FILTERS(NAME##_32, T, V, N, 3, 2, Z_OF) \\
-        MATCONV_FILTERS(NAME##_3B, T, V, N, 3, B, Z_OF) \\
-    static void NAME(const matconv_pixels *pixels, const T *dS, const T *Z, \\
-                     const Py_ssize_t *counts, const Py_ssize_t *taps_Z, \\
-                     const Py_ssize_t *taps_W, T *dW) \\
-    { \\
-        Py_ssize_t i, j, rows, columns; \\
-        for (i = 0; i < counts[0]; i += rows) { \\
-            rows = counts[0] - i >= 3 ? 3 : 1; \\
-            for (j = 0; j < counts[1]; j += columns) { \\
-                const T *z = Z + i * taps_Z[0] + j * taps_Z[1]; \\
-                T *w = dW + i * taps_W[0] + j * taps_W[1]; \\
-                columns = counts[1] - j >= B ? B : counts[1] - j >= 2 ? 2 : 1; \\
-                (rows == 3 ? columns == B ? NAME##_3B : columns == 2 ? NAME##_32 : NAME##_31 \\
-                           : columns == B ? NAME##_1B : columns == 2 ? NAME##_12 : NAME##_11) \\
-                    (pixels, dS, z, taps_Z, taps_W, w); \\
-            } \\
-        } \\
-    }
-
-    /* For one dtype, the functions by blocks: an element, and 16, 32 and 64 bytes. */
-    #define MATCONV_DIRECT(T, S) \\
-        typedef void (*matconv_outputs_##S)( \\
-            Py_ssize_t, T *, Py_ssize_t, const T *, Py_ssize_t, const T *, const matconv_axes *, \\
-            const T *, int); \\
-        typedef void (*matconv_filters_##S)( \\
-            const matconv_pixels *, const T *, const T *, const Py_ssize_t *, \\
-            const Py_ssize_t *, const Py_ssize_t *, T *);
-
-    #define MATCONV_BLOCKS(T, S, KIND, B, Z_OF) \\
-        MATCONV_OUTPUTS_RUN(outputs_##KIND##0_##S, T, T, 1, 8, Z_OF) \\
-        MATCONV_OUTPUTS_RUN(outputs_##KIND##1_##S, T, matconv_narrow_##S, \\
-            16 / sizeof(matconv_narrow_##S), 12, Z_OF) \\
-        MATCONV_OUTPUTS_RUN(outputs_##KIND##2_##S, T, matconv_wide_##S, \\
-            32 / sizeof(matconv_wide_##S), 12, Z_OF) \\
-        MATCONV_OUTPUTS_RUN(outputs_##KIND##3_##S, T, matconv_wide_##S, \\
-            64 / sizeof(matconv_wide_##S), 6, Z_OF) \\
-        MATCONV_FILTERS_RUN(filters_##KIND##0_##S, T, T, 1, B, Z_OF) \\
-        MATCONV_FILTERS_RUN(filters_##KIND##1_##S, T, matconv_narrow_##S, \\
-            16 / sizeof(matconv_narrow_##S), B, Z_OF) \\
-        MATCONV_FILTERS_RUN(filters_##KIND##2_##S, T, matconv_wide_##S, \\
-            32 / sizeof(matconv_wide_##S), B, Z_OF)
-
-    #define MATCONV_TABLES(S) \\
-        static const matconv_outputs_##S matconv_outputs_table_##S[2][4] = { \\
-            {outputs_by_element0_##S, outputs_by_element1_##S, outputs_by_element2_##S, \\
-             outputs_by_element3_##S}, \\
-            {outputs_by_vector0_##S, outputs_by_vector1_##S, outputs_by_vector2_##S, \\
-             outputs_by_vector3_##S}}; \\
-        static const matconv_filters_##S matconv_filters_table_##S[2][3] = { \\
-            {filters_by_element0_##S, filters_by_element1_##S, filters_by_element2_##S}, \\
-            {filters_by_vector0_##S, filters_by_vector1_##S, filters_by_vector2_##S}};
-
-    MATCONV_DIRECT(double, f64)
-    MATCONV_DIRECT(float, f32)
-    #define VECTOR_STEP 0
-    MATCONV_BLOCKS(double, f64, by_element, 4, MATCONV_SCALAR_Z)
-    MATCONV_BLOCKS(float, f32, by_element, 4, MATCONV_SCALAR_Z)
-    #undef VECTOR_STEP
-    #define VECTOR_STEP 1
-    MATCONV_BLOCKS(double, f64, by_vector, 3, MATCONV_VECTOR_Z)
-    MATCONV_BLOCKS(float, f32, by_vector, 3, MATCONV_VECTOR_Z)
-    MATCONV_TABLES(f64)
-    MATCONV_TABLES(f32)
-    """
+cdef extern from "_conv_direct_blocks.h" nogil:
     ctypedef struct Axes "matconv_axes":
         Py_ssize_t[3] n, Z, W
     ctypedef struct Pixels "matconv_pixels":
         Py_ssize_t[2] n, S, Z
     ctypedef void (*OutputsF64 "matconv_outputs_f64")(
         Py_ssize_t, double *, Py_ssize_t, const double *, Py_ssize_t, const double *,
-        const Axes *, const double *, int) noexcept nogil
+        const Axes *, const double *, int) noexcept
     ctypedef void (*OutputsF32 "matconv_outputs_f32")(
         Py_ssize_t, float *, Py_ssize_t, const float *, Py_ssize_t, const float *,
-        const Axes *, const float *, int) noexcept nogil
+        const Axes *, const float *, int) noexcept
     ctypedef void (*FiltersF64 "matconv_filters_f64")(
         const Pixels *, const double *, const double *, const Py_ssize_t *, const Py_ssize_t *,
-        const Py_ssize_t *, double *) noexcept nogil
+        const Py_ssize_t *, double *) noexcept
     ctypedef void (*FiltersF32 "matconv_filters_f32")(
         const Pixels *, const float *, const float *, const Py_ssize_t *, const Py_ssize_t *,
-        const Py_ssize_t *, float *) noexcept nogil
-    OutputsF64[2][4] outputs_f64 "matconv_outputs_table_f64"
-    OutputsF32[2][4] outputs_f32 "matconv_outputs_table_f32"
+        const Py_ssize_t *, float *) noexcept
+    OutputsF64[4] outputs_f64 "matconv_outputs_table_f64"
+    OutputsF32[4] outputs_f32 "matconv_outputs_table_f32"
     FiltersF64[2][3] filters_f64 "matconv_filters_table_f64"
     FiltersF32[2][3] filters_f32 "matconv_filters_table_f32"
 
 cdef enum:
-    # maximum channels of a group, of the input and of the output
-    MAX_CHANNELS = 8
+    # maximum channels of a group, of the input and of the output; fewer without a stride, where
+    # Winograd's algorithm is faster
+    MAX_CHANNELS = 16
+    MAX_CHANNELS_UNSTRIDED = 8
     # pixels of a part of a run, so that what they read stays in cache; lanes of 64 bytes
     MAX_PIXELS = 24
     MAX_LANES = 16
@@ -263,22 +57,6 @@ cdef enum:
     SUM_PIXELS = 128
 
 
-# The taps in the image along one axis, for one output: their number, the first one and their
-# distance; the input of the first one, and the distance of those of the others.
-cdef struct Taps:
-    Py_ssize_t n, first, step, at, step_at
-
-
-# A sum over taps that is a function of whole images: S of Z, or dZ of dS. Shapes (height, width,
-# channels) of the result and of the source, and channels per group.
-cdef struct Way:
-    const Geometry *g
-    bint backward
-    Py_ssize_t b, a, d, d_g
-    Py_ssize_t b_in, a_in, d_in, d_g_in
-    bint by_vector          # one channel per group in both
-
-
 # A block of lanes: index in the tables, first lane, and those that are kept.
 cdef struct Block:
     int code
@@ -286,76 +64,10 @@ cdef struct Block:
 
 
 cdef bint direct_pays(const Geometry *g) noexcept nogil:
-    return g.groups > 1 and g.d_g <= MAX_CHANNELS and g.d_out_g <= MAX_CHANNELS
-
-
-# The taps of output k: its inputs are k s - pad + v dil, 0 <= v < h, of n.
-cdef inline void taps_of(
-    Py_ssize_t k, Py_ssize_t s, Py_ssize_t pad, Py_ssize_t dil, Py_ssize_t n, Py_ssize_t h,
-    Taps *taps,
-) noexcept nogil:
-    cdef Py_ssize_t last = 0
-    inside(k * s - pad, dil, n, h, &taps.first, &last)
-    taps.n = last - taps.first
-    taps.step = 1
-    taps.at = k * s - pad + taps.first * dil
-    taps.step_at = dil
-
-
-# The taps that lead from pixel k to an output: (k + pad - v dil) / s is an integer from 0 to n - 1.
-cdef inline void taps_to(
-    Py_ssize_t k, Py_ssize_t s, Py_ssize_t pad, Py_ssize_t dil, Py_ssize_t n, Py_ssize_t h,
-    Taps *taps,
-) noexcept nogil:
-    cdef Py_ssize_t v = 0, x = k + pad, last
-    taps.n = taps.first = taps.at = 0
-    taps.step = 1
-    # the distance of taps, s / gcd(s, dil)
-    while taps.step * dil % s != 0:
-        taps.step += 1
-    taps.step_at = -(taps.step * dil // s)
-    # x - v dil <= (n - 1) s
-    if x > (n - 1) * s:
-        v = (x - (n - 1) * s + dil - 1) // dil
-    last = min(x // dil, h - 1)
-    taps.first = v
-    while v <= last and v < taps.first + taps.step and (x - v * dil) % s != 0:
-        v += 1
-    if v <= last and (x - v * dil) % s == 0:
-        taps.first = v
-        taps.at = (x - v * dil) // s
-        taps.n = (last - v) // taps.step + 1
-
-
-cdef inline void row_taps(const Way *way, Py_ssize_t y, Taps *taps) noexcept nogil:
-    cdef const Geometry *g = way.g
-    if way.backward:
-        taps_to(y, g.s_b, g.top, g.dil_b, way.b_in, g.h_b, taps)
-    else:
-        taps_of(y, g.s_b, g.top, g.dil_b, way.b_in, g.h_b, taps)
-
-
-cdef inline void column_taps(const Way *way, Py_ssize_t x, Taps *taps) noexcept nogil:
-    cdef const Geometry *g = way.g
-    if way.backward:
-        taps_to(x, g.s_a, g.left, g.dil_a, way.a_in, g.h_a, taps)
-    else:
-        taps_of(x, g.s_a, g.left, g.dil_a, way.a_in, g.h_a, taps)
-
-
-# The columns x, x + step, ..., before `end` with the taps of x. OUT: taps. Returns their number.
-cdef inline Py_ssize_t run_length(
-    const Way *way, Py_ssize_t x, Py_ssize_t step, Py_ssize_t end, Taps *taps
-) noexcept nogil:
-    cdef Py_ssize_t n = 1
-    cdef Taps other
-    column_taps(way, x, taps)
-    while x + n * step < end:
-        column_taps(way, x + n * step, &other)
-        if other.n != taps.n or (other.n > 0 and other.first != taps.first):
-            break
-        n += 1
-    return n
+    cdef Py_ssize_t maximum = MAX_CHANNELS_UNSTRIDED
+    if g.s_b > 1 or g.s_a > 1:
+        maximum = MAX_CHANNELS
+    return g.groups > 1 and g.d_g <= maximum and g.d_out_g <= maximum
 
 
 # The block of lanes from `first` on, of `d` in groups of `d_g`, with `maximum` bytes or less: the
@@ -382,13 +94,13 @@ cdef inline void block_of(
 
 # The sums of one run of pixels and one block. IN: Z, W, b. OUT: S.
 cdef inline void run_block(
-    const Block *block, bint by_vector, Py_ssize_t n, real *S, Py_ssize_t step_S, const real *Z,
+    const Block *block, Py_ssize_t n, real *S, Py_ssize_t step_S, const real *Z,
     Py_ssize_t step_Z, const real *W, const Axes *axes, const real *b, bint add,
 ) noexcept nogil:
     if real is double:
-        outputs_f64[by_vector][block.code](n, S, step_S, Z, step_Z, W, axes, b, add)
+        outputs_f64[block.code](n, S, step_S, Z, step_Z, W, axes, b, add)
     else:
-        outputs_f32[by_vector][block.code](n, S, step_S, Z, step_Z, W, axes, b, add)
+        outputs_f32[block.code](n, S, step_S, Z, step_Z, W, axes, b, add)
 
 
 # All channels of a run of n pixels, not more than MAX_PIXELS. IN: Z, at the first tap of the first
@@ -402,19 +114,18 @@ cdef void run_pixels(
     cdef const real *bias = NULL
     cdef Block block
     while c < way.d:
-        block_of(c, way.d, way.d_g, way.by_vector, sizeof(real), 64, &block)
+        block_of(c, way.d, way.d_g, False, sizeof(real), 64, &block)
         if b != NULL:
             bias = b + block.first
         if block.kept == block.lanes:
             run_block(
-                &block, way.by_vector, n, S + c, step_S,
-                Z + (c if way.by_vector else c // way.d_g * way.d_g_in), step_Z, W + c, axes,
+                &block, n, S + c, step_S, Z + c // way.d_g * way.d_g_in, step_Z, W + c, axes,
                 bias, add,
             )
         else:
             run_block(
-                &block, way.by_vector, n, sums, block.lanes, Z + c // way.d_g * way.d_g_in,
-                step_Z, W + block.first, axes, bias, False,
+                &block, n, sums, block.lanes, Z + c // way.d_g * way.d_g_in, step_Z,
+                W + block.first, axes, bias, False,
             )
             for p in range(n):
                 if add:
@@ -428,24 +139,6 @@ cdef void run_pixels(
         c += block.kept
 
 
-# The rows row, row + step, ..., before `end` with the taps of `row`. OUT: taps. Returns their
-# number.
-cdef inline Py_ssize_t rows_length(
-    const Way *way, Py_ssize_t row, Py_ssize_t step, Py_ssize_t end, Taps *taps
-) noexcept nogil:
-    cdef Py_ssize_t n = 1, y = row % way.b
-    cdef Taps other
-    row_taps(way, y, taps)
-    # in one image
-    end = min(end, row - y + way.b)
-    while row + n * step < end:
-        row_taps(way, y + n * step, &other)
-        if other.n != taps.n or (other.n > 0 and other.first != taps.first):
-            break
-        n += 1
-    return n
-
-
 # The result at pixels with the same taps: n of them from (row, x) on, in a row or, if down, in a
 # column, `step` apart. IN: Z, W, b or NULL, activation. OUT: S.
 cdef void run_result(
@@ -457,21 +150,18 @@ cdef void run_result(
     cdef Py_ssize_t p = 0, part, k, width = g.h_a * way.d
     cdef Py_ssize_t step_S = 0, step_Z = 0
     cdef Axes axes
-    # the axes of tap rows, tap columns and channels; that of the innermost loop has more than one
-    cdef int u = 1 if way.by_vector else 0
-    cdef int v = u + 1, j = 0 if way.by_vector else 2
     # steps are in the image if there are two pixels or taps; of one they may overflow
     if n > 1:
         step_S = step * way.d * (way.a if down else 1)
         step_Z = way.d_in * (way.a_in if down else 1)
         if not way.backward:
             step_Z *= g.s_b if down else g.s_a
-    axes.n[u], axes.n[v] = rows.n, columns.n
-    axes.Z[u] = rows.step_at * way.a_in * way.d_in if rows.n > 1 else 0
-    axes.W[u] = rows.step * width if rows.n > 1 else 0
-    axes.Z[v] = columns.step_at * way.d_in if columns.n > 1 else 0
-    axes.W[v] = columns.step * way.d if columns.n > 1 else 0
-    axes.n[j], axes.Z[j], axes.W[j] = way.d_g_in, 1, g.h_b * width
+    axes.n[0], axes.n[1] = rows.n, columns.n
+    axes.Z[0] = rows.step_at * way.a_in * way.d_in if rows.n > 1 else 0
+    axes.W[0] = rows.step * width if rows.n > 1 else 0
+    axes.Z[1] = columns.step_at * way.d_in if columns.n > 1 else 0
+    axes.W[1] = columns.step * way.d if columns.n > 1 else 0
+    axes.n[2], axes.Z[2], axes.W[2] = way.d_g_in, 1, g.h_b * width
     if rows.n > 0 and columns.n > 0:
         Z += ((row // way.b * way.b_in + rows.at) * way.a_in + columns.at) * way.d_in
         W += rows.first * width + columns.first * way.d
@@ -498,6 +188,9 @@ cdef void all_runs(
     cdef Py_ssize_t down = way.g.s_b if way.backward else 1
     cdef Py_ssize_t start, x, n, row, k, m
     cdef Taps columns, rows
+    if way.by_vector:
+        depthwise_rows(way, Z, W, b, activation, add, S, first, last)
+        return
     for start in range(min(right, way.a)):
         x = start
         while x < way.a:
@@ -538,18 +231,6 @@ cdef void column_result(
             )
             row += n * step
         first = end
-
-
-# OUT: way.
-cdef void set_way(const Geometry *g, bint backward, Way *way) noexcept nogil:
-    way.g = g
-    way.backward = backward
-    way.by_vector = g.d_g == 1 and g.d_out_g == 1
-    way.b, way.a, way.d, way.d_g = g.b_out, g.a_out, g.d_out, g.d_out_g
-    way.b_in, way.a_in, way.d_in, way.d_g_in = g.b, g.a, g.d, g.d_g
-    if backward:
-        way.b, way.a, way.d, way.d_g = g.b, g.a, g.d, g.d_g
-        way.b_in, way.a_in, way.d_in, way.d_g_in = g.b_out, g.a_out, g.d_out, g.d_out_g
 
 
 cdef void direct_forward(

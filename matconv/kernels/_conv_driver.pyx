@@ -10,7 +10,7 @@ from ._conv_im2col cimport (
     im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
     reads_filters,
 )
-from ._bias_relu cimport add_rows
+from ._bias_relu cimport add_rows, bias_activation_rows
 from ._finite cimport all_finite
 from ._geometry cimport Geometry
 from ._status cimport ALGORITHM, OK
@@ -323,3 +323,30 @@ cdef void conv_backward(
     ):
         conv_plan(g, c.is_double, 0, 0, &other)
         conv_backward(&other, dS, Z, W, dZ, dW, db, scratch, False)
+
+
+cdef void transposed_forward(
+    const Convolution *c, const real *Z, const real *W, const real *b,
+    const Activation *activation, real *S, real *scratch, bint guarded,
+) noexcept nogil:
+    cdef const Geometry *g = &c.g
+    conv_backward(
+        c, Z, <const real *> NULL, W, S, <real *> NULL, <real *> NULL, scratch, guarded
+    )
+    bias_activation_rows(g.l * g.b * g.a, g.d, S, b, activation, S)
+
+
+cdef void transposed_backward(
+    const Convolution *c, const real *dS, const real *Z, const real *W, real *dZ, real *dW,
+    real *db, real *scratch, bint guarded,
+) noexcept nogil:
+    cdef const Geometry *g = &c.g
+    if dZ != NULL:
+        conv_forward(
+            c, dS, W, <const real *> NULL, NULL, dZ, 0, conv_tiles(c), scratch, guarded
+        )
+    if dW != NULL:
+        conv_backward(c, Z, dS, W, <real *> NULL, dW, <real *> NULL, scratch, guarded)
+    if db != NULL:
+        memset(db, 0, g.d * sizeof(real))
+        add_rows(g.l * g.b * g.a, g.d, dS, db)

@@ -12,6 +12,7 @@ from libc.string cimport memset
 from ._activation cimport Activation
 from ._bias_relu cimport add_rows, bias_activation_rows
 from ._blas cimport gemm, product
+from ._conv_offsets cimport offsets_filters, offsets_forward, offsets_pay, offsets_scratch
 from ._conv_taps cimport taps_filters, taps_forward, taps_images, taps_pay
 from ._geometry cimport Geometry, mul_overflows
 from ._status cimport OK, OVERFLOW
@@ -55,12 +56,14 @@ cdef int im2col_scratch(
     const Geometry *g, bint is_double, bint backward, Py_ssize_t *size
 ) noexcept nogil:
     # a tile of phi; in the backward pass also dW in the order of a tile
-    cdef Py_ssize_t tile = 0, filters = 0
+    cdef Py_ssize_t tile = 0, filters = 0, other = 0
     if not is_direct(g) and mul_overflows(usual_tile(g, is_double, backward) * 3 // 2, g.K, &tile):
         return OVERFLOW
     if backward and not filters_in_tile_order(g):
         filters = g.K * g.d_out
-    size[0] = tile + filters
+    if offsets_pay(g):
+        other = offsets_scratch(g)
+    size[0] = (max(tile, other) if backward else other or tile) + filters
     return OK
 
 
@@ -68,6 +71,8 @@ cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil:
     cdef Py_ssize_t length = tile_length(g, is_double, False)
     if taps_pay(g):
         return g.b_out * g.a_out
+    if offsets_pay(g):
+        return g.l * g.b_out
     return (g.l * g.b_out * g.a_out + length - 1) // length
 
 
@@ -86,6 +91,9 @@ cdef void im2col_forward(
         for n in range(g.l if b != NULL or activation != NULL else 0):
             S_tile = S + (n * g.b_out * g.a_out + first) * g.d_out
             bias_activation_rows(last - first, g.d_out, S_tile, b, activation, S_tile)
+        return
+    if offsets_pay(g):
+        offsets_forward(g, Z, W_tile, b, activation, S, first, last, scratch)
         return
     if direct:
         ld_phi = g.d
@@ -204,6 +212,11 @@ cdef void im2col_backward(
             if not in_order:
                 unpermute_filters(g, dW_tile, dW)
         return
+    if dW != NULL and offsets_pay(g):
+        offsets_filters(g, dS, Z, add_parameters, dW_tile, scratch)
+        if not in_order:
+            unpermute_filters(g, dW_tile, dW)
+        dW = NULL
     if not is_direct(g) and dZ != NULL and not add_images:
         memset(dZ, 0, g.l * g.b * g.a * g.d * sizeof(real))
     if dW != NULL and total == 0 and not add_parameters:

@@ -5,6 +5,15 @@ from numpy.typing import ArrayLike, NDArray
 from ._conv import _Gradients
 from ._geometry import _Padding, _Pair
 
+def transposed_shape(
+    function: str,
+    size: _Pair,
+    kernel: _Pair,
+    upsample: _Pair = 1,
+    crop: _Padding = 0,
+    dilation: _Pair = 1,
+    extra: _Pair = 0,
+) -> tuple[int, int]: ...
 def conv_transpose2d(
     Z: ArrayLike,
     W: ArrayLike,

@@ -1,25 +1,74 @@
 """Transposed convolution from Python: the adjoint of `conv2d` with respect to its images."""
 
-from libc.string cimport memset
-
 cimport numpy as cnp
 
-from ._activation cimport Activation, relu_if
-from ._arrays cimport as_input, as_output, as_scratch, check_shape
-from ._bias_relu cimport add_rows, bias_activation_rows
-from ._conv cimport ConvPlan
-from ._conv_driver cimport Convolution, conv_backward, conv_forward, conv_tiles
-from ._geometry cimport Geometry
-from ._guard cimport begin_products, end_products
-from ._types cimport real
+from ._arrays cimport as_input, as_output
+from ._conv cimport ConvPlan, backward_by, forward_by
+from ._geometry cimport transposed_length
+from ._status cimport OK, OVERFLOW
 
-from ._geometry import WindowGeometry, transposed_shape
+from ._geometry import WindowGeometry
+from ._sizes import as_padding, as_pair
 
 cnp.import_array()
 
 
-cdef void *data(cnp.ndarray array) noexcept:
-    return NULL if array is None else cnp.PyArray_DATA(array)
+def transposed_shape(str function, size, kernel, upsample=1, crop=0, dilation=1, extra=0):
+    """Return (height, width) of the output of a transposed convolution.
+
+    Parameters
+    ----------
+    function : str
+        The first word of every error message.
+    size : (height, width)
+        Of the input.
+    kernel, upsample, crop, dilation, extra
+        As for `matconv.conv_transpose2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+
+    Examples
+    --------
+    >>> from matconv.kernels._conv_transpose import transposed_shape
+    >>> transposed_shape("conv_transpose2d", (7, 7), 3, upsample=2, crop=1, extra=1)
+    (14, 14)
+    """
+    cdef Py_ssize_t length = 0
+    cdef int status
+    size = as_pair(function, "size", size)
+    kernel = as_pair(function, "kernel", kernel)
+    upsample = as_pair(function, "upsample", upsample)
+    dilation = as_pair(function, "dilation", dilation)
+    extra = as_pair(function, "extra", extra)
+    sides = as_padding(function, crop, "crop")
+    for name, values in (
+        ("input height and width", size), ("kernel height and width", kernel),
+        ("upsample", upsample), ("dilation", dilation),
+    ):
+        if min(values) < 1:
+            raise ValueError(
+                f"{function}: {name} must be at least 1, got {' x '.join(map(str, values))}"
+            )
+    if min(map(min, sides)) < 0:
+        raise ValueError(f"{function}: crop must be at least 0, got {sides}")
+    if not all([0 <= more < up for more, up in zip(extra, upsample)]):
+        raise ValueError(
+            f"{function}: extra must be at least 0 and less than upsample {upsample}, got {extra}"
+        )
+    found = []
+    for n, h, up, side, dil, more in zip(size, kernel, upsample, sides, dilation, extra):
+        status = transposed_length(n, h, up, side[0], side[1], dil, more, &length)
+        if status == OVERFLOW:
+            raise OverflowError(f"{function}: the sizes overflow (input {size}, kernel {kernel})")
+        if status != OK:
+            full = (n - 1) * up + (h - 1) * dil + 1 + more
+            raise ValueError(
+                f"{function}: crop {sides} must leave at least one row and one column of {full}"
+            )
+        found.append(length)
+    return tuple(found)
 
 
 # The plan of the convolution whose adjoint this is: its images are the outputs.
@@ -41,33 +90,6 @@ cdef ConvPlan transposed_plan(
         dilation, groups, d,
     )
     return ConvPlan(geometry, (<object> Z).dtype, algorithm)
-
-
-cdef void transposed_forward(
-    const Convolution *c, const real *Z, const real *W, const real *b,
-    const Activation *activation, real *S, real *scratch, bint guarded,
-) noexcept nogil:
-    cdef const Geometry *g = &c.g
-    conv_backward(
-        c, Z, <const real *> NULL, W, S, <real *> NULL, <real *> NULL, scratch, guarded
-    )
-    bias_activation_rows(g.l * g.b * g.a, g.d, S, b, activation, S)
-
-
-cdef void transposed_backward(
-    const Convolution *c, const real *dS, const real *Z, const real *W, real *dZ, real *dW,
-    real *db, real *scratch, bint guarded,
-) noexcept nogil:
-    cdef const Geometry *g = &c.g
-    if dZ != NULL:
-        conv_forward(
-            c, dS, W, <const real *> NULL, NULL, dZ, 0, conv_tiles(c), scratch, guarded
-        )
-    if dW != NULL:
-        conv_backward(c, Z, dS, W, <real *> NULL, dW, <real *> NULL, scratch, guarded)
-    if db != NULL:
-        memset(db, 0, g.d * sizeof(real))
-        add_rows(g.l * g.b * g.a, g.d, dS, db)
 
 
 def conv_transpose2d(
@@ -129,39 +151,15 @@ def conv_transpose2d(
     cdef str function = "conv_transpose2d"
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
-    cdef cnp.ndarray bias = None
     cdef ConvPlan plan = transposed_plan(
         function, images, filters, upsample, crop, dilation, extra, groups, algorithm
     )
-    cdef const Convolution *c = &plan.c
-    if b is not None:
-        bias = as_input(function, "b", b, 1, images)
-        check_shape(function, "b", bias, (c.g.d,))
-    cdef cnp.ndarray S = as_output(
+    # overlap is checked with the arguments, since a converted copy overlaps nothing
+    S = as_output(
         function, "out", out, plan.geometry.shape, images, (("Z", Z), ("W", W), ("b", b))
     )
-    cdef bint guarded = algorithm == "auto" and c.by_winograd
-    cdef cnp.ndarray work = as_scratch(function, None, plan.size_for(c, True, guarded), images, ())
-    cdef void *Z_ = data(images)
-    cdef void *W_ = data(filters)
-    cdef void *b_ = data(bias)
-    cdef void *S_ = data(S)
-    cdef void *work_ = data(work)
-    cdef Activation sigma = relu_if(relu)
-    begin_products()
-    with nogil:
-        if c.is_double:
-            transposed_forward(
-                c, <const double *> Z_, <const double *> W_, <const double *> b_, &sigma,
-                <double *> S_, <double *> work_, guarded,
-            )
-        else:
-            transposed_forward(
-                c, <const float *> Z_, <const float *> W_, <const float *> b_, &sigma,
-                <float *> S_, <float *> work_, guarded,
-            )
-        end_products()
-    return S
+    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
+    return forward_by(plan, images, filters, b, relu, S, None, 0, 1, guarded, True)
 
 
 def conv_transpose2d_backward(
@@ -204,42 +202,10 @@ def conv_transpose2d_backward(
     cdef str function = "conv_transpose2d_backward"
     cdef cnp.ndarray images = as_input(function, "Z", Z, 4)
     cdef cnp.ndarray filters = as_input(function, "W", W, 4, images)
-    cdef cnp.ndarray gradient = as_input(function, "dS", dS, 4, images)
     cdef ConvPlan plan = transposed_plan(
         function, images, filters, upsample, crop, dilation, extra, groups, algorithm
     )
-    cdef const Convolution *c = &plan.c
-    cdef cnp.ndarray dZ = None, dW = None, db = None
-    check_shape(function, "dS", gradient, plan.geometry.shape)
-    if need_dZ:
-        dZ = as_output(function, "dZ", None, (<object> images).shape, images, ())
-    if need_dW:
-        dW = as_output(function, "dW", None, (<object> filters).shape, images, ())
-    if need_db:
-        db = as_output(function, "db", None, (c.g.d,), images, ())
-    cdef bint guarded = algorithm == "auto" and c.by_winograd
-    cdef Py_ssize_t size = max(
-        plan.size_for(c, False, guarded), plan.size_for(c, True, guarded)
+    cdef bint guarded = algorithm == "auto" and plan.c.by_winograd
+    return backward_by(
+        plan, dS, images, filters, need_dZ, need_dW, need_db, None, None, None, None, guarded, True
     )
-    cdef cnp.ndarray work = as_scratch(function, None, size, images, ())
-    cdef void *dS_ = data(gradient)
-    cdef void *Z_ = data(images)
-    cdef void *W_ = data(filters)
-    cdef void *dZ_ = data(dZ)
-    cdef void *dW_ = data(dW)
-    cdef void *db_ = data(db)
-    cdef void *work_ = data(work)
-    begin_products()
-    with nogil:
-        if c.is_double:
-            transposed_backward(
-                c, <const double *> dS_, <const double *> Z_, <const double *> W_,
-                <double *> dZ_, <double *> dW_, <double *> db_, <double *> work_, guarded,
-            )
-        else:
-            transposed_backward(
-                c, <const float *> dS_, <const float *> Z_, <const float *> W_, <float *> dZ_,
-                <float *> dW_, <float *> db_, <float *> work_, guarded,
-            )
-        end_products()
-    return dZ, dW, db

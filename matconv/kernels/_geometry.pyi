@@ -1,19 +1,15 @@
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 from typing_extensions import disjoint_base
+
+from ._sizes import as_size as as_size
 
 _Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
 _Size: TypeAlias = tuple[int, int]
 _Sides: TypeAlias = tuple[_Size, _Size]
 
-def as_size(function: str, name: str, value: Any, expected: str = "an integer") -> int: ...
-def is_sequence(value: Any) -> bool: ...
-def as_pair(function: str, name: str, value: Any) -> tuple[int, int]: ...
-def as_padding(
-    function: str, value: Any, name: str = "pad"
-) -> tuple[tuple[int, int], tuple[int, int]]: ...
 def window_sizes(
     function: str,
     kernel: _Pair,
@@ -24,15 +20,6 @@ def window_sizes(
     channels: SupportsIndex | None = None,
     kernel_name: str = "kernel",
 ) -> tuple[_Size, _Size, _Sides, _Size, int, int | None]: ...
-def transposed_shape(
-    function: str,
-    size: _Pair,
-    kernel: _Pair,
-    upsample: _Pair = 1,
-    crop: _Padding = 0,
-    dilation: _Pair = 1,
-    extra: _Pair = 0,
-) -> tuple[int, int]: ...
 def check_pool_padding(function: str, window: _Size, pad: _Sides) -> None: ...
 
 @disjoint_base

@@ -1,10 +1,8 @@
 """Sizes of windows that slide over images, checked for Python, C and programs."""
 
-from operator import index
-
-import numpy as np
-
 from ._status cimport OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT
+
+from ._sizes import as_padding, as_pair, as_shape, as_size
 
 cdef extern from "limits.h":
     const int INT_MAX
@@ -113,69 +111,6 @@ cdef int geometry_init(Geometry *g) noexcept nogil:
     return OK
 
 
-def as_size(str function, str name, value, expected="an integer"):
-    """Return `value` as a Python int in the range of Py_ssize_t.
-
-    Anything with ``__index__`` is valid, also a 0-d array, except bool and masked arrays.
-    """
-    size = None
-    if not isinstance(value, (bool, np.ma.MaskedArray)):
-        try:
-            size = index(value)
-        except TypeError:
-            pass
-    if size is None:
-        raise TypeError(
-            f"{function}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
-        )
-    if not -PY_SSIZE_T_MAX <= size <= PY_SSIZE_T_MAX:
-        raise OverflowError(f"{function}: {name} {size} does not fit a signed 64-bit size")
-    return size
-
-
-def is_sequence(value):
-    """Return whether `value` is an ordered sequence, such as a list, a tuple or an array."""
-    # the order of a set is arbitrary, a dict gives its keys, a masked array hides elements
-    if isinstance(value, (str, bytes, set, frozenset, dict, np.ma.MaskedArray)):
-        return False
-    try:
-        len(value)
-    except TypeError:
-        return False
-    return True
-
-
-def as_pair(str function, str name, value):
-    """Return (height, width) from an integer or a pair of integers."""
-    expected = "an integer or a pair (height, width)"
-    if not is_sequence(value):
-        size = as_size(function, name, value, expected)
-        return size, size
-    if len(value) != 2:
-        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
-    return tuple([as_size(function, name, entry, expected) for entry in value])
-
-
-def as_padding(str function, value, str name="pad"):
-    """Return ((top, bottom), (left, right)) from an integer, a pair (height, width) or all four."""
-    expected = "an integer, a pair (height, width) or ((top, bottom), (left, right))"
-    if not is_sequence(value):
-        size = as_size(function, name, value, expected)
-        return (size, size), (size, size)
-    if len(value) != 2:
-        raise ValueError(f"{function}: {name} must be {expected}, got length {len(value)}")
-    sides = []
-    for entry in value:
-        if is_sequence(entry):
-            if len(entry) != 2:
-                raise ValueError(f"{function}: {name} must be {expected}, got {value!r}")
-            sides.append(tuple([as_size(function, name, side, expected) for side in entry]))
-        else:
-            size = as_size(function, name, entry, expected)
-            sides.append((size, size))
-    return tuple(sides)
-
-
 def window_sizes(
     str function, kernel, stride=1, pad=0, dilation=1, groups=1, channels=None,
     str kernel_name="kernel",
@@ -219,64 +154,6 @@ def window_sizes(
         (g.h_b, g.h_a), (g.s_b, g.s_a), ((g.top, g.bottom), (g.left, g.right)),
         (g.dil_b, g.dil_a), g.groups, channels,
     )
-
-
-def transposed_shape(str function, size, kernel, upsample=1, crop=0, dilation=1, extra=0):
-    """Return (height, width) of the output of a transposed convolution.
-
-    Parameters
-    ----------
-    function : str
-        The first word of every error message.
-    size : (height, width)
-        Of the input.
-    kernel, upsample, crop, dilation, extra
-        As for `matconv.conv_transpose2d`.
-
-    Raises
-    ------
-    TypeError, ValueError, OverflowError
-
-    Examples
-    --------
-    >>> from matconv.kernels._geometry import transposed_shape
-    >>> transposed_shape("conv_transpose2d", (7, 7), 3, upsample=2, crop=1, extra=1)
-    (14, 14)
-    """
-    cdef Py_ssize_t length = 0
-    cdef int status
-    size = as_pair(function, "size", size)
-    kernel = as_pair(function, "kernel", kernel)
-    upsample = as_pair(function, "upsample", upsample)
-    dilation = as_pair(function, "dilation", dilation)
-    extra = as_pair(function, "extra", extra)
-    sides = as_padding(function, crop, "crop")
-    for name, values in (
-        ("input height and width", size), ("kernel height and width", kernel),
-        ("upsample", upsample), ("dilation", dilation),
-    ):
-        if min(values) < 1:
-            raise ValueError(
-                f"{function}: {name} must be at least 1, got {' x '.join(map(str, values))}"
-            )
-    if min(map(min, sides)) < 0:
-        raise ValueError(f"{function}: crop must be at least 0, got {sides}")
-    if not all([0 <= more < up for more, up in zip(extra, upsample)]):
-        raise ValueError(
-            f"{function}: extra must be at least 0 and less than upsample {upsample}, got {extra}"
-        )
-    found = []
-    for n, h, up, side, dil, more in zip(size, kernel, upsample, sides, dilation, extra):
-        status = transposed_length(n, h, up, side[0], side[1], dil, more, &length)
-        if status == OVERFLOW:
-            raise OverflowError(f"{function}: the sizes overflow (input {size}, kernel {kernel})")
-        if status != OK:
-            full = (n - 1) * up + (h - 1) * dil + 1 + more
-            raise ValueError(
-                f"{function}: crop {sides} must leave at least one row and one column of {full}"
-            )
-        found.append(length)
-    return tuple(found)
 
 
 def check_pool_padding(str function, window, pad):
@@ -346,16 +223,7 @@ cdef class WindowGeometry:
         cdef Geometry *g = &self.c
         self.function = function
         self.kernel_name = kernel_name
-        if not is_sequence(shape):
-            raise TypeError(
-                f"{function}: shape must be (images, height, width, channels), "
-                f"got {shape!r} ({type(shape).__name__})"
-            )
-        if len(shape) != 4:
-            raise ValueError(
-                f"{function}: shape must be (images, height, width, channels), got {shape!r}"
-            )
-        g.l, g.b, g.a, g.d = [as_size(function, "shape", size) for size in shape]
+        g.l, g.b, g.a, g.d = as_shape(function, shape)
         g.d_out = g.d if channels is None else as_size(function, "channels", channels)
         read_window(function, kernel_name, kernel, stride, pad, dilation, groups, g)
         raise_status(function, kernel_name, geometry_init(g), g)

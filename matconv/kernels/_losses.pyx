@@ -4,13 +4,20 @@ The table at the end lists them. A loss is a sum of a function of each element o
 functions of its own for a sample.
 """
 
-from libc.math cimport exp, fabs, log, log1p, sqrt
+from libc.math cimport sqrt
 from libc.string cimport memset
 
 import numpy as np
 
 cimport numpy as cnp
 
+from ._loss_elements cimport (
+    absolute, hinge, huber, logistic, squared_hinge,
+)
+from ._loss_samples cimport (
+    multiclass_hinge_value, softmax_factor, softmax_product, softmax_value, squared_factor,
+    squared_product, squared_value, structured_hinge_value, target,
+)
 from ._types cimport real
 
 cnp.import_array()
@@ -56,204 +63,6 @@ cdef struct Loss:
     ProductF32 product_f32
     FactorF64 factor_f64
     FactorF32 factor_f32
-
-
-cdef inline double target(Py_ssize_t label, const real *row, Py_ssize_t j) noexcept nogil:
-    if row == NULL:
-        return 1 if label == j else 0
-    return row[j]
-
-
-# Losses of one element ----------------------------------------------------------------------------
-# In the first three y is 0 or 1 (for `logistic` also between), or negative: not labelled.
-
-# softplus(u) = max(u, 0) + log(1 + exp(-|u|)); e = (1 - y) softplus(z) + y softplus(-z)
-cdef double logistic(
-    double z, double y, double parameter, double *first, double *second
-) noexcept nogil:
-    cdef double t = exp(-fabs(z)), value = log1p(t)
-    # sigmoid(z) and sigmoid(-z)
-    cdef double p = (1 if z > 0 else t) / (1 + t), q = (t if z > 0 else 1) / (1 + t)
-    if y < 0:
-        first[0] = second[0] = 0
-        return 0
-    first[0] = (1 - y) * p - y * q
-    second[0] = p * q
-    # not 0 times infinity
-    if y != 1 and z > 0:
-        value += (1 - y) * z
-    if y != 0 and z < 0:
-        value -= y * z
-    return value
-
-
-# e = max(0, 1 - c z), c = 2 y - 1
-cdef double hinge(
-    double z, double y, double parameter, double *first, double *second
-) noexcept nogil:
-    cdef double c = 2 * y - 1, margin = 1 - c * z
-    first[0] = second[0] = 0
-    if y < 0 or margin <= 0:
-        return 0
-    first[0] = -c if margin > 0 else margin
-    return margin
-
-
-# e = max(0, 1 - c z)^2, c = 2 y - 1
-cdef double squared_hinge(
-    double z, double y, double parameter, double *first, double *second
-) noexcept nogil:
-    cdef double c = 2 * y - 1, margin = 1 - c * z
-    first[0] = second[0] = 0
-    if y < 0 or margin <= 0:
-        return 0
-    first[0] = -2 * c * margin
-    second[0] = 2
-    return margin * margin
-
-
-# e = |z - y|
-cdef double absolute(
-    double z, double y, double parameter, double *first, double *second
-) noexcept nogil:
-    cdef double residual = z - y
-    first[0] = residual
-    second[0] = 0
-    if residual > 0:
-        first[0] = 1
-    elif residual < 0:
-        first[0] = -1
-    return fabs(residual)
-
-
-# e = r^2 / 2 for |r| <= delta, otherwise delta (|r| - delta / 2), r = z - y
-cdef double huber(
-    double z, double y, double delta, double *first, double *second
-) noexcept nogil:
-    cdef double residual = z - y
-    if fabs(residual) > delta:
-        first[0] = delta if residual > 0 else -delta
-        second[0] = 0
-        return delta * (fabs(residual) - delta / 2)
-    first[0] = residual
-    second[0] = 1
-    return residual * residual / 2
-
-
-# Losses of a sample -------------------------------------------------------------------------------
-
-# xi = ||z - y||^2, B = 2 I
-cdef double squared_value(
-    Py_ssize_t n, const real *z, Py_ssize_t label, const real *row, double divisor, real *dz
-) noexcept nogil:
-    cdef double total = 0
-    cdef real residual
-    cdef Py_ssize_t j
-    for j in range(n):
-        residual = z[j] - <real> target(label, row, j)
-        total += <double> residual * residual
-        if dz != NULL:
-            dz[j] = 2 * residual / <real> divisor
-    return total
-
-
-cdef void squared_product(
-    Py_ssize_t n, const real *z, double scale, const real *tz, real *product
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        product[j] = <real> (2 * scale * tz[j])
-
-
-cdef void squared_factor(Py_ssize_t n, const real *z, double scale, real *S) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        S[j * n + j] = <real> sqrt(2 * scale)
-
-
-cdef inline double maximum(Py_ssize_t n, const real *z) noexcept nogil:
-    cdef double largest = z[0]
-    cdef Py_ssize_t j
-    for j in range(1, n):
-        # a NaN remains the maximum
-        largest = z[j] if not z[j] <= largest and largest == largest else largest
-    return largest
-
-
-# xi = log sum_j exp(z_j - m) - sum_j y_j (z_j - m) with m = max z, so that exp does not overflow
-cdef double softmax_value(
-    Py_ssize_t n, const real *z, Py_ssize_t label, const real *row, double divisor, real *dz
-) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, score = 0, y
-    cdef Py_ssize_t j
-    for j in range(n):
-        total += exp(z[j] - largest)
-        y = target(label, row, j)
-        if y != 0:
-            score += y * (z[j] - largest)
-    if dz != NULL:
-        for j in range(n):
-            y = target(label, row, j)
-            dz[j] = <real> ((exp(z[j] - largest) / total - y) / divisor)
-    return log(total) - score
-
-
-# B tz = p * (tz - p'tz) with p = softmax(z)
-cdef void softmax_product(
-    Py_ssize_t n, const real *z, double scale, const real *tz, real *product
-) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, mean = 0, p
-    cdef Py_ssize_t j
-    for j in range(n):
-        p = exp(z[j] - largest)
-        total += p
-        mean += p * tz[j]
-    mean /= total
-    for j in range(n):
-        p = exp(z[j] - largest) / total
-        product[j] = <real> (scale * p * (tz[j] - mean))
-
-
-# S = diag(sqrt p) - p sqrt(p)'; S S' = diag(p) - p p', because the sum of p is 1
-cdef void softmax_factor(Py_ssize_t n, const real *z, double scale, real *S) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, p
-    cdef Py_ssize_t j, k
-    for j in range(n):
-        total += exp(z[j] - largest)
-    for j in range(n):
-        p = exp(z[j] - largest) / total
-        for k in range(n):
-            S[j * n + k] = <real> (
-                sqrt(scale) * ((sqrt(p) if j == k else 0) - p * sqrt(exp(z[k] - largest) / total))
-            )
-
-
-# xi = max(0, 1 - z_y), B = 0
-cdef double multiclass_hinge_value(
-    Py_ssize_t n, const real *z, Py_ssize_t label, const real *row, double divisor, real *dz
-) noexcept nogil:
-    cdef double first, second, xi = hinge(z[label], 1, 0, &first, &second)
-    if dz != NULL:
-        memset(dz, 0, n * sizeof(real))
-        dz[label] = <real> (first / divisor)
-    return xi
-
-
-# xi = max(0, 1 - (z_y - z_q)), q = argmax_{q != y} z_q, the first of equals; B = 0
-cdef double structured_hinge_value(
-    Py_ssize_t n, const real *z, Py_ssize_t label, const real *row, double divisor, real *dz
-) noexcept nogil:
-    cdef double first, second, xi
-    cdef Py_ssize_t j, q = 1 if label == 0 else 0
-    for j in range(q + 1, n):
-        if j != label and not z[j] <= z[q] and z[q] == z[q]:
-            q = j
-    xi = hinge(<double> z[label] - <double> z[q], 1, 0, &first, &second)
-    if dz != NULL:
-        memset(dz, 0, n * sizeof(real))
-        dz[label] = <real> (first / divisor)
-        dz[q] = -dz[label]
-    return xi
 
 
 # Sums over elements -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from ._geometry cimport mul_overflows
 from ._status cimport OK, SIZE
 from ._types cimport real
 
-from ._geometry import as_size
+from ._sizes import as_size
 
 cnp.import_array()
 

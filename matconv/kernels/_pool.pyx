@@ -10,7 +10,8 @@ from ._arrays cimport as_input, as_output, check_shape
 from ._geometry cimport Geometry, WindowGeometry
 from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 
-from ._geometry import as_padding, as_pair, check_pool_padding, is_sequence, window_sizes
+from ._geometry import check_pool_padding, window_sizes
+from ._sizes import as_padding, as_pair, is_sequence
 
 cnp.import_array()
 

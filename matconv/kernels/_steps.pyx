@@ -10,7 +10,7 @@ from ._operation cimport (
 from ._passes cimport Execution
 from ._program cimport Places, Program
 from ._team cimport Piece, team_run, watch_stopped
-from ._bias_relu cimport activation_backward_rows, bias_activation_rows
+from ._bias_relu cimport apply_activation, apply_activation_backward
 from ._rounded cimport rounded_curved_rows
 from ._status cimport INTERRUPTED, OK
 from ._types cimport real
@@ -76,9 +76,9 @@ cdef void activate_real(
     const Activation *activation, Py_ssize_t count, const real *S, real *Z, real *dZ
 ) noexcept nogil:
     if dZ == NULL:
-        bias_activation_rows(1, count, S, <const real *> NULL, activation, Z)
+        apply_activation(activation, count, S, Z)
     else:
-        activation_backward_rows(1, count, dZ, S, activation, dZ, <real *> NULL)
+        apply_activation_backward(activation, count, <const real *> dZ, S, dZ)
 
 
 cdef void activate_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:
@@ -123,8 +123,8 @@ cdef void curved_real(
         rounded_curved_rows(activation, count, S, tS, dZ, tdZ)
     else:
         # linear pieces
-        activation_backward_rows(1, count, dZ, S, activation, dZ, <real *> NULL)
-        activation_backward_rows(1, count, tdZ, S, activation, tdZ, <real *> NULL)
+        apply_activation_backward(activation, count, <const real *> dZ, S, dZ)
+        apply_activation_backward(activation, count, <const real *> tdZ, S, tdZ)
 
 
 cdef void curved_piece(void *argument, Py_ssize_t piece, int participant) noexcept nogil:

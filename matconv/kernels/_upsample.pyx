@@ -6,9 +6,10 @@ cimport numpy as cnp
 
 from ._arrays cimport as_input, as_output, check_shape
 from ._geometry cimport mul_overflows
+from ._status cimport ALGORITHM, OK, OVERFLOW, SIZE
 from ._types cimport real
 
-from ._geometry import as_pair, as_size, is_sequence
+from ._sizes import as_pair, as_shape
 
 cnp.import_array()
 
@@ -32,7 +33,7 @@ cdef inline Between between(int method, Py_ssize_t q, Py_ssize_t n, Py_ssize_t f
     at.w = 0
     if method == BILINEAR:
         above, below = max(2 * q + 1 - f, <Py_ssize_t> 0), 2 * f
-    elif method == ALIGNED:
+    elif method == BILINEAR_ALIGNED:
         above, below = q * (n - 1), max(n * f - 1, <Py_ssize_t> 1)
     at.k = above // below
     if method != NEAREST and at.k < n - 1:
@@ -63,6 +64,29 @@ cdef inline void mix_two(
     cdef real one = 1
     for c in range(d):
         out[c] = (one - w) * Z[c] + w * Z[c + step]
+
+
+cdef int upsample_init(
+    Py_ssize_t l, Py_ssize_t b, Py_ssize_t a, Py_ssize_t d, Py_ssize_t f_b, Py_ssize_t f_a,
+    int method, Upsampling *u,
+) noexcept nogil:
+    cdef Py_ssize_t height = 0, width = 0, size = 0
+    if l < 0 or b < 1 or a < 1 or d < 1 or f_b < 1 or f_a < 1:
+        return SIZE
+    if not NEAREST <= method <= BILINEAR_ALIGNED:
+        return ALGORITHM
+    # 16 times the size of all images in elements, and the product of the length of a row or column
+    # before and after, so that 2 q + 1 and q (n - 1) in `between` do not overflow
+    if (
+        mul_overflows(b, f_b, &height) or mul_overflows(a, f_a, &width)
+        or mul_overflows(height, width, &size) or mul_overflows(size, d, &size)
+        or mul_overflows(size, 16, &size) or mul_overflows(size, max(l, <Py_ssize_t> 1), &size)
+        or mul_overflows(height, b, &size) or mul_overflows(width, a, &size)
+    ):
+        return OVERFLOW
+    u.b, u.a, u.d = b, a, d
+    u.f_b, u.f_a, u.method = f_b, f_a, method
+    return OK
 
 
 cdef void upsample_rows(
@@ -99,31 +123,53 @@ cdef inline void add_part(Py_ssize_t d, real w, const real *dOut, real *Z) noexc
         Z[c] += w * dOut[c]
 
 
+# Z_row += w times the adjoint of a row of the output. IN: dOut, the row. INOUT: dZ, the row.
+cdef inline void add_row(const Upsampling *u, real w, const real *dOut, real *dZ) noexcept nogil:
+    cdef Py_ssize_t x, d = u.d
+    cdef Between at
+    cdef real w_a, one = 1
+    for x in range(u.a * u.f_a):
+        at = between(u.method, x, u.a, u.f_a)
+        w_a = <real> at.w
+        add_part(d, w * (one - w_a), dOut + x * d, dZ + at.k * d)
+        if w_a != 0:
+            add_part(d, w * w_a, dOut + x * d, dZ + (at.k + at.step) * d)
+
+
+# Rows first to last - 1 of an image. IN: dOut, the image. INOUT: dZ, the image.
+cdef void adjoint_of_image(
+    const Upsampling *u, const real *dOut, real *dZ, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    cdef Py_ssize_t q, row = u.a * u.d
+    cdef Between at
+    cdef real w, one = 1
+    # output q reads rows k and k + 1, where k <= q / f and, in an image of n rows,
+    #     k > (2 q + 1 - f) / (2 f) - 1 > q / f - 3 / 2        half-pixel centres
+    #     k > q (n - 1) / (n f - 1) - 1 > q / f - 2            aligned corners
+    # so that k + 1 >= first needs q >= (first - 1) f, and k < last needs q < (last + 1) f
+    for q in range(
+        max(first - 1, <Py_ssize_t> 0) * u.f_b, min(last + 1, u.b) * u.f_b
+    ):
+        at = between(u.method, q, u.b, u.f_b)
+        w = <real> at.w
+        if first <= at.k < last:
+            add_row(u, one - w, dOut + q * row * u.f_a, dZ + at.k * row)
+        if w != 0 and first <= at.k + at.step < last:
+            add_row(u, w, dOut + q * row * u.f_a, dZ + (at.k + at.step) * row)
+
+
 cdef void upsample_adjoint(
     const Upsampling *u, const real *dOut, real *dZ, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
-    cdef Py_ssize_t row, x, width = u.a * u.f_a, height = u.b * u.f_b, d = u.d, down, right
-    cdef Between y_at, x_at
-    cdef real w_b, w_a, one = 1
-    cdef real *pixel
-    dOut += first * height * width * d
-    for row in range(first * height, last * height):
-        y_at = between(u.method, row % height, u.b, u.f_b)
-        w_b = <real> y_at.w
-        down = y_at.step * u.a * d
-        for x in range(width):
-            x_at = between(u.method, x, u.a, u.f_a)
-            w_a = <real> x_at.w
-            right = x_at.step * d
-            pixel = dZ + ((row // height * u.b + y_at.k) * u.a + x_at.k) * d
-            add_part(d, (one - w_b) * (one - w_a), dOut, pixel)
-            if w_a != 0:
-                add_part(d, (one - w_b) * w_a, dOut, pixel + right)
-            if w_b != 0:
-                add_part(d, w_b * (one - w_a), dOut, pixel + down)
-            if w_a != 0 and w_b != 0:
-                add_part(d, w_b * w_a, dOut, pixel + down + right)
-            dOut += d
+    cdef Py_ssize_t image, stop, size = u.b * u.a * u.d
+    while first < last:
+        image = first // u.b
+        stop = min(last, (image + 1) * u.b)
+        adjoint_of_image(
+            u, dOut + image * size * u.f_b * u.f_a, dZ + image * size, first - image * u.b,
+            stop - image * u.b,
+        )
+        first = stop
 
 
 def upsample_words(str function, factor, method, align_corners):
@@ -147,32 +193,24 @@ def upsample_words(str function, factor, method, align_corners):
         raise ValueError(f"{function}: method must be 'nearest' or 'bilinear', got {method!r}")
     if align_corners and method == "nearest":
         raise ValueError(f"{function}: align_corners needs the method 'bilinear', got 'nearest'")
-    return f_b, f_a, (ALIGNED if align_corners else METHODS.index(method))
+    return f_b, f_a, (BILINEAR_ALIGNED if align_corners else METHODS.index(method))
 
 
 # OUT: u; returns the shape of the result. Raises OverflowError.
 cdef tuple upsampling(
     str function, tuple shape, object factor, object method, bint align_corners, Upsampling *u
 ):
-    cdef Py_ssize_t height = 0, width = 0, size = 0
     f_b, f_a, code = upsample_words(function, factor, method, align_corners)
-    u.b, u.a, u.d = shape[1], shape[2], shape[3]
-    u.f_b, u.f_a, u.method = f_b, f_a, code
-    if min(u.b, u.a, u.d) < 1:
+    l, b, a, d = shape
+    if min(b, a, d) < 1:
         raise ValueError(
-            f"{function}: images must have at least one element, got {u.b} x {u.a} x {u.d}"
+            f"{function}: images must have at least one element, got {b} x {a} x {d}"
         )
-    # 2 q + 1 and q (n - 1) do not overflow either
-    if (
-        mul_overflows(u.b, u.f_b, &height) or mul_overflows(u.a, u.f_a, &width)
-        or mul_overflows(height, width, &size) or mul_overflows(size, u.d, &size)
-        or mul_overflows(size, 16, &size) or mul_overflows(size, max(shape[0], 1), &size)
-        or mul_overflows(height, u.b, &size) or mul_overflows(width, u.a, &size)
-    ):
+    if upsample_init(l, b, a, d, f_b, f_a, code, u) != OK:
         raise OverflowError(
-            f"{function}: the sizes overflow (input {u.b} x {u.a} x {u.d}, factor {f_b} x {f_a})"
+            f"{function}: the sizes overflow (input {b} x {a} x {d}, factor {f_b} x {f_a})"
         )
-    return (shape[0], height, width, shape[3])
+    return (l, b * f_b, a * f_a, d)
 
 
 def upsample2d(Z, factor, method="nearest", align_corners=False, out=None):
@@ -253,16 +291,7 @@ def upsample2d_backward(dZ_out, shape, factor, method="nearest", align_corners=F
     cdef str function = "upsample2d_backward"
     cdef cnp.ndarray gradient = as_input(function, "dZ_out", dZ_out, 4)
     cdef Upsampling u
-    if not is_sequence(shape):
-        raise TypeError(
-            f"{function}: shape must be (images, height, width, channels), "
-            f"got {shape!r} ({type(shape).__name__})"
-        )
-    if len(shape) != 4:
-        raise ValueError(
-            f"{function}: shape must be (images, height, width, channels), got {shape!r}"
-        )
-    sizes = tuple([as_size(function, "shape", size) for size in shape])
+    sizes = as_shape(function, shape)
     if sizes[0] < 0:
         raise ValueError(
             f"{function}: the number of images must be at least 0, got {sizes[0]}"
@@ -274,11 +303,11 @@ def upsample2d_backward(dZ_out, shape, factor, method="nearest", align_corners=F
     cdef void *dOut_ = cnp.PyArray_DATA(gradient)
     cdef void *dZ_ = cnp.PyArray_DATA(dZ)
     cdef size_t size = cnp.PyArray_NBYTES(dZ)
-    cdef Py_ssize_t l = sizes[0]
+    cdef Py_ssize_t rows = sizes[0] * sizes[1]
     with nogil:
         memset(dZ_, 0, size)
         if is_double:
-            upsample_adjoint(&u, <const double *> dOut_, <double *> dZ_, 0, l)
+            upsample_adjoint(&u, <const double *> dOut_, <double *> dZ_, 0, rows)
         else:
-            upsample_adjoint(&u, <const float *> dOut_, <float *> dZ_, 0, l)
+            upsample_adjoint(&u, <const float *> dOut_, <float *> dZ_, 0, rows)
     return dZ

@@ -18,7 +18,7 @@ from ._frozen cimport (
 )
 from ._status cimport MEMORY, OK, VERSION
 
-from ._geometry import as_size
+from ._sizes import as_size
 
 cnp.import_array()
 

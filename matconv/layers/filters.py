@@ -8,7 +8,9 @@ import numpy as np
 
 from ..activations import ActivationFunction
 from ..kernels._algorithms import as_algorithm
-from ..kernels._geometry import WindowGeometry, as_pair, as_size, transposed_shape
+from ..kernels._conv_transpose import transposed_shape
+from ..kernels._geometry import WindowGeometry
+from ..kernels._sizes import as_pair, as_size
 from .base import Layer, Parameter
 from .initial import Normal
 from .windows import Pad, Shape, Sides, Size, as_sides, as_window, four, image_shape, padding

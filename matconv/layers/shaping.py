@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..arguments import as_flag, as_text
-from ..kernels._geometry import as_pair, as_size
+from ..kernels._sizes import as_pair, as_size
 from ..kernels._upsample import upsample_words
 from .base import Layer
 from .windows import Shape, Sides, Size, as_sides, four, image_shape

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
-from ..kernels._geometry import as_padding, window_sizes
+from ..kernels._geometry import window_sizes
+from ..kernels._sizes import as_padding
 
 Shape = tuple[int, ...]
 Size = SupportsIndex | Sequence[SupportsIndex]

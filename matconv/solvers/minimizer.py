@@ -56,7 +56,8 @@ def minimize(
         entry of the iteration in the history, or raise StopIteration to end the minimisation.
     progress : bool or text file
         File to which a line is written after each iteration; True for standard error. If standard
-        error is a terminal and tqdm is installed, there is a progress bar as well.
+        error is a terminal and tqdm is installed, there is a progress bar as well. Lists that the
+        callback returns are not shown.
     start : int
         Number of earlier iterations that led to theta0. Iterations are counted from it, and the
         order of the images and schedules continue from it. (A velocity begins with 0.)

@@ -74,11 +74,18 @@ class Progress:
             self._bar = None
 
     def line(self, row: dict[str, Any]) -> None:
-        """Write the line of an iteration; `row` is its entry in the history."""
+        """Write the line of an iteration; `row` is its entry in the history.
+
+        A list in it is not shown.
+        """
         if self._lines is None:
             return
         known = {key for key, _, _ in _COLUMNS} | {"seconds"}
-        more = {key: value for key, value in row.items() if key not in known}
+        more = {
+            key: value
+            for key, value in row.items()
+            if key not in known and not isinstance(value, list)
+        }
         text = ""
         if self._headings is not None:
             titles = [f"{title:>{column[1]}}" for title, column in zip(self._headings, _COLUMNS)]

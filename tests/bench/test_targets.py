@@ -13,6 +13,7 @@ import targets
 import timing
 
 SLOW, FAST = "avx2", "avx512"
+FROZEN = {"what": "frozen", "pass": "predict", "dtype": "float32"}
 
 
 def record(name, ratio, **changes):
@@ -100,12 +101,49 @@ def test_verdict_exponent_and_growth(power, met):
 
 
 def test_verdict_frozen_by_images_and_quick_ones():
-    about = {"what": "frozen", "pass": "predict", "dtype": "float32", "peer": "onnxruntime"}
+    about = {**FROZEN, "peer": "onnxruntime"}
     records = [record("lenet", r, **about, images=n) for n, r in ((1, 1.5), (8, 0.79), (9, 0.1))]
     records += [record("lenet", 2.0, **about, images=5, quick=True)]  # quick: fewer images
     (line,) = verdicts(records, "S9")
     counted = {"lenet, 1 images": 1.5, "lenet, 8 images": 0.79, "lenet, 5 images": 2.0}
     assert (line.values, line.met) == (counted, False)
+    assert line.measure == "frozen, predict, float32 against ONNX Runtime f32"
+
+
+def test_verdict_of_several_peers_is_that_of_the_fastest():
+    ratios = {"onnxruntime": (2.0, 0.7), "openvino": (1.5, 3.0), "torch": (0.1, 0.1)}
+    records = [
+        record(name, ratio, **FROZEN, images=1, peer=peer)
+        for peer, both in ratios.items()
+        for name, ratio in zip(("lenet", "resnet18"), both, strict=True)
+    ]
+    (line,) = verdicts(records, "S9")
+    assert line.values == {"lenet, 1 images": 1.5, "resnet18, 1 images": 0.7}
+    assert line.met is False
+    text = "frozen, predict, float32 against the faster of ONNX Runtime f32 and OpenVINO f32"
+    assert line.measure == text == verdicts([], "S9")[0].measure
+
+
+def test_targets_leave_out_large_batches_of_large_networks():
+    found = {(job["name"], job["images"]) for job in targets.jobs(["S9"], (1,))}
+    assert found == {
+        (name, images)
+        for name in targets.FROZEN
+        for images in (1, 8, 64)
+        if images < 64 or name not in ("vgg16", "dncnn17-180")
+    }
+    quick = {(job["name"], job["images"]) for job in targets.jobs(["S9"], (1,), quick=True)}
+    assert quick == {(name, images) for name in targets.FROZEN for images in (1, 8)}
+
+
+@pytest.mark.parametrize(("name", "met"), [("resnet18-64", True), ("alexnet", False)])
+def test_verdict_minimum_is_not_for_exempt_names(name, met):
+    about = {"what": "nets", "peer": "torch-f32", "pass": "step"}
+    records = [record("lenet", 2.0, **about), record(name, 0.9, **about)]
+    (line,) = verdicts(records, "S4")
+    assert (line.target, line.met) == ("gm >= 1.15, min >= 1 but resnet18-64", met)
+    assert line.measured == f"gm 1.34, min 0.9 ({name}), 2 of them"
+    assert verdicts(records[1:], "S4")[0].met is False  # the geometric mean is below 1.15
 
 
 def test_verdict_startup_and_latency():
@@ -164,7 +202,13 @@ def test_show_has_machine_command_targets_and_ratios(results, capsys):
     assert ["vgg-64", "8, 1", "500 ms", "2.00 (2.00-2.00)", "500 ms", "1.50 (1.50-1.50)"] in rows
     assert ["vgg-128", "8, 1", "500 ms", "4.50 (4.50-4.50)", "", ""] in rows
     assert ["geometric mean", "", "", "3.00", "", "1.50"] in rows
-    line = ["S4", "nets, step, float64 against PyTorch f32", SLOW, "1", "gm >= 1.15, min >= 1"]
+    line = [
+        "S4",
+        "nets, step, float64 against PyTorch f32",
+        SLOW,
+        "1",
+        "gm >= 1.15, min >= 1 but resnet18-64",
+    ]
     assert [*line, "0.5 (lenet)", "NOT met"] in rows
     assert "layers, forward, float64, auto, avx2" in out and "S10" not in out
 

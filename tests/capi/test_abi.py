@@ -156,7 +156,7 @@ def changed(*replacements):
 
 
 def test_differences_additions_at_the_end_allowed():
-    last = "float *db, float *scratch, ptrdiff_t scratch_size);\n} matconv_api;"
+    last = "int method, const float *dS, float *dZ);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
     status = "MATCONV_INTERRUPTED = 18"
     activation = "double alpha, beta; "

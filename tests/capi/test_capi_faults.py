@@ -94,7 +94,7 @@ def test_calls_unchanged_succeed(dtype):
     for call in calls(dtype):
         assert call() == OK
         names.add(call.name)
-    assert len(names) == 17
+    assert len(names) == 19
     for call in calls(dtype, with_geometry=True):
         assert call() == OK
 
@@ -132,7 +132,7 @@ def test_null_for_each_array_in_turn(dtype):
             else:
                 check_refused(call, NULL, **{name: None})
                 refused += 1
-    assert refused == 210
+    assert refused == 222
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -335,6 +335,27 @@ def test_lrn_argument_out_of_range_refused(dtype, wrong):
             check_refused(call, capi.SIZE, **wrong)
             refused += 1
     assert refused == 4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("status", "wrong"),
+    [
+        (capi.SIZE, {"images": -1}), (capi.SIZE, {"height": 0}), (capi.SIZE, {"width": -3}),
+        (capi.SIZE, {"channels": 0}), (capi.SIZE, {"factor_down": 0}),
+        (capi.SIZE, {"factor_right": -1}), (capi.ALGORITHM, {"method": 3}),
+        (capi.ALGORITHM, {"method": -1}), (capi.OVERFLOW, {"factor_down": 2**60}),
+        (capi.OVERFLOW, {"factor_right": 2**60}), (capi.OVERFLOW, {"images": 2**62}),
+        (capi.OVERFLOW, {"channels": 2**62}),
+    ],
+)  # fmt: skip
+def test_upsample_argument_out_of_range_refused(dtype, status, wrong):
+    refused = 0
+    for call in calls(dtype):
+        if call.name.startswith("upsample"):
+            check_refused(call, status, **wrong)
+            refused += 1
+    assert refused == 6
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -125,6 +125,43 @@ def test_top_k_error_is_in_the_history_and_in_evaluate(tmp_path, monkeypatch, ca
     assert "top-2" not in printed(capsys, "evaluate", "m.npz")
 
 
+def test_class_errors_are_in_the_history_and_after_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = printed(capsys, "train", "--iterations", "3", "--per-class", "--output", "m.npz")
+    model, digits = load_model("m.npz"), load_digits()
+    z = model.network.forward(model.theta, digits.Z_test)
+    errors = metrics.class_errors(z, digits.y_test).tolist()
+    history = model.training["history"]
+    assert len(set(errors)) > 1 and [len(row["test_class_errors"]) for row in history] == [10] * 3
+    assert history[-1]["test_class_errors"] == model.training["test_class_errors"] == errors
+    train = metrics.class_errors(
+        model.network.forward(model.theta, digits.Z_train), digits.y_train
+    ).tolist()
+    assert history[-1]["train_class_errors"] == model.training["train_class_errors"] == train
+    assert "class errors" not in text
+    shown = printed(capsys, "evaluate", "m.npz", "--per-class")
+    table = shown.splitlines()[-11:]
+    assert text[text.index("label") :].splitlines()[:11] == [table[0].strip(), *table[1:]]
+    told = printed(capsys, "info", "m.npz")
+    assert re.search(r"^test_class_errors +\[0\.\d", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_class_without_images_has_no_error_in_the_model_file(folder, capsys, quiet):
+    with np.load("small.npz") as file:
+        Z, y = file["Z"], file["y"]
+    np.savez("few.npz", Z=Z[y < 2], y=y[y < 2])
+    command = (*SMALL, "--test-data", "few.npz", "--per-class", *quiet, "--output", "m.npz")
+    text = printed(capsys, *command)
+    training = load_model("m.npz").training
+    zero, one, none = training["test_class_errors"]
+    assert none is None and 0 <= zero <= 1 and 0 <= one <= 1
+    assert ("test_class_errors" in training["history"][-1]) == (not quiet)
+    assert re.search(r"^ +2 +0 +-$", text, re.MULTILINE)
+    assert main([*SMALL, "--output", "n.npz"]) == 0
+    assert not any("class" in name for name in load_model("n.npz").training)
+
+
 def test_top_k_above_the_outputs_is_refused(folder, capsys):
     line = complaint(capsys, *SMALL, "--top-k", "4", "--output", "m.npz", status=1)
     assert line == "--top-k 4: the network has 3 outputs"

@@ -6,7 +6,7 @@ from support import reference
 from support.tolerances import assert_same, assert_within, inner_product_bound
 
 import matconv
-from matconv.kernels._geometry import transposed_shape
+from matconv.kernels._conv_transpose import transposed_shape
 
 DTYPES = ("float64", "float32")
 ALGORITHMS = ("im2col", "auto")

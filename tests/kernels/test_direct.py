@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support import reference
+from support import activations, reference
 from support.tolerances import assert_same, assert_within, inner_product_bound
 
 import matconv
@@ -17,9 +17,14 @@ def cases(count, seed):
     random = np.random.default_rng(seed)
     while count:
         groups = int(random.integers(2, 20))
-        d_g, d_out_g = (1, 1) if random.random() < 0.4 else random.integers(1, 9, 2).tolist()
         kernel, stride, dilation = (
             tuple(random.integers(1, high, 2).tolist()) for high in (6, 4, 4)
+        )
+        highest = 8 if stride == (1, 1) else 16
+        d_g, d_out_g = (
+            (1, 1)
+            if random.random() < 0.4
+            else random.integers(1, highest, 2, endpoint=True).tolist()
         )
         pad = tuple(map(tuple, random.integers(0, 5, (2, 2)).tolist()))
         size = tuple(random.integers(1, 16, 2).tolist())
@@ -81,9 +86,12 @@ def test_direct_reals_are_within_the_bound(dtype):
 
 
 def test_direct_is_chosen_by_auto_only_for_few_channels_per_group():
-    shape, pixels = (1, 9, 9, 32), {"pad": 1}
-    for groups, d_out, expected in ((32, 32, True), (32, 64, True), (4, 32, True), (2, 32, False)):
-        filters = (32 // groups, 3, 3, d_out)
+    shape = (1, 9, 9, 32)
+    for groups, d_out, stride, expected in (
+        (32, 32, 1, True), (32, 64, 1, True), (4, 32, 1, True), (2, 32, 1, False),
+        (2, 32, 2, True), (2, 32, (1, 2), True), (2, 34, 2, False),
+    ):  # fmt: skip
+        filters, pixels = (32 // groups, 3, 3, d_out), {"pad": 1, "stride": stride}
         plan = plan_of(shape, filters, groups=groups, **pixels)
         assert (plan.algorithm == "direct") == expected
         assert plan_of(shape, filters, algorithm="im2col", groups=groups, **pixels).algorithm == (
@@ -128,3 +136,104 @@ def test_direct_filter_infinity_in_padding_has_no_effect():
     assert np.isfinite(S[0, 0]).all() and np.isfinite(S[..., 1]).all()
     assert np.isposinf(S[0, 1:, 1:, 0]).all()
     assert np.isnan(matconv.conv2d(Z, W, pad=1, groups=2, algorithm="im2col")[0, 0, 0, 0])
+
+
+WIDTHS = (2, 3, 4, 5, 7, 8, 9, 12, 15, 17, 24, 33, 300)
+
+
+def depthwise_cases(seed):
+    """Depthwise layers of 3 x 3 and other taps: tiles, edges, whole and partial vectors."""
+    random = np.random.default_rng(seed)
+    for d in WIDTHS:
+        for stride in ((1, 1), (2, 2), (1, 2), (3, 1), (4, 5)):
+            for dilation in (1, 2):
+                kernel = (
+                    (3, 3) if random.random() < 0.8 else tuple(random.integers(1, 6, 2).tolist())
+                )
+                size = tuple(random.integers(1, 14, 2).tolist())
+                high = tuple((h - 1) * dilation // 2 for h in kernel)
+                if all(
+                    n + 2 * p > (h - 1) * dilation
+                    for n, p, h in zip(size, high, kernel, strict=True)
+                ):
+                    options = {"stride": stride, "pad": high, "dilation": dilation, "groups": d}
+                    yield (2, *size, d), (1, *kernel, d), options
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_depthwise_tiles_equal_im2col(dtype):
+    count = 0
+    for k, (shape, filters, options) in enumerate(depthwise_cases(4)):
+        count += 1
+        random = np.random.default_rng(k)
+        Z, W, b = (
+            random.integers(-9, 10, size).astype(dtype) for size in (shape, filters, filters[3])
+        )
+        literal = {**options, "algorithm": "im2col"}
+        S = matconv.conv2d(Z, W, b, **options)
+        assert_same(S, matconv.conv2d(Z, W, b, **literal), f"S of case {k}")
+        dS = random.integers(-9, 10, S.shape).astype(dtype)
+        found = matconv.conv2d_backward(dS, Z, W, **options)
+        expected = matconv.conv2d_backward(dS, Z, W, **literal)
+        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
+            assert_same(one, other, f"{name} of case {k}")
+    assert count > 100
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_depthwise_many_column_runs_equal_im2col(dtype):
+    """Each column has other taps than its neighbour, and there are more than are stored at once."""
+    random = np.random.default_rng(5)
+    for kernel, pad, width, stride in ((41, 20, 41, 1), (81, 40, 44, 3), (70, 69, 1, 1)):
+        Z = random.integers(-3, 4, (2, 2, width, 9)).astype(dtype)
+        W = random.integers(-3, 4, (1, 1, kernel, 9)).astype(dtype)
+        options = {"pad": ((0, 0), (pad, pad)), "stride": (1, stride), "groups": 9}
+        S = matconv.conv2d(Z, W, relu=True, **options)
+        dS = random.integers(-3, 4, S.shape).astype(dtype)
+        found = (S, *matconv.conv2d_backward(dS, Z, W, **options))
+        literal = {**options, "algorithm": "im2col"}
+        expected = (
+            matconv.conv2d(Z, W, relu=True, **literal),
+            *matconv.conv2d_backward(dS, Z, W, **literal),
+        )
+        for name, one, other in zip(("S", "dZ", "dW", "db"), found, expected, strict=True):
+            assert_same(one, other, f"{name} of {kernel} taps")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", [*activations.EXACT[1:], "sigmoid", "silu"], ids=repr)
+def test_depthwise_activation_is_that_of_a_layer_of_its_own(activation, dtype):
+    for d, stride, scale in ((5, 1, 1.0), (33, 1, 1.0), (33, 2, 1.0), (12, 3, np.nan)):
+        size, layer = (7, 8, d), {"stride": stride, "pad": 1, "groups": d}
+        fused = matconv.Network(size, [matconv.Conv(d, 3, activation=activation, **layer)], dtype)
+        apart = matconv.Network(
+            size, [matconv.Conv(d, 3, **layer), matconv.Activation(activation)], dtype
+        )
+        random = np.random.default_rng(d)
+        theta, Z = (random.integers(-4, 5, size).astype(dtype) for size in (fused.n, (3, *size)))
+        Z[1, 3, 4, d - 1] *= np.dtype(dtype).type(scale)
+        assert_same(fused.forward(theta, Z), apart.forward(theta, Z), f"{d} channels")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_gradient_is_added_to_that_of_another_layer(stride, dtype):
+    """The second layer that reads a value adds to dZ; integers, so that sums are exact."""
+    size, d = (8, 8, 11), 11  # a power of two of pixels, by which the loss divides
+    gradients = []
+    for algorithm in ("auto", "im2col"):
+        layer = {"stride": stride, "pad": 1, "groups": d, "algorithm": algorithm}
+        layers = [
+            matconv.Conv(d, 1, groups=d, name="first", algorithm=algorithm),
+            matconv.Conv(d, 3, inputs="first", name="a", **layer),
+            matconv.Conv(d, 3, inputs="first", name="b", **layer),
+            matconv.Add(inputs=["a", "b"]),
+        ]
+        net = matconv.Network(size, layers, dtype)
+        random = np.random.default_rng(6)
+        theta = random.integers(-2, 3, net.n).astype(dtype)
+        Z = random.integers(-2, 3, (2, *size)).astype(dtype)
+        Y = random.integers(-2, 3, (2, *net.output_shape)).astype(dtype)
+        f = matconv.Objective(net, Z, Y, loss="squared")
+        gradients.append(f.gradient(theta))
+    assert_same(*gradients, "gradient")

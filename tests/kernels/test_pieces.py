@@ -71,6 +71,49 @@ def test_elementwise_pieces_are_the_whole(name, dtype):
             assert forward[0] > 1 and backward[0] > 1
 
 
+# pixels of Multiply, bands of Multiply's sums, rows of Upsample
+SINGLE_IMAGES = {
+    "multiply-pixel": ("Multiply", [(1, 1, 21), (64, 65, 21), (21,)], []),
+    "multiply-pixel-second": ("Multiply", [(70, 33, 40), (40,)], []),
+    "multiply-many-pixels": ("Multiply", [(200, 201, 2), (1, 1, 2)], []),
+    "upsample": ("Upsample", [(40, 33, 21)], [2, 3, 0]),
+    "upsample-bilinear": ("Upsample", [(41, 17, 16)], [3, 4, 1]),
+    "upsample-bilinear-column": ("Upsample", [(99, 1, 128)], [7, 1, 1]),
+    "upsample-aligned": ("Upsample", [(40, 33, 21)], [2, 4, 2]),
+    "upsample-aligned-rows": ("Upsample", [(2, 64, 64)], [8, 2, 2]),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", SINGLE_IMAGES)
+def test_pieces_of_a_single_image_are_the_whole(name, dtype):
+    kind, shapes, words = SINGLE_IMAGES[name]
+    for images in (1, 2, 7):
+        random = np.random.default_rng(images)
+        step = SingleStep(kind, shapes, words, [], dtype, images)
+        flags = [tuple(k != left for k in range(len(shapes))) for left in range(-1, len(shapes))]
+        for l in {images, images - 1}:
+            passes = Passes(step, shapes, l, integers, random)
+            forward, backward = check(passes, assert_same, flags)
+            assert l < images or forward[0] > images
+            assert l < images or backward[0] > images or (kind, images) == ("Upsample", 7)
+            # the sums of Multiply have another order
+            exact = kind == "Upsample"
+            check(Passes(step, shapes, l, normal, random), assert_same if exact else any_value)
+
+
+def test_upsample_adjoint_does_not_depend_on_the_rows_of_a_piece():
+    """Every output row that reads a row of the input is found, for any factor and height."""
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        height, factor = (int(n) for n in random.integers(1, 12, 2))
+        for method in range(3):
+            shape = (height, 1, 1 + (1 << 15) // (factor * (1 + int(random.integers(3)))))
+            step = SingleStep("Upsample", [shape], [factor, 1, method], [], "float64", 1)
+            passes = Passes(step, [shape], 1, normal, random)
+            check(passes, assert_same)
+
+
 POOLS = [
     # image, window, stride, padding
     ((40, 33, 21), (2, 2), (2, 2), (0, 0, 0, 0)),
@@ -234,6 +277,46 @@ def test_conv_transpose_pieces_are_the_whole_exactly(name, dtype):
         passes = Passes(step, [shape], images, normal, np.random.default_rng(0))
         forward, backward = check(passes, any_value)
         assert forward[0] > 1 and len(backward) == 2 and backward[0] > 1
+
+
+# a single image, or few: bands of an image; with the number of phases of both passes
+TRANSPOSED_BANDS = {
+    "plain": ((64, 61, 16), [24, 1, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0], (2, 3)),
+    "upsampled": ((34, 31, 32), [20, 1, 4, 4, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0], (2, 3)),
+    "extra": ((34, 31, 48), [20, 1, 3, 4, 2, 3, 0, 1, 2, 1, 1, 1, 1, 2], (2, 3)),
+    "apart": ((33, 40, 24), [64, 1, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 0, 0], (1, 3)),
+    "gaps": ((33, 40, 24), [64, 1, 2, 2, 3, 3, 0, 0, 1, 0, 1, 1, 2, 2], (1, 3)),
+    "gaps-cropped": ((33, 40, 64), [64, 1, 1, 2, 3, 1, 0, 0, 1, 0, 1, 1, 2, 0], (1, 3)),
+    "cropped-far": ((60, 64, 32), [24, 1, 3, 3, 1, 1, 30, 24, 1, 0, 1, 1, 0, 0], (2, 3)),
+    "dilated": ((60, 60, 32), [24, 1, 3, 3, 2, 1, 2, 0, 1, 1, 5, 2, 1, 0], (2, 3)),
+    "tall": ((70, 60, 16), [8, 1, 17, 3, 1, 1, 8, 8, 1, 1, 1, 1, 0, 0], (2, 3)),
+    "groups": ((64, 61, 24), [36, 3, 3, 3, 1, 2, 1, 0, 1, 1, 2, 1, 0, 1], (2, 3)),
+    "depthwise": ((70, 64, 64), [64, 64, 6, 6, 1, 1, 3, 2, 3, 2, 1, 1, 0, 0], (2, 3)),
+    "pixel": ((40, 37, 64), [48, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0], (1, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", TRANSPOSED_BANDS)
+def test_conv_transpose_bands_are_the_whole_exactly(name, dtype):
+    shape, words, phases = TRANSPOSED_BANDS[name]
+    cases = ((1, IM2COL, LEAKY, 1), (0, IM2COL, CLIP, 3), (1, 0, RELU, 1))
+    for bias, algorithm, activation, images in cases[2:] if name == "depthwise" else cases:
+        exact = algorithm == IM2COL or name == "depthwise"
+        step = SingleStep(
+            "ConvTranspose", [shape], [*words, bias, algorithm], [], dtype, images, activation
+        )
+        # all gradients; only that of the input; all others
+        flags = [(True,) * (2 + bias)]
+        if bias and exact:
+            flags += [tuple((k == 0) == which for k in range(2 + bias)) for which in (True, False)]
+        for l in {images, max(images - 1, 1)}:
+            draw = integers if exact else normal
+            passes = Passes(step, [shape], l, draw, np.random.default_rng(l))
+            forward, backward = check(passes, assert_same if exact else any_value, flags)
+            if exact and l == images:
+                assert (len(forward), len(backward)) == phases
+                assert forward[0] > images and backward[1] > images
 
 
 DENSE = [(3000, 1500, 1), (1500, 170, 20), (600, 900, 64), (33, 400, 700), (2100, 1024, 3)]

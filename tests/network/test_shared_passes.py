@@ -5,7 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-from support.large_networks import LARGE, THREADS, integers, large, reals, rounded
+from support.large_networks import (
+    LARGE,
+    THREADS,
+    enlarging,
+    integers,
+    large,
+    reals,
+    rounded,
+)  # fmt: skip
 from support.passes import block
 from support.random_graphs import random_graph, random_images, random_theta
 from threadpoolctl import threadpool_info
@@ -138,6 +146,17 @@ def test_rounded_operations_have_the_same_bits_on_any_number_of_threads(dtype):
     expected = Run(net, theta, Z, n_threads=1, shared=True).everything()
     for n_threads in THREADS[1:]:
         assert Run(net, theta, Z, n_threads=n_threads, shared=True).everything() == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_enlarging_layers_have_the_same_bits_on_any_number_of_threads(dtype, algorithm):
+    net = enlarging(dtype, algorithm)
+    for l in (1, 2):
+        theta, Z = reals(net, l=l)
+        expected = Run(net, theta, Z, n_threads=1, shared=True).everything()
+        for n_threads in THREADS[1:]:
+            assert Run(net, theta, Z, n_threads=n_threads, shared=True).everything() == expected
 
 
 def test_large_image_has_the_bits_of_whole_steps_where_sums_are_exact():

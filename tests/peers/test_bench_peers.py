@@ -8,28 +8,45 @@ import peers_matconv
 import pytest
 import torch
 
+from matconv import Activation, Add, AvgPool, Dense, MaxPool, Network, Scale, presets
+
+STRIDED = nets.conv(6, (3, 2), stride=2, pad=(1, 2), dilation=(2, 1), groups=2)
 LAYERS = {
-    "strided": nets.Net(
-        (6, 5, 4), (nets.conv(6, (3, 2), stride=2, pad=1, dilation=2, groups=2),), 3, "squared"
-    ),
-    "plain": nets.Net((7, 7, 16), (nets.conv(24, 3, pad=1),), 2, "squared"),
+    "strided": nets.Net(Network((6, 5, 4), [STRIDED]), 3),
+    "plain": nets.Net(Network((7, 7, 16), [nets.conv(24, 3, pad=1)]), 2),
 }
-SMALL = nets.Net(
-    (11, 11, 4),
-    (
-        nets.conv(6, 3, pad=1, groups=2),
-        nets.pool(3, 2),
-        nets.conv(4, 3, stride=2),
-        *nets.dense(7, 3),
+_SMALL = [
+    *(nets.conv(6, 3, pad=1, groups=2), MaxPool(3, 2), nets.conv(4, 3, stride=2)),
+    *nets.dense(7, 3),
+]
+SMALL = nets.Net(Network((11, 11, 4), _SMALL), 3)
+
+#: Narrow presets, and layers with sides that differ.
+GRAPHS = {
+    "alexnet-caffenet": presets.alexnet("caffenet", 5, (67, 67, 3), width=1 / 8),
+    "cifar-quick": presets.cifar_quick(5),
+    "dncnn": presets.dncnn(4, (20, 21, 1), width=1 / 4),
+    "mobilenet-v2": presets.mobilenet_v2(5, (64, 64, 3), width=1 / 4),
+    "nin-cifar": presets.nin_cifar(5),
+    "resnet": presets.resnet(18, 5, (64, 64, 3), width=1 / 8),
+    "squeezenet": presets.squeezenet("1.1", 5, (61, 61, 3), width=1 / 4),
+    "sides": Network(
+        (9, 8, 4),
+        [
+            *(nets.conv(6, 4, pad="same", name="a"), AvgPool(3, 1, 1), Scale(bias=False, name="b")),
+            *(Add(inputs=["a", "b", "a"], factors=(2, -1, 0.5)), Activation("relu")),
+            *(AvgPool((9, 8)), Dense(5, bias=False)),
+        ],
     ),
-    3,
-)
+}
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
     """The layers and the small network by name."""
     monkeypatch.setitem(nets.NETS, "small", SMALL)
+    for name, network in GRAPHS.items():
+        monkeypatch.setitem(nets.NETS, f"narrow {name}", nets.Net(network, 2))
     for name, layer in LAYERS.items():
         monkeypatch.setitem(nets.LAYERS, name, layer)
 
@@ -51,9 +68,18 @@ def test_torch_computes_the_layer(name, threads, dtype):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize("name", [f"narrow {name}" for name in GRAPHS])
+@pytest.mark.parametrize("peer", ["torch", "jax", "onnxruntime", "openvino"])
+def test_peer_computes_the_graph(peer, name):
+    case = cases.NetCase(name)
+    for side in peers.sides(case, peer, "float64", 1, "auto"):
+        for which in ("forward", "gradient")[: len(peers.PEERS[peer].nets)]:
+            assert case.check(side, which) <= nets.AGREEMENT[side.dtype.name]
+
+
 @pytest.mark.parametrize("name", ["small", "strided", "plain"])
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("peer", ["torch", "torch-f32", "jax", "onnxruntime"])
+@pytest.mark.parametrize("peer", ["torch", "torch-f32", "jax", "onnxruntime", "openvino"])
 def test_peer_computes_the_network(peer, threads, name):
     case = cases.NetCase(name)
     for side in peers.sides(case, peer, "float64", threads, "auto"):
@@ -64,11 +90,11 @@ def test_peer_computes_the_network(peer, threads, name):
             assert case.check(side, which) <= nets.AGREEMENT[side.dtype.name]
 
 
-@pytest.mark.parametrize("peer", ["torch", "jax", "onnxruntime"])
+@pytest.mark.parametrize("peer", ["torch", "jax", "onnxruntime", "openvino"])
 def test_peer_with_other_parameters_is_refused(peer):
     case = cases.NetCase("small")
     case.check(peers_matconv.net(case, "float64", 1), "forward")  # what is expected
-    case.values = [value and (value[0] * 1.01, value[1]) for value in case.values]
+    case.theta *= 1.01
     for side in peers.sides(case, peer, "float64", 1, "auto"):
         with pytest.raises(ArithmeticError, match="^.*, small: outputs differs by .*not the same"):
             case.check(side, "forward")

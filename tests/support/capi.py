@@ -20,6 +20,7 @@ STATUSES = (
     DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION, INTERRUPTED,
 ) = range(19)  # fmt: skip
 ALGORITHMS = ("auto", "im2col", "winograd")
+METHODS = ("nearest", "bilinear", "bilinear aligned")
 DTYPES = ("float64", "float32")
 SUFFIX = {"float64": "f64", "float32": "f32"}
 
@@ -97,6 +98,8 @@ _LATER = {
     "conv_transpose_scratch": "gipp",
     "conv_transpose_forward": "gipppappn",
     "conv_transpose_backward": "gippp" + "ppp" + "pn",
+    "upsample": "nnnnnnipp",
+    "upsample_backward": "nnnnnnipp",
 }
 _TYPES = {
     "g": ctypes.c_void_p,

@@ -15,7 +15,7 @@ from matconv.kernels import _pool as pool
 from matconv.kernels._geometry import WindowGeometry
 from support import geometries
 from support.activations import CLIP, LEAKY_RELU, NONE, RELU, activated, gradient
-from support.capi import ALGORITHMS, DTYPES, OK, Activation, Geometry, entry, poisoned
+from support.capi import ALGORITHMS, DTYPES, METHODS, OK, Activation, Geometry, entry, poisoned
 
 
 @dataclass
@@ -299,6 +299,26 @@ def lrn_calls(rows, channels, dtype, random):
         )  # fmt: skip
 
 
+def upsample_calls(shape, factor, dtype, random):
+    """Calls of upsample by each method, and of its adjoint."""
+    Z = random.standard_normal(shape).astype(dtype)
+    sizes = dict(zip(("images", "height", "width", "channels"), shape))
+    sizes.update(zip(("factor_down", "factor_right"), factor))
+    for number, method in enumerate(METHODS):
+        options = {"method": method.split()[0], "align_corners": "aligned" in method}
+        S = matconv.upsample2d(Z, factor, **options)
+        dS = random.standard_normal(S.shape).astype(dtype)
+        yield Call(
+            "upsample", dtype, {**sizes, "method": number, "Z": Z, "S": poisoned(S.shape, dtype)},
+            ("S",), expected=(S,),
+        )  # fmt: skip
+        yield Call(
+            "upsample_backward", dtype,
+            {**sizes, "method": number, "dS": dS, "dZ": poisoned(Z.shape, dtype)}, ("dZ",),
+            expected=(matconv.upsample2d_backward(dS, shape, factor, **options),),
+        )  # fmt: skip
+
+
 def every_call(case, dtype, seed=0, data="real"):
     """Calls of all entries that take arrays, on one geometry."""
     random = np.random.default_rng(seed)
@@ -307,6 +327,7 @@ def every_call(case, dtype, seed=0, data="real"):
     yield from transposed_calls(case, dtype, random)
     yield from dense_calls(case.l, int(np.prod(case.size)), case.d_out, dtype, random)
     yield from lrn_calls(case.l * case.size[0], case.size[-1], dtype, random)
+    yield from upsample_calls(case.shape, case.stride, dtype, random)
 
 
 def check(call):

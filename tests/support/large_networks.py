@@ -10,6 +10,7 @@ from matconv import (
     Clip,
     Concat,
     Conv,
+    ConvTranspose,
     Crop,
     Dense,
     LeakyReLU,
@@ -21,6 +22,7 @@ from matconv import (
     PReLU,
     Scale,
     Softmax,
+    Upsample,
 )  # fmt: skip
 
 from .random_graphs import random_images, random_theta
@@ -67,6 +69,31 @@ ROUNDED = [
     Dense(3, name="last"),
     LogSoftmax(name="log"),
 ]
+
+
+# layers that enlarge images, and a product with images of one pixel
+ENLARGING = [
+    Conv(8, 3, stride=2, pad=1, activation="relu", name="first"),
+    Conv(12, 3, stride=2, pad=1, activation="relu", name="second"),
+    AvgPool("image", name="mean"),
+    Dense(12, activation="sigmoid", name="gate"),
+    Multiply(inputs=["second", "gate", "second"], name="gated"),
+    ConvTranspose(8, 4, upsample=2, crop=1, activation=LeakyReLU(0.25), name="up"),
+    Add(inputs=["up", "first"], name="sum"),
+    ConvTranspose(8, 3, upsample=2, crop=1, extra=1, groups=2, name="again"),
+    Upsample(2, "bilinear", inputs="sum", name="bilinear"),
+    Upsample(2, inputs="sum", name="nearest"),
+    Upsample(4, "bilinear", align_corners=True, inputs="second", name="aligned"),
+    Conv(8, 1, name="mixed"),
+    Add(inputs=["again", "bilinear", "nearest", "mixed"], activation="tanh", name="all"),
+    AvgPool(8, name="few"),
+    Dense(3, name="last"),
+]
+
+
+def enlarging(dtype="float64", algorithm="auto", side=128):
+    """Return the network of the layers `ENLARGING` for images side x side x 2."""
+    return Network((side, side, 2), ENLARGING, dtype, algorithm)
 
 
 def rounded(dtype="float64", side=200):

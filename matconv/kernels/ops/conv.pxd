@@ -10,46 +10,22 @@ from libc.string cimport memset
 from .._activation cimport ACTIVATION_NONE, Activation
 from .._operation cimport (
     BilinearCall, Call, IMAGE, Operation, Range, Sizes, Step, TANGENT, Value, WHOLE, bilinear_call,
-    elements_of, goes_back, input_of, new_operation, set_image, split_elements,
+    elements_of, goes_back, input_of, set_image, split_elements,
 )
-from .._algorithms cimport AUTO, IM2COL, WINOGRAD, choose_tile
 from .._bias_relu cimport activation_backward_rows
-from .._conv_direct cimport direct_pays
 from .._conv_driver cimport (
-    Convolution, conv_backward_prepared, conv_forward_prepared, conv_plan, conv_prepare,
-    conv_prepare_backward, conv_reads_theta, conv_same_prepared, conv_set_images, conv_tiles,
+    Convolution, conv_backward_prepared, conv_forward_prepared, conv_reads_theta, conv_set_images,
+    conv_tiles,
 )
-from .._geometry cimport Geometry, geometry_default, geometry_init
-from .._status cimport ALGORITHM, OK, SIZE
+from .._geometry cimport Geometry, geometry_default
+from .._status cimport OK, SIZE
 from .._tile cimport add_run
 from .._types cimport real
 from .conv_cut cimport BackwardCut, ForwardCut, backward_phase, cut_backward, cut_forward
 from .conv_pieces cimport backward_piece, forward_piece
-
-
-# The data of a step in `own`.
-cdef struct Filters:
-    Convolution c           # for the images of the plan
-    bint has_bias
-    bint unprepared         # W is in the order of a tile: the forward pass reads it in theta
-    int algorithm
-
-
-# Set the members of a step with filters that follow from its geometry, which is that of one image.
-cdef inline int set_filters(Step *step, bint has_bias, int algorithm) noexcept nogil:
-    cdef Filters *own = <Filters *> step.own
-    cdef Geometry *g = &own.c.g
-    cdef int status = geometry_init(g)
-    if status != OK:
-        return status
-    own.has_bias = has_bias
-    own.algorithm = algorithm
-    step.n_arrays = 2 if has_bias else 1
-    step.array_size[0] = g.K * g.d_out
-    step.array_size[1] = g.d_out
-    step.fan_in = g.K
-    step.multiply_adds = <double> g.b_out * g.a_out * g.d_out * g.K
-    return OK
+from .filters cimport (
+    Filters, convolution_of, new_filters_operation, plan_filters, set_filters,
+)
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:
@@ -67,41 +43,27 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     g.s_b, g.s_a = word[4], word[5]
     g.top, g.bottom, g.left, g.right = word[6], word[7], word[8], word[9]
     g.dil_b, g.dil_a = word[10], word[11]
-    if not 0 <= word[12] <= 1:
-        return SIZE
-    if not AUTO <= word[13] <= WINOGRAD:
-        return ALGORITHM
-    status = set_filters(step, word[12] == 1, <int> word[13])
+    status = set_filters(step, False, word[12], word[13])
     set_image(output, g.b_out, g.a_out, g.d_out)
     return status
 
 
+# Whether the forward pass reads W in theta, since it has the order of a tile.
+cdef inline bint is_unprepared(const Step *step) noexcept nogil:
+    return not step.frozen and conv_reads_theta(&(<const Filters *> step.own).c)
+
+
 cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
-    cdef Filters *own = <Filters *> step.own
-    cdef Geometry g = own.c.g, usual = own.c.g
-    cdef Py_ssize_t m_b = 0, m_a = 0, l
+    cdef const Filters *own = <const Filters *> step.own
+    cdef Py_ssize_t l
     cdef Convolution c
     cdef ForwardCut forward
     cdef BackwardCut backward
-    cdef int status, algorithm
-    usual.l, g.l = step.usual, step.images
-    status = geometry_init(&g)
-    if status == OK:
-        status = geometry_init(&usual)
+    cdef int status = plan_filters(step)
     if status != OK:
         return status
-    algorithm = own.algorithm
-    if step.compact and not (algorithm == AUTO and direct_pays(&usual)):
-        algorithm = IM2COL
-    choose_tile(&usual, step.is_double, algorithm, step.frozen, &m_b, &m_a)
-    status = conv_plan(&g, step.is_double, m_b, m_a, &own.c)
-    if status != OK:
-        return status
-    sizes.prepared = own.c.prepared
+    sizes.prepared = 0 if is_unprepared(step) else own.c.prepared
     sizes.preparing = own.c.preparing
-    own.unprepared = not step.frozen and conv_reads_theta(&own.c)
-    if own.unprepared:
-        sizes.prepared = 0
     if not step.frozen:
         sizes.prepared_backward = own.c.prepared_backward
         sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
@@ -117,13 +79,6 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
-# The convolution for l images, not more than planned.
-cdef inline Convolution convolution_of(const Step *step, Py_ssize_t l) noexcept nogil:
-    cdef Convolution c = (<const Filters *> step.own).c
-    conv_set_images(&c, l)
-    return c
-
-
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
     cdef Convolution c = convolution_of(step, step.images)
     cdef ForwardCut forward
@@ -135,26 +90,6 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     if direction == TANGENT and phase == 1 and forward.pieces > 1:
         return split_elements(step, direction, 0)
     return forward.pieces if phase == 0 else 0
-
-
-# `prepare` for one dtype.
-cdef inline void prepare_real(
-    const Filters *own, Call *call, bint backward, real *scratch
-) noexcept nogil:
-    cdef const real *W = <const real *> call.arrays[0]
-    if backward:
-        conv_prepare_backward(
-            &own.c, W, <real *> call.prepared_backward, 0, own.c.g.d_out, scratch
-        )
-    elif not own.unprepared:
-        conv_prepare(&own.c, W, <real *> call.prepared, scratch)
-
-
-cdef inline void prepare(const Step *step, Call *call, bint backward) noexcept nogil:
-    if step.is_double:
-        prepare_real(<const Filters *> step.own, call, backward, <double *> call.scratch)
-    else:
-        prepare_real(<const Filters *> step.own, call, backward, <float *> call.scratch)
 
 
 # S = sigma(W phi(Z) + b 1') for all images, or a piece of it. IN: Z, filters; b, activation or
@@ -182,7 +117,7 @@ cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept no
     cdef const real *filters = <const real *> call.prepared
     if own.has_bias:
         b = <const real *> call.arrays[1]
-    if own.unprepared:
+    if is_unprepared(step):
         filters = <const real *> call.arrays[0]
     product(step, call, <const real *> call.inputs[0], filters, b, &step.activation, S)
 
@@ -244,7 +179,7 @@ cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept n
     cdef Range part
     if own.has_bias:
         tb = <const real *> call.t_arrays[1]
-    if own.unprepared:
+    if is_unprepared(step):
         filters = <const real *> call.arrays[0]
         t_filters = <const real *> call.t_arrays[0]
     if call.phase <= 0:
@@ -276,54 +211,10 @@ cdef inline void tangent_backward(const Step *step, Call *call) noexcept nogil:
         backward(step, &part.call)
 
 
-# W(d_out, K) = diag(gain) W, b = gain b + bias
-cdef inline void absorb_real(
-    const Step *step, const real *gain, const real *bias, real *W, real *b
-) noexcept nogil:
-    cdef Py_ssize_t d_out = step.array_size[1], k, c
-    for k in range(step.array_size[0] // d_out):
-        for c in range(d_out):
-            W[k * d_out + c] *= gain[c]
-    for c in range(d_out):
-        b[c] = gain[c] * b[c] + bias[c]
-
-
-cdef inline int absorb(
-    Step *step, const void *gain, const void *bias, void **arrays
-) noexcept nogil:
-    if arrays == NULL:
-        (<Filters *> step.own).has_bias = True
-        if step.n_arrays == 1:
-            step.n_arrays = 2
-            step.array_at[1] = -1
-    elif step.is_double:
-        absorb_real(
-            step, <const double *> gain, <const double *> bias, <double *> arrays[0],
-            <double *> arrays[1],
-        )
-    else:
-        absorb_real(
-            step, <const float *> gain, <const float *> bias, <float *> arrays[0],
-            <float *> arrays[1],
-        )
-    return OK
-
-
-cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogil:
-    return conv_same_prepared(&(<const Filters *> one.own).c, &(<const Filters *> other.own).c)
-
-
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Conv", 1, 1, shape, forward, backward)
-    table.n_words = 14
-    table.own_size = sizeof(Filters)
-    table.fused = True
+    cdef Operation table = new_filters_operation(b"Conv", 14, shape, forward, backward)
     table.sizes = sizes
     table.split = split
-    table.prepare = prepare
-    table.prepared_arrays = 1
-    table.absorb = absorb
-    table.same_prepared = same_prepared
     table.tangent = tangent
     table.tangent_backward = tangent_backward
     return table

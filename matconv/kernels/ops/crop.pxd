@@ -7,12 +7,12 @@ whose size the words give.
 from libc.string cimport memset
 
 from .._operation cimport (
-    BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, WHOLE, input_of,
-    new_operation, piece_count, piece_length, range_of, set_image, tangents_of,
+    BACKWARD, Call, FORWARD, IMAGE, Operation, Range, Step, Value, WHOLE, input_of, new_operation,
+    range_of, set_image, tangents_of,
 )
 from .._status cimport OK, SIZE
-from .._tile cimport add_run, copy_run
 from .._types cimport real
+from .borders cimport put_inner, rows_length, split_rows, take_inner
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:
@@ -33,34 +33,13 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     return OK
 
 
-# Pieces are rows of the output in the forward pass, of the input in the backward pass.
-cdef inline const Value *rows_value(const Step *step, int direction) noexcept nogil:
-    return input_of(step, 0) if direction == BACKWARD else &step.values[step.output]
-
-
-# Rows of a piece.
-cdef inline Py_ssize_t rows_length(const Step *step, int direction) noexcept nogil:
-    cdef const Value *value = rows_value(step, direction)
-    return piece_length(step.images * value.height, value.size / value.height, PIECE_ELEMENTS)
-
-
-cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
-    cdef Py_ssize_t rows = step.images * rows_value(step, direction).height
-    return piece_count(rows, rows_length(step, direction)) if phase == 0 else 0
-
-
 # Z_out = the rows and columns of Z inside of the borders.
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
-    cdef const Value *Z = input_of(step, 0)
     cdef const Value *out = &step.values[step.output]
     cdef Range rows = range_of(call, call.images * out.height, rows_length(step, FORWARD))
-    cdef Py_ssize_t row = out.width * out.channels, t, y
-    for t in range(rows.first, rows.last):
-        y = t // out.height * Z.height + step.words[0] + t % out.height
-        copy_run(
-            Z_out + t * row,
-            <const real *> call.inputs[0] + (y * Z.width + step.words[2]) * Z.channels, row,
-        )
+    take_inner(
+        input_of(step, 0), out, step.words, rows, False, <const real *> call.inputs[0], Z_out
+    )
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
@@ -70,24 +49,15 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dZ = dZ_out inside of the borders and 0 at the borders, or +=.
+# dZ = 0 + dZ_out inside of the borders and 0 at the borders, or +=.
 cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
     cdef const Value *Z = input_of(step, 0)
-    cdef const Value *out = &step.values[step.output]
     cdef Range rows = range_of(call, call.images * Z.height, rows_length(step, BACKWARD))
-    cdef Py_ssize_t row = Z.width * Z.channels, t, y
-    cdef real *dZ
-    for t in range(rows.first, rows.last):
-        dZ = <real *> call.d_inputs[0] + t * row
-        if not call.add_input[0]:
-            memset(dZ, 0, row * sizeof(real))
-        y = t % Z.height - step.words[0]
-        if 0 <= y < out.height:
-            add_run(
-                dZ + step.words[2] * Z.channels,
-                dZ_out + (t // Z.height * out.height + y) * out.width * out.channels,
-                out.width * out.channels,
-            )
+    cdef Py_ssize_t row = Z.width * Z.channels
+    cdef real *dZ = <real *> call.d_inputs[0]
+    if not call.add_input[0]:
+        memset(dZ + rows.first * row, 0, (rows.last - rows.first) * row * sizeof(real))
+    put_inner(Z, &step.values[step.output], step.words, rows, True, dZ_out, dZ)
 
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
@@ -116,7 +86,7 @@ cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Crop", 1, 2, shape, forward, backward)
     table.n_words = 4
-    table.split = split
+    table.split = split_rows
     table.tangent = tangent
     table.flat = True
     return table

@@ -4,14 +4,11 @@
     arrays   W (inputs, units), b (units,)
 """
 
-from .._operation cimport Operation, Step, Value, input_of, new_operation, set_vector
+from .._operation cimport Operation, Step, Value, input_of, set_vector
 from .._algorithms cimport IM2COL
 from .._geometry cimport geometry_default
-from .._status cimport OK, SIZE
-from .conv cimport (
-    Filters, absorb, backward, forward, prepare, same_prepared, set_filters, sizes, split,
-    tangent, tangent_backward,
-)
+from .conv cimport backward, forward, sizes, split, tangent, tangent_backward
+from .filters cimport Filters, new_filters_operation, set_filters
 
 
 cdef inline int dense_shape(Step *step, Value *output) noexcept nogil:
@@ -21,24 +18,15 @@ cdef inline int dense_shape(Step *step, Value *output) noexcept nogil:
     own.c.g.l = own.c.g.b = own.c.g.a = own.c.g.h_b = own.c.g.h_a = 1
     own.c.g.d = input_of(step, 0).size
     own.c.g.d_out = step.words[0]
-    if not 0 <= step.words[1] <= 1:
-        return SIZE
-    status = set_filters(step, step.words[1] == 1, IM2COL)
+    status = set_filters(step, False, step.words[1], IM2COL)
     set_vector(output, own.c.g.d_out)
     return status
 
 
 cdef inline Operation operation() noexcept:
-    cdef Operation table = new_operation(b"Dense", 1, 1, dense_shape, forward, backward)
-    table.n_words = 2
-    table.own_size = sizeof(Filters)
-    table.fused = True
+    cdef Operation table = new_filters_operation(b"Dense", 2, dense_shape, forward, backward)
     table.sizes = sizes
     table.split = split
-    table.prepare = prepare
-    table.prepared_arrays = 1
-    table.absorb = absorb
-    table.same_prepared = same_prepared
     table.tangent = tangent
     table.tangent_backward = tangent_backward
     return table

@@ -1,4 +1,4 @@
-"""Scale: gain x + bias, with a gain and a bias for each channel.
+"""Scale: sigma(gain x + bias), with a gain and a bias for each channel.
 
     words    bias (0, 1)
     arrays   gain (d,), bias (d,)
@@ -6,6 +6,10 @@
 
 from libc.string cimport memcpy, memset
 
+from .._activation cimport (
+    ACTIVATION_NONE, CLIP, LEAKY_RELU, RELU, activation_is_rounded, activation_value,
+)
+from .._bias_relu cimport activation_backward_rows, bias_activation_rows
 from .._operation cimport (
     BilinearCall, Call, Operation, PIECE_ELEMENTS, Range, Sizes, Step, Value, WHOLE, bilinear_call,
     goes_back, input_of, new_operation, piece_bound, piece_count, piece_length, range_of,
@@ -67,23 +71,47 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     return OK
 
 
-# Z_out(pixel, :) = gain . Z(pixel, :) + bias.
+# Z_out(d) = sigma(gain . Z + bias) for one pixel and one code. IN: bias or NULL.
+cdef inline void scale_pixel(
+    int code, Py_ssize_t d, const real *gain, const real *bias, const real *Z, real alpha,
+    real beta, real *Z_out,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    if bias == NULL:
+        for c in range(d):
+            Z_out[c] = activation_value(code, gain[c] * Z[c], alpha, beta)
+    else:
+        for c in range(d):
+            Z_out[c] = activation_value(code, gain[c] * Z[c] + bias[c], alpha, beta)
+
+
+# Z_out(pixel, :) = sigma(gain . Z(pixel, :) + bias).
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = pixels_of(step, call)
-    cdef Py_ssize_t d = out.channels, t, c
-    cdef const real *Z = <const real *> call.inputs[0]
+    cdef Py_ssize_t d = out.channels, _
     cdef const real *gain = <const real *> call.arrays[0]
     cdef const real *bias = NULL
+    cdef const real *Z = <const real *> call.inputs[0] + pixels.first * d
+    cdef real alpha = <real> step.activation.alpha, beta = <real> step.activation.beta
+    cdef int code = step.activation.code
     if step.words[0]:
         bias = <const real *> call.arrays[1]
-    for t in range(pixels.first, pixels.last):
-        if bias == NULL:
-            for c in range(d):
-                Z_out[t * d + c] = gain[c] * Z[t * d + c]
+    Z_out += pixels.first * d
+    for _ in range(pixels.first, pixels.last):
+        # one call for each constant code, so that each is compiled to a loop without branches
+        if code == RELU:
+            scale_pixel(RELU, d, gain, bias, Z, alpha, beta, Z_out)
+        elif code == LEAKY_RELU:
+            scale_pixel(LEAKY_RELU, d, gain, bias, Z, alpha, beta, Z_out)
+        elif code == CLIP:
+            scale_pixel(CLIP, d, gain, bias, Z, alpha, beta, Z_out)
         else:
-            for c in range(d):
-                Z_out[t * d + c] = gain[c] * Z[t * d + c] + bias[c]
+            scale_pixel(ACTIVATION_NONE, d, gain, bias, Z, alpha, beta, Z_out)
+            if activation_is_rounded(code):
+                bias_activation_rows(1, d, Z_out, <const real *> NULL, &step.activation, Z_out)
+        Z += d
+        Z_out += d
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
@@ -93,9 +121,10 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
         forward_real(step, call, <float *> call.output)
 
 
-# dgain(d) += (dZ_out . Z) 1, dbias(d) += dZ_out 1, each or NULL, and dZ for the pixels of a call.
+# dS = sigma' dZ_out in its place, dgain(d) += (dS . Z) 1, dbias(d) += dS 1, each or NULL, and dZ
+# for the pixels of a call.
 cdef inline void add_pixels(
-    const Step *step, const Call *call, const real *dZ_out, real *dgain, real *dbias
+    const Step *step, const Call *call, real *dS, real *dgain, real *dbias
 ) noexcept nogil:
     cdef const Value *out = &step.values[step.output]
     cdef Range pixels = pixels_of(step, call)
@@ -104,22 +133,27 @@ cdef inline void add_pixels(
     cdef const real *Z = <const real *> call.inputs[0]
     cdef real *dZ = <real *> call.d_inputs[0]
     for t in range(pixels.first, pixels.last):
+        if step.activation.code != ACTIVATION_NONE:
+            activation_backward_rows(
+                1, d, dS + t * d, <const real *> call.output + t * d, &step.activation,
+                dS + t * d, <real *> NULL,
+            )
         if dgain != NULL:
             for c in range(d):
-                dgain[c] += dZ_out[t * d + c] * Z[t * d + c]
+                dgain[c] += dS[t * d + c] * Z[t * d + c]
         if dbias != NULL:
             for c in range(d):
-                dbias[c] += dZ_out[t * d + c]
+                dbias[c] += dS[t * d + c]
         if dZ != NULL and call.add_input[0]:
             for c in range(d):
-                dZ[t * d + c] += gain[c] * dZ_out[t * d + c]
+                dZ[t * d + c] += gain[c] * dS[t * d + c]
         elif dZ != NULL:
             for c in range(d):
-                dZ[t * d + c] = gain[c] * dZ_out[t * d + c]
+                dZ[t * d + c] = gain[c] * dS[t * d + c]
 
 
 # dgain, dbias and dZ, see `add_pixels`; phase 1 adds the sums of the pieces.
-cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out) noexcept nogil:
+cdef inline void backward_real(const Step *step, Call *call, real *dS) noexcept nogil:
     cdef Py_ssize_t d = step.array_size[0], k
     cdef real *sums = <real *> call.shared
     cdef real *dgain = <real *> call.d_arrays[0]
@@ -130,7 +164,7 @@ cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out)
         sums += 2 * call.piece * d
         memset(sums, 0, 2 * d * sizeof(real))
         add_pixels(
-            step, call, dZ_out, sums if dgain != NULL else NULL,
+            step, call, dS, sums if dgain != NULL else NULL,
             sums + d if dbias != NULL else NULL,
         )
         return
@@ -139,7 +173,7 @@ cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out)
     if dbias != NULL and not call.add_arrays:
         memset(dbias, 0, d * sizeof(real))
     if call.phase == WHOLE:
-        add_pixels(step, call, dZ_out, dgain, dbias)
+        add_pixels(step, call, dS, dgain, dbias)
         return
     for k in range(pixel_pieces(step)):
         if dgain != NULL:
@@ -150,12 +184,12 @@ cdef inline void backward_real(const Step *step, Call *call, const real *dZ_out)
 
 cdef inline void backward(const Step *step, Call *call) noexcept nogil:
     if step.is_double:
-        backward_real(step, call, <const double *> call.d_output)
+        backward_real(step, call, <double *> call.d_output)
     else:
-        backward_real(step, call, <const float *> call.d_output)
+        backward_real(step, call, <float *> call.d_output)
 
 
-# tZ_out(pixel, :) = tgain . Z(pixel, :) + gain . tZ(pixel, :) + tbias.
+# tZ_out(pixel, :) = sigma' (tgain . Z(pixel, :) + gain . tZ(pixel, :) + tbias).
 cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexcept nogil:
     cdef Range pixels = pixels_of(step, call)
     cdef Py_ssize_t d = step.values[step.output].channels, t, c
@@ -175,6 +209,11 @@ cdef inline void tangent_real(const Step *step, Call *call, real *tZ_out) noexce
         if t_bias != NULL:
             for c in range(d):
                 tZ_out[t * d + c] += t_bias[c]
+    activation_backward_rows(
+        1, (pixels.last - pixels.first) * d, <const real *> tZ_out + pixels.first * d,
+        <const real *> call.output + pixels.first * d, &step.activation, tZ_out + pixels.first * d,
+        <real *> NULL,
+    )
 
 
 cdef inline void tangent(const Step *step, Call *call) noexcept nogil:
@@ -217,6 +256,7 @@ cdef inline int affine(
 cdef inline Operation operation() noexcept:
     cdef Operation table = new_operation(b"Scale", 1, 1, shape, forward, backward)
     table.n_words = 1
+    table.fused = True
     table.sizes = sizes
     table.affine = affine
     table.split = split

@@ -6,56 +6,58 @@
 from libc.string cimport memset
 
 from .._operation cimport (
-    BACKWARD, Call, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
+    BACKWARD, Call, FORWARD, IMAGE, Operation, PIECE_ELEMENTS, Range, Step, Value, input_of,
     new_operation, piece_count, piece_length, range_of, set_image, tangents_of,
 )
-from .._geometry cimport mul_overflows
-from .._status cimport OK, OVERFLOW, SIZE
+from .._status cimport OK, SIZE
 from .._types cimport real
-from .._upsample cimport ALIGNED, NEAREST, Upsampling, upsample_adjoint, upsample_rows
+from .._upsample cimport (
+    BILINEAR_ALIGNED, NEAREST, Upsampling, upsample_adjoint, upsample_init, upsample_rows,
+)
 
 
 cdef inline int shape(Step *step, Value *output) noexcept nogil:
-    cdef Upsampling *u = <Upsampling *> step.own
     cdef const Value *Z = input_of(step, 0)
     cdef const Py_ssize_t *word = step.words
-    cdef Py_ssize_t height = 0, width = 0, size = 0
-    if Z.rank != IMAGE or word[0] < 1 or word[1] < 1 or not NEAREST <= word[2] <= ALIGNED:
+    cdef int status
+    if Z.rank != IMAGE or not NEAREST <= word[2] <= BILINEAR_ALIGNED:
         return SIZE
-    u.b, u.a, u.d = Z.height, Z.width, Z.channels
-    u.f_b, u.f_a, u.method = word[0], word[1], <int> word[2]
-    # twice a row or a column, and the product of its length before and after, do not overflow
-    if (
-        mul_overflows(u.b, u.f_b, &height) or mul_overflows(u.a, u.f_a, &width)
-        or mul_overflows(height, width, &size) or mul_overflows(size, u.d, &size)
-        or mul_overflows(size, 16, &size)
-        or mul_overflows(height, u.b, &size) or mul_overflows(width, u.a, &size)
-    ):
-        return OVERFLOW
-    set_image(output, height, width, u.d)
-    return OK
+    status = upsample_init(
+        1, Z.height, Z.width, Z.channels, word[0], word[1], <int> word[2],
+        <Upsampling *> step.own,
+    )
+    if status == OK:
+        set_image(output, Z.height * word[0], Z.width * word[1], Z.channels)
+    return status
 
 
-# Output rows of a piece of the forward pass; images of a piece of the backward pass, where output
-# rows overlap in dZ.
-cdef inline Py_ssize_t items_length(const Step *step, int direction) noexcept nogil:
-    cdef const Value *out = &step.values[step.output]
-    if direction == BACKWARD:
-        return piece_length(step.images, out.size, PIECE_ELEMENTS)
-    return piece_length(step.images * out.height, out.width * out.channels, PIECE_ELEMENTS)
+# Pieces are rows of the output in the forward pass, of the input in the backward pass.
+cdef inline Py_ssize_t height_of(const Step *step, int direction) noexcept nogil:
+    return input_of(step, 0).height if direction == BACKWARD else step.values[step.output].height
+
+
+# Rows of a piece.
+cdef inline Py_ssize_t rows_length(const Step *step, int direction) noexcept nogil:
+    cdef Py_ssize_t height = height_of(step, direction)
+    return piece_length(
+        step.images * height, <double> step.values[step.output].size / height, PIECE_ELEMENTS
+    )
 
 
 cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcept nogil:
-    cdef Py_ssize_t items = step.images
-    if direction != BACKWARD:
-        items *= step.values[step.output].height
-    return piece_count(items, items_length(step, direction)) if phase == 0 else 0
+    cdef Py_ssize_t rows = step.images * height_of(step, direction)
+    return piece_count(rows, rows_length(step, direction)) if phase == 0 else 0
+
+
+# The rows of a call.
+cdef inline Range rows_of(const Step *step, const Call *call, int direction) noexcept nogil:
+    return range_of(
+        call, call.images * height_of(step, direction), rows_length(step, direction)
+    )
 
 
 cdef inline void forward_real(const Step *step, Call *call, real *Z_out) noexcept nogil:
-    cdef Range rows = range_of(
-        call, call.images * step.values[step.output].height, items_length(step, 0)
-    )
+    cdef Range rows = rows_of(step, call, FORWARD)
     upsample_rows(
         <const Upsampling *> step.own, <const real *> call.inputs[0], Z_out, rows.first, rows.last
     )
@@ -70,12 +72,13 @@ cdef inline void forward(const Step *step, Call *call) noexcept nogil:
 
 # dZ = the adjoint of the forward pass, or +=.
 cdef inline void backward_real(const Step *step, Call *call, real *dZ) noexcept nogil:
-    cdef Range images = range_of(call, call.images, items_length(step, BACKWARD))
-    cdef Py_ssize_t size = input_of(step, 0).size
+    cdef Range rows = rows_of(step, call, BACKWARD)
+    cdef const Value *Z = input_of(step, 0)
+    cdef Py_ssize_t row = Z.width * Z.channels
     if not call.add_input[0]:
-        memset(dZ + images.first * size, 0, (images.last - images.first) * size * sizeof(real))
+        memset(dZ + rows.first * row, 0, (rows.last - rows.first) * row * sizeof(real))
     upsample_adjoint(
-        <const Upsampling *> step.own, <const real *> call.d_output, dZ, images.first, images.last
+        <const Upsampling *> step.own, <const real *> call.d_output, dZ, rows.first, rows.last
     )
 
 

@@ -1,0 +1,1 @@
+"""Convolution of images with few channels, for compiled code only."""

@@ -1,0 +1,81 @@
+"""Memory in fresh processes, the time beside the kernels, the start."""
+
+import json
+import subprocess
+
+import cases
+import latency
+import memory
+import nets
+import numpy as np
+import peers
+import peers_matconv
+import pytest
+import run
+import startup
+import timing
+
+import matconv
+
+
+def test_memory_of_a_fresh_process_is_of_the_same_gradient():
+    job = {"name": "lenet", "dtype": "float64", "threads": 1, "images": 40}
+    found = memory.fresh("matconv", job)
+    case = cases.NetCase("lenet", 40)
+    case.data = nets.data(case.net, 40, np.float64)
+    expected = peers_matconv.net(case, "float64", 1).results("gradient")
+    assert {key: found[key] for key in expected} == expected
+    assert found["bytes"] > 8 * 431_080 and len(found["seconds"]) == 1  # more than a gradient
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"f": 2.5}, "REFUSED torch, lenet: f differs by "),
+        ({"norm": np.nan}, "REFUSED torch, lenet: norm differs by "),
+        (None, "bench/run.py: torch: process ended with status -9: no output"),
+    ],
+)
+def test_memory_of_wrong_gradients_and_dead_processes(monkeypatch, capsys, changes, message):
+    def start(command, **_):
+        answer = {"bytes": 2**20, "f": 2.0, "norm": 3.0, "seconds": [0.5]}
+        if json.loads(command[2])[0] == "torch":
+            if changes is None:
+                return subprocess.CompletedProcess(command, -9, "", "")
+            answer |= changes
+        return subprocess.CompletedProcess(command, 0, json.dumps(answer), "")
+
+    monkeypatch.setattr(memory.subprocess, "run", start)
+    monkeypatch.setattr(peers, "absent", lambda names: {})
+    assert run.main(["memory", "lenet", "--threads", "1", "--peers", "torch"]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["forward", "gradient"])
+def test_latency_calls_are_the_work_of_the_pass(which):
+    case = cases.NetCase("lenet", 70)
+    network, theta = peers_matconv.network(case, np.float64)
+    work, entry, result = latency.program_calls(network, theta, *case.data, which)
+    work()
+    entry()
+    objective = matconv.Objective(network, *case.data, loss="softmax", n_threads=1)
+    expected = {"forward": network.forward, "gradient": lambda theta, _: objective.gradient(theta)}
+    values = expected[which](theta, case.data[0])
+    np.testing.assert_allclose(result(), values, rtol=0, atol=1e-12, strict=True)
+
+
+def test_latency_beside_is_the_excess_and_the_entry(monkeypatch):
+    monkeypatch.setattr(latency.timing, "pair", lambda *_: ([5.0, 9.0, 7.0], [4.0, 4.0, 4.0]))
+    monkeypatch.setattr(latency.timeit, "repeat", lambda *_, number, repeat: [0.5 * number, 99.0])
+    job = {"name": "lenet", "images": 1, "dtype": "float32", "threads": 1, "algorithm": "auto"}
+    found = latency.measure({**job, "pass": "forward"}, timing.Effort())
+    assert found["beside"] == 3.0 + 0.5  # median of 1, 5, 3; the minimum of the entries
+
+
+def test_startup_builds_only_where_told(monkeypatch, measured):
+    monkeypatch.setattr(startup, "seconds", lambda *x: 0.25 if "matconv" in x[-1] else 0.2)
+    monkeypatch.setattr(startup, "built", lambda: {"wheel": 1_500_000, "build": 80.0})
+    for options in ([], ["--build"]):
+        records = measured("startup", *options)["records"]
+        found = [one["mine"]["median"] for one in records]
+        assert found == pytest.approx([0.05, 1_500_000, 80.0] if options else [0.05])
