@@ -164,6 +164,7 @@ if TYPE_CHECKING:
     )
     from .files import FormatError
     from .io import (
+        load_matconvnet,
         load_model,
         load_predictor,
         read_idx,
@@ -215,6 +216,7 @@ _LATER = {
     "FormatError": "files",
     "P_phi": "phi",
     "Predictor": "kernels.predictor",
+    "load_matconvnet": "io",
     "load_model": "io",
     "load_predictor": "io",
     "mat": "notes",
@@ -270,6 +272,7 @@ __all__ = [
     "dense_backward",
     "get_include",
     "im2col",
+    "load_matconvnet",
     "load_model",
     "load_predictor",
     "lrn",

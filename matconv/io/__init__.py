@@ -10,6 +10,9 @@
     pixels    scaling of pixels, and comparison with the training images
     exported  load_predictor: files that `Network.export` wrote
 
+    mat, mat5, mat73  variables of MATLAB files
+    matconvnet        load_matconvnet: networks of MatConvNet
+
 Every size that a file declares is compared with the file before memory is allocated.
 """
 
@@ -17,6 +20,7 @@ from matconv.files import FormatError, atomic_write
 from matconv.io import kinds as kinds
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
+from matconv.io.matconvnet import load_matconvnet
 from matconv.io.model import Model, load_model, save_model
 from matconv.io.npz import read_images_npz, read_npz
 from matconv.io.pixels import describe_pixels
@@ -26,6 +30,7 @@ __all__ = [
     "Model",
     "atomic_write",
     "describe_pixels",
+    "load_matconvnet",
     "load_model",
     "load_predictor",
     "read_idx",

@@ -1,0 +1,14 @@
+"""Files of MatConvNet, the MATLAB toolbox for convolutional networks.
+
+reading    load_matconvnet
+simplenn   the layers of a SimpleNN
+dagnn      the layers of a DagNN
+fields     fields of structs, checked
+kinds      the layers of MatConvNet as layers of matconv
+building   a Network and theta from layers
+meta       size of images, classes, normalisation
+"""
+
+from .reading import load_matconvnet as load_matconvnet
+
+__all__ = ["load_matconvnet"]
