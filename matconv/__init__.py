@@ -170,6 +170,7 @@ if TYPE_CHECKING:
         read_idx,
         read_idx_images,
         read_images_npz,
+        save_matconvnet,
         save_model,
     )
     from .kernels.predictor import Predictor
@@ -225,6 +226,7 @@ _LATER = {
     "read_idx": "io",
     "read_idx_images": "io",
     "read_images_npz": "io",
+    "save_matconvnet": "io",
     "save_model": "io",
     "vec": "notes",
 }
@@ -285,6 +287,7 @@ __all__ = [
     "read_idx",
     "read_idx_images",
     "read_images_npz",
+    "save_matconvnet",
     "save_model",
     "upsample2d",
     "upsample2d_backward",

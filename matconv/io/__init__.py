@@ -1,17 +1,17 @@
 """Model files and image files, each format one module.
 
-    idx       IDX, the format of MNIST, plain or gzip
-    npy, npz  arrays by name, without pickle
-    model     save_model, load_model: a network, theta, labels and preprocessing in one file
-    header    the JSON part of a model file
-    record    the training record in it, reduced to a maximum size
-    plain     conversion of values to types that JSON has
-    kinds     the format of a file, recognised by its content
-    pixels    scaling of pixels, and comparison with the training images
-    exported  load_predictor: files that `Network.export` wrote
-
-    mat, mat5, mat73  variables of MATLAB files
-    matconvnet        load_matconvnet: networks of MatConvNet
+    idx         IDX, the format of MNIST, plain or gzip
+    npy, npz    arrays by name, without pickle
+    model       save_model, load_model: a network, theta, labels and preprocessing in one file
+    header      the JSON part of a model file
+    record      the training record in it, reduced to a maximum size
+    plain       conversion of values to types that JSON has
+    kinds       the format of a file, recognised by its content
+    pixels      scaling of pixels, and comparison with the training images
+    preparing   preprocessing of images as data
+    exported    load_predictor: files that `Network.export` wrote
+    mat         variables of MATLAB files; mat5, mat73: of their versions
+    matconvnet  load_matconvnet, save_matconvnet: networks of MatConvNet
 
 Every size that a file declares is compared with the file before memory is allocated.
 """
@@ -20,7 +20,7 @@ from matconv.files import FormatError, atomic_write
 from matconv.io import kinds as kinds
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
-from matconv.io.matconvnet import load_matconvnet
+from matconv.io.matconvnet import load_matconvnet, save_matconvnet
 from matconv.io.model import Model, load_model, save_model
 from matconv.io.npz import read_images_npz, read_npz
 from matconv.io.pixels import describe_pixels
@@ -37,5 +37,6 @@ __all__ = [
     "read_idx_images",
     "read_images_npz",
     "read_npz",
+    "save_matconvnet",
     "save_model",
 ]

@@ -10,8 +10,8 @@ anything else     Unsupported
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,13 +20,24 @@ from matconv.files.regular import open_regular, shortened
 
 from .mat5 import check_mat5
 
-__all__ = ["HDF5", "MAT5", "Unsupported", "mat_version", "read_mat"]
+__all__ = [
+    "HDF5",
+    "MAT5",
+    "Unsupported",
+    "cell",
+    "mat_version",
+    "read_mat",
+    "save_mat",
+    "struct_array",
+]
 
 MAT5, HDF5 = "5", "7.3"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # places of the signature in the files of MATLAB, which have a text before it, and of others
 _PLACES = (0, 512)
 _START = 520
+# the first 116 bytes of files that are written
+_TEXT = b"MATLAB 5.0 MAT-file, written by matconv".ljust(116)
 
 
 class Unsupported:
@@ -136,3 +147,49 @@ def _plain(value: Any) -> Any:
     if value.dtype.kind not in "biuf":
         return Unsupported(str(value.dtype))
     return value.astype(value.dtype.newbyteorder("="), copy=False)
+
+
+def cell(values: Iterable[Any]) -> np.ndarray:
+    """Return a cell, 1 x n, for `save_mat`."""
+    values = list(values)
+    array = np.empty((1, len(values)) if values else (0, 0), object)
+    for k, value in enumerate(values):
+        array[0, k] = value
+    return array
+
+
+def struct_array(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> np.ndarray:
+    """Return a struct array, 1 x n, for `save_mat`: fields, and the values of each element."""
+    rows = list(rows)
+    array = np.empty((1, len(rows)), [(name, object) for name in names])
+    for k, row in enumerate(rows):
+        for name, value in zip(names, row, strict=True):
+            array[name][0, k] = value
+    return array
+
+
+def save_mat(file: BinaryIO, variables: dict[str, Any]) -> None:
+    """Write variables to a MATLAB file of version 5. Equal variables give equal bytes.
+
+    Parameters
+    ----------
+    file : binary file
+    variables : dict
+        A dict is a struct, an ndarray of a structured dtype a struct array, one of objects a cell.
+
+    Raises
+    ------
+    ValueError
+        If a variable has more than 4 GiB, the limit of the format.
+    """
+    import scipy.io
+    from scipy.io.matlab import MatWriteError
+
+    try:
+        scipy.io.savemat(file, variables, long_field_names=True, oned_as="row")
+    except MatWriteError as error:
+        raise ValueError(f"the MATLAB format cannot hold the variables: {error}") from error
+    # SciPy writes the time there
+    file.seek(0)
+    file.write(_TEXT)
+    file.seek(0, 2)

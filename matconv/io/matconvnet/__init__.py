@@ -7,8 +7,11 @@ fields     fields of structs, checked
 kinds      the layers of MatConvNet as layers of matconv
 building   a Network and theta from layers
 meta       size of images, classes, normalisation
+writing    save_matconvnet
+layers_to  layers of matconv as layers of MatConvNet
 """
 
 from .reading import load_matconvnet as load_matconvnet
+from .writing import save_matconvnet as save_matconvnet
 
-__all__ = ["load_matconvnet"]
+__all__ = ["load_matconvnet", "save_matconvnet"]

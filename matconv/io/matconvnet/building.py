@@ -113,7 +113,12 @@ def split_losses(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
 
 
 def build_network(
-    path: FilePath, entries: list[Entry], source: str, input_shape: tuple[int, ...], dtype: Any
+    path: FilePath,
+    entries: list[Entry],
+    source: str,
+    input_shape: tuple[int, ...],
+    dtype: Any,
+    outputs: Sequence[str] = (),
 ) -> tuple[Network, np.ndarray]:
     """Return the network of layers in an order in which each comes after those it reads.
 
@@ -127,6 +132,8 @@ def build_network(
         Name of the value that is the image.
     input_shape : (height, width, channels)
     dtype : float64 or float32
+    outputs : sequence of str
+        Names of the values that are the network's outputs. By default those that no layer reads.
 
     Returns
     -------
@@ -136,24 +143,23 @@ def build_network(
     Raises
     ------
     FormatError
-        About all layers whose fields are invalid, or about the first that does not fit the others.
+        About the first layer whose fields are invalid or that does not fit the others.
     """
     building = _Building(makers={source: ("input", input_shape[2])})
-    problems = []
     for entry in entries:
         try:
             channels = [building.makers[value][1] for value in entry.inputs]
             building.add(entry, KINDS[entry.kind](entry, channels))
         except (ValueError, TypeError, OverflowError) as error:
-            problems.append(f"{entry.where}: {shortened(error, 300)}")
-            # its output has no known channels, so that layers after it cannot be checked
-            break
-    unsupported(path, problems)
+            raise format_error(path, f"{entry.where}: {shortened(error, 300)}") from error
     if not building.built:
         raise format_error(path, "the network has no layers")
-    outputs = building.outputs()
-    built = _with_activations(building.built, outputs)
-    given = None if outputs == [built[-1].layer.name] else outputs
+    missing = [value for value in outputs if value not in building.makers or value == source]
+    if missing:
+        raise format_error(path, f"no layer makes the output {shortened(missing[0])!r}")
+    found = [building.makers[value][0] for value in outputs] or building.outputs()
+    built = _with_activations(building.built, found)
+    given = None if found == [built[-1].layer.name] else found
     try:
         net = Network(input_shape, [one.layer for one in _unnamed(built)], dtype, outputs=given)
         return net, net.pack(_parameters(built, net))
@@ -174,7 +180,7 @@ def _with_activations(built: list[_Built], outputs: list[str]) -> list[_Built]:
 
     ``outputs`` gets the new names.
     """
-    readers: dict[str, int] = {}
+    readers = dict.fromkeys(outputs, 1)
     for one in built:
         for name in _reads(one.layer):
             readers[name] = readers.get(name, 0) + 1

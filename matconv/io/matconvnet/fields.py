@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class Entry:
         Name of the value that it makes.
     params : tuple of str
         Names of the parameters of a DagNN; empty if none are shared.
+    dense : bool
+        Whether a convolution of the whole image is to be a Dense layer.
     """
 
     where: str
@@ -77,7 +79,7 @@ class Entry:
     inputs: list[str]
     output: str
     params: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
+    dense: bool = False
 
     def integers(self, name: str, default: int, *counts: int) -> list[int]:
         """Return a field with one integer, or one of some other counts; the default if empty.

@@ -47,7 +47,21 @@ def _check_bias(b: np.ndarray | None, channels: int) -> list[np.ndarray]:
     return [b]
 
 
+def _dense(entry: Entry, channels: list[int]) -> Made:
+    W, b = _filters(entry)
+    d_out = W.shape[3]
+    more = _check_bias(b, d_out)
+    # W[vec(i, j, c), k] with c fastest, as the elements of Z[i, j, c]
+    return (
+        layers.Dense(d_out, bias=bool(more)),
+        [W.transpose(1, 2, 0, 3).reshape(-1, d_out), *more],
+        d_out,
+    )
+
+
 def _conv(entry: Entry, channels: list[int]) -> Made:
+    if entry.dense:
+        return _dense(entry, channels)
     W, b = _filters(entry)
     depth, height, width, d_out = W.shape
     if channels[0] % depth:
@@ -121,9 +135,10 @@ def _bnorm(entry: Entry, channels: list[int]) -> Made:
         )
     if len(g) != channels[0]:
         raise ValueError(f"{len(g)} gains do not fit {channels[0]} channels")
+    mean = moments[:, 0]
     with np.errstate(all="ignore"):
         gain = g / moments[:, 1]
-        return layers.Scale(), [gain, b - moments[:, 0] * gain], channels[0]
+        return layers.Scale(), [gain, np.where(mean == 0, b, b - mean * gain)], channels[0]
 
 
 def _scale(entry: Entry, channels: list[int]) -> Made:

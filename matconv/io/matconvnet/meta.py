@@ -10,7 +10,7 @@ from matconv.files.regular import shortened
 
 from .fields import Entry, as_list, numbers_of, text_of
 
-__all__ = ["class_labels", "image_shape", "preprocessing"]
+__all__ = ["class_labels", "image_shape", "own_names", "preprocessing"]
 
 
 def _struct(value: Any, name: str) -> dict[str, Any]:
@@ -49,6 +49,12 @@ def image_shape(net: dict[str, Any], channels: int | None) -> tuple[int, int, in
     return None
 
 
+def own_names(net: dict[str, Any], field: str) -> list[str]:
+    """Return names that matconv has written: of "dense" layers, of "outputs"."""
+    found = as_list(_struct(_struct(net, "meta"), "matconv").get(field, []))
+    return [name for name in found if isinstance(name, str)]
+
+
 def class_labels(net: dict[str, Any]) -> list[str] | None:
     """Return a text for each class, its description if these differ from each other, or None."""
     classes = _struct(_struct(net, "meta"), "classes") or _struct(net, "classes")
@@ -75,11 +81,13 @@ def preprocessing(net: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]
     if not given:
         return None
     entry = Entry("normalization", "", "", given, [], [], "")
-    found: dict[str, Any] = {"shift": 0.0, "scale": 1.0, "resize": [*shape[:2]]}
+    own = Entry("matconv", "", "", _struct(_struct(net, "meta"), "matconv"), [], [], "")
+    found: dict[str, Any] = {"shift": 0.0, "scale": own.number("scale", 1.0)}
+    found["resize"] = [*shape[:2]]
     method = text_of(given.get("interpolation"), "bilinear")
     found["interpolation"] = method if method in ("nearest", "bilinear", "bicubic") else "bilinear"
     found["keep_aspect"] = entry.flag("keepAspect", False)
-    border = numbers_of("border", given.get("border"))
+    border = numbers_of("border", given.get("border"))[:2]
     if len(border) == 2 and all(x == int(x) >= 0 for x in border) and any(border):
         found["border"] = [int(x) for x in border]
     mean = given.get("averageImage")

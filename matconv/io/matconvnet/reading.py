@@ -16,7 +16,7 @@ from .building import build_network, split_losses, unsupported
 from .dagnn import dagnn_entries, in_order, is_dagnn
 from .fields import Entry
 from .kinds import KINDS
-from .meta import class_labels, image_shape, preprocessing
+from .meta import class_labels, image_shape, own_names, preprocessing
 from .simplenn import INPUT, simplenn_entries
 
 __all__ = ["load_matconvnet", "model_from"]
@@ -92,6 +92,9 @@ def model_from(
         )
     dag = is_dagnn(net)
     entries, problems = dagnn_entries(net) if dag else simplenn_entries(net)
+    dense = own_names(net, "dense")
+    for entry in entries:
+        entry.dense = entry.name in dense
     kept, losses = split_losses(entries)
     problems += [f"{entry.where} is not supported" for entry in kept if entry.kind not in KINDS]
     unsupported(path, problems)
@@ -99,7 +102,8 @@ def model_from(
     if dag:
         kept, source = _ordered(path, kept)
     shape = _shape(path, net, kept, source, input_shape)
-    network, theta = build_network(path, kept, source, shape, dtype or _dtype(kept))
+    outputs = own_names(net, "outputs")
+    network, theta = build_network(path, kept, source, shape, dtype or _dtype(kept), outputs)
     labels, notes = class_labels(net), [f"{entry.where}: left out" for entry in losses]
     if labels is not None and len(labels) != network.n_outputs:
         notes.append(f"{len(labels)} classes for {network.n_outputs} outputs: left out")
@@ -110,7 +114,9 @@ def model_from(
         raise format_error(path, f"normalization: {error}") from error
     kind = "MatConvNet DagNN" if dag else "MatConvNet SimpleNN"
     record = {"imported": {"from": kind, "notes": notes}}
-    return Model(network, theta, labels and tuple(labels), prepared, record)
+    # MatConvNet's images are pixels from 0 to 255
+    pixels = prepared and {"dtype": "uint8", "min": 0.0, "max": 255.0}
+    return Model(network, theta, labels and tuple(labels), prepared, record, pixels)
 
 
 def _ordered(path: FilePath, entries: list[Entry]) -> tuple[list[Entry], str]:
