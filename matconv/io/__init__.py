@@ -12,6 +12,7 @@
     exported    load_predictor: files that `Network.export` wrote
     mat         variables of MATLAB files; mat5, mat73: of their versions
     matconvnet  load_matconvnet, save_matconvnet: networks of MatConvNet
+    simplenn    load_simplenn, save_simplenn, read_simplenn_config, read_simplenn_data
 
 Every size that a file declares is compared with the file before memory is allocated.
 """
@@ -24,6 +25,12 @@ from matconv.io.matconvnet import load_matconvnet, save_matconvnet
 from matconv.io.model import Model, load_model, save_model
 from matconv.io.npz import read_images_npz, read_npz
 from matconv.io.pixels import describe_pixels
+from matconv.io.simplenn import (
+    load_simplenn,
+    read_simplenn_config,
+    read_simplenn_data,
+    save_simplenn,
+)
 
 __all__ = [
     "FormatError",
@@ -33,10 +40,14 @@ __all__ = [
     "load_matconvnet",
     "load_model",
     "load_predictor",
+    "load_simplenn",
     "read_idx",
     "read_idx_images",
     "read_images_npz",
     "read_npz",
+    "read_simplenn_config",
+    "read_simplenn_data",
     "save_matconvnet",
     "save_model",
+    "save_simplenn",
 ]

@@ -105,7 +105,8 @@ def split_losses(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     A layer of another type is a loss if "loss" is a part of its type and nothing reads it.
     """
     read = {value for entry in entries for value in entry.inputs}
-    kept, losses = [], []
+    kept: list[Entry] = []
+    losses: list[Entry] = []
     for entry in entries:
         ends = entry.kind not in KINDS and "loss" in entry.kind and entry.output not in read
         (losses if entry.kind in LOSSES or ends else kept).append(entry)

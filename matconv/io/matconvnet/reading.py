@@ -116,7 +116,7 @@ def model_from(
     record = {"imported": {"from": kind, "notes": notes}}
     # MatConvNet's images are pixels from 0 to 255
     pixels = prepared and {"dtype": "uint8", "min": 0.0, "max": 255.0}
-    return Model(network, theta, labels and tuple(labels), prepared, record, pixels)
+    return Model(network, theta, tuple(labels) if labels else None, prepared, record, pixels)
 
 
 def _ordered(path: FilePath, entries: list[Entry]) -> tuple[list[Entry], str]:

@@ -1,0 +1,13 @@
+"""Files of simpleNN, the MATLAB system for convolutional networks and Newton methods.
+
+model   load_simplenn, save_simplenn: models
+config  read_simplenn_config: configurations
+data    read_simplenn_data: images and labels
+"""
+
+from .config import read_simplenn_config as read_simplenn_config
+from .data import read_simplenn_data as read_simplenn_data
+from .model import load_simplenn as load_simplenn
+from .model import save_simplenn as save_simplenn
+
+__all__ = ["load_simplenn", "read_simplenn_config", "read_simplenn_data", "save_simplenn"]
