@@ -2,7 +2,8 @@
 
     idx         IDX, the format of MNIST, plain or gzip
     npy, npz    arrays by name, without pickle
-    model       save_model, load_model: a network, theta, labels and preprocessing in one file
+    loading     load_model: a model from a file of any known format
+    model       save_model: a network, theta, labels and preprocessing in one file
     header      the JSON part of a model file
     record      the training record in it, reduced to a maximum size
     plain       conversion of values to types that JSON has
@@ -21,8 +22,9 @@ from matconv.files import FormatError, atomic_write
 from matconv.io import kinds as kinds
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
+from matconv.io.loading import load_model
 from matconv.io.matconvnet import load_matconvnet, save_matconvnet
-from matconv.io.model import Model, load_model, save_model
+from matconv.io.model import Model, save_model
 from matconv.io.npz import read_images_npz, read_npz
 from matconv.io.pixels import describe_pixels
 from matconv.io.simplenn import (

@@ -28,7 +28,7 @@ from matconv.io import preparing
 from matconv.io.npz import Arrays, check_names, open_npz
 from matconv.network import Network
 
-__all__ = ["Model", "load_model", "save_model"]
+__all__ = ["Model", "read_model", "save_model"]
 
 # constant, so that equal arguments give equal bytes: the earliest time of the zip format
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -244,7 +244,7 @@ def save_model(
 
     See Also
     --------
-    load_model, matconv.io.describe_pixels, matconv.files.atomic_write
+    matconv.load_model, matconv.io.describe_pixels, matconv.files.atomic_write
 
     Notes
     -----
@@ -265,7 +265,7 @@ def save_model(
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = os.path.join(directory, "model.npz")
     ...     save_model(path, net, theta, labels=["cat", "dog", "pig"])
-    ...     model = load_model(path)
+    ...     model = read_model(path)
     >>> np.array_equal(model.theta, theta), model.labels
     (True, ('cat', 'dog', 'pig'))
     """
@@ -339,16 +339,8 @@ def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], Networ
     return header, net, arrays.read("theta")
 
 
-def load_model(path: FilePath) -> Model:
-    """Load a model file that `save_model` wrote.
-
-    Parameters
-    ----------
-    path : str, bytes or os.PathLike
-
-    Returns
-    -------
-    Model
+def read_model(path: FilePath) -> Model:
+    """Return the content of a file that `save_model` wrote.
 
     Raises
     ------
@@ -357,24 +349,6 @@ def load_model(path: FilePath) -> Model:
         names all arrays that are missing, unexpected or of the wrong shape.
     OSError
         If the file cannot be read or is not a regular file.
-
-    See Also
-    --------
-    save_model
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from matconv import Dense, Network
-    >>> net = Network((2, 2, 1), [Dense(3)])
-    >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path = os.path.join(directory, "model.npz")
-    ...     save_model(path, net, net.init(0), preprocessing={"shift": 0, "scale": 1 / 255})
-    ...     model = load_model(path)
-    >>> model.network
-    Network((2, 2, 1), [Dense(units=3, activation=None)], dtype=float64)
-    >>> model.predict([[[[255], [0]], [[0], [0]]]]).shape
-    (1,)
     """
     with open_npz(path) as arrays:
         header, net, theta = _read_arrays(path, arrays)

@@ -8,7 +8,8 @@ import scipy.io
 from support import matconvnet_reference as reference
 from support.matlab_files import SAVERS, save5
 
-from matconv.io import FormatError, load_matconvnet
+from matconv import Dense, Network
+from matconv.io import FormatError, load_matconvnet, load_model, save_model
 
 FILES = Path(__file__).parent / "matconvnet"
 
@@ -224,3 +225,27 @@ def test_load_matconvnet_compressed_file(tmp_path):
     save5(tmp_path / "net.mat", simplenn(layers, [11, 14, 2]), compress=True)
     X = image((11, 14, 2))
     assert difference(load_matconvnet(tmp_path / "net.mat"), X, evaluate(X)) < 1e-12
+
+
+def test_load_model_recognises_matconvnet_by_content(tmp_path):
+    model = load_model(FILES / "net_stage_1.mat")
+    assert model.network == load_matconvnet(FILES / "net_stage_1.mat").network
+    wide = load_model(FILES / "DCFNet-net-7-125-2.mat", (20, 31, 3), np.float64)
+    assert wide.network.input_shape == (20, 31, 3) and wide.theta.dtype == np.float64
+    save_model(tmp_path / "m.npz", model.network, model.theta, training=model.training)
+    again = load_model(tmp_path / "m.npz")
+    assert again.theta.tobytes() == model.theta.tobytes() and again.training == model.training
+
+
+def test_load_model_input_shape_of_other_files_refused(tmp_path):
+    net = Network((2, 2, 1), [Dense(2)])
+    save_model(tmp_path / "m.npz", net, net.init(0))
+    with pytest.raises(ValueError, match="input_shape and dtype go with a file of MatConvNet"):
+        load_model(tmp_path / "m.npz", (3, 3, 1))
+
+
+def test_load_model_exported_network_refused(tmp_path):
+    net = Network((2, 2, 1), [Dense(2)])
+    net.export(net.init(0), tmp_path / "m.matconv")
+    with pytest.raises(FormatError, match="an exported network, which load_predictor opens"):
+        load_model(tmp_path / "m.matconv")

@@ -10,6 +10,7 @@ from support.matlab_files import SAVERS
 from matconv import Conv, Dense, Dropout, MaxPool, Network, Objective
 from matconv.io import (
     FormatError,
+    load_model,
     load_simplenn,
     read_simplenn_config,
     read_simplenn_data,
@@ -291,3 +292,10 @@ def test_save_simplenn_other_network_refused(tmp_path, layers):
     with pytest.raises(ValueError, match="save_simplenn: simpleNN has chains of square convolut"):
         save_simplenn(tmp_path / "m.mat", net, net.init(0))
     assert not (tmp_path / "m.mat").exists()
+
+
+def test_load_model_recognises_simplenn_by_content(tmp_path, config):
+    net = read_simplenn_config(config(TINY))
+    save_simplenn(tmp_path / "m.mat", net, net.init(3))
+    model = load_model(tmp_path / "m.mat")
+    assert model.network == net and np.array_equal(model.theta, net.init(3))

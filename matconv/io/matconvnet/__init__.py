@@ -11,7 +11,9 @@ writing    save_matconvnet
 layers_to  layers of matconv as layers of MatConvNet
 """
 
+from .reading import NAMES as NAMES
 from .reading import load_matconvnet as load_matconvnet
+from .reading import model_from as model_from
 from .writing import save_matconvnet as save_matconvnet
 
 __all__ = ["load_matconvnet", "save_matconvnet"]

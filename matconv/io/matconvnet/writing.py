@@ -62,7 +62,7 @@ def save_matconvnet(
     --------
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from matconv import Conv, MaxPool, Network
+    >>> from matconv import Conv, MaxPool, Network, load_matconvnet
     >>> net = Network((8, 8, 1), [Conv(4, 3, activation="relu"), MaxPool(2)], np.float32)
     >>> theta = net.init(0)
     >>> with tempfile.TemporaryDirectory() as directory:

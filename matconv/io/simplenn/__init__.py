@@ -7,7 +7,10 @@ data    read_simplenn_data: images and labels
 
 from .config import read_simplenn_config as read_simplenn_config
 from .data import read_simplenn_data as read_simplenn_data
+from .model import NAMES as NAMES
+from .model import is_simplenn as is_simplenn
 from .model import load_simplenn as load_simplenn
+from .model import model_from as model_from
 from .model import save_simplenn as save_simplenn
 
 __all__ = ["load_simplenn", "read_simplenn_config", "read_simplenn_data", "save_simplenn"]
