@@ -1,6 +1,6 @@
 """The commands of the command line: a module for each, and modules that they share.
 
-Commands: train, evaluate, predict, info, check.
+Commands: train, evaluate, predict, convert, info, check.
 
 options     conversion of options to arguments; options of several commands
 datasets    images and labels of the option --data
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401
         check,
         checks,
+        convert,
         datasets,
         evaluate,
         info,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _SUBMODULES = (
     "check",
     "checks",
+    "convert",
     "datasets",
     "evaluate",
     "info",

@@ -7,7 +7,7 @@ import errno
 import os
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,15 @@ from ..data import load_digits
 from ..files.errors import format_error
 from ..graph import shape_text
 from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read_images_npz
+from ..io.arrays import read_images_mat, read_npy
+from ..io.cifar import cifar_labels, list_cifar, read_cifar
+from ..io.pictures import list_pictures, picture_classes, read_pictures
 from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
+
+# names of formats in messages
+KINDS = {"idx": "IDX", "npy": ".npy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +36,17 @@ class Images:
     pixels : ndarray, (l, height, width, channels)
     y : ndarray of int64, (l,), or None
     name : str
+    classes : tuple of str, or None
+        Name of each label 0, 1, ..., of images that are in a directory for each class.
+    files : tuple of str, or None
+        Names of the files of single pictures.
     """
 
     pixels: np.ndarray
     y: np.ndarray | None
     name: str
+    classes: tuple[str, ...] | None = None
+    files: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -54,7 +66,8 @@ class Images:
     def take(self, indices: np.ndarray, what: str) -> Images:
         """Return the images with some indices; ``what`` is appended to the name."""
         y = None if self.y is None else self.y[indices]
-        return Images(self.pixels[indices], y, f"{self.name} ({what})")
+        files = None if self.files is None else tuple(self.files[k] for k in indices)
+        return Images(self.pixels[indices], y, f"{self.name} ({what})", self.classes, files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +86,9 @@ def load(
     test_fraction: float | None = None,
     seed: int = 0,
     labelled: bool = True,
+    model: Model | None = None,
 ) -> DataSet:
-    """Load the images of the options.
+    """Load the images of the options; pictures get the size that a model needs.
 
     The test images are those of ``test_data``; otherwise those that belong to the data ('digits', a
     directory); otherwise a part of the images, ``test_fraction`` of them, drawn by ``seed``.
@@ -90,12 +104,15 @@ def load(
     if data == DIGITS or os.path.isdir(data):
         if labels is not None:
             raise UsageError(f"--labels goes with an IDX file, not with --data {data}")
-        whole = DataSet(*_digits()) if data == DIGITS else _directory(data)
+        whole = DataSet(*_digits()) if data == DIGITS else _directory(data, model)
         train, test = whole.train, whole.test
     else:
-        train, test = _file(data, labels, labelled, "--labels"), None
+        train, test = _file(data, labels, labelled, "--labels", model), None
     if test_data is not None:
-        test = _file(test_data, test_labels, labelled, "--test-labels")
+        if os.path.isdir(test_data) and test_labels is None:
+            test = _directory(test_data, model).train
+        else:
+            test = _file(test_data, test_labels, labelled, "--test-labels", model)
     elif test_labels is not None:
         raise UsageError("--test-labels goes with --test-data")
     if test is not None:
@@ -106,11 +123,15 @@ def load(
                 f"the images of {test.name} are {shape_text(test.shape)}, those of {train.name} "
                 f"{shape_text(train.shape)}"
             )
+        if test.classes != train.classes:
+            raise FormatError(f"{test.name} does not have the classes of {train.name}")
         return DataSet(train, test)
     return _split(train, TEST_FRACTION if test_fraction is None else test_fraction, seed)
 
 
-def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool = True) -> Images:
+def chosen(
+    arguments: argparse.Namespace, before: dict[str, Any], model: Model, labelled: bool = True
+) -> Images:
     """Return the images that --data, --labels and --part choose for a model.
 
     ``before`` has the settings that the model was trained with, which are the defaults.
@@ -120,9 +141,11 @@ def chosen(arguments: argparse.Namespace, before: dict[str, Any], labelled: bool
             raise UsageError("--labels goes with --data")
         names = {name: before[name] for name in DATA_NAMES if name in before}
         check_recorded(names, arguments.model)
-        whole = load(**{"data": DIGITS, **names}, seed=before.get("split_seed", 0))
+        whole = load(**{"data": DIGITS, **names}, seed=before.get("split_seed", 0), model=model)
     else:
-        whole = load(arguments.data, arguments.labels, test_fraction=0, labelled=labelled)
+        whole = load(
+            arguments.data, arguments.labels, test_fraction=0, labelled=labelled, model=model
+        )
     if arguments.part == "train":
         return whole.train
     if whole.test is not None:
@@ -155,25 +178,73 @@ def _digits() -> tuple[Images, Images]:
     )
 
 
-def _file(path: str, labels: str | None, labelled: bool, option: str) -> Images:
+def _file(
+    path: str, labels: str | None, labelled: bool, option: str, model: Model | None
+) -> Images:
     kind = kinds.file_kind(path)
+    if labels is not None and kind not in ("idx", "npy"):
+        raise UsageError(f"{option} goes with an IDX file, not with the .{kind} file {path}")
     if kind == "npz":
-        if labels is not None:
-            raise UsageError(f"{option} goes with an IDX file, not with the .npz file {path}")
         if not labelled and (pixels := _unlabelled(path)) is not None:
             return Images(pixels, None, path)
         return Images(*read_images_npz(path), path)
-    if kind != "idx":
-        hint = "an .npy file holds one array only: " if kind == "npy" else ""
-        raise format_error(path, f"{hint}expected an .npz file with Z and y, or an IDX file")
-    if labels is not None:
+    if kind in ("mat", "picture", "unknown"):
+        found = _other(path, kind, model)
+        if labelled and found.y is None:
+            raise ValueError(f"{path} has no labels")
+        return found
+    if kind not in ("idx", "npy"):
+        raise format_error(path, "expected images, got an exported network")
+    if labels is None and labelled:
+        raise UsageError(f"{option} is needed: the {KINDS[kind]} file {path} holds images only")
+    if kind == "idx" and labels is not None and kinds.file_kind(labels) == "idx":
         return Images(*read_idx_images(path, labels), path)
-    if labelled:
-        raise UsageError(f"{option} is needed: the IDX file {path} holds images only")
-    pixels = read_idx(path)
-    if pixels.ndim != 3:
-        raise format_error(path, f"images have 3 dimensions, got {pixels.ndim}: {pixels.shape}")
-    return Images(pixels[..., np.newaxis], None, path)
+    pixels = _as_images(path, read_idx(path) if kind == "idx" else read_npy(path), kind == "npy")
+    return Images(pixels, None if labels is None else _labels(labels, len(pixels)), path)
+
+
+def _as_images(path: str, pixels: np.ndarray, colour: bool) -> np.ndarray:
+    """Return an array with 3 dimensions, or with 4 if there may be colours, as images."""
+    if pixels.ndim not in (3, 4 if colour else 3):
+        expected = "3 or 4 dimensions" if colour else "3 dimensions"
+        raise format_error(path, f"images have {expected}, got {pixels.ndim}: {pixels.shape}")
+    return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
+
+
+def _labels(path: str, count: int) -> np.ndarray:
+    """Return the labels of an IDX or .npy file."""
+    y = read_npy(path) if kinds.file_kind(path) == "npy" else read_idx(path)
+    if y.ndim != 1 or y.dtype.kind not in "iu" or len(y) != count:
+        raise format_error(
+            path, f"expected {count} labels, integers of shape ({count},), got {y.dtype} {y.shape}"
+        )
+    return y.astype(np.int64)
+
+
+def _other(path: str, kind: str, model: Model | None) -> Images:
+    """Return the images of a MATLAB file, of a picture, or of a file of CIFAR."""
+    if kind == "mat":
+        shape = None if model is None else model.pixel_shape
+        return Images(*read_images_mat(path, shape), path)
+    if kind == "picture":
+        return _pictures([path], path, model)
+    if cifar_labels(os.stat(path).st_size) is None:
+        raise format_error(
+            path,
+            "expected an .npz file with Z and y, an IDX file, an .npy file, a MATLAB file with X "
+            "or Z and y, a PNG or JPEG picture, or a file of CIFAR",
+        )
+    return Images(*read_cifar(path), path)
+
+
+def _pictures(paths: list[str], name: str, model: Model | None) -> Images:
+    """Return pictures, in the size that a model needs."""
+    if model is None:
+        pixels = read_pictures(paths)
+    else:
+        shape = model.pixel_shape
+        pixels = read_pictures(paths, shape[2], shape[:2], model.preprocessing)
+    return Images(pixels, None, name, files=tuple(paths))
 
 
 def _unlabelled(path: str) -> np.ndarray | None:
@@ -185,13 +256,36 @@ def _unlabelled(path: str) -> np.ndarray | None:
     return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
 
 
-def _directory(directory: str) -> DataSet:
-    """Load the four files of a data set like MNIST; those of the test images may be missing."""
-    train, test = find_pairs(directory)
+def _directory(directory: str, model: Model | None) -> DataSet:
+    """Load the files of CIFAR, of MNIST or of pictures that a directory has.
+
+    The test images of CIFAR and MNIST may be missing.
+    """
+    if any(files := list_cifar(directory)):
+        train, test = (_cifar(paths, directory) for paths in files)
+        if train is None:
+            raise format_error(directory, "there are test images of CIFAR, but no training images")
+        return DataSet(train, test)
+    if classes := picture_classes(directory):
+        found = _pictures([path for paths in classes.values() for path in paths], directory, model)
+        counts = [len(paths) for paths in classes.values()]
+        y = np.repeat(np.arange(len(classes)), counts)
+        return DataSet(replace(found, y=y, classes=tuple(classes)))
+    if paths := list_pictures(directory):
+        return DataSet(_pictures(paths, directory, model))
+    first, second = find_pairs(directory)
     return DataSet(
-        Images(*read_idx_images(*train), f"{directory} (train)"),
-        test and Images(*read_idx_images(*test), f"{directory} (test)"),
+        Images(*read_idx_images(*first), f"{directory} (train)"),
+        second and Images(*read_idx_images(*second), f"{directory} (test)"),
     )
+
+
+def _cifar(paths: list[str], directory: str) -> Images | None:
+    if not paths:
+        return None
+    parts = [read_cifar(path) for path in paths]
+    Z, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Images(Z, y, f"{directory} ({', '.join(map(os.path.basename, paths))})")
 
 
 def check_recorded(settings: dict[str, Any], model: str) -> None:
@@ -228,7 +322,7 @@ def prepared(model: Model, images: Images) -> np.ndarray:
     UserWarning
         If they differ in dtype or range (`matconv.io.Model.mismatch`); it has their name.
     """
-    check_shape(images, model.network.input_shape)
+    check_shape(images, model.pixel_shape)
     different = model.mismatch(images.pixels)
     if different:
         warnings.warn(f"{images.name}: {different}", UserWarning, stacklevel=2)

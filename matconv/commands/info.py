@@ -39,12 +39,7 @@ def _model(path: str) -> str:
     rows = [("model", path)]
     labels = model.labels
     rows.append(("labels", "none" if labels is None else _printable(", ".join(map(str, labels)))))
-    scale = model.preprocessing
-    rows.append(
-        ("pixels", "as they are")
-        if scale is None
-        else ("pixels", f"(pixel - {scale['shift']:g}) * {scale['scale']:.6g}")
-    )
+    rows += _preprocessing(model.preprocessing)
     trained = model.pixels
     if trained is not None:
         values = f"{trained['dtype']} from {trained['min']:.6g} to {trained['max']:.6g}"
@@ -52,6 +47,7 @@ def _model(path: str) -> str:
     theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
     rows.append(("theta", f"{model.theta.size:,} elements, {theta}"))
     record = model.training or {}
+    rows += _imported(record)
     rows += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
     rows += _history(record)
     chosen = record.get("settings")
@@ -59,6 +55,40 @@ def _model(path: str) -> str:
         pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
         rows.append(("settings", ", ".join(pairs)))
     return f"{facts(rows)}\n\n{model.network.summary()}"
+
+
+def _preprocessing(how: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return lines about the preprocessing."""
+    if how is None:
+        return [("pixels", "as they are")]
+    mean = how.get("mean")
+    minus = f" - {how['shift']:g}"
+    if mean is not None:
+        image = isinstance(mean[0], list)
+        minus = " - mean image" if image else f" - ({', '.join(f'{x:g}' for x in mean)})"
+        minus += f" - {how['shift']:g}" if how["shift"] else ""
+    text = f"(pixel{minus}) * {how['scale']:.6g}"
+    text += f", channels {how['channels']}" if "channels" in how else ""
+    text += ", rows and columns exchanged" if how.get("transpose") else ""
+    rows = [("pixels", text)]
+    if "resize" in how:
+        text = f"{how['resize'][0]} x {how['resize'][1]}, {how.get('interpolation', 'bilinear')}"
+        text += ", aspect kept, the centre" if how.get("keep_aspect") else ""
+        if any(how.get("border", ())):
+            text += f", of {' x '.join(str(n + m) for n, m in zip(how['resize'], how['border']))}"
+        rows.append(("pictures", text))
+    return rows
+
+
+def _imported(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return lines about the file of another program that the model comes from."""
+    found = record.get("imported")
+    if not isinstance(found, dict):
+        return []
+    notes = found.get("notes")
+    rows = [("imported", f"from {_text('', found.get('from'))}")]
+    rows += [("note", _text("", note)) for note in (notes if isinstance(notes, list) else [])]
+    return rows
 
 
 def _norm(theta: Any) -> float:
@@ -69,9 +99,18 @@ def _norm(theta: Any) -> float:
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the entries of a training record except history, settings and fingerprints."""
-    first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
+    first = (
+        "imported",
+        "matconv",
+        "network",
+        "images",
+        "iterations",
+        "f",
+        "train_accuracy",
+        "test_accuracy",
+    )
     names = [name for name in first if name in record]
-    later = ("history", "history_thinned", "settings", "fingerprints")
+    later = ("imported", "history", "history_thinned", "settings", "fingerprints")
     names += [name for name in record if name not in (*first, *later)]
     return [(name, record[name]) for name in names]
 

@@ -110,17 +110,24 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 # Options of several commands ----------------------------------------------------------------------
 
-MODEL = Argument("model", Text(), "model file, as `matconv train` saves it", metavar="MODEL")
+MODEL = Argument(
+    "model",
+    Text(),
+    "model file, as `matconv train` saves it, or a MATLAB file of MatConvNet or simpleNN",
+    metavar="MODEL",
+)
 DATA = Option(
     "data",
     Text(),
     "the images: 'digits', which matconv includes; a directory with the files of MNIST "
     "(train-images-idx3-ubyte, t10k-..., also .gz); an .npz file with arrays Z (images, height, "
-    "width, channels) and y; or an IDX file of images, with --labels",
+    "width, channels) and y; an IDX or .npy file of images, with --labels; a MATLAB file with X or "
+    "Z and y; a PNG or JPEG picture, a directory of them, or one with a subdirectory for each "
+    "class; a binary file of CIFAR, or a directory of them",
     default_text="what the model was trained on",
     metavar="WHAT",
 )
-LABELS = Option("labels", Text(), "IDX file with the labels of --data", metavar="FILE")
+LABELS = Option("labels", Text(), "IDX or .npy file with the labels of --data", metavar="FILE")
 PART = Option(
     "part",
     Choice(("test", "train")),

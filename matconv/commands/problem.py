@@ -14,7 +14,7 @@ from ..objective import Objective
 from ..options import shown
 from ..presets import for_smaller_images, make_network, preset_for
 from . import datasets, settings
-from .labels import as_indices, check_one_output, class_labels
+from .labels import check_one_output, class_labels, image_indices
 from .options import UsageError
 from .split import Split, compare, fingerprints
 from .tables import counted, facts
@@ -63,13 +63,13 @@ class Problem:
         found = settings.recorded(before, arguments.resume, known) if before else {}
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
-        data = self._load(arguments, found)
+        data = self._load(arguments, found, before)
         self._data_rows = _data_rows(data)
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
             check_one_output(before.network, arguments.resume)
-            datasets.check_shape(data.train, before.network.input_shape)
+            datasets.check_shape(data.train, before.pixel_shape)
             self.split = compare(
                 data, self.settings, arguments.resume, before, found, arguments.new_split
             )
@@ -97,8 +97,10 @@ class Problem:
         """The solver's options."""
         return {name: self.settings[name] for name in self.method.names}
 
-    def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """Load the images; ``found`` has the settings of the file of --resume."""
+    def _load(
+        self, arguments: argparse.Namespace, found: dict[str, Any], before: Model | None
+    ) -> datasets.DataSet:
+        """Load the images; ``found`` has the settings of the file of --resume, ``before`` its model."""
         names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
@@ -106,7 +108,7 @@ class Problem:
             if getattr(arguments, name) is None and value == found.get(name)
         }
         datasets.check_recorded(recorded, arguments.resume)
-        return datasets.load(**names, seed=self.settings["split_seed"])
+        return datasets.load(**names, seed=self.settings["split_seed"], model=before)
 
     def _fresh(self, data: datasets.DataSet, arguments: argparse.Namespace) -> Model:
         """Return the network with its initial theta."""
@@ -123,7 +125,9 @@ class Problem:
         net = make_network(self.name, shape, len(class_labels(y)), arguments.dtype, arguments.width)
         net = for_smaller_images(net, train.shape)
         check_one_output(net, self.name)
-        labels = class_labels(y, net.n_outputs)
+        labels: list[Any] = class_labels(y, net.n_outputs)
+        if train.classes is not None and len(train.classes) == net.n_outputs:
+            labels = [*train.classes]
         unseen = np.setdiff1d(y, found)
         if len(unseen):
             more = ", ..." if len(unseen) > 5 else ""
@@ -143,7 +147,7 @@ class Problem:
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
         Z = datasets.prepared(self.model, images)
-        y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
+        y = image_indices(images, self.model.labels, net.n_outputs)
         return Objective(
             net,
             Z,

@@ -1,0 +1,182 @@
+"""Models and images in the formats of others, on the command line: convert, info, predict."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from matconv import Conv, Dense, MaxPool, Network, load_model, load_predictor, save_model
+from matconv.cli import main
+from matconv.io import save_matconvnet
+
+REAL = str(Path(__file__).parents[1] / "io" / "matconvnet" / "net_stage_1.mat")
+RANDOM = np.random.default_rng(1)
+MEAN = [100.0, 110.0, 120.0]
+LABELS = ("cat", "cow", "dog")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(folder):
+    """A file of MatConvNet, net.mat, for pictures of 6 x 7."""
+    net = Network((6, 7, 3), [Conv(3, (6, 7))], np.float32)
+    how = {"shift": 0.0, "scale": 1.0, "mean": MEAN, "resize": [6, 7]}
+    save_matconvnet("net.mat", net, net.init(2), LABELS, how)
+    return load_model("net.mat")
+
+
+def run(capsys, *arguments):
+    """Run a command that succeeds; return its output."""
+    assert main([*map(str, arguments)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def fail(capsys, status, *arguments):
+    """Run a command that fails; return its error, one line."""
+    assert main([*map(str, arguments)]) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    return err
+
+
+def picture(path, shape=(6, 7, 3)):
+    Path(path).parent.mkdir(exist_ok=True, parents=True)
+    pixels = RANDOM.integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_info_of_a_matconvnet_file(capsys, model):
+    out = run(capsys, "info", "net.mat")
+    assert "pixels      (pixel - (100, 110, 120)) * 1\n" in out
+    assert "pictures    6 x 7, bilinear\n" in out
+    assert "imported    from MatConvNet SimpleNN\n" in out
+    assert "cat, cow, dog" in out
+
+
+def test_info_tells_what_was_left_out(capsys):
+    assert "layers{8} 'layer8' (softmaxloss): left out" in run(capsys, "info", REAL)
+
+
+def test_predict_one_picture(capsys, model):
+    pixels = picture("p.png")
+    rows = list(csv.reader(io.StringIO(run(capsys, "predict", "net.mat", "--data", "p.png"))))
+    z = model.network.forward(model.theta, (pixels[None] - np.array(MEAN)).astype(np.float32))
+    z = z.reshape(3).astype(float)
+    probability = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    expected = ["0", LABELS[z.argmax()], f"{probability.max():.6g}", "p.png"]
+    assert rows == [["index", "label", "score", "file"], expected]
+
+
+def test_predict_and_evaluate_a_folder_of_classes(capsys, model):
+    pixels = [picture(f"data/{name}/{k}.png") for name in ("cow", "dog") for k in range(3)]
+    rows = list(csv.reader(io.StringIO(run(capsys, "predict", "net.mat", "--data", "data"))))
+    found = model.predict(np.stack(pixels))
+    assert [row[1] for row in rows[1:]] == found.tolist()
+    assert rows[1][3] == "data/cow/0.png"
+    right = sum(found == ["cow"] * 3 + ["dog"] * 3)
+    out = run(capsys, "evaluate", "net.mat", "--data", "data")
+    assert f"({right} of 6)" in out
+
+
+def test_evaluate_folder_with_an_unknown_class_refused(capsys, model):
+    picture("data/horse/1.png")
+    err = fail(capsys, 1, "evaluate", "net.mat", "--data", "data")
+    assert "data: no output of the network has the label 'horse'" in err
+
+
+def test_predict_pictures_of_other_sizes_are_resized(capsys, model):
+    picture("data/a.png", (30, 40, 3))
+    picture("data/b.jpg", (9, 5, 3))
+    out = run(capsys, "predict", "net.mat", "--data", "data")
+    assert [row[3] for row in csv.reader(io.StringIO(out))] == ["file", "data/a.png", "data/b.jpg"]
+
+
+def test_predict_npy_and_evaluate_with_labels(capsys, model):
+    pixels = RANDOM.integers(0, 256, (4, 6, 7, 3), dtype=np.uint8)
+    np.save("x.npy", pixels)
+    np.save("y.npy", np.array([0, 1, 2, 2]))
+    out = run(capsys, "predict", "net.mat", "--data", "x.npy")
+    assert [row[1] for row in csv.reader(io.StringIO(out))][1:] == model.predict(pixels).tolist()
+    assert "of 4)" in run(capsys, "evaluate", "net.mat", "--data", "x.npy", "--labels", "y.npy")
+    assert "--labels is needed" in fail(capsys, 2, "evaluate", "net.mat", "--data", "x.npy")
+
+
+@pytest.mark.parametrize("target", ["b.npz", "b.mat", "b.matconv"])
+def test_convert_keeps_theta_and_outputs(capsys, model, target):
+    out = run(capsys, "convert", "net.mat", target)
+    assert out.startswith(f"{target}: ") and out.endswith(f", {model.theta.size} parameters\n")
+    Z = RANDOM.standard_normal((2, 6, 7, 3)).astype(np.float32)
+    expected = model.network.forward(model.theta, Z)
+    if target.endswith("matconv"):
+        assert np.array_equal(load_predictor(target)(Z), model.network.freeze(model.theta)(Z))
+        return
+    again = load_model(target)
+    assert again.labels == LABELS and again.preprocessing == model.preprocessing
+    assert np.array_equal(again.network.forward(again.theta, Z), expected)
+
+
+def test_convert_to_simplenn_and_back(capsys, folder):
+    net = Network((8, 8, 1), [Conv(2, 3, activation="relu"), MaxPool(2), Dense(3)])
+    theta = net.init(0)
+    save_model("a.npz", net, theta, labels=[1, 5, 7])
+    run(capsys, "convert", "a.npz", "s.mat", "--to", "simplenn")
+    run(capsys, "convert", "s.mat", "b.npz")
+    model = load_model("b.npz")
+    assert np.array_equal(model.theta, theta) and model.labels == (1, 5, 7)
+
+
+def test_convert_existing_target_is_kept(capsys, model):
+    Path("b.npz").write_text("precious")
+    assert "File exists; --force replaces it" in fail(capsys, 1, "convert", "net.mat", "b.npz")
+    assert Path("b.npz").read_text() == "precious"
+    run(capsys, "convert", "net.mat", "b.npz", "--force")
+    assert load_model("b.npz").labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments", "message"),
+    [
+        (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; --to says"),
+        (1, ["missing.mat", "b.npz"], "No such file or directory"),
+        (1, ["text.mat", "b.npz"], "text.mat"),
+        (1, ["net.mat", "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
+        (1, ["a.npz", "b.mat", "--input-shape", "3", "3", "1"], "go with a file of MatConvNet"),
+        (1, ["net.mat", "none/b.npz"], "No such directory"),
+    ],
+)
+def test_convert_wrong_arguments_refused(capsys, model, status, arguments, message):
+    Path("text.mat").write_text("text")
+    net = Network((2, 2, 1), [Dense(2)])
+    save_model("a.npz", net, net.init(0))
+    assert message in fail(capsys, status, "convert", *arguments)
+    assert not Path("b.npz").exists() and not Path("b.mat").exists()
+
+
+def test_convert_tells_what_was_left_out(capsys, folder):
+    out = run(capsys, "convert", REAL, "b.npz")
+    assert out.startswith("note: layers{8} 'layer8' (softmaxloss): left out\n")
+
+
+def test_train_on_a_folder_of_classes(capsys, folder):
+    for name in ("cat", "dog"):
+        for k in range(4):
+            picture(f"data/{name}/{k}.png", (8, 8, 3))
+    toml = '[[layers]]\nkind = "Dense"\nunits = 2\n'
+    Path("net.toml").write_text(toml)
+    out = run(capsys, "train", "--data", "data", "--network", "net.toml", "--input-shape", "8",
+              "8", "3", "--iterations", "2", "--output", "m.npz")  # fmt: skip
+    assert "8 x 8 x 3" in out
+    assert load_model("m.npz").labels == ("cat", "dog")
+    run(capsys, "evaluate", "m.npz")
