@@ -53,8 +53,9 @@ def load_model(
 
     Notes
     -----
-    Model files are checked before anything is allocated. MATLAB files are read by SciPy or h5py,
-    which do not promise to be safe for malicious files: see `matconv.io.mat.read_mat`.
+    Model files are checked before anything is allocated. So are MATLAB files of version 5; those of
+    version 7.3 are read by h5py, and HDF5 does not promise to be safe for malicious files: see
+    `matconv.io.mat.read_mat`.
 
     Examples
     --------

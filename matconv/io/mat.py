@@ -9,16 +9,16 @@ anything else     Unsupported
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from matconv.files.errors import FilePath, format_error
-from matconv.files.regular import open_regular, shortened
+from matconv.files.regular import open_regular
 
-from .mat5 import check_mat5
+from .mat5 import read_mat5
+from .mat_values import Unsupported
 
 __all__ = [
     "HDF5",
@@ -40,22 +40,6 @@ _START = 520
 _TEXT = b"MATLAB 5.0 MAT-file, written by matconv".ljust(116)
 
 
-class Unsupported:
-    """A value of a MATLAB class that is not read.
-
-    Attributes
-    ----------
-    kind : str
-        Name of the class.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __repr__(self) -> str:
-        return f"<{self.kind}>"
-
-
 def mat_version(start: bytes) -> str | None:
     """Return the version of a MATLAB file with these first bytes: "5", "7.3", or None.
 
@@ -72,10 +56,10 @@ def mat_version(start: bytes) -> str | None:
 def read_mat(path: FilePath, names: Iterable[str]) -> dict[str, Any]:
     """Return some of the variables of a MATLAB file.
 
-    The file is read by `scipy.io.loadmat`, or for version 7.3 by h5py (the extra ``matlab``). Before
-    SciPy reads a file, the sizes and the nesting that it declares are checked; damage that this does
-    not show is found by SciPy, or makes another value of the same size. Neither SciPy nor HDF5
-    promises that a malicious file is harmless.
+    A file of version 5 is read here: everything that it declares is checked before memory is
+    allocated. It has no checksum unless it is compressed, so that damage may make another value of
+    the same size. Version 7.3 is read by h5py (the extra ``matlab``): references, links and sizes
+    are checked, but HDF5 itself does not promise that a malicious file is harmless.
 
     Parameters
     ----------
@@ -107,46 +91,7 @@ def read_mat(path: FilePath, names: Iterable[str]) -> dict[str, Any]:
             from .mat73 import read_mat73
 
             return read_mat73(path, file, size, names)
-        check_mat5(path, file, size)
-        file.seek(0)
-        return _read_mat5(path, file, names)
-
-
-def _read_mat5(path: FilePath, file: Any, names: list[str]) -> dict[str, Any]:
-    import scipy.io
-
-    try:
-        with warnings.catch_warnings():
-            # a class without a NumPy equivalent, a variable that occurs twice
-            warnings.simplefilter("ignore")
-            # class double, not the smaller integers that its values are stored as
-            content = scipy.io.loadmat(file, variable_names=names, mat_dtype=True)
-        return {name: _plain(content[name]) for name in names if name in content}
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # SciPy documents none of the errors of a damaged file
-        text = shortened(str(error) or type(error).__name__, 200)
-        raise format_error(path, f"damaged MATLAB file: {text}") from error
-
-
-def _plain(value: Any) -> Any:
-    """Return the plain object of a value that SciPy has read."""
-    if not isinstance(value, np.ndarray) or type(value) is not np.ndarray:
-        # objects, functions and sparse matrices have classes of their own
-        return Unsupported(str(getattr(value, "classname", "") or type(value).__name__))
-    if value.dtype.names is not None:
-        items = [
-            {name: _plain(one[name]) for name in value.dtype.names} for one in value.ravel("F")
-        ]
-        return items[0] if len(items) == 1 else items
-    if value.dtype == object:
-        return [_plain(one) for one in value.ravel("F")]
-    if value.dtype.kind == "U":
-        rows = [str(row) for row in value.ravel()]
-        return "" if not rows else rows[0] if len(rows) == 1 else rows
-    if value.dtype.kind not in "biuf":
-        return Unsupported(str(value.dtype))
-    return value.astype(value.dtype.newbyteorder("="), copy=False)
+        return read_mat5(path, file, size, names)
 
 
 def cell(values: Iterable[Any]) -> np.ndarray:

@@ -14,11 +14,21 @@ import numpy as np
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 
+from .mat_values import Unsupported
+
 __all__ = ["read_mat73"]
 
 _MAX_DEPTH = 32
 # a reference, or the entry of an object in a group, takes at least 8 bytes of the file
 _BYTES_OF_OBJECT, _FREE_OBJECTS = 8, 64
+# classes of numbers; files of other programs have none
+_NUMBERS = (
+    "",
+    "double",
+    "single",
+    "logical",
+    *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
+)
 # limit of what compressed arrays may expand to: a multiple of the file, and bytes
 _RATIO, _FREE = 64, 64 * 2**20
 
@@ -85,8 +95,6 @@ class _Reader:
             self._open.pop()
 
     def _group(self, group: Any) -> Any:
-        from .mat import Unsupported
-
         kind = _class(group)
         if kind not in ("", "struct") or "MATLAB_sparse" in group.attrs:
             return Unsupported("sparse" if "MATLAB_sparse" in group.attrs else kind)
@@ -129,8 +137,6 @@ class _Reader:
         return [self.value(self._file[reference]) for reference in found]
 
     def _data(self, data: Any) -> Any:
-        from .mat import Unsupported
-
         kind = _class(data)
         if data.attrs.get("MATLAB_empty"):
             return self._empty(data, kind)
@@ -138,7 +144,7 @@ class _Reader:
             return self._references(data)
         if kind == "char":
             return self._text(data)
-        if data.dtype.kind not in "biuf":
+        if data.dtype.kind not in "biuf" or kind not in _NUMBERS:
             return Unsupported(kind or str(data.dtype))
         array = self._array(data).T
         array = array.reshape(array.shape + (1,) * (2 - array.ndim))
@@ -156,8 +162,6 @@ class _Reader:
         return np.empty((0, 0))
 
     def _text(self, data: Any) -> Any:
-        from .mat import Unsupported
-
         if data.dtype.kind not in "ui":
             return Unsupported("char")
         codes = np.atleast_2d(self._array(data)).T

@@ -113,7 +113,7 @@ def in_order(entries: list[Entry]) -> tuple[list[Entry], list[str], list[Entry]]
     sources : list of str
         Names of the values that no layer makes.
     cyclic : list of Entry
-        Layers that depend on themselves.
+        A layer that depends on itself, if there is one.
     """
     makers = {entry.output: k for k, entry in enumerate(entries)}
     read = [value for entry in entries for value in entry.inputs]
@@ -130,7 +130,7 @@ def in_order(entries: list[Entry]) -> tuple[list[Entry], list[str], list[Entry]]
             needed = [makers[v] for v in entries[k].inputs if v in makers]
             waiting = [j for j in needed if state[j] != 2]
             if state[k] == 1 and any(state[j] == 1 for j in waiting):
-                return ordered, sources, [entries[j] for j in stack if state[j] == 1]
+                return ordered, sources, [entries[k]]
             if waiting:
                 state[k] = 1
                 stack += reversed(waiting)

@@ -91,8 +91,12 @@ def preprocessing(net: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]
     if len(border) == 2 and all(x == int(x) >= 0 for x in border) and any(border):
         found["border"] = [int(x) for x in border]
     mean = given.get("averageImage")
-    if isinstance(mean, np.ndarray) and mean.size:
+    if isinstance(mean, np.ndarray) and mean.size == 1:
+        found["shift"] = float(mean.ravel()[0])
+    elif isinstance(mean, np.ndarray) and mean.size:
         found["mean"] = _mean(mean, shape)
+    if not np.isfinite(found["shift"]):
+        raise ValueError("averageImage must be finite")
     return found
 
 
@@ -101,8 +105,8 @@ def _mean(mean: np.ndarray, shape: tuple[int, ...]) -> Any:
     mean = mean.astype(np.float64)
     if not np.isfinite(mean).all():
         raise ValueError("averageImage must be finite")
-    if mean.size in (1, shape[2]):
-        return [float(x) for x in np.broadcast_to(mean.ravel(), shape[2:])]
+    if mean.size == shape[2]:
+        return [float(x) for x in mean.ravel()]
     if mean.ndim == 2:
         mean = mean[..., np.newaxis]
     if mean.shape not in (tuple(shape), (*shape[:2], 1)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from matconv.encoding import MAX_STEPS
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io.mat import Unsupported, read_mat
@@ -21,6 +22,8 @@ from .simplenn import INPUT, simplenn_entries
 
 __all__ = ["load_matconvnet", "model_from"]
 
+# more than a network may have, because activations become part of other layers
+_MAX_LAYERS = 2 * MAX_STEPS
 # the network, or its fields as variables
 NAMES = ("net", "layers", "vars", "params", "meta", "classes", "normalization")
 
@@ -66,8 +69,8 @@ def load_matconvnet(
     activation of the layer before it, if nothing else reads that layer. Losses are left out: the
     outputs of a network that ends with a loss "softmaxloss" are scores.
 
-    See `matconv.io.mat.read_mat` for what is checked: SciPy and HDF5 do not promise to be safe
-    for malicious files.
+    See `matconv.io.mat.read_mat` for what is checked: HDF5, the format of version 7.3, does not
+    promise to be safe for malicious files.
     """
     return model_from(path, read_mat(path, NAMES), input_shape, dtype)
 
@@ -92,7 +95,9 @@ def model_from(
         )
     dag = is_dagnn(net)
     entries, problems = dagnn_entries(net) if dag else simplenn_entries(net)
-    dense = own_names(net, "dense")
+    if len(entries) > _MAX_LAYERS:
+        raise format_error(path, f"{len(entries)} layers, at most {_MAX_LAYERS} are possible")
+    dense = set(own_names(net, "dense"))
     for entry in entries:
         entry.dense = entry.name in dense
     kept, losses = split_losses(entries)
