@@ -27,8 +27,8 @@ TEST_FRACTION = 0.2
 DATA_SETTINGS = (
     replace(DATA, default=DIGITS, default_text=""),
     LABELS,
-    Option("test_data", Text(), ".npz or IDX file of test images", metavar="FILE"),
-    Option("test_labels", Text(), "IDX file with their labels", metavar="FILE"),
+    Option("test_data", Text(), "file or directory of test images, as for --data", metavar="FILE"),
+    Option("test_labels", Text(), "IDX or .npy file with their labels", metavar="FILE"),
     Option(
         "test_fraction",
         Number(minimum=0, below=1),

@@ -21,12 +21,15 @@ Every size that a file declares is compared with the file before memory is alloc
 
 from matconv.files import FormatError, atomic_write
 from matconv.io import kinds as kinds
+from matconv.io.arrays import read_images_mat, read_npy
+from matconv.io.cifar import read_cifar
 from matconv.io.exported import load_predictor
 from matconv.io.idx import read_idx, read_idx_images
 from matconv.io.loading import load_model
 from matconv.io.matconvnet import load_matconvnet, save_matconvnet
 from matconv.io.model import Model, save_model
 from matconv.io.npz import read_images_npz, read_npz
+from matconv.io.pictures import read_picture, read_pictures
 from matconv.io.pixels import describe_pixels
 from matconv.io.simplenn import (
     load_simplenn,
@@ -44,10 +47,15 @@ __all__ = [
     "load_model",
     "load_predictor",
     "load_simplenn",
+    "read_cifar",
     "read_idx",
     "read_idx_images",
+    "read_images_mat",
     "read_images_npz",
+    "read_npy",
     "read_npz",
+    "read_picture",
+    "read_pictures",
     "read_simplenn_config",
     "read_simplenn_data",
     "save_matconvnet",

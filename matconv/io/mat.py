@@ -18,6 +18,7 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import open_regular
 
 from .mat5 import read_mat5
+from .mat73 import read_mat73
 from .mat_values import Unsupported
 
 __all__ = [
@@ -88,8 +89,6 @@ def read_mat(path: FilePath, names: Iterable[str]) -> dict[str, Any]:
         if version is None:
             raise format_error(path, "expected a MATLAB file of version 5 or 7.3")
         if version == HDF5:
-            from .mat73 import read_mat73
-
             return read_mat73(path, file, size, names)
         return read_mat5(path, file, size, names)
 
