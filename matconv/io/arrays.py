@@ -51,8 +51,11 @@ def read_npy(path: FilePath) -> np.ndarray:
         content = np.empty(header.nbytes, np.uint8)
         if fill(file, content) != header.nbytes:
             raise format_error(path, "the file became shorter while it was read")
-    order = "F" if header.fortran_order else "C"
-    array = content.view(header.dtype).reshape(header.shape, order=order)
+    array: np.ndarray = content.view(header.dtype)
+    if header.fortran_order:
+        array = array.reshape(header.shape[::-1]).T
+    else:
+        array = array.reshape(header.shape)
     native = array.dtype.newbyteorder("=")
     return np.ascontiguousarray(array.astype(native, copy=False))
 

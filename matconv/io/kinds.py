@@ -69,5 +69,5 @@ def file_kind(path: FilePath) -> str:
         return "idx"
     if mat_version(start) is not None:
         return "mat"
-    starts = {"npy": _NPY, "picture": _PICTURES, "exported": MAGIC}
+    starts = {"npy": (_NPY,), "picture": _PICTURES, "exported": (MAGIC,)}
     return next((kind for kind, first in starts.items() if start.startswith(first)), "unknown")
