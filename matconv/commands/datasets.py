@@ -182,8 +182,9 @@ def _file(
     path: str, labels: str | None, labelled: bool, option: str, model: Model | None
 ) -> Images:
     kind = kinds.file_kind(path)
-    if labels is not None and kind not in ("idx", "npy"):
-        raise UsageError(f"{option} goes with an IDX file, not with the .{kind} file {path}")
+    if labels is not None and kind in ("npz", "mat", "picture"):
+        name = "picture" if kind == "picture" else f".{kind} file"
+        raise UsageError(f"{option} goes with an IDX file, not with the {name} {path}")
     if kind == "npz":
         if not labelled and (pixels := _unlabelled(path)) is not None:
             return Images(pixels, None, path)
@@ -266,18 +267,29 @@ def _directory(directory: str, model: Model | None) -> DataSet:
         if train is None:
             raise format_error(directory, "there are test images of CIFAR, but no training images")
         return DataSet(train, test)
-    if classes := picture_classes(directory):
-        found = _pictures([path for paths in classes.values() for path in paths], directory, model)
-        counts = [len(paths) for paths in classes.values()]
-        y = np.repeat(np.arange(len(classes)), counts)
-        return DataSet(replace(found, y=y, classes=tuple(classes)))
-    if paths := list_pictures(directory):
-        return DataSet(_pictures(paths, directory, model))
-    first, second = find_pairs(directory)
+    try:
+        first, second = find_pairs(directory)
+    except FileNotFoundError:
+        pictures = _picture_directory(directory, model)
+        if pictures is None:
+            raise
+        return DataSet(pictures)
     return DataSet(
         Images(*read_idx_images(*first), f"{directory} (train)"),
         second and Images(*read_idx_images(*second), f"{directory} (test)"),
     )
+
+
+def _picture_directory(directory: str, model: Model | None) -> Images | None:
+    """Return the pictures of a directory, or of its subdirectories, one for each class."""
+    if classes := picture_classes(directory):
+        found = _pictures([path for paths in classes.values() for path in paths], directory, model)
+        counts = [len(paths) for paths in classes.values()]
+        y = np.repeat(np.arange(len(classes)), counts)
+        return replace(found, y=y, classes=tuple(classes))
+    if paths := list_pictures(directory):
+        return _pictures(paths, directory, model)
+    return None
 
 
 def _cifar(paths: list[str], directory: str) -> Images | None:

@@ -15,7 +15,7 @@ from matconv.cli import main, message
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "a command is needed: train, evaluate, predict, info or check"),
+        ((), "a command is needed: train, evaluate, predict, convert, info or check"),
         (("paint",), "invalid choice: 'paint'"),
         (
             ("train", "--colour", "red"),
