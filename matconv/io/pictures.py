@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from matconv.files.errors import FilePath, format_error
+from matconv.files.errors import FilePath, FormatError, format_error
 from matconv.files.regular import check_expansion, open_regular, shortened
 
 __all__ = ["list_pictures", "picture_classes", "read_picture", "read_pictures"]
@@ -87,9 +87,11 @@ def read_picture(
                 check_expansion(path, 4 * picture.width * picture.height, bytes_)
                 picture.load()
                 return _as_array(picture, channels, size, preprocessing or {})
-        except (MemoryError, ValueError):
+        except (MemoryError, FormatError):
             raise
         except Exception as error:  # Pillow documents none of the errors of a damaged file
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             text = shortened(error, 200).replace(repr(file), "file")
             raise format_error(path, f"not a picture that can be read: {text}") from error
 
