@@ -11,7 +11,7 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import fill, open_regular
 from matconv.io.mat import read_mat
 from matconv.io.npy import BadHeader, read_header
-from matconv.io.simplenn.data import pictures
+from matconv.io.simplenn.data import dense_rows, pictures
 
 __all__ = ["read_images_mat", "read_npy"]
 
@@ -61,7 +61,7 @@ def read_npy(path: FilePath) -> np.ndarray:
 
 
 def read_images_mat(
-    path: FilePath, shape: Sequence[int] | None = None
+    path: FilePath, shape: Sequence[int] | None = None, order: str = "column"
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read images, and labels if there are some, of a MATLAB file.
 
@@ -72,6 +72,8 @@ def read_images_mat(
         (l, height, width, channels), or (l, height width channels) as simpleNN has them; and y.
     shape : (height, width, channels), optional
         Shape of an image; needed for the last of these.
+    order : "column" or "row"
+        Whether the last of these has the pixels of a channel by columns or by rows.
 
     Returns
     -------
@@ -86,12 +88,16 @@ def read_images_mat(
         If the file cannot be read.
     """
     variables = read_mat(path, ("X", "Z", "y"))
-    images = variables.get("X", variables.get("Z"))
+    images = dense_rows(path, variables.get("X", variables.get("Z")), prod(shape or (1,)))
     y = variables.get("y")
     if not isinstance(images, np.ndarray):
         raise format_error(path, "there is no array X or Z of images")
     labels = y.ravel(order="F") if isinstance(y, np.ndarray) else None
-    found = _four(images, None if labels is None else labels.size, shape)
+    found = _four(images, None if labels is None else labels.size, shape, order)
+    if found is None and images.ndim == 2 and shape is None:
+        raise format_error(
+            path, f"X or Z has a row for each image, {images.shape}: input_shape is needed"
+        )
     if found is None:
         text = "" if shape is None else f", or (l, {prod(shape)}) by columns"
         raise format_error(
@@ -108,10 +114,12 @@ def read_images_mat(
     return found, labels.astype(np.int64)
 
 
-def _four(images: np.ndarray, count: int | None, shape: Sequence[int] | None) -> np.ndarray | None:
+def _four(
+    images: np.ndarray, count: int | None, shape: Sequence[int] | None, order: str
+) -> np.ndarray | None:
     """Return images as (l, height, width, channels); None if they have no such shape."""
     if images.ndim == 2 and shape is not None and images.shape[1] == prod(shape):
-        return pictures(images, tuple(shape), "column")
+        return pictures(images, tuple(shape), order)
     if images.ndim != 4:
         return None
     last = tuple(shape) == images.shape[:3] if shape is not None else count == images.shape[3]

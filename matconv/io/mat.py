@@ -4,6 +4,7 @@ struct            dict of its fields; a list of dicts if it does not have exactl
 cell              list, in MATLAB's order (first index fastest)
 char              str; a list of str if there are several rows
 numbers, logical  ndarray with at least 2 dimensions, indexed as in MATLAB
+sparse            Sparse
 anything else     Unsupported
 """
 
@@ -19,11 +20,12 @@ from matconv.files.regular import open_regular
 
 from .mat5 import read_mat5
 from .mat73 import read_mat73
-from .mat_values import Unsupported
+from .mat_values import Sparse, Unsupported
 
 __all__ = [
     "HDF5",
     "MAT5",
+    "Sparse",
     "Unsupported",
     "cell",
     "mat_version",

@@ -18,7 +18,7 @@ import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 
-from .mat_values import Unsupported
+from .mat_values import Sparse, Unsupported
 
 __all__ = ["read_mat5"]
 
@@ -38,9 +38,9 @@ _STORED = {
     13: "u8",
 }
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
-_CELL, _STRUCT, _OBJECT, _CHAR = 1, 2, 3, 4
+_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE = 1, 2, 3, 4, 5
 # classes that are not read
-_OTHERS = {5: "sparse", 16: "function_handle", 17: "opaque"}
+_OTHERS = {5: "complex sparse", 16: "function_handle", 17: "opaque"}
 # type of numbers, by the class of the array
 _CLASSES = dict(
     zip(range(6, 16), ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"], strict=True)
@@ -223,6 +223,8 @@ class _Reader:
             return Unsupported(text.decode("ascii", "replace")), left
         if kind == _CHAR:
             return self._text(left, dims)
+        if kind == _SPARSE and not is_complex:
+            return self._sparse(left, dims)
         if kind in _CLASSES and not is_complex:
             return self._numbers(left, dims, _CLASSES[kind])
         if kind not in _CLASSES and kind not in _OTHERS:
@@ -262,17 +264,29 @@ class _Reader:
         ]
         return found[0] if count == 1 else found, left
 
-    def _numbers(self, left: int, dims: tuple[int, ...], dtype: str) -> tuple[np.ndarray, int]:
+    def _vector(self, left: int) -> tuple[np.ndarray, int]:
+        """Return the numbers of an element as they are stored, and the bytes left."""
         kind, content, left = self.data(left, left)
         if kind not in _STORED:
             raise ValueError(f"type {kind} is not one of numbers")
         stored = np.dtype(f"{self._order}{_STORED[kind]}")
-        if len(content) != prod(dims) * stored.itemsize:
-            found = len(content) // stored.itemsize
-            raise ValueError(f"{prod(dims)} elements declared, {found} found")
+        whole = len(content) // stored.itemsize * stored.itemsize
+        return np.frombuffer(content[:whole], stored), left
+
+    def _numbers(self, left: int, dims: tuple[int, ...], dtype: str) -> tuple[np.ndarray, int]:
+        array, left = self._vector(left)
+        if len(array) != prod(dims):
+            raise ValueError(f"{prod(dims)} elements declared, {len(array)} found")
         with np.errstate(all="ignore"):
-            array = np.frombuffer(content, stored).astype(dtype)
-        return array.reshape(dims, order="F"), left
+            return array.astype(dtype).reshape(dims, order="F"), left
+
+    def _sparse(self, left: int, dims: tuple[int, ...]) -> tuple[Sparse, int]:
+        rows, left = self._vector(left)
+        ends, left = self._vector(left)
+        values, left = self._vector(left)
+        if rows.dtype.kind != "i" or ends.dtype.kind != "i":
+            raise ValueError("the indices of a sparse matrix must be integers")
+        return Sparse(dims, rows.astype(np.int64), ends.astype(np.int64), values), left
 
     def _text(self, left: int, dims: tuple[int, ...]) -> tuple[Any, int]:
         if prod(dims) == 0 and left < 8:

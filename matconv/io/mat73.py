@@ -14,7 +14,7 @@ import numpy as np
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 
-from .mat_values import Unsupported
+from .mat_values import Sparse, Unsupported
 
 __all__ = ["read_mat73"]
 
@@ -96,8 +96,10 @@ class _Reader:
 
     def _group(self, group: Any) -> Any:
         kind = _class(group)
-        if kind not in ("", "struct") or "MATLAB_sparse" in group.attrs:
-            return Unsupported("sparse" if "MATLAB_sparse" in group.attrs else kind)
+        if "MATLAB_sparse" in group.attrs:
+            return self._sparse(group)
+        if kind not in ("", "struct"):
+            return Unsupported(kind)
         fields = {}
         arrays = []
         for name in group:
@@ -117,6 +119,18 @@ class _Reader:
         if len(arrays) != len(fields) or len(counts) != 1:
             raise ValueError(f"the fields of {group.name!r} do not have the same size")
         return [{name: fields[name][k] for name in arrays} for k in range(counts.pop())]
+
+    def _sparse(self, group: Any) -> Sparse | Unsupported:
+        """Return a matrix; the file says its number of rows, and has ir and data unless empty."""
+        parts = []
+        for name, kinds in (("ir", "iu"), ("jc", "iu"), ("data", "biuf")):
+            part = self.member(group, name) if name in group else np.zeros(0, np.int64)
+            if not isinstance(part, np.ndarray) or part.dtype.kind not in kinds:
+                return Unsupported("complex sparse")
+            parts.append(part.ravel())
+        rows, ends, values = parts
+        shape = (int(group.attrs["MATLAB_sparse"]), len(ends) - 1)
+        return Sparse(shape, rows.astype(np.int64), ends.astype(np.int64), values)
 
     def _is_references(self, data: Any) -> bool:
         return self._h5py.check_ref_dtype(data.dtype) is self._h5py.Reference

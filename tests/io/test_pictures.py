@@ -192,7 +192,8 @@ def test_read_images_mat_each_layout(tmp_path, version, name, array, shape):
     ("variables", "shape", "message"),
     [
         ({"y": np.ones(3)}, None, "there is no array X or Z of images"),
-        ({"X": np.ones((5, 24)), "y": np.ones(5)}, None, r"channels\), got \(5, 24\)"),
+        ({"X": np.ones((5, 24))}, None, r"row for each image, \(5, 24\): input_shape is needed"),
+        ({"X": np.ones((5, 4, 6)), "y": np.ones(5)}, None, r"channels\), got \(5, 4, 6\)"),
         ({"X": np.ones((5, 24))}, (4, 3, 3), r"or \(l, 36\) by columns, got \(5, 24\)"),
         ({"X": IMAGES, "y": np.ones(4)}, (4, 3, 2), "5 images, but 4 labels in y"),
         ({"X": IMAGES, "y": np.full(5, 0.5)}, None, "the labels must be integers"),

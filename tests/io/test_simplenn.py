@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from support.matlab_files import SAVERS
 
 from matconv import Conv, Dense, Dropout, MaxPool, Network, Objective
@@ -12,6 +13,7 @@ from matconv.io import (
     FormatError,
     load_model,
     load_simplenn,
+    read_images_mat,
     read_simplenn_config,
     read_simplenn_data,
     save_simplenn,
@@ -124,6 +126,53 @@ def test_read_simplenn_data_by_columns(tmp_path, version, labels):
     assert y.dtype == np.int64 and y.tolist() == [3, -1, 3, 7]
 
 
+@pytest.mark.parametrize("version", SAVERS)
+@pytest.mark.parametrize("columns", [12, 11, 0])
+def test_read_simplenn_data_sparse_without_last_columns(tmp_path, version, columns):
+    Z = rows(IMAGES) * (np.arange(48).reshape(4, 12) % 3 == 1)
+    Z[:, columns:] = 0
+    sparse = scipy.sparse.csc_array(Z[:, : columns or 1])
+    SAVERS[version](tmp_path / "d.mat", {"Z": sparse, "y": np.arange(4.0)})
+    found, _ = read_simplenn_data(tmp_path / "d.mat", (2, 3, 2))
+    assert found.dtype == np.float64 and np.array_equal(rows(found), Z)
+    again, _ = read_images_mat(tmp_path / "d.mat", (2, 3, 2))
+    assert np.array_equal(again, found)
+
+
+def test_read_simplenn_data_sparse_that_expands_too_far_refused(tmp_path):
+    sparse = scipy.sparse.csc_array((10**6, 12))
+    SAVERS["5"](tmp_path / "d.mat", {"Z": sparse, "y": np.arange(4.0)})
+    with pytest.raises(FormatError, match="the images would take more than 64 times the file"):
+        read_simplenn_data(tmp_path / "d.mat", (2, 3, 2))
+
+
+@pytest.mark.parametrize("version", SAVERS)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda Z: Z.indices.__setitem__(3, 4), "an index of a sparse matrix .* is out of range"),
+        (lambda Z: Z.indices.__setitem__(0, -1), "an index of a sparse matrix .* is out of range"),
+        (lambda Z: Z.indptr.__setitem__(1, 9), "the indices of a sparse matrix .* do not fit"),
+        (lambda Z: Z.indptr.__setitem__(-1, 99), "the indices of a sparse matrix .* do not fit"),
+        (lambda Z: Z.indptr.__setitem__(0, 1), "the indices of a sparse matrix .* do not fit"),
+    ],
+)
+def test_read_simplenn_data_sparse_with_wrong_indices_refused(tmp_path, version, change, message):
+    Z = scipy.sparse.csc_array(np.eye(4, 12)[[2, 1, 3, 0]])
+    SAVERS[version](tmp_path / "d.mat", {"Z": Z, "y": np.arange(4.0)})
+    content = (tmp_path / "d.mat").read_bytes()
+    kind = np.int32 if version == "5" else np.uint64
+    before = [Z.indices.astype(kind).tobytes(), Z.indptr.astype(kind).tobytes()]
+    change(Z)
+    after = [Z.indices.astype(kind).tobytes(), Z.indptr.astype(kind).tobytes()]
+    for old, new in zip(before, after, strict=True):
+        assert content.count(old) == 1
+        content = content.replace(old, new)
+    (tmp_path / "d.mat").write_bytes(content)
+    with pytest.raises(FormatError, match=message):
+        read_simplenn_data(tmp_path / "d.mat", (2, 3, 2))
+
+
 def test_read_simplenn_data_by_rows(tmp_path):
     Z = IMAGES.transpose(0, 3, 1, 2).reshape(4, -1)
     SAVERS["5"](tmp_path / "d.mat", {"Z": Z.astype(np.float32), "y": np.arange(4.0)})
@@ -170,11 +219,12 @@ def test_read_simplenn_data_text_that_expands_too_far_refused(tmp_path):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"Z": rows(IMAGES)}, "Z and y must be dense arrays"),
+        ({"Z": rows(IMAGES)}, "Z and y must be arrays of numbers"),
+        ({"Z": {"a": 1.0}, "y": np.ones(4)}, "Z and y must be arrays of numbers"),
         ({"Z": rows(IMAGES)[:, 1:], "y": np.ones(4)}, r"must have the shape \(l, 12\)"),
         ({"Z": rows(IMAGES), "y": np.ones(3)}, "4 images in Z, but 3 labels in y"),
         ({"Z": rows(IMAGES), "y": np.full(4, 0.5)}, "the labels must be integers"),
-        ({"Z": "text", "y": np.ones(3)}, "Z and y must be dense arrays"),
+        ({"Z": "text", "y": np.ones(3)}, "Z and y must be arrays of numbers"),
     ],
 )
 def test_read_simplenn_data_invalid_variables_refused(tmp_path, variables, message):

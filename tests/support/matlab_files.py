@@ -1,10 +1,12 @@
 """MATLAB files written by SciPy (version 5) and by h5py in MATLAB's own layout (version 7.3).
 
-dict: struct; list: cell, 1 x n; Structs: struct array, 1 x n; str: char; ndarray: numbers.
+dict: struct; list: cell, 1 x n; Structs: struct array, 1 x n; str: char; ndarray: numbers;
+csc_array of SciPy: sparse.
 """
 
 import numpy as np
 import scipy.io
+import scipy.sparse
 
 HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5"
 
@@ -34,7 +36,7 @@ def for_scipy(value):
         for k, one in enumerate(value):
             result[0, k] = for_scipy(one)
         return result
-    return value if isinstance(value, str) else numbers(value)
+    return value if isinstance(value, str) or scipy.sparse.issparse(value) else numbers(value)
 
 
 def save5(path, variables, compress=False):
@@ -94,6 +96,14 @@ class _Writer:
             data = parent.create_dataset(name, data=codes)
             data.attrs["MATLAB_class"] = np.bytes_("char")
             data.attrs["MATLAB_int_decode"] = np.int32(2)
+        elif scipy.sparse.issparse(value):
+            group = parent.create_group(name)
+            group.attrs["MATLAB_class"] = np.bytes_("double")
+            group.attrs["MATLAB_sparse"] = np.uint64(value.shape[0])
+            group.create_dataset("jc", data=value.indptr.astype(np.uint64))
+            if value.nnz:
+                group.create_dataset("data", data=value.data)
+                group.create_dataset("ir", data=value.indices.astype(np.uint64))
         else:
             array = numbers(value)
             kind = {"float64": "double", "float32": "single"}.get(

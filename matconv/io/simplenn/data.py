@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from math import prod
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import open_regular, shortened
-from matconv.io.mat import mat_version, read_mat
+from matconv.io.mat import Sparse, mat_version, read_mat
 from matconv.kernels._geometry import as_size
 
-__all__ = ["ORDERS", "pictures", "read_simplenn_data"]
+__all__ = ["ORDERS", "dense_rows", "pictures", "read_simplenn_data"]
 
 ORDERS = ("column", "row")
 _START = 520
@@ -30,7 +31,8 @@ def read_simplenn_data(
     Parameters
     ----------
     path : str, bytes or os.PathLike
-        A .mat file with Z, of shape (l, height width channels), and y; or a text file of LIBSVM,
+        A .mat file with Z, of shape (l, height width channels), and y; Z may be sparse, and then
+        lack last columns, which are 0; or a text file of LIBSVM,
         with a line ``label index:value ...`` for each image, whose indices begin at 1.
     shape : (height, width, channels)
         Shape of an image.
@@ -62,9 +64,9 @@ def read_simplenn_data(
             rows, classes = _read_libsvm(path, file, size, prod(sizes))
             return pictures(rows, sizes, order), classes
     variables = read_mat(path, ("Z", "y"))
-    Z, y = variables.get("Z"), variables.get("y")
+    Z, y = dense_rows(path, variables.get("Z"), prod(sizes)), variables.get("y")
     if not isinstance(Z, np.ndarray) or not isinstance(y, np.ndarray):
-        raise format_error(path, "Z and y must be dense arrays of numbers")
+        raise format_error(path, "Z and y must be arrays of numbers")
     if Z.ndim != 2 or Z.shape[1] != prod(sizes):
         raise format_error(
             path, f"Z must have the shape (l, {prod(sizes)}) for images {sizes}, got {Z.shape}"
@@ -75,6 +77,21 @@ def read_simplenn_data(
     if Z.dtype not in (np.float32, np.float64):
         Z = Z.astype(np.float64)
     return pictures(Z, sizes, order), _as_labels(path, labels)
+
+
+def dense_rows(path: FilePath, Z: Any, columns: int) -> Any:
+    """Return a sparse matrix as an array with at least some number of columns; others as they are.
+
+    Raises
+    ------
+    FormatError
+        If the array would take more than 64 times the file and 64 MiB.
+    """
+    if not isinstance(Z, Sparse):
+        return Z
+    if 8 * Z.shape[0] * max(columns, Z.shape[1]) > _RATIO * os.stat(path).st_size + _FREE:
+        raise format_error(path, f"the images would take more than {_RATIO} times the file")
+    return Z.dense(columns)
 
 
 def pictures(Z: np.ndarray, shape: tuple[int, ...], order: str) -> np.ndarray:
