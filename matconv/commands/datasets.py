@@ -8,7 +8,7 @@ import os
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read
 from ..io.arrays import read_images_mat, read_npy
 from ..io.cifar import cifar_labels, list_cifar, read_cifar
 from ..io.pictures import list_pictures, picture_classes, read_pictures
+from ..io.simplenn import ORDERS, read_simplenn_data
 from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
@@ -78,6 +79,24 @@ class DataSet:
     test: Images | None = None
 
 
+class _Wanted(NamedTuple):
+    """What is known of images that are to be read.
+
+    Attributes
+    ----------
+    model : Model or None
+        The model that they are for; pictures get the size that it needs.
+    shape : (height, width, channels) or None
+        Their shape, for files that do not say it.
+    order : "column" or "row"
+        Order of the pixels in such files.
+    """
+
+    model: Model | None
+    shape: tuple[int, ...] | None
+    order: str
+
+
 def load(
     data: str,
     labels: str | None = None,
@@ -87,10 +106,13 @@ def load(
     seed: int = 0,
     labelled: bool = True,
     model: Model | None = None,
+    shape: tuple[int, ...] | None = None,
+    pixel_order: str | None = None,
 ) -> DataSet:
     """Load the images of the options; pictures get the size that a model needs.
 
-    The test images are those of ``test_data``; otherwise those that belong to the data ('digits', a
+    ``shape`` is that of the images in files that do not say it; by default that of the model's. The
+    test images are those of ``test_data``; otherwise those that belong to the data ('digits', a
     directory); otherwise a part of the images, ``test_fraction`` of them, drawn by ``seed``.
 
     Raises
@@ -101,18 +123,20 @@ def load(
         If the content of a file is invalid, or it cannot be read.
     """
     test: Images | None
+    shape = shape if model is None else model.pixel_shape
+    wanted = _Wanted(model, shape, pixel_order or ORDERS[0])
     if data == DIGITS or os.path.isdir(data):
         if labels is not None:
             raise UsageError(f"--labels goes with an IDX file, not with --data {data}")
-        whole = DataSet(*_digits()) if data == DIGITS else _directory(data, model)
+        whole = DataSet(*_digits()) if data == DIGITS else _directory(data, wanted)
         train, test = whole.train, whole.test
     else:
-        train, test = _file(data, labels, labelled, "--labels", model), None
+        train, test = _file(data, labels, labelled, "--labels", wanted), None
     if test_data is not None:
         if os.path.isdir(test_data) and test_labels is None:
-            test = _directory(test_data, model).train
+            test = _directory(test_data, wanted).train
         else:
-            test = _file(test_data, test_labels, labelled, "--test-labels", model)
+            test = _file(test_data, test_labels, labelled, "--test-labels", wanted)
     elif test_labels is not None:
         raise UsageError("--test-labels goes with --test-data")
     if test is not None:
@@ -140,11 +164,18 @@ def chosen(
         if arguments.labels is not None:
             raise UsageError("--labels goes with --data")
         names = {name: before[name] for name in DATA_NAMES if name in before}
+        if arguments.pixel_order is not None:
+            raise UsageError("--pixel-order goes with --data")
         check_recorded(names, arguments.model)
         whole = load(**{"data": DIGITS, **names}, seed=before.get("split_seed", 0), model=model)
     else:
         whole = load(
-            arguments.data, arguments.labels, test_fraction=0, labelled=labelled, model=model
+            arguments.data,
+            arguments.labels,
+            test_fraction=0,
+            labelled=labelled,
+            model=model,
+            pixel_order=arguments.pixel_order or before.get("pixel_order"),
         )
     if arguments.part == "train":
         return whole.train
@@ -178,19 +209,17 @@ def _digits() -> tuple[Images, Images]:
     )
 
 
-def _file(
-    path: str, labels: str | None, labelled: bool, option: str, model: Model | None
-) -> Images:
+def _file(path: str, labels: str | None, labelled: bool, option: str, wanted: _Wanted) -> Images:
     kind = kinds.file_kind(path)
-    if labels is not None and kind in ("npz", "mat", "picture"):
-        name = "picture" if kind == "picture" else f".{kind} file"
+    if labels is not None and kind in ("npz", "mat", "picture", "libsvm"):
+        name = {"picture": "picture", "libsvm": "LIBSVM file"}.get(kind, f".{kind} file")
         raise UsageError(f"{option} goes with an IDX file, not with the {name} {path}")
     if kind == "npz":
         if not labelled and (pixels := _unlabelled(path)) is not None:
             return Images(pixels, None, path)
         return Images(*read_images_npz(path), path)
-    if kind in ("mat", "picture", "unknown"):
-        found = _other(path, kind, model)
+    if kind in ("mat", "picture", "libsvm", "unknown"):
+        found = _other(path, kind, wanted)
         if labelled and found.y is None:
             raise ValueError(f"{path} has no labels")
         return found
@@ -222,18 +251,21 @@ def _labels(path: str, count: int) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def _other(path: str, kind: str, model: Model | None) -> Images:
-    """Return the images of a MATLAB file, of a picture, or of a file of CIFAR."""
+def _other(path: str, kind: str, wanted: _Wanted) -> Images:
+    """Return the images of a MATLAB file, of a picture, or of a file of LIBSVM or CIFAR."""
     if kind == "mat":
-        shape = None if model is None else model.pixel_shape
-        return Images(*read_images_mat(path, shape), path)
+        return Images(*read_images_mat(path, wanted.shape, wanted.order), path)
+    if kind == "libsvm":
+        if wanted.shape is None:
+            raise UsageError(f"--input-shape is needed: the LIBSVM file {path} does not say it")
+        return Images(*read_simplenn_data(path, wanted.shape, wanted.order), path)
     if kind == "picture":
-        return _pictures([path], path, model)
+        return _pictures([path], path, wanted.model)
     if cifar_labels(os.stat(path).st_size) is None:
         raise format_error(
             path,
             "expected an .npz file with Z and y, an IDX file, an .npy file, a MATLAB file with X "
-            "or Z and y, a PNG or JPEG picture, or a file of CIFAR",
+            "or Z and y, a PNG or JPEG picture, or a file of CIFAR or LIBSVM",
         )
     return Images(*read_cifar(path), path)
 
@@ -257,7 +289,7 @@ def _unlabelled(path: str) -> np.ndarray | None:
     return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
 
 
-def _directory(directory: str, model: Model | None) -> DataSet:
+def _directory(directory: str, wanted: _Wanted) -> DataSet:
     """Load the files of CIFAR, of MNIST or of pictures that a directory has.
 
     The test images of CIFAR and MNIST may be missing.
@@ -270,7 +302,7 @@ def _directory(directory: str, model: Model | None) -> DataSet:
     try:
         first, second = find_pairs(directory)
     except FileNotFoundError:
-        pictures = _picture_directory(directory, model)
+        pictures = _picture_directory(directory, wanted.model)
         if pictures is None:
             raise
         return DataSet(pictures)
@@ -350,24 +382,3 @@ def check_shape(images: Images, input_shape: tuple[int, ...]) -> None:
             f"the images of {images.name} are {shape_text(images.shape)}, those of the network "
             f"{shape_text(input_shape)}"
         )
-
-
-def scaling(pixels: np.ndarray) -> dict[str, float] | None:
-    """Return the preprocessing that scales integer pixels to at most 1; None for floats.
-
-    uint8 and uint16 pixels are divided by 255 and 65535. Pixels of other integer types, whose range
-    is not known, are divided by their maximum magnitude.
-
-    Examples
-    --------
-    >>> scaling(np.array([0, 51], np.uint8))
-    {'shift': 0.0, 'scale': 0.00392156862745098}
-    """
-    if pixels.dtype.kind not in "iu":
-        return None
-    if pixels.dtype in (np.uint8, np.uint16):
-        largest = int(np.iinfo(pixels.dtype).max)
-    else:
-        # Python integers: the negative of the smallest int64 is not an int64
-        largest = max(int(pixels.max(initial=0)), -int(pixels.min(initial=0)), 1)
-    return {"shift": 0.0, "scale": 1 / largest}

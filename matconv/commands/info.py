@@ -100,7 +100,6 @@ def _norm(theta: Any) -> float:
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the entries of a training record except history, settings and fingerprints."""
     first = (
-        "imported",
         "matconv",
         "network",
         "images",

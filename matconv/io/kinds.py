@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 
 from matconv.encoding import MAGIC
@@ -18,6 +19,10 @@ _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _NPY = b"\x93NUMPY"
 _IDX = b"\0\0"
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+# LIBSVM: empty lines, comments and labels without features, then a label and a first feature
+_LIBSVM = re.compile(
+    rb"(?:[ \t]*(?:[-+\d][-+.\deE]*[ \t]*)?(?:#[^\n]*)?\r?\n)*[ \t]*[-+\d][-+.\deE]*[ \t]+\d+:"
+)
 # bytes that show the format, those of a MATLAB file included
 _START = 520
 
@@ -31,10 +36,10 @@ def file_kind(path: FilePath) -> str:
 
     Returns
     -------
-    {"npz", "idx", "npy", "mat", "picture", "exported", "unknown"}
+    {"npz", "idx", "npy", "mat", "picture", "exported", "libsvm", "unknown"}
         "idx" also for a file that is compressed by gzip; "npz" for every zip archive; "mat" for
         both versions of MATLAB's files; "picture" for PNG and JPEG; "exported" for a network that
-        `matconv.Network.export` wrote.
+        `matconv.Network.export` wrote; "libsvm" for a text of LIBSVM.
 
     Raises
     ------
@@ -70,4 +75,5 @@ def file_kind(path: FilePath) -> str:
     if mat_version(start) is not None:
         return "mat"
     starts = {"npy": (_NPY,), "picture": _PICTURES, "exported": (MAGIC,)}
-    return next((kind for kind, first in starts.items() if start.startswith(first)), "unknown")
+    usual = "libsvm" if _LIBSVM.match(start) else "unknown"
+    return next((kind for kind, first in starts.items() if start.startswith(first)), usual)

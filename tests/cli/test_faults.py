@@ -15,7 +15,7 @@ from matconv.cli import main, message
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "a command is needed: train, evaluate, predict, convert, info or check"),
+        ((), "a command is needed: train, evaluate, predict, convert, info, check or simplenn-train"),
         (("paint",), "invalid choice: 'paint'"),
         (
             ("train", "--colour", "red"),
@@ -53,15 +53,15 @@ from matconv.cli import main, message
         (("train", "--solver", "lbfgs", "--momentum", "0"), "--momentum goes with --solver sgd"),
         (
             ("train", "--resume", "m.npz", "--dtype", "float32"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (
             ("train", "--resume", "m.npz", "--width", "0.5"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (
             ("train", "--resume", "m.npz", "--input-shape", "16", "16", "1"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (("train", "--width", "0"), "expected a number above 0 and finite, got '0'"),
     ],

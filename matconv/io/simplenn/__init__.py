@@ -5,7 +5,9 @@ config  read_simplenn_config: configurations
 data    read_simplenn_data: images and labels
 """
 
+from .config import is_config as is_config
 from .config import read_simplenn_config as read_simplenn_config
+from .data import ORDERS as ORDERS
 from .data import read_simplenn_data as read_simplenn_data
 from .model import NAMES as NAMES
 from .model import is_simplenn as is_simplenn

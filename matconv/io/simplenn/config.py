@@ -19,6 +19,7 @@ __all__ = [
     "checked",
     "config_network",
     "config_of",
+    "is_config",
     "parse_config",
     "read_simplenn_config",
 ]
@@ -31,6 +32,8 @@ NAMES = (*_SCALARS, "ch_input", *_BY_CONVOLUTION, "full_neurons")
 _ASSIGNMENT = re.compile(r"([A-Za-z]\w*)\s*=\s*(\[[^\[\]=]*\]|[^\[\]=;]*)\Z")
 _INTEGER = re.compile(r"\+?\d{1,9}(?:\.0*)?\Z", re.ASCII)
 _MAX_LAYERS = 2**12
+# a statement that every configuration has, and no TOML file of a network
+_RECOGNISED = re.compile(rb"^([^%\n]*;)?[ \t]*LC[ \t]*=", re.MULTILINE)
 
 
 def _integers(text: str) -> list[int] | None:
@@ -130,6 +133,20 @@ def config_network(config: dict[str, list[int]], dtype: Any = "float64") -> Netw
     layers.append(Dense(units[-1]))
     shape = (config["wd_input"][0], config["ht_input"][0], config["ch_input"][0])
     return Network(shape, layers, dtype)
+
+
+def is_config(path: FilePath) -> bool:
+    """Return whether a file is a configuration of simpleNN, recognised by its content.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    FormatError
+        If the file is empty.
+    """
+    with open_regular(path) as (file, size):
+        return size <= _MAX_BYTES and _RECOGNISED.search(file.read(_MAX_BYTES)) is not None
 
 
 def read_simplenn_config(path: FilePath, dtype: Any = "float64") -> Network:
