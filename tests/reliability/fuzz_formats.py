@@ -18,16 +18,33 @@ import time
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.matlab_contents import CONTENTS
 from support.matlab_files import save5, save73
 
-from matconv.io import FormatError, load_model, read_picture, read_simplenn_data
+from matconv.io import (
+    FormatError,
+    load_model,
+    read_npy,
+    read_picture,
+    read_simplenn_config,
+    read_simplenn_data,
+)
 
 SECONDS = 10
 BYTES = 64 << 20
+DATA = {
+    "dense": np.arange(36.0).reshape(3, 12),
+    "sparse": scipy.sparse.csc_array(np.eye(3, 12)[[2, 0, 1]]),
+}
+CONFIG = b"""% two layers
+L = 2; LC = 1; LF = 1; wd_input = 8; ht_input = [6];
+ch_input = [1, 4]; wd_pad_added = [1]; wd_filter = 3; strides = 1;
+wd_subimage_pool = 2; full_neurons = [10];
+"""
 LIMITS = (b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\0\0\1\0", b"\0\0\0\0")
 
 
@@ -45,12 +62,20 @@ def seeds(folder):
         for kind, save in savers.items():
             save(folder / "seed.mat", content)
             found[f"{name}.{kind}"] = (folder / "seed.mat").read_bytes(), load_model
+    for kind, save in savers.items():
+        for what, Z in DATA.items():
+            save(folder / "seed.mat", {"Z": Z, "y": np.array([3.0, -1, 7])})
+            content = (folder / "seed.mat").read_bytes()
+            found[f"{what}.{kind}"] = content, lambda path: read_simplenn_data(path, (2, 3, 2))
     pixels = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
     for ending in ("png", "jpg"):
         Image.fromarray(pixels).save(folder / f"seed.{ending}")
         found[ending] = (folder / f"seed.{ending}").read_bytes(), read_picture
     text = b"1 1:0.5 3:-2e1 # more\n-7.0 12:1\n3\n"
     found["libsvm"] = text, lambda path: read_simplenn_data(path, (2, 3, 2))
+    found["config"] = CONFIG, read_simplenn_config
+    np.save(folder / "seed.npy", pixels)
+    found["npy"] = (folder / "seed.npy").read_bytes(), read_npy
     return found
 
 
