@@ -68,16 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_output(arguments.target, arguments.force)
     model = load_model(arguments.source, arguments.input_shape, arguments.dtype)
-    _save(model, arguments.target, chosen)
+    later = _save(model, arguments.target, chosen)
     imported = (model.training or {}).get("imported")
     notes = imported.get("notes") if isinstance(imported, dict) else None
-    for note in notes if isinstance(notes, list) else []:
+    for note in [*(notes if isinstance(notes, list) else []), *later]:
         print(f"note: {note}")
     print(f"{arguments.target}: {FORMATS[chosen]}, {model.theta.size:,} parameters")
     return 0
 
 
-def _save(model: Model, path: str, chosen: str) -> None:
+def _save(model: Model, path: str, chosen: str) -> list[str]:
+    """Write the file; return notes about what it does not have."""
     from .. import io
 
     net, theta = model.network, model.theta
@@ -87,7 +88,32 @@ def _save(model: Model, path: str, chosen: str) -> None:
         )
     elif chosen == "exported":
         net.export(theta, path)
+        if model.labels is not None or model.preprocessing is not None:
+            return ["an exported network has no labels and no preprocessing: left out"]
     elif chosen == "matconvnet":
-        io.save_matconvnet(path, net, theta, model.labels, model.preprocessing)
-    else:
-        io.save_simplenn(path, net, theta, model.labels)
+        pictures = io.simplenn.for_pictures(model)
+        found = pictures.network, pictures.theta, pictures.labels, pictures.preprocessing
+        io.save_matconvnet(path, *found)
+        if pictures is not model:
+            return ["filters are transposed, for images that are not"]
+    elif chosen == "simplenn":
+        return _save_simplenn(model, path)
+    return []
+
+
+def _save_simplenn(model: Model, path: str) -> list[str]:
+    """Write a file of simpleNN; return notes about what simpleNN does not know of."""
+    from .. import io
+
+    notes = []
+    net, theta = io.simplenn.with_dense_layers(model.network, model.theta)
+    if any(layer.kind == "Dropout" for layer in model.network.layers):
+        notes.append("simpleNN has no Dropout: left out")
+    how = model.preprocessing or {"shift": 0.0, "scale": 1.0}
+    io.save_simplenn(path, net, theta, model.labels, how)
+    if model.labels is not None and isinstance(model.labels[0], str):
+        notes.append(f"the labels are 1 to {net.n_outputs} for simpleNN")
+    order = "columns" if how.get("transpose") else "rows"
+    plain = how["shift"] == 0 and how["scale"] == 1 and "mean" not in how
+    prepared = "" if plain else ", prepared as `matconv info` shows"
+    return [*notes, f"simpleNN needs Z with the pixels of a channel by {order}{prepared}"]

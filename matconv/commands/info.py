@@ -12,7 +12,7 @@ from . import options
 
 SUMMARY = "content of a model file; without one, what is installed"
 DESCRIPTION = """\
-Show the content of a model file. Without one, show what is installed: versions, BLAS,
+Show the content of a model file, or of an exported network. Without one, show what is installed: versions, BLAS,
 threads, the SIMD variant of the kernels, the folder of the C headers.
 
 example:
@@ -32,9 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _model(path: str) -> str:
-    from ..io import load_model
+    from ..io import kinds, load_model
     from .tables import facts
 
+    if kinds.file_kind(path) == "exported":
+        return _exported(path)
     model = load_model(path)
     rows = [("model", path)]
     labels = model.labels
@@ -55,6 +57,27 @@ def _model(path: str) -> str:
         pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
         rows.append(("settings", ", ".join(pairs)))
     return f"{facts(rows)}\n\n{model.network.summary()}"
+
+
+def _exported(path: str) -> str:
+    """Return a text about an exported network."""
+    from ..graph import shape_text
+    from ..io import load_predictor
+    from .tables import facts
+
+    predictor = load_predictor(path)
+    shapes = predictor.output_shape
+    several = bool(shapes) and isinstance(shapes[0], tuple)
+    outputs = [shape_text(one) for one in (shapes if several else [shapes])]
+    return facts(
+        [
+            ("exported", f"{path}, a network for load_predictor, Cython, C and C++"),
+            ("images", shape_text(predictor.input_shape)),
+            ("outputs", ", ".join(outputs)),
+            ("dtype", str(predictor.dtype)),
+            ("size", f"{predictor.nbytes:,} bytes"),
+        ]
+    )
 
 
 def _preprocessing(how: dict[str, Any] | None) -> list[tuple[str, str]]:

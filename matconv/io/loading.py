@@ -82,6 +82,8 @@ def load_model(
         return simplenn.model_from(path, variables)
     if kind == "exported":
         raise format_error(
-            path, "an exported network, which load_predictor opens: expected a model file"
+            path,
+            "an exported network, without labels and preprocessing, which load_predictor opens: "
+            "expected a model file",
         )
     return read_model(path)

@@ -15,7 +15,10 @@ from matconv.cli import main, message
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "a command is needed: train, evaluate, predict, convert, info, check or simplenn-train"),
+        (
+            (),
+            "a command is needed: train, evaluate, predict, convert, info, check or simplenn-train",
+        ),
         (("paint",), "invalid choice: 'paint'"),
         (
             ("train", "--colour", "red"),

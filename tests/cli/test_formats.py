@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matconv import Conv, Dense, MaxPool, Network, load_model, load_predictor, save_model
+from matconv import Conv, Dense, Dropout, MaxPool, Network, load_model, load_predictor, save_model
 from matconv.cli import main
-from matconv.io import save_matconvnet
+from matconv.io import save_matconvnet, save_simplenn
 
 REAL = str(Path(__file__).parents[1] / "io" / "matconvnet" / "net_stage_1.mat")
 RANDOM = np.random.default_rng(1)
@@ -116,7 +116,7 @@ def test_predict_npy_and_evaluate_with_labels(capsys, model):
 @pytest.mark.parametrize("target", ["b.npz", "b.mat", "b.matconv"])
 def test_convert_keeps_theta_and_outputs(capsys, model, target):
     out = run(capsys, "convert", "net.mat", target)
-    assert out.startswith(f"{target}: ") and out.endswith(f", {model.theta.size} parameters\n")
+    assert out.endswith(f", {model.theta.size} parameters\n") and f"{target}: " in out
     Z = RANDOM.standard_normal((2, 6, 7, 3)).astype(np.float32)
     expected = model.network.forward(model.theta, Z)
     if target.endswith("matconv"):
@@ -127,14 +127,90 @@ def test_convert_keeps_theta_and_outputs(capsys, model, target):
     assert np.array_equal(again.network.forward(again.theta, Z), expected)
 
 
-def test_convert_to_simplenn_and_back(capsys, folder):
-    net = Network((8, 8, 1), [Conv(2, 3, activation="relu"), MaxPool(2), Dense(3)])
-    theta = net.init(0)
-    save_model("a.npz", net, theta, labels=[1, 5, 7])
-    run(capsys, "convert", "a.npz", "s.mat", "--to", "simplenn")
+SIMPLE = [
+    Conv(3, 3, pad=1, activation="relu"),
+    MaxPool(2),
+    Conv(4, 2, activation="relu"),
+    Dense(5, activation="relu"),
+    Dense(3),
+]
+COLUMNS = {"shift": 0.0, "scale": 1.0, "transpose": True}
+CENTRED = {"shift": 1.0, "scale": 0.25, "mean": RANDOM.uniform(0, 9, (6, 9, 2)).tolist()}
+ROWS_NOTE = "note: simpleNN needs Z with the pixels of a channel by rows"
+
+
+@pytest.mark.parametrize("labels", [(1, 5, 7), LABELS, None])
+@pytest.mark.parametrize("how", [None, COLUMNS, CENTRED, {**CENTRED, "transpose": True}])
+def test_convert_to_simplenn_and_back_same_bits(capsys, folder, labels, how):
+    net = Network((6, 9, 2), SIMPLE)
+    save_model("a.npz", net, net.init(0), labels, how)
+    before = load_model("a.npz")
+    out = run(capsys, "convert", "a.npz", "s.mat", "--to", "simplenn")
+    assert ("by columns" in out) == bool(how and "transpose" in how)
+    assert ("prepared as `matconv info` shows" in out) == bool(how and "mean" in how)
+    assert ("note: the labels are 1 to 3 for simpleNN\n" in out) == (labels is LABELS)
     run(capsys, "convert", "s.mat", "b.npz")
     model = load_model("b.npz")
-    assert np.array_equal(model.theta, theta) and model.labels == (1, 5, 7)
+    assert np.array_equal(model.theta, before.theta)
+    assert model.labels == (labels or (1, 2, 3))
+    Z = RANDOM.integers(0, 256, (5, *before.pixel_shape)).astype(float)
+    outputs = [one.network.forward(one.theta, one.prepare(Z)) for one in (before, model)]
+    assert outputs[0].tobytes() == outputs[1].tobytes()
+
+
+@pytest.mark.parametrize("how", [COLUMNS, {**CENTRED, "transpose": True}])
+def test_convert_simplenn_to_matconvnet_for_pictures(capsys, folder, how):
+    net = Network((6, 9, 2), SIMPLE)
+    save_simplenn("s.mat", net, net.init(0), LABELS, how)
+    before = load_model("s.mat")
+    out = run(capsys, "convert", "s.mat", "m.mat", "--to", "matconvnet")
+    assert out.startswith("note: filters are transposed, for images that are not\n")
+    model = load_model("m.mat")
+    assert model.network.input_shape == (9, 6, 2) and "transpose" not in model.preprocessing
+    assert model.labels == LABELS
+    Z = RANDOM.integers(0, 256, (5, 9, 6, 2), dtype=np.uint8)
+    found, expected = (one.network.forward(one.theta, one.prepare(Z)) for one in (model, before))
+    assert abs(found - expected).max() < 1e-13 * abs(expected).max()
+
+
+def test_convert_matconvnet_to_simplenn_with_dense_layers(capsys, folder):
+    layers = [
+        Conv(3, 3, pad=1, activation="relu"),
+        MaxPool(2),
+        Dropout(0.5),
+        Conv(5, (3, 4), activation="relu"),
+        Conv(3, 1),
+    ]
+    net = Network((6, 9, 2), layers)
+    save_matconvnet("m.mat", net, net.init(0), LABELS, CENTRED)
+    before = load_model("m.mat")
+    out = run(capsys, "convert", "m.mat", "s.mat", "--to", "simplenn")
+    assert "note: simpleNN has no Dropout: left out\n" in out and ROWS_NOTE in out
+    model = load_model("s.mat")
+    assert [layer.kind for layer in model.network.layers] == ["Conv", "MaxPool", "Dense", "Dense"]
+    assert model.labels == LABELS and model.preprocessing == before.preprocessing
+    Z = RANDOM.integers(0, 256, (5, 6, 9, 2), dtype=np.uint8)
+    found, expected = (one.network.forward(one.theta, one.prepare(Z)) for one in (model, before))
+    assert found.shape == (5, 3)
+    assert abs(found - expected.reshape(5, 3)).max() < 1e-13 * abs(expected).max()
+
+
+def test_convert_to_exported_tells_what_it_does_not_have(capsys, model):
+    out = run(capsys, "convert", "net.mat", "b.matconv")
+    assert out.startswith("note: an exported network has no labels and no preprocessing: left out")
+    out = run(capsys, "info", "b.matconv")
+    assert out.startswith("exported  b.matconv, a network for load_predictor, Cython, C and C++\n")
+    assert "images    6 x 7 x 3\noutputs   1 x 1 x 3\ndtype     float32\n" in out
+    for command in (["predict", "b.matconv"], ["convert", "b.matconv", "c.npz"]):
+        error = fail(capsys, 1, *command)
+        assert "b.matconv': an exported network, without labels and preprocessing" in error
+
+
+def test_info_of_a_damaged_exported_file_refused(capsys, model):
+    run(capsys, "convert", "net.mat", "b.matconv")
+    content = Path("b.matconv").read_bytes()
+    Path("b.matconv").write_bytes(content[:-9])
+    assert "'b.matconv': " in fail(capsys, 1, "info", "b.matconv")
 
 
 def test_convert_existing_target_is_kept(capsys, model):
@@ -151,7 +227,7 @@ def test_convert_existing_target_is_kept(capsys, model):
         (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; --to says"),
         (1, ["missing.mat", "b.npz"], "No such file or directory"),
         (1, ["text.mat", "b.npz"], "text.mat"),
-        (1, ["net.mat", "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
+        (1, [REAL, "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
         (1, ["a.npz", "b.mat", "--input-shape", "3", "3", "1"], "go with a file of MatConvNet"),
         (1, ["net.mat", "none/b.npz"], "No such directory"),
     ],

@@ -247,5 +247,5 @@ def test_load_model_input_shape_of_other_files_refused(tmp_path):
 def test_load_model_exported_network_refused(tmp_path):
     net = Network((2, 2, 1), [Dense(2)])
     net.export(net.init(0), tmp_path / "m.matconv")
-    with pytest.raises(FormatError, match="an exported network, which load_predictor opens"):
+    with pytest.raises(FormatError, match="without labels and preprocessing, which load_predictor"):
         load_model(tmp_path / "m.matconv")

@@ -344,6 +344,25 @@ def test_save_simplenn_other_network_refused(tmp_path, layers):
     assert not (tmp_path / "m.mat").exists()
 
 
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"preprocessing": "{"}, "model of simpleNN: Expecting"),
+        ({"preprocessing": "[" * 100000}, "model of simpleNN: "),
+        ({"preprocessing": "[]"}, "matconv.preprocessing: expected 'shift' and 'scale', got"),
+        ({"preprocessing": '{"shift":NaN,"scale":1}'}, "'shift' must be finite, got nan"),
+        ({"preprocessing": '{"shift":0,"scale":1,"mean":[1]}'}, "'mean' must have the shape"),
+        ({"labels": ["a", "b"]}, "matconv.labels: 2 labels for 3 outputs"),
+    ],
+)
+def test_load_simplenn_invalid_own_field_refused(tmp_path, own, message):
+    config = {name: np.array(values, float) for name, values in CONFIG.items()}
+    model = {"net_config": config, "theta": np.zeros((212, 1)), "matconv": own}
+    SAVERS["5"](tmp_path / "m.mat", {"model": model})
+    with pytest.raises(FormatError, match=message):
+        load_simplenn(tmp_path / "m.mat")
+
+
 def test_load_model_recognises_simplenn_by_content(tmp_path, config):
     net = read_simplenn_config(config(TINY))
     save_simplenn(tmp_path / "m.mat", net, net.init(3))

@@ -106,9 +106,10 @@ class _Writer:
                 group.create_dataset("ir", data=value.indices.astype(np.uint64))
         else:
             array = numbers(value)
-            kind = {"float64": "double", "float32": "single"}.get(
+            kind = {"float64": "double", "float32": "single", "bool": "logical"}.get(
                 array.dtype.name, array.dtype.name
             )
+            array = array.astype(np.uint8) if kind == "logical" else array
             if array.size == 0:
                 self.empty(parent, name, kind, array.shape)
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,8 @@ from matconv.files.regular import shortened
 from matconv.io import header as headers
 from matconv.io.mat import cell, read_mat, save_mat
 from matconv.io.model import Model
+from matconv.io.plain import encode
+from matconv.io.preparing import as_preprocessing, preprocessing_problem
 from matconv.network import Network
 
 from .config import NAMES as CONFIG_NAMES
@@ -21,8 +24,10 @@ from .config import checked, config_network, config_of
 __all__ = ["NAMES", "is_simplenn", "load_simplenn", "model_from", "save_simplenn"]
 
 # the model, or its fields as variables
-_FIELDS = ("weight", "bias", "theta", "var_ptr", "labels", "net_config", "config")
+_FIELDS = ("weight", "bias", "theta", "var_ptr", "labels", "net_config", "config", "matconv")
 NAMES = ("model", *_FIELDS)
+# preprocessing of images by columns
+_PLAIN = {"shift": 0.0, "scale": 1.0, "transpose": True}
 
 
 def is_simplenn(variables: dict[str, Any]) -> bool:
@@ -72,10 +77,30 @@ def model_from(path: FilePath, variables: dict[str, Any]) -> Model:
         net = config_network(config, dtype)
         theta = _theta(net, parts)
         labels = _labels(model.get("labels"), net.n_outputs)
-    except (ValueError, TypeError, OverflowError) as error:
+        prepared, own = _own(model.get("matconv"), net)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise format_error(path, f"model of simpleNN: {shortened(error, 400)}") from error
     record = {"imported": {"from": "simpleNN", "notes": []}}
-    return Model(net, theta, labels, {"shift": 0.0, "scale": 1.0, "transpose": True}, record)
+    return Model(net, theta, own or labels, prepared, record)
+
+
+def _own(value: Any, net: Network) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+    """Return the preprocessing and the labels of the field that `save_simplenn` adds."""
+    prepared: dict[str, Any] = {**_PLAIN}
+    if not isinstance(value, dict):
+        return prepared, None
+    text, labels = value.get("preprocessing"), value.get("labels")
+    if isinstance(text, str) and text:
+        prepared = json.loads(text)
+        problem = preprocessing_problem(prepared, net.input_shape)
+        if problem:
+            raise ValueError(f"matconv.preprocessing: {problem}")
+        prepared = as_preprocessing(prepared)
+    if not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
+        return prepared, None
+    if len(labels) != net.n_outputs:
+        raise ValueError(f"matconv.labels: {len(labels)} labels for {net.n_outputs} outputs")
+    return prepared, tuple(labels)
 
 
 def _names(config: Any) -> list[str]:
@@ -154,7 +179,11 @@ def _labels(value: Any, outputs: int) -> tuple[Any, ...]:
 
 
 def save_simplenn(
-    path: FilePath, net: Network, theta: Any, labels: Iterable[Any] | None = None
+    path: FilePath,
+    net: Network,
+    theta: Any,
+    labels: Iterable[Any] | None = None,
+    preprocessing: dict[str, Any] | None = None,
 ) -> None:
     """Write a network as a model of simpleNN, atomically: a struct ``model`` in a MATLAB file.
 
@@ -170,8 +199,13 @@ def save_simplenn(
         Such as `matconv.io.read_simplenn_config` returns.
     theta : ndarray, (net.n,)
         Written in the network's dtype.
-    labels : sequence of int, optional
-        The label of each output; 1, 2, ... by default, also in place of labels that are str.
+    labels : sequence of int or str, optional
+        The label of each output; 1, 2, ... by default. simpleNN sees 1, 2, ... in place of str,
+        which `load_simplenn` finds in the field ``matconv``.
+    preprocessing : dict, optional
+        As for `matconv.save_model`. By default that of images by columns, which are pictures with
+        rows and columns exchanged. simpleNN has none: another one is in the field ``matconv``,
+        where `load_simplenn` finds it, and images for simpleNN must be prepared so.
 
     Raises
     ------
@@ -185,9 +219,15 @@ def save_simplenn(
         config = config_of(net)
     except ValueError as error:
         raise ValueError(f"save_simplenn: {error}") from None
-    named = headers.make_header(net, labels, None, None)["labels"]
-    if named is None or isinstance(named[0], str):
+    header = headers.make_header(net, labels, preprocessing, None)
+    named = header["labels"]
+    own: dict[str, Any] = {}
+    if named is not None and isinstance(named[0], str):
+        own["labels"] = cell(named)
+    if named is None or own:
         named = range(1, net.n_outputs + 1)
+    if header["preprocessing"] not in (None, _PLAIN):
+        own["preprocessing"] = encode(header["preprocessing"])
     parameters = net.unpack(theta)
     model = {
         "net_config": {
@@ -201,6 +241,7 @@ def save_simplenn(
         "bias": _column([b.reshape(-1, 1) for _, b in parameters]),
         "var_ptr": np.cumsum([1, *(W.size + b.size for W, b in parameters)])[:, None].astype(float),
         "labels": np.array([named], np.float64).T,
+        **({"matconv": own} if own else {}),
     }
     with atomic_write(path) as file:
         save_mat(file, {"model": model})
