@@ -13,6 +13,14 @@ from matconv.io.model import Model, read_model
 
 __all__ = ["load_model"]
 
+# formats of images, for messages
+_OTHERS = {
+    "idx": "an IDX file",
+    "libsvm": "a LIBSVM file",
+    "npy": "an .npy file",
+    "picture": "a picture",
+}
+
 
 def load_model(
     path: FilePath, input_shape: Sequence[int] | None = None, dtype: Any = None
@@ -80,6 +88,13 @@ def load_model(
         raise ValueError("load_model: input_shape and dtype go with a file of MatConvNet")
     if kind == "mat":
         return simplenn.model_from(path, variables)
+    if kind not in ("npz", "exported"):
+        got = f", got {_OTHERS[kind]}" if kind in _OTHERS else ""
+        raise format_error(
+            path,
+            "expected a model: an .npz file that save_model wrote, or a MATLAB file of MatConvNet "
+            f"or simpleNN{got}",
+        )
     if kind == "exported":
         raise format_error(
             path,

@@ -69,6 +69,33 @@ def test_info_tells_what_was_left_out(capsys):
     assert "layers{8} 'layer8' (softmaxloss): left out" in run(capsys, "info", REAL)
 
 
+@pytest.mark.parametrize("name", ["net_stage_1", "net_stage_2", "DCFNet-net-7-125-2"])
+def test_info_and_predict_of_a_real_file(capsys, folder, name):
+    file = str(Path(REAL).with_name(f"{name}.mat"))
+    net = load_model(file).network
+    out = run(capsys, "info", file)
+    assert "imported" in out and out.endswith(f"{net.summary()}\n")
+    picture("p.png", net.input_shape)
+    rows = list(csv.reader(io.StringIO(run(capsys, "predict", file, "--data", "p.png"))))
+    assert len(rows) == 2 and rows[1][3] == "p.png" and 0 <= int(rows[1][1]) < net.n_outputs
+
+
+def test_real_file_with_an_unknown_layer_refused(capsys, folder):
+    file = str(Path(REAL).with_name("net_stage_1_dilation.mat"))
+    for command in (["info", file], ["convert", file, "b.npz"], ["predict", file]):
+        error = fail(capsys, 1, *command)
+        assert "layers{3} 'pool_m1' (dpool) is not supported; layers{4} 'pool_b1' (dpool)" in error
+    assert not Path("b.npz").exists()
+
+
+@pytest.mark.parametrize("command", ["info", "evaluate", "predict"])
+def test_picture_in_place_of_a_model_refused(capsys, folder, command):
+    picture("p.png")
+    error = fail(capsys, 1, command, "p.png")
+    assert "'p.png': expected a model: an .npz file that save_model wrote, or a MATLAB" in error
+    assert error.endswith(", got a picture\n")
+
+
 def test_predict_one_picture(capsys, model):
     pixels = picture("p.png")
     rows = list(csv.reader(io.StringIO(run(capsys, "predict", "net.mat", "--data", "p.png"))))

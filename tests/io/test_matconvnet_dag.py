@@ -178,6 +178,10 @@ def test_load_matconvnet_dag_without_parameters(load):
         ),
         ([node("Concat", ("data", "data"), "a", dim=1.0)], "dim must be 3, channels, got 1"),
         ([node("Crop", ("data",), "a")], "2 inputs expected, got 1"),
+        *(
+            ([node("Sigmoid", ("data",), "a"), node(kind, (), "b")], r"layers\(2\) 'b' .*no inputs")
+            for kind in ("Conv", "ReLU", "Sum", "Concat", "SoftMax")
+        ),
     ],
 )  # fmt: skip
 def test_load_matconvnet_dag_invalid_graph_refused(load, layers, message):

@@ -61,6 +61,10 @@ MODEL = {
         },
         "weight": [RANDOM.standard_normal((3, 4))],
         "bias": [RANDOM.standard_normal((3, 1))],
+        "matconv": {
+            "preprocessing": '{"shift":1,"scale":0.5,"transpose":true,"mean":[3]}',
+            "labels": ["cat", "cow", "dog"],
+        },
     }
 }
 CONTENTS = {"simple": SIMPLE, "dag": DAG, "simplenn": MODEL}

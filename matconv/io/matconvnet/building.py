@@ -149,6 +149,8 @@ def build_network(
     building = _Building(makers={source: ("input", input_shape[2])})
     for entry in entries:
         try:
+            if not entry.inputs:
+                raise ValueError("it has no inputs")
             channels = [building.makers[value][1] for value in entry.inputs]
             building.add(entry, KINDS[entry.kind](entry, channels))
         except (ValueError, TypeError, OverflowError) as error:
