@@ -15,11 +15,23 @@ import numpy as np
 from ..data import load_digits
 from ..files.errors import format_error
 from ..graph import shape_text
-from ..io import FormatError, Model, kinds, npz, read_idx, read_idx_images, read_images_npz
-from ..io.arrays import read_images_mat, read_npy
-from ..io.cifar import cifar_labels, list_cifar, read_cifar
-from ..io.pictures import list_pictures, picture_classes, read_pictures
-from ..io.simplenn import ORDERS, read_simplenn_data
+from ..io import (
+    FormatError,
+    Model,
+    cifar,
+    kinds,
+    npz,
+    pictures,
+    read_cifar,
+    read_idx,
+    read_idx_images,
+    read_images_mat,
+    read_images_npz,
+    read_npy,
+    read_pictures,
+    read_simplenn_data,
+    simplenn,
+)
 from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
@@ -124,7 +136,7 @@ def load(
     """
     test: Images | None
     shape = shape if model is None else model.pixel_shape
-    wanted = _Wanted(model, shape, pixel_order or ORDERS[0])
+    wanted = _Wanted(model, shape, pixel_order or simplenn.ORDERS[0])
     if data == DIGITS or os.path.isdir(data):
         if labels is not None:
             raise UsageError(f"--labels goes with an IDX file, not with --data {data}")
@@ -261,7 +273,7 @@ def _other(path: str, kind: str, wanted: _Wanted) -> Images:
         return Images(*read_simplenn_data(path, wanted.shape, wanted.order), path)
     if kind == "picture":
         return _pictures([path], path, wanted.model)
-    if cifar_labels(os.stat(path).st_size) is None:
+    if cifar.cifar_labels(os.stat(path).st_size) is None:
         raise format_error(
             path,
             "expected an .npz file with Z and y, an IDX file, an .npy file, a MATLAB file with X "
@@ -294,7 +306,7 @@ def _directory(directory: str, wanted: _Wanted) -> DataSet:
 
     The test images of CIFAR and MNIST may be missing.
     """
-    if any(files := list_cifar(directory)):
+    if any(files := cifar.list_cifar(directory)):
         train, test = (_cifar(paths, directory) for paths in files)
         if train is None:
             raise format_error(directory, "there are test images of CIFAR, but no training images")
@@ -302,10 +314,10 @@ def _directory(directory: str, wanted: _Wanted) -> DataSet:
     try:
         first, second = find_pairs(directory)
     except FileNotFoundError:
-        pictures = _picture_directory(directory, wanted.model)
-        if pictures is None:
+        found = _picture_directory(directory, wanted.model)
+        if found is None:
             raise
-        return DataSet(pictures)
+        return DataSet(found)
     return DataSet(
         Images(*read_idx_images(*first), f"{directory} (train)"),
         second and Images(*read_idx_images(*second), f"{directory} (test)"),
@@ -314,12 +326,12 @@ def _directory(directory: str, wanted: _Wanted) -> DataSet:
 
 def _picture_directory(directory: str, model: Model | None) -> Images | None:
     """Return the pictures of a directory, or of its subdirectories, one for each class."""
-    if classes := picture_classes(directory):
+    if classes := pictures.picture_classes(directory):
         found = _pictures([path for paths in classes.values() for path in paths], directory, model)
         counts = [len(paths) for paths in classes.values()]
         y = np.repeat(np.arange(len(classes)), counts)
         return replace(found, y=y, classes=tuple(classes))
-    if paths := list_pictures(directory):
+    if paths := pictures.list_pictures(directory):
         return _pictures(paths, directory, model)
     return None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from ..io.simplenn import ORDERS
+from ..io import simplenn
 from ..kernels import _algorithms as algorithms
 from ..losses import LOSSES, get_loss, has_parameter
 from ..options import Choice, Count, Flag, Number, Option, Text, Values, alternatives
@@ -135,10 +135,10 @@ DATA = Option(
 LABELS = Option("labels", Text(), "IDX or .npy file with the labels of --data", metavar="FILE")
 PIXEL_ORDER = Option(
     "pixel_order",
-    Choice(ORDERS),
+    Choice(simplenn.ORDERS),
     "whether the pixels of a channel are stored by columns or by rows, in files with a row of "
     "numbers for each image: of LIBSVM, and .mat files of simpleNN",
-    default_text=f"that of the training, else {ORDERS[0]}",
+    default_text=f"that of the training, else {simplenn.ORDERS[0]}",
 )
 PART = Option(
     "part",

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import shape_text
-from ..io import Model, describe_pixels, header, load_model, read_simplenn_config
-from ..io.simplenn import is_config
+from ..io import Model, describe_pixels, header, load_model, read_simplenn_config, simplenn
 from ..network import Network
 from ..objective import Objective
 from ..options import shown
@@ -204,7 +203,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 def _configured(arguments: argparse.Namespace) -> Network | None:
     """Return the network of a configuration of simpleNN; None for another --network."""
     path = arguments.network
-    if path is None or path in PRESETS or not os.path.isfile(path) or not is_config(path):
+    if path is None or path in PRESETS or not os.path.isfile(path) or not simplenn.is_config(path):
         return None
     if arguments.width is not None or arguments.input_shape is not None:
         raise UsageError(f"--width and --input-shape do not go with {path}, which has the sizes")

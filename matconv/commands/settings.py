@@ -14,8 +14,7 @@ from typing import Any
 
 from ..files.errors import format_error
 from ..files.regular import shortened
-from ..io import Model
-from ..io.simplenn import ORDERS
+from ..io import Model, simplenn
 from ..options import Choice, Count, Factors, Number, Option, Text
 from ..solvers import METHODS, Method, merged_options, usual_method
 from .options import DATA, LABELS, LOSS, PIXEL_ORDER, SEED, UsageError
@@ -28,7 +27,7 @@ TEST_FRACTION = 0.2
 DATA_SETTINGS = (
     replace(DATA, default=DIGITS, default_text=""),
     LABELS,
-    replace(PIXEL_ORDER, default_text=ORDERS[0]),
+    replace(PIXEL_ORDER, default_text=simplenn.ORDERS[0]),
     Option("test_data", Text(), "file or directory of test images, as for --data", metavar="FILE"),
     Option("test_labels", Text(), "IDX or .npy file with their labels", metavar="FILE"),
     Option(
