@@ -72,6 +72,11 @@ def read_picture(
         If the file cannot be read.
     ImportError
         If Pillow is not installed.
+
+    Notes
+    -----
+    Pillow and the libraries that it uses read the file. They are tested with damaged files, but do
+    not promise that a malicious one is harmless.
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"pictures have 1 or 3 channels, the network has {channels}")

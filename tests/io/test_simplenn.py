@@ -67,6 +67,8 @@ def test_simplenn_value_and_gradient_are_those_of_simplenn(config):
     value, gradient = f.value_and_gradient(known["theta"])
     assert abs(value - known["f"]) < 1e-13 * known["f"]
     assert abs(gradient - known["gradient"]).max() < 1e-13 * abs(known["gradient"]).max()
+    outputs = net.forward(known["theta"], known["Z"])
+    assert abs(outputs - known["outputs"]).max() < 1e-13 * abs(known["outputs"]).max()
 
 
 @pytest.mark.parametrize(
