@@ -12,8 +12,8 @@ from . import options
 
 SUMMARY = "content of a model file; without one, what is installed"
 DESCRIPTION = """\
-Show the content of a model file, or of an exported network. Without one, show what is installed: versions, BLAS,
-threads, the SIMD variant of the kernels, the folder of the C headers.
+Show the content of a model file, or of an exported network. Without one, show what is installed:
+versions, BLAS, threads, the SIMD variant of the kernels, the folder of the C headers.
 
 example:
   matconv info digits-model.npz

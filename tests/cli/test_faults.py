@@ -88,7 +88,7 @@ def test_command_wrong_usage_exits_2(folder, capsys, arguments, expected):
         (("train", "--data", "missing"), "'missing': No such file or directory"),
         (("info", "."), "'.': Is a directory"),
         (("info", "small.npz"), "'small.npz': missing 'theta', 'header'; unexpected 'Z', 'y'"),
-        (("info", "small.toml"), "'small.toml': not an .npz file"),
+        (("info", "small.toml"), "'small.toml': expected a model: an .npz file"),
         (("info", "empty"), "'empty': the file is empty (0 bytes)"),
         (("info", "fifo"), "'fifo': expected a regular file, got a FIFO"),
         (("train", "--data", "m.npz"), "'m.npz': missing 'Z', 'y'; unexpected 'theta', 'header'"),

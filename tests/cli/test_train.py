@@ -11,7 +11,7 @@ from support.cli_runs import SMALL, run, write_small
 from support.tolerances import assert_within, printed_bound
 
 from matconv import Objective, load_model, minimize
-from matconv.cli import main
+from matconv.cli import COMMANDS, main
 from matconv.data import load_digits
 from matconv.presets import make_network
 from matconv.solvers import METHODS
@@ -311,7 +311,7 @@ def test_python_m_matconv_and_version(tmp_path):
 
 def test_help_of_every_command_fits_its_screen(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in ((), ("train",), ("evaluate",), ("predict",), ("info",), ("check",)):
+    for command in ((), *((name,) for name in COMMANDS)):
         text = printed(capsys, *command, "--help")
         assert text.startswith("usage: matconv")
         assert "example" in text or "start here" in text
