@@ -19,6 +19,13 @@ example:
   matconv info digits-model.npz
 """
 
+# packages that may be missing, the extra that installs each, what it is for
+_EXTRAS = (
+    ("tqdm", "progress", "progress bars"),
+    ("h5py", "matlab", "MATLAB files of version 7.3"),
+    ("pillow", "images", "PNG and JPEG pictures"),
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
@@ -191,10 +198,11 @@ def installation() -> str:
         ("numpy", np.__version__),
         ("scipy", scipy.__version__),
     ]
-    try:
-        rows.append(("tqdm", importlib.metadata.version("tqdm")))
-    except importlib.metadata.PackageNotFoundError:
-        rows.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+    for name, extra, what in _EXTRAS:
+        try:
+            rows.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((name, f'not installed; pip install "matconv[{extra}]" adds {what}'))
     abi = f"version {capi.ABI_VERSION}, #include <matconv/matconv.h> in {get_include()}"
     rows.append(("C API", abi))
     known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"
