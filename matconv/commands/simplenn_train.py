@@ -245,6 +245,8 @@ def translated(arguments: argparse.Namespace) -> tuple[argparse.Namespace, list[
         made.schedule, made.nesterov = "constant", False
     else:
         made.by_images["subsample"] = lambda _, images: _share(arguments.GNsize, images)
+        if "gtol" in METHODS[SOLVERS[chosen]].names:
+            made.gtol = 0.0  # simpleNN always makes all iterations
     notes = [
         note
         for option in OPTIONS

@@ -15,7 +15,8 @@ from matconv.commands.datasets import load
 from matconv.commands.options import UsageError
 from matconv.data import load_digits
 from matconv.io import kinds, load_simplenn, read_simplenn_config
-from matconv.solvers import METHODS
+from matconv.options import Number, Option
+from matconv.solvers import METHODS, Method
 
 CONFIG = """\
 % of the digits
@@ -186,6 +187,51 @@ def complaint_of(capsys, *arguments):
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("matconv: error: ") and err.count("\n") == 1
     return status, err
+
+
+def gradient_steps(objective, run, max_iterations, **options):
+    for _ in range(max_iterations):
+        f, gradient = objective.value_and_gradient(run.theta)
+        run.step(run.theta - 1e-3 * gradient, f, float(np.linalg.norm(gradient)))
+        run.iterate(f, float(np.linalg.norm(gradient)))
+    return "done", False
+
+
+def test_simplenn_train_newton_gets_the_options_of_simplenn(folder, capsys, monkeypatch):
+    # a method with the options of Newton's
+    numbers = ("subsample", "damping", "drop", "boost", "cg_tolerance", "cg_iterations", "eta")
+    gtol = next(option for option in METHODS["lbfgs"].options if option.name == "gtol")
+    records = (*(Option(name, Number(minimum=0), name, 7.0) for name in numbers), gtol)
+    method = Method("newton", gradient_steps, "a stub", iterations=7, options=records)
+    monkeypatch.setitem(METHODS, "newton", method)
+    run(
+        capsys,
+        "simplenn-train",
+        "digits.config",
+        "train.mat",
+        "-iter_max",
+        "2",
+        "--output",
+        "m.npz",
+    )
+    settings = load_model("m.npz").training["settings"]
+    expected = {
+        "solver": "newton", "iterations": 2, "subsample": 72 / 1438, "damping": 1, "drop": 2 / 3,
+        "boost": 1.5, "cg_tolerance": 0.1, "cg_iterations": 250, "eta": 1e-4, "gtol": 0,
+    }  # fmt: skip
+    assert {name: settings[name] for name in expected} == expected
+    out = run(capsys, "simplenn-train", "digits.config", "train.mat", "-s", "1", "-iter_max", "1",
+              "-GNsize", "100", "-lambda", "0.5", "-CGmax", "9", "-xi", "0.3", "-drop", "0.25",
+              "-boost", "4", "-eta", "0.01", "-bsize", "512", "--output", "n.npz")  # fmt: skip
+    settings = load_model("n.npz").training["settings"]
+    expected = {
+        "subsample": 100 / 1438, "damping": 0.5, "drop": 0.25, "boost": 4, "cg_tolerance": 0.3,
+        "cg_iterations": 9, "eta": 0.01,
+    }  # fmt: skip
+    assert {name: settings[name] for name in expected} == expected
+    assert out.startswith("note: -bsize has no effect: ")
+    error = complaint(capsys, "simplenn-train", "digits.config", "train.mat", "-lr", "1", status=2)
+    assert error.startswith("-lr goes with -s 2")
 
 
 def test_simplenn_train_solver_that_does_not_exist_is_named(folder, capsys, monkeypatch):
