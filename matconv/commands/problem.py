@@ -60,7 +60,7 @@ class Problem:
         found = settings.recorded(before, arguments.resume, known) if before else {}
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
-        self._configured = _configured(arguments)
+        self._configured = configured_network(arguments)
         data = self._load(arguments, found, before)
         self._data_rows = _data_rows(data)
         self.images = len(data.train)
@@ -200,7 +200,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise UsageError("--new-split goes with --resume")
 
 
-def _configured(arguments: argparse.Namespace) -> Network | None:
+def configured_network(arguments: argparse.Namespace) -> Network | None:
     """Return the network of a configuration of simpleNN; None for another --network."""
     path = arguments.network
     if path is None or path in PRESETS or not os.path.isfile(path) or not simplenn.is_config(path):

@@ -328,6 +328,12 @@ def test_simplenn_train_share_of_a_subsample_is_that_of_simplenn():
         simplenn_train._share(9, 8)
 
 
+def test_check_configuration_of_simplenn(folder, capsys):
+    out = run(capsys, "check", "--network", "digits.config", "--images", "3")
+    assert out.startswith(read_simplenn_config("digits.config").summary())
+    assert out.endswith("all checks passed\n")
+
+
 def test_simplenn_train_config_is_not_square(folder, capsys):
     # 6 rows, 8 columns: a filter sees the columns of the picture as its rows
     random = np.random.default_rng(0)
