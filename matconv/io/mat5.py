@@ -284,7 +284,7 @@ class _Reader:
         rows, left = self._vector(left)
         ends, left = self._vector(left)
         values, left = self._vector(left)
-        if rows.dtype.kind != "i" or ends.dtype.kind != "i":
+        if rows.dtype.kind not in "iu" or ends.dtype.kind not in "iu":
             raise ValueError("the indices of a sparse matrix must be integers")
         return Sparse(dims, rows.astype(np.int64), ends.astype(np.int64), values), left
 
