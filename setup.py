@@ -50,6 +50,7 @@ else:
         FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer"]
     if SANITIZERS:
         FLAGS += [*LINK_FLAGS, "-fno-sanitize-recover=undefined", "-fno-wrapv"]
+SMALL = ["-Os"]  # three quarters of the size
 
 # By the names that matconv.kernels.cpu knows. Vectors of 512 bits leave a long scalar rest of the
 # 6 or 20 channels that such loops often run over, and are no faster where none is left.
@@ -100,6 +101,8 @@ class BuildVariants(build_ext):
             for extension in self.extensions:
                 if extension.name == "matconv.kernels.cpu":
                     extension.define_macros.append(("MATCONV_VARIANTS", None))
+                if variant_of(extension) is None and not DEBUG:
+                    extension.extra_compile_args += SMALL  # the fast loops are in the variants
         else:
             print("no SIMD variants are built: baseline only")
             self.extensions[:] = [e for e in self.extensions if variant_of(e) is None]
@@ -160,8 +163,8 @@ def flags_of(path):
     if path.stem in UNCONTRACTED:
         return [*FLAGS, "-ffp-contract=off"]
     if path.stem not in WITH_VARIANTS and not DEBUG:
-        return [*FLAGS, "-Os"]  # no loops: three quarters of the size
-    return FLAGS
+        return [*FLAGS, *SMALL]  # no loops
+    return [*FLAGS]
 
 
 # The loops of Winograd's transforms are written here, from exact rationals; see toom_cook.

@@ -179,12 +179,18 @@ if TYPE_CHECKING:
     )
     from .files import FormatError
     from .io import (
+        load_matconvnet,
         load_model,
         load_predictor,
+        load_simplenn,
         read_idx,
         read_idx_images,
         read_images_npz,
+        read_simplenn_config,
+        read_simplenn_data,
+        save_matconvnet,
         save_model,
+        save_simplenn,
     )
     from .kernels.predictor import Predictor
     from .notes import mat, vec
@@ -236,15 +242,21 @@ _LATER = {
     "FormatError": "files",
     "P_phi": "phi",
     "Predictor": "kernels.predictor",
+    "load_matconvnet": "io",
     "load_model": "io",
     "load_predictor": "io",
+    "load_simplenn": "io",
     "mat": "notes",
     "minimize": "solvers",
     "phi_operator": "phi",
     "read_idx": "io",
     "read_idx_images": "io",
     "read_images_npz": "io",
+    "read_simplenn_config": "io",
+    "read_simplenn_data": "io",
+    "save_matconvnet": "io",
     "save_model": "io",
+    "save_simplenn": "io",
     "vec": "notes",
 }
 
@@ -292,8 +304,10 @@ __all__ = [
     "dense_backward",
     "get_include",
     "im2col",
+    "load_matconvnet",
     "load_model",
     "load_predictor",
+    "load_simplenn",
     "lrn",
     "lrn_backward",
     "mat",
@@ -304,7 +318,11 @@ __all__ = [
     "read_idx",
     "read_idx_images",
     "read_images_npz",
+    "read_simplenn_config",
+    "read_simplenn_data",
+    "save_matconvnet",
     "save_model",
+    "save_simplenn",
     "upsample2d",
     "upsample2d_backward",
     "vec",

@@ -17,14 +17,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from .commands import check, evaluate, info, predict, train
+from .commands import check, convert, evaluate, info, predict, simplenn_train, train
 from .commands.messages import warnings_as_lines
 from .commands.options import Parser, UsageError
 from .commands.streams import Output, complain, message, standard_streams
 from .options import alternatives
 
 COMMANDS = {
-    module.__name__.rpartition(".")[2]: module for module in (train, evaluate, predict, info, check)
+    module.__name__.rpartition(".")[2].replace("_", "-"): module
+    for module in (train, evaluate, predict, convert, info, check, simplenn_train)
 }
 
 USAGE, SIGNALLED, BROKEN_PIPE = 2, 128, 141

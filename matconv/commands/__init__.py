@@ -1,6 +1,6 @@
 """The commands of the command line: a module for each, and modules that they share.
 
-Commands: train, evaluate, predict, info, check.
+Commands: train, evaluate, predict, convert, info, check, simplenn_train.
 
 options     conversion of options to arguments; options of several commands
 datasets    images and labels of the option --data
@@ -16,6 +16,7 @@ messages    warnings as lines
 labels      conversion of labels in files to indices of outputs, and back
 checks      checks of derivatives, for the command check
 outputs     names of output files
+pixels      preprocessing that a training chooses
 tables      text in columns
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401
         check,
         checks,
+        convert,
         datasets,
         evaluate,
         info,
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
         mnist,
         options,
         outputs,
+        pixels,
         predict,
         problem,
         saving,
         settings,
+        simplenn_train,
         split,
         streams,
         tables,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 _SUBMODULES = (
     "check",
     "checks",
+    "convert",
     "datasets",
     "evaluate",
     "info",
@@ -59,10 +64,12 @@ _SUBMODULES = (
     "mnist",
     "options",
     "outputs",
+    "pixels",
     "predict",
     "problem",
     "saving",
     "settings",
+    "simplenn_train",
     "split",
     "streams",
     "tables",

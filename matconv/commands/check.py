@@ -50,10 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     from ..presets import make_network
     from . import checks
     from .labels import check_one_output
+    from .problem import configured_network
 
-    net = make_network(
-        arguments.network, arguments.input_shape, 10, arguments.dtype, arguments.width
-    )
+    net = configured_network(arguments)
+    if net is None:
+        net = make_network(
+            arguments.network, arguments.input_shape, 10, arguments.dtype, arguments.width
+        )
     check_one_output(net, arguments.network)
     net = net.with_algorithm(arguments.algorithm)
     print(f"{net.summary()}\n", flush=True)

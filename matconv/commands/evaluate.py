@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..losses import usual_loss
     from ..objective import Objective
     from . import datasets, settings, tables
-    from .labels import as_indices, check_one_output, check_top_k
+    from .labels import check_one_output, check_top_k, image_indices
     from .split import evaluation_notes
 
     model = load_model(arguments.model)
@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.top_k is not None:
         check_top_k(arguments.top_k, model.network)
     before = settings.recorded(model, arguments.model, settings.EVALUATION)
-    images = datasets.chosen(arguments, before)
+    images = datasets.chosen(arguments, before, model)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
-    y = as_indices(images.truth, model.labels, net.n_outputs, images.name)
+    y = image_indices(images, model.labels, net.n_outputs)
     loss = before.get("loss", usual_loss(net.n_outputs))
     C, factors = before.get("C", float("inf")), before.get("penalty", 1.0)
     objective = Objective(net, Z, y, loss, C, arguments.threads, penalty=factors)

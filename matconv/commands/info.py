@@ -12,12 +12,19 @@ from . import options
 
 SUMMARY = "content of a model file; without one, what is installed"
 DESCRIPTION = """\
-Show the content of a model file. Without one, show what is installed: versions, BLAS,
-threads, the SIMD variant of the kernels, the folder of the C headers.
+Show the content of a model file, or of an exported network. Without one, show what is installed:
+versions, BLAS, threads, the SIMD variant of the kernels, the folder of the C headers.
 
 example:
   matconv info digits-model.npz
 """
+
+# packages that may be missing, the extra that installs each, what it is for
+_EXTRAS = (
+    ("tqdm", "progress", "progress bars"),
+    ("h5py", "matlab", "MATLAB files of version 7.3"),
+    ("pillow", "images", "PNG and JPEG pictures"),
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,19 +39,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _model(path: str) -> str:
-    from ..io import load_model
+    from ..io import kinds, load_model
     from .tables import facts
 
+    if kinds.file_kind(path) == "exported":
+        return _exported(path)
     model = load_model(path)
     rows = [("model", path)]
     labels = model.labels
     rows.append(("labels", "none" if labels is None else _printable(", ".join(map(str, labels)))))
-    scale = model.preprocessing
-    rows.append(
-        ("pixels", "as they are")
-        if scale is None
-        else ("pixels", f"(pixel - {scale['shift']:g}) * {scale['scale']:.6g}")
-    )
+    rows += _preprocessing(model.preprocessing)
     trained = model.pixels
     if trained is not None:
         values = f"{trained['dtype']} from {trained['min']:.6g} to {trained['max']:.6g}"
@@ -52,6 +56,7 @@ def _model(path: str) -> str:
     theta = f"{model.theta.dtype}, |theta| = {_norm(model.theta):.6g}"
     rows.append(("theta", f"{model.theta.size:,} elements, {theta}"))
     record = model.training or {}
+    rows += _imported(record)
     rows += [(_printable(name), _text(name, value)) for name, value in _in_order(record)]
     rows += _history(record)
     chosen = record.get("settings")
@@ -59,6 +64,61 @@ def _model(path: str) -> str:
         pairs = (f"{_printable(name)} = {_text(name, chosen[name])}" for name in sorted(chosen))
         rows.append(("settings", ", ".join(pairs)))
     return f"{facts(rows)}\n\n{model.network.summary()}"
+
+
+def _exported(path: str) -> str:
+    """Return a text about an exported network."""
+    from ..graph import shape_text
+    from ..io import load_predictor
+    from .tables import facts
+
+    predictor = load_predictor(path)
+    shapes = predictor.output_shape
+    several = bool(shapes) and isinstance(shapes[0], tuple)
+    outputs = [shape_text(one) for one in (shapes if several else [shapes])]
+    return facts(
+        [
+            ("exported", f"{path}, a network for load_predictor, Cython, C and C++"),
+            ("images", shape_text(predictor.input_shape)),
+            ("outputs", ", ".join(outputs)),
+            ("dtype", str(predictor.dtype)),
+            ("size", f"{predictor.nbytes:,} bytes"),
+        ]
+    )
+
+
+def _preprocessing(how: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return lines about the preprocessing."""
+    if how is None:
+        return [("pixels", "as they are")]
+    mean = how.get("mean")
+    minus = f" - {how['shift']:g}"
+    if mean is not None:
+        image = isinstance(mean[0], list)
+        minus = " - mean image" if image else f" - ({', '.join(f'{x:g}' for x in mean)})"
+        minus += f" - {how['shift']:g}" if how["shift"] else ""
+    text = f"(pixel{minus}) * {how['scale']:.6g}"
+    text += f", channels {how['channels']}" if "channels" in how else ""
+    text += ", rows and columns exchanged" if how.get("transpose") else ""
+    rows = [("pixels", text)]
+    if "resize" in how:
+        text = f"{how['resize'][0]} x {how['resize'][1]}, {how.get('interpolation', 'bilinear')}"
+        text += ", aspect kept, the centre" if how.get("keep_aspect") else ""
+        if any(how.get("border", ())):
+            text += f", of {' x '.join(str(n + m) for n, m in zip(how['resize'], how['border']))}"
+        rows.append(("pictures", text))
+    return rows
+
+
+def _imported(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return lines about the file of another program that the model comes from."""
+    found = record.get("imported")
+    if not isinstance(found, dict):
+        return []
+    notes = found.get("notes")
+    rows = [("imported", f"from {_text('', found.get('from'))}")]
+    rows += [("note", _text("", note)) for note in (notes if isinstance(notes, list) else [])]
+    return rows
 
 
 def _norm(theta: Any) -> float:
@@ -69,9 +129,17 @@ def _norm(theta: Any) -> float:
 
 def _in_order(record: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the entries of a training record except history, settings and fingerprints."""
-    first = ("matconv", "network", "images", "iterations", "f", "train_accuracy", "test_accuracy")
+    first = (
+        "matconv",
+        "network",
+        "images",
+        "iterations",
+        "f",
+        "train_accuracy",
+        "test_accuracy",
+    )
     names = [name for name in first if name in record]
-    later = ("history", "history_thinned", "settings", "fingerprints")
+    later = ("imported", "history", "history_thinned", "settings", "fingerprints")
     names += [name for name in record if name not in (*first, *later)]
     return [(name, record[name]) for name in names]
 
@@ -130,10 +198,11 @@ def installation() -> str:
         ("numpy", np.__version__),
         ("scipy", scipy.__version__),
     ]
-    try:
-        rows.append(("tqdm", importlib.metadata.version("tqdm")))
-    except importlib.metadata.PackageNotFoundError:
-        rows.append(("tqdm", 'not installed; pip install "matconv[progress]" adds progress bars'))
+    for name, extra, what in _EXTRAS:
+        try:
+            rows.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            rows.append((name, f'not installed; pip install "matconv[{extra}]" adds {what}'))
     abi = f"version {capi.ABI_VERSION}, #include <matconv/matconv.h> in {get_include()}"
     rows.append(("C API", abi))
     known = f"built: {', '.join(built)}; this processor runs: {', '.join(supported)}"

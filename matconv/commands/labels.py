@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..network import Network
+
+if TYPE_CHECKING:
+    from .datasets import Images
 
 
 def check_one_output(net: Network, name: str) -> None:
@@ -88,3 +91,20 @@ def as_indices(
     if len(strange):
         raise ValueError(f"{name}: no output of the network has the label {strange[0]}")
     return indices
+
+
+def image_indices(images: Images, labels: Sequence[Any] | None, n_outputs: int) -> np.ndarray:
+    """Return the index of the output for the label of each image, or for the name of its class.
+
+    Raises
+    ------
+    ValueError
+        If one of the labels or names is not that of an output.
+    """
+    if images.classes is None or labels is None:
+        return as_indices(images.truth, labels, n_outputs, images.name)
+    places = {str(label): k for k, label in enumerate(labels)}
+    strange = [name for name in images.classes if name not in places]
+    if strange:
+        raise ValueError(f"{images.name}: no output of the network has the label {strange[0]!r}")
+    return np.array([places[name] for name in images.classes], np.int64)[images.truth]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
+from ..io import simplenn
 from ..kernels import _algorithms as algorithms
 from ..losses import LOSSES, get_loss, has_parameter
 from ..options import Choice, Count, Flag, Number, Option, Text, Values, alternatives
@@ -26,6 +27,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"matconv: error: {message} (see: {self.prog} --help)\n")
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Return no abbreviations: "-seed" is not "-s eed" (allow_abbrev is for "--" alone)."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -110,17 +115,31 @@ def _parser(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 # Options of several commands ----------------------------------------------------------------------
 
-MODEL = Argument("model", Text(), "model file, as `matconv train` saves it", metavar="MODEL")
+MODEL = Argument(
+    "model",
+    Text(),
+    "model file, as `matconv train` saves it, or a MATLAB file of MatConvNet or simpleNN",
+    metavar="MODEL",
+)
 DATA = Option(
     "data",
     Text(),
     "the images: 'digits', which matconv includes; a directory with the files of MNIST "
     "(train-images-idx3-ubyte, t10k-..., also .gz); an .npz file with arrays Z (images, height, "
-    "width, channels) and y; or an IDX file of images, with --labels",
+    "width, channels) and y; an IDX or .npy file of images, with --labels; a MATLAB file with X or "
+    "Z and y; a PNG or JPEG picture, a directory of them, or one with a subdirectory for each "
+    "class; a binary file of CIFAR, or a directory of them; a text file of LIBSVM",
     default_text="what the model was trained on",
     metavar="WHAT",
 )
-LABELS = Option("labels", Text(), "IDX file with the labels of --data", metavar="FILE")
+LABELS = Option("labels", Text(), "IDX or .npy file with the labels of --data", metavar="FILE")
+PIXEL_ORDER = Option(
+    "pixel_order",
+    Choice(simplenn.ORDERS),
+    "whether the pixels of a channel are stored by columns or by rows, in files with a row of "
+    "numbers for each image: of LIBSVM, and .mat files of simpleNN",
+    default_text=f"that of the training, else {simplenn.ORDERS[0]}",
+)
 PART = Option(
     "part",
     Choice(("test", "train")),
@@ -130,7 +149,8 @@ PART = Option(
 NETWORK = Option(
     "network",
     Text(),
-    f"{', '.join(PRESETS)}, or a TOML file with a table [[layers]] for each layer",
+    f"{', '.join(PRESETS)}, a TOML file with a table [[layers]] for each layer, or a configuration "
+    "of simpleNN",
     metavar="NAME",
 )
 INPUT_SHAPE = Option(
@@ -182,5 +202,5 @@ FORCE = Option("force", Flag(), "replace the output if it exists", False)
 DEBUG = Option("debug", Flag(), "show the whole traceback of an error", False)
 
 # options about the images that a model is used on, and about the computation
-IMAGES = (DATA, LABELS, PART)
+IMAGES = (DATA, LABELS, PIXEL_ORDER, PART)
 COMPUTING = (THREADS, ALGORITHM)

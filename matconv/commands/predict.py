@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..layers import Softmax
 from ..losses import LOSSES, usual_loss
 from ..options import Option, Text
 from . import options
@@ -23,10 +24,11 @@ DESCRIPTION = """\
 The label that a model gives to each image, as CSV: index, label, score.
 
 The score is the label's probability where the loss defines one, as the default does, else the
-network's output.
+network's output. For pictures the name of the file is added.
 
-example:
+examples:
   matconv predict digits-model.npz --output labels.csv
+  matconv predict net.mat --data picture.png
 """
 
 
@@ -63,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     before = settings.recorded(
         model, arguments.model, (*settings.DATA_SETTINGS, *settings.SEEDS, LOSS)
     )
-    images = datasets.chosen(arguments, before, labelled=False)
+    images = datasets.chosen(arguments, before, model, labelled=False)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
     z = net.forward(model.theta, Z, arguments.threads)
-    text = _table(model, z, before.get("loss", usual_loss(net.n_outputs)))
+    text = _table(model, z, before.get("loss", usual_loss(net.n_outputs)), images.files)
     if not to_file:
         sys.stdout.write(text)
         return 0
@@ -84,17 +86,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if output.rescued else 0
 
 
-def _table(model: Model, z: np.ndarray, loss: str) -> str:
-    """Return the predictions as CSV: index, label, score."""
+def _table(model: Model, z: np.ndarray, loss: str, files: tuple[str, ...] | None) -> str:
+    """Return the predictions as CSV: index, label, score, and the file of single pictures."""
     z = z.reshape(len(z), model.network.n_outputs).astype(np.float64)
     probabilities = getattr(LOSSES.get(loss), "probabilities", None)
-    if probabilities is not None:
+    # the outputs of a network that ends with softmax are probabilities
+    if probabilities is not None and not isinstance(model.network.layers[-1], Softmax):
         z = probabilities(z)
     found = z.argmax(axis=1)
     labels = model.labels or range(model.network.n_outputs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("index", "label", "score"))
+    writer.writerow(("index", "label", "score", *(["file"] if files else [])))
     for k, (c, score) in enumerate(zip(found, z[np.arange(len(z)), found])):
-        writer.writerow((k, labels[c], f"{score:.6g}"))
+        writer.writerow((k, labels[c], f"{score:.6g}", *(files[k : k + 1] if files else ())))
     return text.getvalue()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
 from ..graph import shape_text
-from ..io import Model, describe_pixels, header, load_model
+from ..io import Model, describe_pixels, header, load_model, read_simplenn_config, simplenn
+from ..network import Network
 from ..objective import Objective
 from ..options import shown
-from ..presets import for_smaller_images, make_network, preset_for
+from ..presets import PRESETS, for_smaller_images, make_network, preset_for
 from . import datasets, settings
-from .labels import as_indices, check_one_output, class_labels
+from .labels import check_one_output, class_labels, image_indices
 from .options import UsageError
+from .pixels import preprocessing
 from .split import Split, compare, fingerprints
 from .tables import counted, facts
 
@@ -51,25 +54,20 @@ class Problem:
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        own = ("network", "width", "input_shape", "dtype")
-        if arguments.resume and any(getattr(arguments, name) is not None for name in own):
-            raise UsageError(
-                "--network, --width, --input-shape and --dtype come from the file of --resume"
-            )
-        if arguments.new_split and not arguments.resume:
-            raise UsageError("--new-split goes with --resume")
+        _check_usage(arguments)
         before = load_model(arguments.resume) if arguments.resume else None
         known = settings.all_settings()
         found = settings.recorded(before, arguments.resume, known) if before else {}
         self.settings = settings.choose(arguments, found, arguments.new_split)
         self.start = settings.iterations_done(before, arguments.resume) if before else 0
-        data = self._load(arguments, found)
+        self._configured = configured_network(arguments)
+        data = self._load(arguments, found, before)
         self._data_rows = _data_rows(data)
         self.images = len(data.train)
         self.name = arguments.network or preset_for(data.train.shape)
         if before:
             check_one_output(before.network, arguments.resume)
-            datasets.check_shape(data.train, before.network.input_shape)
+            datasets.check_shape(data.train, before.pixel_shape)
             self.split = compare(
                 data, self.settings, arguments.resume, before, found, arguments.new_split
             )
@@ -85,6 +83,8 @@ class Problem:
             self.model.network, self.model.labels, self.model.preprocessing, self.model.pixels
         )
         self.method = settings.choose_solver(self.settings, arguments, self.images)
+        for name, function in arguments.by_images.items():
+            self.settings[name] = function(self.settings[name], self.images)
         self.iterations = self._iterations(arguments.iterations)
         self.settings["iterations"] = self.start + self.iterations
         self.objective = self._objective(data.train, arguments)
@@ -97,8 +97,10 @@ class Problem:
         """The solver's options."""
         return {name: self.settings[name] for name in self.method.names}
 
-    def _load(self, arguments: argparse.Namespace, found: dict[str, Any]) -> datasets.DataSet:
-        """Load the images; ``found`` has the settings of the file of --resume."""
+    def _load(
+        self, arguments: argparse.Namespace, found: dict[str, Any], before: Model | None
+    ) -> datasets.DataSet:
+        """Load the images; ``found`` has the settings of the file of --resume, ``before`` its model."""
         names = {name: self.settings[name] for name in settings.DATA_NAMES}
         recorded = {
             name: value
@@ -106,7 +108,12 @@ class Problem:
             if getattr(arguments, name) is None and value == found.get(name)
         }
         datasets.check_recorded(recorded, arguments.resume)
-        return datasets.load(**names, seed=self.settings["split_seed"])
+        shape = arguments.input_shape
+        if self._configured is not None:
+            shape = _picture_shape(self._configured)
+        return datasets.load(
+            **names, seed=self.settings["split_seed"], model=before, shape=shape and tuple(shape)
+        )
 
     def _fresh(self, data: datasets.DataSet, arguments: argparse.Namespace) -> Model:
         """Return the network with its initial theta."""
@@ -120,17 +127,25 @@ class Problem:
             truth.append(data.test.truth)
         y = np.concatenate(truth)
         shape = arguments.input_shape or train.shape
-        net = make_network(self.name, shape, len(class_labels(y)), arguments.dtype, arguments.width)
-        net = for_smaller_images(net, train.shape)
+        if self._configured is not None:
+            net = self._configured
+            datasets.check_shape(train, _picture_shape(net))
+        else:
+            classes = len(class_labels(y))
+            net = make_network(self.name, shape, classes, arguments.dtype, arguments.width)
+            net = for_smaller_images(net, train.shape)
         check_one_output(net, self.name)
-        labels = class_labels(y, net.n_outputs)
+        labels: list[Any] = class_labels(y, net.n_outputs)
+        if train.classes is not None and len(train.classes) == net.n_outputs:
+            labels = [*train.classes]
         unseen = np.setdiff1d(y, found)
         if len(unseen):
             more = ", ..." if len(unseen) > 5 else ""
             named = ", ".join(map(str, unseen[:5]))
             self.split.notes.append(f"no training image has the label {named}{more}")
         theta = net.init(self.settings["seed"])
-        return Model(net, theta, tuple(labels), datasets.scaling(train.pixels))
+        how = preprocessing(train.pixels, arguments.pixels, self._configured is not None)
+        return Model(net, theta, tuple(labels), how)
 
     def _iterations(self, given: int | None) -> int:
         """Return the given number, else the remaining part of the planned one, else the default."""
@@ -143,7 +158,7 @@ class Problem:
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
         Z = datasets.prepared(self.model, images)
-        y = as_indices(images.truth, self.model.labels, net.n_outputs, images.name)
+        y = image_indices(images, self.model.labels, net.n_outputs)
         return Objective(
             net,
             Z,
@@ -172,6 +187,33 @@ class Problem:
         rows.append(("computing", f"{net.dtype}, {counted(threads, 'thread')}"))
         rows += [("note", note) for note in self.split.notes]
         return f"{facts(rows)}\n\n{net.summary()}"
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    """Raise UsageError if options contradict each other."""
+    own = ("network", "width", "input_shape", "dtype", "pixels")
+    if arguments.resume and any(getattr(arguments, name) is not None for name in own):
+        raise UsageError(
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume"
+        )
+    if arguments.new_split and not arguments.resume:
+        raise UsageError("--new-split goes with --resume")
+
+
+def configured_network(arguments: argparse.Namespace) -> Network | None:
+    """Return the network of a configuration of simpleNN; None for another --network."""
+    path = arguments.network
+    if path is None or path in PRESETS or not os.path.isfile(path) or not simplenn.is_config(path):
+        return None
+    if arguments.width is not None or arguments.input_shape is not None:
+        raise UsageError(f"--width and --input-shape do not go with {path}, which has the sizes")
+    return read_simplenn_config(path, arguments.dtype or "float64")
+
+
+def _picture_shape(net: Network) -> tuple[int, ...]:
+    """Return the shape of the pictures of a configured network, whose images are transposed."""
+    width, height, channels = net.input_shape
+    return height, width, channels
 
 
 def _data_rows(data: datasets.DataSet) -> list[tuple[str, str]]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..files.errors import format_error
 from ..files.regular import shortened
-from ..io import Model
+from ..io import Model, simplenn
 from ..options import Choice, Count, Factors, Number, Option, Text
 from ..solvers import METHODS, Method, merged_options, usual_method
-from .options import DATA, LABELS, LOSS, SEED, UsageError
+from .options import DATA, LABELS, LOSS, PIXEL_ORDER, SEED, UsageError
 
 # name, in place of a path, of the images that are included in matconv
 DIGITS = "digits"
@@ -27,8 +27,9 @@ TEST_FRACTION = 0.2
 DATA_SETTINGS = (
     replace(DATA, default=DIGITS, default_text=""),
     LABELS,
-    Option("test_data", Text(), ".npz or IDX file of test images", metavar="FILE"),
-    Option("test_labels", Text(), "IDX file with their labels", metavar="FILE"),
+    replace(PIXEL_ORDER, default_text=simplenn.ORDERS[0]),
+    Option("test_data", Text(), "file or directory of test images, as for --data", metavar="FILE"),
+    Option("test_labels", Text(), "IDX or .npy file with their labels", metavar="FILE"),
     Option(
         "test_fraction",
         Number(minimum=0, below=1),

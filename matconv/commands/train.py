@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..descriptions import layer_entry
 from ..layers import LAYERS
-from ..options import Flag, Number, Option, Text
+from ..options import Choice, Flag, Number, Option, Text
 from ..presets import LARGE, NETWORK_KEYS, make_network, preset_for
-from . import options, settings
+from . import options, pixels, settings
 
 if TYPE_CHECKING:
     from .interrupts import Interrupts
@@ -89,8 +89,15 @@ NETWORK = dataclasses.replace(
 INPUT_SHAPE = dataclasses.replace(
     options.INPUT_SHAPE,
     help="size of the images of the network, whose first layer enlarges the given ones by whole "
-    "factors",
+    "factors; also that of the given ones in files that do not say it",
     default_text="that of the images",
+)
+PIXELS = Option(
+    "pixels",
+    Choice(tuple(pixels.DESCRIPTIONS)),
+    "preprocessing of the pixels: "
+    + "; ".join(f"{name}, {text}" for name, text in pixels.DESCRIPTIONS.items()),
+    default_text="scaled",
 )
 RESUME = Option(
     "resume",
@@ -140,7 +147,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.add_settings(data, *settings.DATA_SETTINGS)
     options.add(data, NEW_SPLIT)
     network = parser.add_argument_group("network")
-    options.add(network, NETWORK, options.WIDTH, INPUT_SHAPE, options.DTYPE, RESUME)
+    options.add(network, NETWORK, options.WIDTH, INPUT_SHAPE, options.DTYPE, PIXELS, RESUME)
     objective = parser.add_argument_group("objective")
     options.add_settings(objective, options.LOSS, settings.C, settings.PENALTY)
     solver = parser.add_argument_group("solver")
@@ -152,6 +159,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         TRAINING_SEED,
     )
     options.add(solver, *options.COMPUTING)
+    # settings as functions of a given value and the number of training images
+    parser.set_defaults(by_images={})
     output = parser.add_argument_group("output")
     options.add(output, OUTPUT, options.FORCE, CHECKPOINT, options.TOP_K, PER_CLASS, QUIET)
     options.add(output, options.DEBUG)

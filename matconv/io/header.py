@@ -4,7 +4,8 @@
     format_version  2
     network         the result of Network.description()
     labels          a string or an integer for each output, or null
-    preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, or null
+    preprocessing   {"shift": s, "scale": c} for Z = (pixels - s) * c, with the further entries that
+                    `matconv.io.preparing` describes, or null
     pixels          {"dtype": name, "min": x, "max": y} of the training images, or null
     training        the training record (see `matconv.io.record`), or null
     sha256          checksum of theta's bytes (little-endian), followed by the text of this object
@@ -22,8 +23,9 @@ import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
-from matconv.io.pixels import numbers_problem, pixels_problem
+from matconv.io.pixels import pixels_problem
 from matconv.io.plain import encode, exact
+from matconv.io.preparing import as_preprocessing, preprocessing_problem
 from matconv.io.record import fitted
 from matconv.network import Network
 
@@ -88,13 +90,6 @@ def _check_labels(labels: Any, outputs: int) -> str | None:
     return None
 
 
-def _check_preprocessing(value: Any) -> str | None:
-    """Return a text about an error in the preprocessing, or None."""
-    if not isinstance(value, dict) or set(value) != {"shift", "scale"}:
-        return f"expected 'shift' and 'scale', got {shortened(value)}"
-    return numbers_problem(value, ("shift", "scale"))
-
-
 def make_header(
     net: Network,
     labels: Iterable[Any] | None,
@@ -115,10 +110,10 @@ def make_header(
             raise ValueError(f"save_model: labels: {problem}")
     if preprocessing is not None:
         preprocessing = exact(preprocessing, "preprocessing")
-        problem = _check_preprocessing(preprocessing)
+        problem = preprocessing_problem(preprocessing, net.input_shape)
         if problem:
             raise ValueError(f"save_model: preprocessing: {problem}")
-        preprocessing = {key: float(number) for key, number in preprocessing.items()}
+        preprocessing = as_preprocessing(preprocessing)
     if pixels is not None:
         pixels = exact(pixels, "pixels")
         problem = pixels_problem(pixels)
@@ -201,7 +196,8 @@ def check_header(path: FilePath, header: dict[str, Any], net: Network) -> None:
     pixels = header["pixels"]
     problems = {
         "labels": labels is not None and _check_labels(labels, net.n_outputs),
-        "preprocessing": preprocessing is not None and _check_preprocessing(preprocessing),
+        "preprocessing": preprocessing is not None
+        and preprocessing_problem(preprocessing, net.input_shape),
         "pixels": pixels is not None and pixels_problem(pixels),
         "training": not isinstance(header["training"], dict | None)
         and "expected an object or null",

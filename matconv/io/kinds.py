@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 
+from matconv.encoding import MAGIC
 from matconv.files.errors import FilePath
 from matconv.files.regular import open_regular
+from matconv.io.mat import mat_version
 
 __all__ = ["file_kind"]
 
@@ -15,6 +18,13 @@ _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _NPY = b"\x93NUMPY"
 _IDX = b"\0\0"
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+# LIBSVM: empty lines, comments and labels without features, then a label and a first feature
+_LIBSVM = re.compile(
+    rb"(?:[ \t]*(?:[-+\d][-+.\deE]*[ \t]*)?(?:#[^\n]*)?\r?\n)*[ \t]*[-+\d][-+.\deE]*[ \t]+\d+:"
+)
+# bytes that show the format, those of a MATLAB file included
+_START = 520
 
 
 def file_kind(path: FilePath) -> str:
@@ -26,8 +36,10 @@ def file_kind(path: FilePath) -> str:
 
     Returns
     -------
-    {"npz", "idx", "npy", "unknown"}
-        "idx" also for a file that is compressed by gzip; "npz" for every zip archive.
+    {"npz", "idx", "npy", "mat", "picture", "exported", "libsvm", "unknown"}
+        "idx" also for a file that is compressed by gzip; "npz" for every zip archive; "mat" for
+        both versions of MATLAB's files; "picture" for PNG and JPEG; "exported" for a network that
+        `matconv.Network.export` wrote; "libsvm" for a text of LIBSVM.
 
     Raises
     ------
@@ -48,7 +60,7 @@ def file_kind(path: FilePath) -> str:
     'npz'
     """
     with open_regular(path) as (file, _):
-        start = file.read(8)
+        start = file.read(_START)
         if start.startswith(_GZIP):
             file.seek(0)
             try:
@@ -60,4 +72,8 @@ def file_kind(path: FilePath) -> str:
         return "npz"
     if start.startswith(_IDX):
         return "idx"
-    return "npy" if start.startswith(_NPY) else "unknown"
+    if mat_version(start) is not None:
+        return "mat"
+    starts = {"npy": (_NPY,), "picture": _PICTURES, "exported": (MAGIC,)}
+    usual = "libsvm" if _LIBSVM.match(start) else "unknown"
+    return next((kind for kind, first in starts.items() if start.startswith(first)), usual)

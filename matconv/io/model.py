@@ -24,10 +24,11 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io import header as headers
 from matconv.io import pixels as pixel_values
+from matconv.io import preparing
 from matconv.io.npz import Arrays, check_names, open_npz
 from matconv.network import Network
 
-__all__ = ["Model", "load_model", "save_model"]
+__all__ = ["Model", "read_model", "save_model"]
 
 # constant, so that equal arguments give equal bytes: the earliest time of the zip format
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -45,7 +46,7 @@ class Model:
     labels : tuple of str or tuple of int, or None
         The label of each output.
     preprocessing : dict, or None
-        ``{"shift": float, "scale": float}``.
+        ``{"shift": float, "scale": float}`` and further entries, see `matconv.io.preparing`.
     training : dict, or None
         Record of the training.
     pixels : dict, or None
@@ -55,7 +56,7 @@ class Model:
     network: Network
     theta: np.ndarray
     labels: tuple[Any, ...] | None = None
-    preprocessing: dict[str, float] | None = None
+    preprocessing: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     pixels: dict[str, Any] | None = None
 
@@ -72,13 +73,19 @@ class Model:
             if isinstance(value, dict):
                 object.__setattr__(self, field.name, dict(value))
 
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of the images that `prepare` and `predict` take."""
+        return preparing.pixel_shape(self.preprocessing, self.network.input_shape)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def prepare(self, pixels: Any) -> np.ndarray:
         """Return the network's input, ``(pixels - shift) * scale``.
 
-        It is computed in double precision (for longdouble pixels in longdouble) and rounded once to
+        If the preprocessing has a mean, it is subtracted too; if it says so, channels are reordered
+        and rows and columns exchanged first. It is computed in double precision (for longdouble pixels in longdouble) and rounded once to
         the network's dtype. The temporary memory does not depend on the number of pixels.
 
         Parameters
@@ -96,7 +103,7 @@ class Model:
         TypeError
             If `pixels` are not real numbers, or are a masked array.
         ValueError
-            If they do not have the network's shape.
+            If they do not have the shape `pixel_shape`.
 
         Warns
         -----
@@ -158,11 +165,7 @@ class Model:
         return self._converted(pixels)
 
     def _converted(self, pixels: np.ndarray) -> np.ndarray:
-        if self.preprocessing is None:
-            with np.errstate(all="ignore"):
-                return np.array(pixels, dtype=self.network.dtype, order="C")
-        shift, scale = self.preprocessing["shift"], self.preprocessing["scale"]
-        return pixel_values.scaled(pixels, shift, scale, self.network.dtype)
+        return preparing.prepared(pixels, self.preprocessing, self.network.dtype)
 
     def _checked(self, pixels: Any, method: str) -> np.ndarray:
         """Return the pixels as an array, checked to be real and of the network's shape."""
@@ -170,7 +173,7 @@ class Model:
         pixels = np.asarray(pixels)
         if pixels.dtype.kind not in "biuf":
             raise TypeError(f"Model.{method}: pixels must be real numbers, got {pixels.dtype}")
-        expected = tuple(self.network.input_shape)
+        expected = self.pixel_shape
         if pixels.shape[1:] != expected:
             raise ValueError(
                 f"Model.{method}: pixels must have the shape {('l', *expected)}, got {pixels.shape}"
@@ -213,7 +216,8 @@ def save_model(
     labels : sequence of str or of int, optional
         The label of each output.
     preprocessing : dict, optional
-        ``{"shift": s, "scale": c}``: the network was trained on ``(pixels - s) * c``.
+        ``{"shift": s, "scale": c}``: the network was trained on ``(pixels - s) * c``. Further
+        entries: see `matconv.io.preparing`.
     training : dict, optional
         Record of the training, for instance ``{"history": result.history}``. Parts that cannot be
         saved are omitted, see Notes.
@@ -240,7 +244,7 @@ def save_model(
 
     See Also
     --------
-    load_model, matconv.io.describe_pixels, matconv.files.atomic_write
+    matconv.load_model, matconv.io.describe_pixels, matconv.files.atomic_write
 
     Notes
     -----
@@ -261,7 +265,7 @@ def save_model(
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = os.path.join(directory, "model.npz")
     ...     save_model(path, net, theta, labels=["cat", "dog", "pig"])
-    ...     model = load_model(path)
+    ...     model = read_model(path)
     >>> np.array_equal(model.theta, theta), model.labels
     (True, ('cat', 'dog', 'pig'))
     """
@@ -335,16 +339,8 @@ def _read_arrays(path: FilePath, arrays: Arrays) -> tuple[dict[str, Any], Networ
     return header, net, arrays.read("theta")
 
 
-def load_model(path: FilePath) -> Model:
-    """Load a model file that `save_model` wrote.
-
-    Parameters
-    ----------
-    path : str, bytes or os.PathLike
-
-    Returns
-    -------
-    Model
+def read_model(path: FilePath) -> Model:
+    """Return the content of a file that `save_model` wrote.
 
     Raises
     ------
@@ -353,24 +349,6 @@ def load_model(path: FilePath) -> Model:
         names all arrays that are missing, unexpected or of the wrong shape.
     OSError
         If the file cannot be read or is not a regular file.
-
-    See Also
-    --------
-    save_model
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from matconv import Dense, Network
-    >>> net = Network((2, 2, 1), [Dense(3)])
-    >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path = os.path.join(directory, "model.npz")
-    ...     save_model(path, net, net.init(0), preprocessing={"shift": 0, "scale": 1 / 255})
-    ...     model = load_model(path)
-    >>> model.network
-    Network((2, 2, 1), [Dense(units=3, activation=None)], dtype=float64)
-    >>> model.predict([[[[255], [0]], [[0], [0]]]]).shape
-    (1,)
     """
     with open_npz(path) as arrays:
         header, net, theta = _read_arrays(path, arrays)
@@ -382,7 +360,7 @@ def load_model(path: FilePath) -> Model:
         network=net,
         theta=theta,
         labels=None if labels is None else tuple(labels),
-        preprocessing=preprocessing and {key: float(x) for key, x in preprocessing.items()},
+        preprocessing=preprocessing and preparing.as_preprocessing(preprocessing),
         training=header["training"],
         pixels=pixels and {**pixels, "min": float(pixels["min"]), "max": float(pixels["max"])},
     )

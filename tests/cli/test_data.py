@@ -6,9 +6,10 @@ from support.cli_runs import SMALL, images, write_idx, write_small
 
 from matconv import FormatError, load_model
 from matconv.cli import main
-from matconv.commands.datasets import load, scaling
+from matconv.commands.datasets import load
 from matconv.commands.labels import as_indices, class_labels
 from matconv.commands.options import UsageError
+from matconv.commands.pixels import scaling
 from matconv.commands.tables import confusion
 from matconv.data import load_digits
 

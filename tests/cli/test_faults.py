@@ -15,7 +15,10 @@ from matconv.cli import main, message
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "a command is needed: train, evaluate, predict, info or check"),
+        (
+            (),
+            "a command is needed: train, evaluate, predict, convert, info, check or simplenn-train",
+        ),
         (("paint",), "invalid choice: 'paint'"),
         (
             ("train", "--colour", "red"),
@@ -53,15 +56,15 @@ from matconv.cli import main, message
         (("train", "--solver", "lbfgs", "--momentum", "0"), "--momentum goes with --solver sgd"),
         (
             ("train", "--resume", "m.npz", "--dtype", "float32"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (
             ("train", "--resume", "m.npz", "--width", "0.5"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (
             ("train", "--resume", "m.npz", "--input-shape", "16", "16", "1"),
-            "--network, --width, --input-shape and --dtype come from the file of --resume",
+            "--network, --width, --input-shape, --dtype and --pixels come from the file of --resume",
         ),
         (("train", "--width", "0"), "expected a number above 0 and finite, got '0'"),
     ],
@@ -85,7 +88,7 @@ def test_command_wrong_usage_exits_2(folder, capsys, arguments, expected):
         (("train", "--data", "missing"), "'missing': No such file or directory"),
         (("info", "."), "'.': Is a directory"),
         (("info", "small.npz"), "'small.npz': missing 'theta', 'header'; unexpected 'Z', 'y'"),
-        (("info", "small.toml"), "'small.toml': not an .npz file"),
+        (("info", "small.toml"), "'small.toml': expected a model: an .npz file"),
         (("info", "empty"), "'empty': the file is empty (0 bytes)"),
         (("info", "fifo"), "'fifo': expected a regular file, got a FIFO"),
         (("train", "--data", "m.npz"), "'m.npz': missing 'Z', 'y'; unexpected 'theta', 'header'"),

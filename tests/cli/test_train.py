@@ -1,6 +1,7 @@
 """matconv train, and the commands on its model file: evaluate, predict, info."""
 
 import csv
+import importlib.metadata
 import io
 import re
 from dataclasses import replace
@@ -11,7 +12,7 @@ from support.cli_runs import SMALL, run, write_small
 from support.tolerances import assert_within, printed_bound
 
 from matconv import Objective, load_model, minimize
-from matconv.cli import main
+from matconv.cli import COMMANDS, main
 from matconv.data import load_digits
 from matconv.presets import make_network
 from matconv.solvers import METHODS
@@ -311,7 +312,7 @@ def test_python_m_matconv_and_version(tmp_path):
 
 def test_help_of_every_command_fits_its_screen(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in ((), ("train",), ("evaluate",), ("predict",), ("info",), ("check",)):
+    for command in ((), *((name,) for name in COMMANDS)):
         text = printed(capsys, *command, "--help")
         assert text.startswith("usage: matconv")
         assert "example" in text or "start here" in text
@@ -323,11 +324,22 @@ def test_info_of_the_installation(capsys):
 
     text = printed(capsys, "info")
     names = [line.split()[0] for line in text.splitlines()]
-    first = ["matconv", "Python", "system", "numpy", "scipy", "tqdm", "C", "kernels"]
-    assert names[:8] == first
+    extras = ["tqdm", "h5py", "pillow"]
+    first = ["matconv", "Python", "system", "numpy", "scipy", *extras, "C", "kernels"]
+    assert names[:10] == first
     assert f"version 1, #include <matconv/matconv.h> in {matconv.get_include()}" in text
     assert "BLAS" in names and ", kernel " in text
     assert matconv.__version__ in text and np.__version__ in text
     built, runs = (", ".join(names) for names in (matconv.kernels.built, matconv.kernels.supported))
     expected = f"{matconv.kernels.variant} (built: {built}; this processor runs: {runs})"
     assert f"kernels  {expected}" in text
+
+
+def test_info_of_the_installation_without_extras_names_them(capsys, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    text = printed(capsys, "info")
+    for extra in ("progress", "matlab", "images"):
+        assert f'not installed; pip install "matconv[{extra}]" adds ' in text

@@ -146,7 +146,10 @@ def test_content_changed_behind_a_correct_zip_checksum(path, good):
 @pytest.mark.catalogue(44)
 def test_load_model_other_files_refused(path):
     path.write_bytes(b"\0\0\x08\1\0\0\0\1\7" * 9)
-    with pytest.raises(FormatError, match="not an .npz file: it does not start as a zip archive"):
+    with pytest.raises(FormatError, match="MATLAB file of MatConvNet or simpleNN, got an IDX file"):
+        load_model(path)
+    path.write_bytes(b"text")
+    with pytest.raises(FormatError, match="expected a model: an .npz file .* or simpleNN$"):
         load_model(path)
     np.savez(path, Z=np.zeros((2, 3, 3)), y=[0, 1])
     with pytest.raises(FormatError, match="missing 'theta', 'header'; unexpected 'Z', 'y'"):

@@ -6,9 +6,34 @@ import signal
 import pytest
 
 from matconv import load_model, load_predictor, read_idx, read_images_npz
-from matconv.io import FormatError, read_npz
+from matconv.io import (
+    FormatError,
+    load_matconvnet,
+    load_simplenn,
+    read_cifar,
+    read_images_mat,
+    read_npy,
+    read_npz,
+    read_picture,
+    read_simplenn_config,
+    read_simplenn_data,
+)
 
-READERS = (load_model, load_predictor, read_idx, read_images_npz, lambda path: read_npz(path, "A"))
+READERS = (
+    load_matconvnet,
+    load_model,
+    load_predictor,
+    load_simplenn,
+    read_cifar,
+    read_idx,
+    read_images_mat,
+    read_images_npz,
+    read_npy,
+    read_picture,
+    read_simplenn_config,
+    lambda path: read_npz(path, "A"),
+    lambda path: read_simplenn_data(path, (2, 2, 1)),
+)
 
 pytestmark = pytest.mark.catalogue(43)
 

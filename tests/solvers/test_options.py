@@ -311,7 +311,8 @@ def test_unknown_loss_of_a_model_file_matters_to_evaluate_only(data_folder, caps
 
 
 def test_commands_are_all_known():
-    assert list(COMMANDS) == ["train", "evaluate", "predict", "info", "check"]
+    names = ["train", "evaluate", "predict", "convert", "info", "check", "simplenn-train"]
+    assert list(COMMANDS) == names
     arguments = make_parser().parse_args(["check"])
     assert (arguments.network, arguments.loss, arguments.images) == ("digits", "softmax", 16)
 

@@ -1,0 +1,104 @@
+"""load_model: a network, theta, labels and preprocessing from a file of any known format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matconv.files.errors import FilePath, format_error
+from matconv.io import matconvnet, simplenn
+from matconv.io.kinds import file_kind
+from matconv.io.mat import read_mat
+from matconv.io.model import Model, read_model
+
+__all__ = ["load_model"]
+
+# formats of images, for messages
+_OTHERS = {
+    "idx": "an IDX file",
+    "libsvm": "a LIBSVM file",
+    "npy": "an .npy file",
+    "picture": "a picture",
+}
+
+
+def load_model(
+    path: FilePath, input_shape: Sequence[int] | None = None, dtype: Any = None
+) -> Model:
+    """Load a model from a file whose format is recognised by its content.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        A model file that `save_model` wrote, or a MATLAB file of MatConvNet (`load_matconvnet`) or
+        of simpleNN (`load_simplenn`).
+    input_shape : (height, width, channels), optional
+        Shape of an image, for a file of MatConvNet that does not say it, or another one for a
+        network without dense layers. Other files have it.
+    dtype : float64 or float32, optional
+        For a file of MatConvNet; by default that of its parameters.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    FormatError
+        If the file is none of these, is damaged, has another format version, or has layers that
+        matconv does not have. The message names all arrays that are missing, unexpected or of the
+        wrong shape, and all such layers.
+    ValueError
+        If ``input_shape`` or ``dtype`` is given for a file of another format.
+    OSError
+        If the file cannot be read or is not a regular file.
+    ImportError
+        If it is a MATLAB file of version 7.3 and h5py is not installed.
+
+    See Also
+    --------
+    save_model
+
+    Notes
+    -----
+    Model files are checked before anything is allocated. So are MATLAB files of version 5; those of
+    version 7.3 are read by h5py, and HDF5 does not promise to be safe for malicious files: see
+    `matconv.io.mat.read_mat`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from matconv import Dense, Network, save_model
+    >>> net = Network((2, 2, 1), [Dense(3)])
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "model.npz")
+    ...     save_model(path, net, net.init(0), preprocessing={"shift": 0, "scale": 1 / 255})
+    ...     model = load_model(path)
+    >>> model.network
+    Network((2, 2, 1), [Dense(units=3, activation=None)], dtype=float64)
+    >>> model.predict([[[[255], [0]], [[0], [0]]]]).shape
+    (1,)
+    """
+    kind = file_kind(path)
+    if kind == "mat":
+        variables = read_mat(path, dict.fromkeys((*matconvnet.NAMES, *simplenn.NAMES)))
+        if not simplenn.is_simplenn(variables):
+            return matconvnet.model_from(path, variables, input_shape, dtype)
+    if input_shape is not None or dtype is not None:
+        raise ValueError("load_model: input_shape and dtype go with a file of MatConvNet")
+    if kind == "mat":
+        return simplenn.model_from(path, variables)
+    if kind not in ("npz", "exported"):
+        got = f", got {_OTHERS[kind]}" if kind in _OTHERS else ""
+        raise format_error(
+            path,
+            "expected a model: an .npz file that save_model wrote, or a MATLAB file of MatConvNet "
+            f"or simpleNN{got}",
+        )
+    if kind == "exported":
+        raise format_error(
+            path,
+            "an exported network, without labels and preprocessing, which load_predictor opens: "
+            "expected a model file",
+        )
+    return read_model(path)

@@ -1,0 +1,162 @@
+"""Pictures in PNG and JPEG files, read by Pillow (the extra ``images``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from matconv.files.errors import FilePath, FormatError, format_error
+from matconv.files.regular import check_expansion, open_regular, shortened
+
+__all__ = ["list_pictures", "picture_classes", "read_picture", "read_pictures"]
+
+_ENDINGS = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG")
+_GRAY = ("1", "L", "LA")
+
+
+def list_pictures(directory: str) -> list[str]:
+    """Return the paths of the pictures in a directory, by name: .png, .jpg, .jpeg in any case."""
+    names = sorted(entry.name for entry in os.scandir(directory))
+    return [
+        os.path.join(directory, name)
+        for name in names
+        if name.lower().endswith(_ENDINGS) and not name.startswith(".")
+    ]
+
+
+def picture_classes(directory: str) -> dict[str, list[str]]:
+    """Return the pictures of each subdirectory that has some, by the names of these, sorted."""
+    folders = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+    found = {name: list_pictures(os.path.join(directory, name)) for name in folders}
+    return {name: paths for name, paths in found.items() if paths and not name.startswith(".")}
+
+
+def read_picture(
+    path: FilePath,
+    channels: int | None = None,
+    size: Sequence[int] | None = None,
+    preprocessing: dict[str, Any] | None = None,
+) -> np.ndarray:
+    """Read a picture.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        PNG or JPEG.
+    channels : 1 or 3, optional
+        Gray or RGB; other pictures are converted, and transparency is ignored. By default 1 if the
+        picture is gray, else 3.
+    size : (height, width), optional
+        Size to bring the picture to, if it has another one, as the preprocessing says.
+    preprocessing : dict, optional
+        Entries "interpolation", "keep_aspect" and "border" (see `matconv.io.preparing`) for size;
+        by default bilinear, of both sides, without a border.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width, channels)
+        Rounded, if the size was changed. Pictures of 16 bits are reduced to 8.
+
+    Raises
+    ------
+    FormatError
+        If the file is not a picture, is damaged, or declares more pixels than 200 times its
+        bytes and 64 MiB.
+    ValueError
+        If a network has another number of channels.
+    OSError
+        If the file cannot be read.
+    ImportError
+        If Pillow is not installed.
+
+    Notes
+    -----
+    Pillow and the libraries that it uses read the file. They are tested with damaged files, but do
+    not promise that a malicious one is harmless.
+    """
+    if channels not in (None, 1, 3):
+        raise ValueError(f"pictures have 1 or 3 channels, the network has {channels}")
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "Pillow is needed for PNG and JPEG files: pip install 'matconv[images]'"
+        ) from error
+    with open_regular(path) as (file, bytes_):
+        try:
+            with Image.open(file, formats=_FORMATS) as picture:
+                check_expansion(path, 4 * picture.width * picture.height, bytes_)
+                picture.load()
+                return _as_array(picture, channels, size, preprocessing or {})
+        except (MemoryError, FormatError):
+            raise
+        except Exception as error:  # Pillow documents none of the errors of a damaged file
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            text = shortened(error, 200).replace(repr(file), "file")
+            raise format_error(path, f"not a picture that can be read: {text}") from error
+
+
+def _as_array(
+    picture: Any, channels: int | None, size: Sequence[int] | None, how: dict[str, Any]
+) -> np.ndarray:
+    if picture.mode.startswith("I"):  # 16 bits
+        picture = picture.point(lambda pixel: pixel / 257).convert("L")
+    gray = channels == 1 or (channels is None and picture.mode in _GRAY)
+    picture = picture.convert("L" if gray else "RGB")
+    if size is not None and (picture.height, picture.width) != tuple(size):
+        picture = _resized(picture, tuple(size), how)
+    array = np.array(picture, np.uint8)
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _resized(picture: Any, size: tuple[int, ...], how: dict[str, Any]) -> Any:
+    """Return a picture with the given (height, width)."""
+    from PIL import Image
+
+    method = Image.Resampling[how.get("interpolation", "bilinear").upper()]
+    full = [n + more for n, more in zip(size, how.get("border", (0, 0)), strict=True)]
+    sizes = (picture.height, picture.width)
+    wanted = full
+    if how.get("keep_aspect", False):
+        # the smallest picture of the same shape that covers the wanted size
+        factor = max(n / m for n, m in zip(full, sizes, strict=True))
+        wanted = [max(n, round(factor * m)) for n, m in zip(full, sizes, strict=True)]
+    picture = picture.resize((wanted[1], wanted[0]), method)
+    top, left = ((n - m) // 2 for n, m in zip(wanted, size, strict=True))
+    return picture.crop((left, top, left + size[1], top + size[0]))
+
+
+def read_pictures(
+    paths: Sequence[str],
+    channels: int | None = None,
+    size: Sequence[int] | None = None,
+    preprocessing: dict[str, Any] | None = None,
+) -> np.ndarray:
+    """Read pictures of one size, or bring them to one; see `read_picture`.
+
+    Returns
+    -------
+    ndarray of uint8, (l, height, width, channels)
+
+    Raises
+    ------
+    FormatError
+        Also if they have different sizes and ``size`` is not given.
+    """
+    first = read_picture(paths[0], channels, size, preprocessing)
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    for k, path in enumerate(paths):
+        image = first if k == 0 else read_picture(path, first.shape[2], size, preprocessing)
+        if image.shape != first.shape:
+            raise format_error(
+                path,
+                f"the picture is {image.shape[0]} x {image.shape[1]}, {paths[0]!r} is "
+                f"{first.shape[0]} x {first.shape[1]}",
+            )
+        images[k] = image
+    return images

@@ -1,0 +1,271 @@
+"""Models of simpleNN: the struct that cnn_train returns, in a MATLAB file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from matconv.files.atomic import atomic_write
+from matconv.files.errors import FilePath, format_error
+from matconv.files.regular import shortened
+from matconv.io import header as headers
+from matconv.io.mat import cell, read_mat, save_mat
+from matconv.io.model import Model
+from matconv.io.plain import encode
+from matconv.io.preparing import as_preprocessing, preprocessing_problem
+from matconv.network import Network
+
+from .config import NAMES as CONFIG_NAMES
+from .config import checked, config_network, config_of
+
+__all__ = ["NAMES", "is_simplenn", "load_simplenn", "model_from", "save_simplenn"]
+
+# the model, or its fields as variables
+_FIELDS = ("weight", "bias", "theta", "var_ptr", "labels", "net_config", "config", "matconv")
+NAMES = ("model", *_FIELDS)
+# preprocessing of images by columns
+_PLAIN = {"shift": 0.0, "scale": 1.0, "transpose": True}
+
+
+def is_simplenn(variables: dict[str, Any]) -> bool:
+    """Return whether variables of a MATLAB file are a model of simpleNN."""
+    model = variables.get("model", variables)
+    return isinstance(model, dict) and ("net_config" in model or "config" in model)
+
+
+def load_simplenn(path: FilePath) -> Model:
+    """Load a model of simpleNN.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        A .mat file with the struct ``model`` that ``cnn_train`` returns, or with its fields: the
+        configuration, and weights and biases (or theta, in the order of var_ptr).
+
+    Returns
+    -------
+    model : Model
+        Its theta is that of simpleNN, element for element. It takes pictures (l, height, width,
+        channels); its preprocessing exchanges rows and columns, because simpleNN stores images by
+        columns. `matconv.io.read_simplenn_data` reads data as such pictures.
+
+    Raises
+    ------
+    FormatError
+        If the file is not such a model, or is damaged.
+    OSError
+        If the file cannot be read.
+    ImportError
+        If it has version 7.3 and h5py is not installed.
+    """
+    return model_from(path, read_mat(path, NAMES))
+
+
+def model_from(path: FilePath, variables: dict[str, Any]) -> Model:
+    """Return the model of the variables of a file; see `load_simplenn`."""
+    if not is_simplenn(variables):
+        raise format_error(path, "not a model of simpleNN: there is no configuration")
+    model = variables.get("model", variables)
+    try:
+        given = model.get("net_config", model.get("config"))
+        config = checked({name: _integers(name, given) for name in _names(given)})
+        parts = _parts(model)
+        dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
+        net = config_network(config, dtype)
+        theta = _theta(net, parts)
+        labels = _labels(model.get("labels"), net.n_outputs)
+        prepared, own = _own(model.get("matconv"), net)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise format_error(path, f"model of simpleNN: {shortened(error, 400)}") from error
+    record = {"imported": {"from": "simpleNN", "notes": []}}
+    return Model(net, theta, own or labels, prepared, record)
+
+
+def _own(value: Any, net: Network) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+    """Return the preprocessing and the labels of the field that `save_simplenn` adds."""
+    prepared: dict[str, Any] = {**_PLAIN}
+    if not isinstance(value, dict):
+        return prepared, None
+    text, labels = value.get("preprocessing"), value.get("labels")
+    if isinstance(text, str) and text:
+        prepared = json.loads(text)
+        problem = preprocessing_problem(prepared, net.input_shape)
+        if problem:
+            raise ValueError(f"matconv.preprocessing: {problem}")
+        prepared = as_preprocessing(prepared)
+    if not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
+        return prepared, None
+    if len(labels) != net.n_outputs:
+        raise ValueError(f"matconv.labels: {len(labels)} labels for {net.n_outputs} outputs")
+    return prepared, tuple(labels)
+
+
+def _names(config: Any) -> list[str]:
+    if not isinstance(config, dict):
+        raise ValueError("the configuration must be a struct")  # noqa: TRY004 - content of a file
+    missing = [name for name in CONFIG_NAMES if name not in config]
+    if missing:
+        raise ValueError(f"the configuration lacks {', '.join(missing)}")
+    return list(CONFIG_NAMES)
+
+
+def _integers(name: str, config: dict[str, Any]) -> list[int]:
+    value = config[name]
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} must be numbers")  # noqa: TRY004 - content of a file
+    found = [float(x) for x in value.ravel(order="F")[:5000]]
+    if any(not (0 <= x < 1e9) or x != int(x) for x in found):
+        raise ValueError(f"{name} must be integers that are not negative, got {shortened(found)}")
+    return [int(x) for x in found]
+
+
+def _parts(model: dict[str, Any]) -> list[np.ndarray]:
+    """Return theta in parts: weights and biases in turn, or all of it."""
+    if "weight" not in model:
+        parts: list[Any] = [model.get("theta")]
+    else:
+        weights, biases = (
+            one if isinstance(one, list) else [one] for one in (model["weight"], model.get("bias"))
+        )
+        if len(weights) != len(biases):
+            raise ValueError(f"{len(weights)} weights, but {len(biases)} biases")
+        parts = [part for pair in zip(weights, biases, strict=True) for part in pair]
+    for part in parts:
+        if not isinstance(part, np.ndarray) or part.dtype.kind not in "fiu":
+            raise ValueError("weights and biases must be arrays")
+    return parts
+
+
+def _theta(net: Network, parts: list[np.ndarray]) -> np.ndarray:
+    """Return theta, with the shape of each part checked."""
+    if len(parts) > 1:
+        shapes = [shape for W, b in net.unpack(net.init(0)) for shape in (_matrix(W), (b.size, 1))]
+        found = [part.shape for part in parts]
+        if len(found) != len(shapes):
+            raise ValueError(f"{len(shapes) // 2} layers, but {len(found) // 2} weights")
+        for k, (one, expected) in enumerate(zip(found, shapes, strict=True)):
+            if one not in (expected, expected[::-1] if k % 2 else expected):
+                name = f"{'bias' if k % 2 else 'weight'}{{{k // 2 + 1}}}"
+                raise ValueError(f"{name} must be {expected}, got {one}")
+    # vec(W) goes by columns
+    theta = np.concatenate([part.ravel(order="F") for part in parts]).astype(net.dtype)
+    if theta.size != net.n:
+        raise ValueError(f"theta must have {net.n} elements, got {theta.size}")
+    return theta
+
+
+def _matrix(W: np.ndarray) -> tuple[int, int]:
+    """Return the shape of the notes' matrix W."""
+    return W.shape[-1], W.size // W.shape[-1]
+
+
+def _labels(value: Any, outputs: int) -> tuple[Any, ...]:
+    """Return the labels of the outputs: 1, 2, ... if the file has none."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        found: list[Any] = value
+    elif isinstance(value, np.ndarray) and value.size:
+        numbers = [float(x) for x in value.ravel(order="F")[: outputs + 1]]
+        whole = all(x == int(x) and abs(x) < 2**53 for x in numbers if np.isfinite(x))
+        whole = whole and bool(np.isfinite(numbers).all())
+        found = [int(x) for x in numbers] if whole else [f"{x:g}" for x in numbers]
+    else:
+        found = [*range(1, outputs + 1)]
+    if len(found) != outputs:
+        raise ValueError(f"{len(found)} labels for {outputs} outputs")
+    return tuple(found)
+
+
+def save_simplenn(
+    path: FilePath,
+    net: Network,
+    theta: Any,
+    labels: Iterable[Any] | None = None,
+    preprocessing: dict[str, Any] | None = None,
+) -> None:
+    """Write a network as a model of simpleNN, atomically: a struct ``model`` in a MATLAB file.
+
+    ``cnn_predict(y, Z, model)`` of simpleNN takes it, and `load_simplenn` gives a network with the
+    same theta and outputs of the same bits. A network that was trained on pictures that were not
+    transposed sees them as simpleNN sees data that is stored by rows.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+        No extension is appended; ``.mat`` is usual.
+    net : Network
+        Such as `matconv.io.read_simplenn_config` returns.
+    theta : ndarray, (net.n,)
+        Written in the network's dtype.
+    labels : sequence of int or str, optional
+        The label of each output; 1, 2, ... by default. simpleNN sees 1, 2, ... in place of str,
+        which `load_simplenn` finds in the field ``matconv``.
+    preprocessing : dict, optional
+        As for `matconv.save_model`. By default that of images by columns, which are pictures with
+        rows and columns exchanged. simpleNN has none: another one is in the field ``matconv``,
+        where `load_simplenn` finds it, and images for simpleNN must be prepared so.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If theta or labels do not fit the network, or simpleNN does not have such a network.
+    OSError
+        If the file cannot be written. An existing file is then unchanged.
+    """
+    theta = net.as_theta(theta)
+    try:
+        config = config_of(net)
+    except ValueError as error:
+        raise ValueError(f"save_simplenn: {error}") from None
+    header = headers.make_header(net, labels, preprocessing, None)
+    named = header["labels"]
+    own: dict[str, Any] = {}
+    if named is not None and isinstance(named[0], str):
+        own["labels"] = cell(named)
+    if named is None or own:
+        named = range(1, net.n_outputs + 1)
+    if header["preprocessing"] not in (None, _PLAIN):
+        own["preprocessing"] = encode(header["preprocessing"])
+    parameters = net.unpack(theta)
+    model = {
+        "net_config": {
+            **{name: np.array([values], np.float64) for name, values in config.items()},
+            "nL": float(net.n_outputs),
+        },
+        "gpu_use": False,
+        "float_type": "double" if net.dtype == np.float64 else "single",
+        **_sizes(net, config),
+        "weight": _column([W.reshape(-1, W.shape[-1]).T for W, _ in parameters]),
+        "bias": _column([b.reshape(-1, 1) for _, b in parameters]),
+        "var_ptr": np.cumsum([1, *(W.size + b.size for W, b in parameters)])[:, None].astype(float),
+        "labels": np.array([named], np.float64).T,
+        **({"matconv": own} if own else {}),
+    }
+    with atomic_write(path) as file:
+        save_mat(file, {"model": model})
+
+
+def _column(values: list[np.ndarray]) -> np.ndarray:
+    return cell(values).T
+
+
+def _sizes(net: Network, config: dict[str, list[int]]) -> dict[str, Any]:
+    """Return the fields of the model that say the sizes of all images, as simpleNN has them."""
+    (LC,) = config["LC"]
+    found: dict[str, Any] = {"LC": float(LC), "L": float(config["L"][0])}
+    found["nL"] = float(net.n_outputs)
+    for axis, name in enumerate(("wd", "ht")):
+        inputs, padded, outputs = [net.input_shape[axis]], [], []
+        for m in range(LC):
+            padded.append(inputs[-1] + 2 * config["wd_pad_added"][m])
+            outputs.append((padded[-1] - config["wd_filter"][m]) // config["strides"][m] + 1)
+            inputs.append(outputs[-1] // config["wd_subimage_pool"][m])
+        sizes = {"input": inputs, "pad": padded, "conv": outputs}
+        for kind, values in sizes.items():
+            found[f"{name}_{kind}"] = np.array(values, np.float64).reshape(-1, 1)
+    for name in ("ch_input", "wd_pad_added", "wd_filter", "strides", "wd_subimage_pool"):
+        found[name] = np.array(config[name], np.float64).reshape(-1, 1)
+    found["full_neurons"] = np.array(config["full_neurons"], np.float64).reshape(-1, 1)
+    return found
