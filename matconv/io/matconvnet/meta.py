@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from matconv.files.regular import shortened
 from .fields import Entry, as_list, numbers_of, text_of
 
 __all__ = ["class_labels", "image_shape", "own_names", "preprocessing"]
+
+# channels of a mean image that has one for all of them
+_MAX_REPEATED = 64
 
 
 def _struct(value: Any, name: str) -> dict[str, Any]:
@@ -114,4 +118,10 @@ def _mean(mean: np.ndarray, shape: tuple[int, ...]) -> Any:
         if mean.ndim == 3 and mean.shape[2] == shape[2]:
             return [float(x) for x in mean.mean((0, 1))]
         raise ValueError(f"averageImage {mean.shape} does not fit images {tuple(shape)}")
+    # an image with very many channels would take far more memory than the file
+    if prod(shape) > _MAX_REPEATED * mean.size:
+        raise ValueError(
+            f"averageImage {mean.shape} for images {tuple(shape)}: at most {_MAX_REPEATED} channels "
+            f"can share a mean"
+        )
     return np.broadcast_to(mean, shape).tolist()
