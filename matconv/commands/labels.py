@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from ..network import Network
 
 if TYPE_CHECKING:
     from .datasets import Images
+
+# text of an integer of 64 bits
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def check_one_output(net: Network, name: str) -> None:
@@ -64,12 +68,22 @@ def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     return list(range(n_outputs))
 
 
+def _integers(labels: Sequence[Any] | None) -> list[int] | None:
+    """Return labels that are integers, or texts of different integers; None for others."""
+    if labels is None or not isinstance(labels[0], str):
+        return None if labels is None else list(labels)
+    if not all(_INTEGER.fullmatch(text) for text in labels):
+        return None
+    found = [int(text) for text in labels]
+    return found if len(set(found)) == len(found) else None
+
+
 def as_indices(
     y: np.ndarray, labels: Sequence[Any] | None, n_outputs: int, name: str
 ) -> np.ndarray:
     """Return the index of the output for each label.
 
-    If there are no labels, or they are strings, output k has the label k.
+    If there are no labels, or strings that are not all integers, output k has the label k.
 
     Raises
     ------
@@ -81,8 +95,7 @@ def as_indices(
     >>> as_indices(np.array([7, 3, 7]), [3, 7], 2, "images.npz")
     array([1, 0, 1])
     """
-    if labels is None or isinstance(labels[0], str):
-        labels = range(n_outputs)
+    labels = _integers(labels) or range(n_outputs)
     numbers = np.array(labels, np.int64)
     order = np.argsort(numbers, kind="stable")
     places = np.searchsorted(numbers, y, sorter=order)

@@ -283,3 +283,12 @@ def test_train_on_a_folder_of_classes(capsys, folder):
     assert "8 x 8 x 3" in out
     assert load_model("m.npz").labels == ("cat", "dog")
     run(capsys, "evaluate", "m.npz")
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], ["1", "2", "3"]])
+def test_evaluate_matconvnet_file_with_labels_from_1(capsys, folder, labels):
+    net = Network((6, 7, 1), [Dense(3)])
+    save_matconvnet("net.mat", net, net.init(0), labels)
+    Z = RANDOM.random((30, 6, 7, 1))
+    np.savez("data.npz", Z=Z, y=net.predict(net.init(0), Z) + 1)
+    assert "100.00 % (30 of 30)" in run(capsys, "evaluate", "net.mat", "--data", "data.npz")
