@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..graph import shape_text
 from ..network import Network
 
 if TYPE_CHECKING:
+    from ..io import Model
     from .datasets import Images
 
 # text of an integer of 64 bits
@@ -23,6 +25,19 @@ def check_one_output(net: Network, name: str) -> None:
         raise ValueError(
             f"{name}: the network has {len(net.outputs)} outputs ({', '.join(net.outputs)}), "
             "commands work with one; in Python: matconv.Objective(..., output=...)"
+        )
+
+
+def check_scores(model: Model, name: str) -> None:
+    """Raise ValueError if the outputs are images: those of a model without labels that are not 1 x 1.
+
+    ``name`` is that of its file.
+    """
+    check_one_output(model.network, name)
+    shape: Any = model.network.output_shape
+    if model.labels is None and len(shape) == 3 and shape[0] * shape[1] > 1:
+        raise ValueError(
+            f"{name}: the outputs are images {shape_text(shape)}, not scores of classes"
         )
 
 

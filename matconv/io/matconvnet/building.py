@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from matconv.layers import Layer
 from matconv.network import Network
 
 from .fields import Entry
-from .kinds import KINDS, LOSSES, Made
+from .kinds import KINDS, Made
 
 __all__ = ["build_network", "split_losses", "unsupported"]
 
@@ -69,8 +70,8 @@ class _Building:
             if len(reads) != 2:
                 raise ValueError(f"2 inputs expected, got {len(reads)}")
             changes.update(inputs=reads[:1], like=reads[1])
-        elif layer.input_limits()[1] == 1:
-            changes["inputs"] = reads[:1]
+        elif layer.input_limits()[1] == 1 and len(reads) != 1:
+            raise ValueError(f"1 input expected, got {len(reads)}")
         key = (layer.kind, *entry.params, *(array.shape for array in arrays))
         owner = self.owners.get(key) if entry.params else None
         if owner is None:
@@ -102,15 +103,19 @@ def unsupported(path: FilePath, problems: list[str]) -> None:
 def split_losses(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return the layers without losses, and the losses: layers that belong to the training.
 
-    A layer of another type is a loss if "loss" is a part of its type and nothing reads it.
+    A layer is a loss if its type is unknown, "loss" is a part of it, and nothing but losses after
+    it reads it.
     """
-    read = {value for entry in entries for value in entry.inputs}
+    readers = Counter(value for entry in entries for value in entry.inputs)
     kept: list[Entry] = []
     losses: list[Entry] = []
-    for entry in entries:
-        ends = entry.kind not in KINDS and "loss" in entry.kind and entry.output not in read
-        (losses if entry.kind in LOSSES or ends else kept).append(entry)
-    return kept, losses
+    for entry in reversed(entries):
+        if entry.kind not in KINDS and "loss" in entry.kind and not readers[entry.output]:
+            readers.subtract(entry.inputs)
+            losses.append(entry)
+        else:
+            kept.append(entry)
+    return kept[::-1], losses[::-1]
 
 
 def build_network(

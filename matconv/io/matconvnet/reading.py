@@ -12,6 +12,7 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io.mat import Unsupported, read_mat
 from matconv.io.model import Model
+from matconv.kernels._geometry import as_size
 
 from .building import build_network, split_losses, unsupported
 from .dagnn import dagnn_entries, in_order, is_dagnn
@@ -57,8 +58,8 @@ def load_matconvnet(
         If the file is not one of MatConvNet, is damaged, or has layers without a counterpart. The
         message names all of these, with position, name and type.
         Also if the file does not say the size of images and ``input_shape`` is not given.
-    ValueError
-        If ``input_shape`` or ``dtype`` is not one of a network.
+    TypeError, ValueError
+        If ``input_shape`` is not three integers.
     OSError
         If the file cannot be read.
     ImportError
@@ -148,7 +149,12 @@ def _shape(
     given: Sequence[int] | None,
 ) -> tuple[int, ...]:
     if given is not None:
-        return tuple(given)
+        sizes = tuple(as_size("load_matconvnet", "input_shape", n) for n in given)
+        if len(sizes) != 3:
+            raise ValueError(
+                f"load_matconvnet: input_shape must be (height, width, channels), got {given!r}"
+            )
+        return sizes
     channels = _first_channels(entries, source)
     try:
         found = image_shape(net, channels)
