@@ -216,3 +216,16 @@ def test_load_matconvnet_dag_unknown_loss_that_nothing_reads_is_left_out(load):
 def test_load_matconvnet_dagnn_layer_without_counterpart_refused(load, layers, message):
     with pytest.raises(FormatError, match=message):
         load(dagnn(layers, {"b": np.ones(4)}, (3, 3, 4), "x"))
+
+
+def test_layers_that_repeat_a_parameter_beside_different_ones_are_limited(load):
+    """Each layer has a bias of its own, so that the filters cannot be shared in theta."""
+    size, n = 400, 70
+    params = {"w": np.zeros((1, 1, size, size)), **{f"b{k}": np.zeros((1, size)) for k in range(n)}}
+    layers = [node("Conv", (f"x{k}",), f"x{k + 1}", ("w", f"b{k}")) for k in range(n)]
+    model = load(dagnn(layers[:60], params, (1, 1, size), "x0"))
+    assert model.network.n == 60 * (size * size + size)
+    params |= {f"b{k}": np.zeros((1, size)) for k in range(200)}
+    layers = [node("Conv", (f"x{k}",), f"x{k + 1}", ("w", f"b{k}")) for k in range(200)]
+    with pytest.raises(FormatError, match="too many layers repeat them"):
+        load(dagnn(layers, params, (1, 1, size), "x0"))

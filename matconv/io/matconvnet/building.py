@@ -20,6 +20,8 @@ from .kinds import KINDS, Made
 __all__ = ["build_network", "split_losses", "unsupported"]
 
 _MAX_NAMED = 20
+# limit of the elements of theta: a multiple of those in the file, and a number
+_RATIO, _FREE = 64, 8 * 2**20
 
 
 @dataclass
@@ -50,6 +52,22 @@ class _Building:
     # names of layers by the names of their parameters and their class
     owners: dict[tuple[Any, ...], str] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: {"input"})
+    # names of the parameters of a DagNN so far, their elements, and those of the layers
+    params: set[str] = field(default_factory=set)
+    in_file: int = 0
+    in_theta: int = 0
+
+    def count(self, entry: Entry, arrays: Sequence[np.ndarray]) -> None:
+        """Raise ValueError if layers repeat parameters, with others beside them, too often."""
+        for param, array in zip(entry.params, entry.weights, strict=False):
+            self.in_file += 0 if param in self.params else array.size
+            self.params.add(param)
+        self.in_theta += sum(array.size for array in arrays)
+        if entry.params and self.in_theta > _RATIO * self.in_file + _FREE:
+            raise ValueError(
+                f"with this layer theta has {self.in_theta} elements, "
+                f"the parameters in the file {self.in_file}: too many layers repeat them"
+            )
 
     def name(self, wanted: str) -> str:
         """Return a name that no layer has yet."""
@@ -75,6 +93,7 @@ class _Building:
         key = (layer.kind, *entry.params, *(array.shape for array in arrays))
         owner = self.owners.get(key) if entry.params else None
         if owner is None:
+            self.count(entry, arrays)
             self.owners.setdefault(key, name)
         else:
             changes["parameters"] = owner
