@@ -142,13 +142,13 @@ class _Reader:
     order : "<" or ">"
     arrays : int
         Maximum number of arrays.
-    room : int
+    remaining : int
         Maximum number of bytes of arrays in the types of their classes.
     """
 
-    def __init__(self, source: _Bytes, order: str, arrays: int, room: int) -> None:
+    def __init__(self, source: _Bytes, order: str, arrays: int, remaining: int) -> None:
         self._source, self._order = source, order
-        self.arrays, self.room = arrays, room
+        self.arrays, self.remaining = arrays, remaining
 
     def tag(self, left: int) -> tuple[int, int, bytes, int]:
         """Return (type, bytes of data, data of a small element, bytes of the element with its tag)."""
@@ -282,8 +282,8 @@ class _Reader:
 
         Numbers of 8 bytes may be stored in 1 byte each.
         """
-        self.room -= count
-        if self.room < 0:
+        self.remaining -= count
+        if self.remaining < 0:
             raise ValueError(f"an array has {count} bytes, too many for the file")
 
     def _numbers(self, left: int, dims: tuple[int, ...], dtype: str) -> tuple[np.ndarray, int]:
@@ -347,7 +347,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
     """
     wanted, found = frozenset(names), {}
     at, index, expanded, arrays = _HEADER, 0, 0, size // _BYTES_OF_ARRAY + _FREE_ARRAYS
-    room = _RATIO * size + _FREE
+    remaining = _RATIO * size + _FREE
     order = "<" if file.read(_HEADER)[126:128] == b"IM" else ">"
     while at < size:
         where = f"damaged MATLAB file: element {index} at byte {at}"
@@ -362,7 +362,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
             raise format_error(path, f"{where}: type {kind} is not that of a variable")
         limit = _RATIO * size + _FREE - expanded if kind == _COMPRESSED else None
         source = _Bytes(file, count, limit)
-        reader = _Reader(source, order, arrays, room)
+        reader = _Reader(source, order, arrays, remaining)
         try:
             name, value = _variable(source, reader, order, count, wanted)
         except (ValueError, EOFError, OverflowError, zlib.error, struct.error) as error:
@@ -370,7 +370,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
         if name in wanted:
             found[name] = value
         expanded += source.expanded
-        arrays, room = reader.arrays, reader.room
+        arrays, remaining = reader.arrays, reader.remaining
         at += count
         file.seek(at)
         index += 1
