@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = arguments.to or ENDINGS.get(os.path.splitext(arguments.target)[1].lower())
     if chosen is None:
         raise UsageError(
-            f"{arguments.target} does not end with {alternatives([*ENDINGS])}; use --to to choose the format"
+            f"{arguments.target} does not end with {alternatives([*ENDINGS])}; "
+            "use --to to choose the format"
         )
     check_output(arguments.target, arguments.force)
     model = load_model(arguments.source, arguments.input_shape, arguments.dtype)

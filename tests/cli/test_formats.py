@@ -266,7 +266,7 @@ def test_convert_existing_target_is_kept(capsys, model):
 @pytest.mark.parametrize(
     ("status", "arguments", "message"),
     [
-        (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; --to says"),
+        (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; use --to"),
         (1, ["missing.mat", "b.npz"], "No such file or directory"),
         (1, ["text.mat", "b.npz"], "text.mat"),
         (1, [REAL, "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
