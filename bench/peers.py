@@ -41,6 +41,7 @@ PEERS = {
     "openvino": Peer("peers_openvino", "OpenVINO f32", (), ("forward",), FROZEN, **_F32),
     "im2col": Peer("peers_matconv", "matconv im2col", *_ALL, forms=("im2col",)),
     "winograd": Peer("peers_matconv", "matconv winograd", *_ALL, forms=("winograd",)),
+    "processes": Peer("peers_processes", "matconv in processes", (), ("step",)),
     "1-thread": Peer("peers_matconv", "matconv with 1 thread", LAYERS, NETS, threads=1),
 }
 

@@ -62,7 +62,8 @@ def _parameters(node, arrays, form):
     """The arrays of a layer as leaves; of a Scale also a mean of zeros and a variance of ones."""
     made = [torch.tensor(array) for array in arrays]
     if node.kind == "Conv":
-        made[0] = made[0].contiguous(memory_format=_FORMATS[form])
+        # `contiguous` would leave the strides of a single channel as they are
+        made[0] = made[0].to(memory_format=_FORMATS[form])
     made = [one.requires_grad_() for one in made]
     if node.kind == "Scale":
         made = [torch.zeros_like(made[0]), torch.ones_like(made[0]), *made]

@@ -12,7 +12,8 @@ tune     what other values of the tuning table gain on layers, and the best row
 show     the tables of results files;  plot  a picture: results files, then an SVG file
 
 Peers: "gemm" is the matrix products alone with phi given; "torch-f32", "onnxruntime" and "openvino"
-compute in float32 whatever the dtype of the row; "im2col", "winograd" and "1-thread" are matconv
+compute in float32 whatever the dtype of the row; "im2col", "winograd", "1-thread" and "processes"
+(on one thread, beside the same in other processes) are matconv
 itself.
 """
 

@@ -16,6 +16,7 @@ from table import digits, geometric_mean, label
 #: Statistics of one record.
 STATISTICS = {
     "ratio": lambda record: record["ratio"]["median"],
+    "of processes": lambda record: record["ratio"]["median"] / record["threads"],
     "share": lambda record: 1 / record["ratio"]["median"],
     "ms": lambda record: 1e3 * record["mine"]["median"],
     "s": lambda record: record["mine"]["median"],
@@ -90,7 +91,7 @@ class Target:
 
     def lines(self, asked):
         """The numbers of threads that have a line."""
-        if self.peer == "1-thread":
+        if self.peer in ("1-thread", "processes"):
             asked = [n for n in asked if n > 1]
         return [n for n in self.threads or asked if n in (None, *asked)]
 
@@ -162,6 +163,7 @@ _ONE, _TWO = {"images": _IMAGES, "threads": (1,)}, {"images": _IMAGES[1:], "thre
 _SCALING = ("S8", "scaling", LENET, F64, "gradient", None)
 _LATENCY, _BESIDE = ("S12", "latency", LENET, F64), ("kernels", "us beside the kernels")
 _NONE, _STARTUP = (None, None, None), {"algorithm": None, "threads": (None,)}
+_PROCESSES = {"statistic": "of processes"}
 _IMPORT = "import beyond numpy and scipy.linalg"
 
 TARGETS = (
@@ -178,6 +180,7 @@ TARGETS = (
     Target("S7", "nets", ALL, F64, "forward", "1-thread", gm=1.85, note="single layers"),
     Target("S7", "nets", ALL, F64, "gradient", "1-thread", gm=1.85, note="single layers"),
     Target("S7", "nets", TRAINED, F64, "step", "1-thread", gm=1.85),
+    Target("S7", "nets", TRAINED, F64, "step", "processes", **_PROCESSES, minimum=0.93),
     Target(*_SCALING, "exponent", minimum=0.97, maximum=1.03, **_ONE),
     Target(*_SCALING, "growth of memory", maximum=1.1, **_ONE),
     Target(*_SCALING, "exponent", minimum=0.97, maximum=1.03, **_TWO),

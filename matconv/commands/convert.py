@@ -18,7 +18,7 @@ SUMMARY = "a model file in another format"
 DESCRIPTION = """\
 Convert a model file to another format: matconv's own, an exported network for C, MatConvNet's or
 simpleNN's. The format of the first file is recognised by its content, that of the second one by the
-ending of its name or by --to.
+ending of its name or by --to. An exported network (.matconv) cannot be the first file.
 
 examples:
   matconv convert net.mat net.npz
@@ -35,7 +35,12 @@ FORMATS = {
     "simplenn": "MATLAB file of simpleNN",
 }
 
-SOURCE = Argument("source", Text(), "file with a model, in any of these formats", metavar="IN")
+SOURCE = Argument(
+    "source",
+    Text(),
+    "file with a model: matconv's own, or a MATLAB file of MatConvNet or simpleNN",
+    metavar="IN",
+)
 TARGET = Argument("target", Text(), "file to write", metavar="OUT")
 TO = Option(
     "to",
@@ -64,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = arguments.to or ENDINGS.get(os.path.splitext(arguments.target)[1].lower())
     if chosen is None:
         raise UsageError(
-            f"{arguments.target} does not end with {alternatives([*ENDINGS])}; --to says the format"
+            f"{arguments.target} does not end with {alternatives([*ENDINGS])}; "
+            "use --to to choose the format"
         )
     check_output(arguments.target, arguments.force)
     model = load_model(arguments.source, arguments.input_shape, arguments.dtype)

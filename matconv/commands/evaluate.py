@@ -24,17 +24,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    import numpy as np
+
     from .. import metrics
     from ..graph import shape_text
     from ..io import load_model
+    from ..layers import Softmax
     from ..losses import usual_loss
     from ..objective import Objective
     from . import datasets, settings, tables
-    from .labels import check_one_output, check_top_k, image_indices
+    from .labels import check_scores, check_top_k, image_indices
     from .split import evaluation_notes
 
     model = load_model(arguments.model)
-    check_one_output(model.network, arguments.model)
+    check_scores(model, arguments.model)
     if arguments.top_k is not None:
         check_top_k(arguments.top_k, model.network)
     before = settings.recorded(model, arguments.model, settings.EVALUATION)
@@ -48,7 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     z = objective.outputs(model.theta)
     found = z.argmax(axis=1)
     right = int((found == y).sum())
-    mean = objective.loss.value(z, objective.Y) / len(y)
+    if loss == "softmax" and isinstance(net.layers[-1], Softmax):
+        # the outputs are probabilities already
+        with np.errstate(divide="ignore"):
+            mean = -float(np.log(z[np.arange(len(y)), y].astype(np.float64)).mean())
+    else:
+        mean = objective.loss.value(z, objective.Y) / len(y)
     rows = [
         ("model", arguments.model),
         ("images", f"{len(y):,} of {shape_text(images.shape)}: {images.name}"),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..graph import shape_text
 from ..network import Network
 
 if TYPE_CHECKING:
+    from ..io import Model
     from .datasets import Images
+
+# text of an integer of 64 bits
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def check_one_output(net: Network, name: str) -> None:
@@ -19,6 +25,19 @@ def check_one_output(net: Network, name: str) -> None:
         raise ValueError(
             f"{name}: the network has {len(net.outputs)} outputs ({', '.join(net.outputs)}), "
             "commands work with one; in Python: matconv.Objective(..., output=...)"
+        )
+
+
+def check_scores(model: Model, name: str) -> None:
+    """Raise ValueError if the outputs are images: those of a model without labels that are not 1 x 1.
+
+    ``name`` is that of its file.
+    """
+    check_one_output(model.network, name)
+    shape: Any = model.network.output_shape
+    if model.labels is None and len(shape) == 3 and shape[0] * shape[1] > 1:
+        raise ValueError(
+            f"{name}: the outputs are images {shape_text(shape)}, not scores of classes"
         )
 
 
@@ -64,12 +83,22 @@ def class_labels(y: np.ndarray, n_outputs: int | None = None) -> list[int]:
     return list(range(n_outputs))
 
 
+def _integers(labels: Sequence[Any] | None) -> list[int] | None:
+    """Return labels that are integers, or texts of different integers; None for others."""
+    if labels is None or not isinstance(labels[0], str):
+        return None if labels is None else list(labels)
+    if not all(_INTEGER.fullmatch(text) for text in labels):
+        return None
+    found = [int(text) for text in labels]
+    return found if len(set(found)) == len(found) else None
+
+
 def as_indices(
     y: np.ndarray, labels: Sequence[Any] | None, n_outputs: int, name: str
 ) -> np.ndarray:
     """Return the index of the output for each label.
 
-    If there are no labels, or they are strings, output k has the label k.
+    If there are no labels, or strings that are not all integers, output k has the label k.
 
     Raises
     ------
@@ -81,8 +110,7 @@ def as_indices(
     >>> as_indices(np.array([7, 3, 7]), [3, 7], 2, "images.npz")
     array([1, 0, 1])
     """
-    if labels is None or isinstance(labels[0], str):
-        labels = range(n_outputs)
+    labels = _integers(labels) or range(n_outputs)
     numbers = np.array(labels, np.int64)
     order = np.argsort(numbers, kind="stable")
     places = np.searchsorted(numbers, y, sorter=order)

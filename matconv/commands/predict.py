@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ..io import atomic_write, load_model
     from . import datasets, settings
-    from .labels import check_one_output
+    from .labels import check_scores
     from .outputs import STANDARD, check_output
     from .saving import OutputFile
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if to_file:
         check_output(arguments.output, arguments.force)
     model = load_model(arguments.model)
-    check_one_output(model.network, arguments.model)
+    check_scores(model, arguments.model)
     before = settings.recorded(
         model, arguments.model, (*settings.DATA_SETTINGS, *settings.SEEDS, LOSS)
     )

@@ -11,7 +11,7 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import fill, open_regular
 from matconv.io.mat import read_mat
 from matconv.io.npy import BadHeader, read_header
-from matconv.io.simplenn.data import dense_rows, pictures
+from matconv.io.simplenn.data import as_labels, dense_rows, pictures
 
 __all__ = ["read_images_mat", "read_npy"]
 
@@ -109,9 +109,19 @@ def read_images_mat(
         return found, None
     if labels.size != len(found):
         raise format_error(path, f"{len(found)} images, but {labels.size} labels in y")
-    if not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
-        raise format_error(path, "the labels must be integers")
-    return found, labels.astype(np.int64)
+    return found, as_labels(path, labels)
+
+
+def _with_last(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return images with the dimension of 1 that MATLAB leaves out or a reader has not seen.
+
+    (height, width, channels) is one image, (height, width, l) and (l, height, width) are l gray ones.
+    """
+    if images.shape == shape:
+        return images[..., np.newaxis]
+    if shape[2] == 1 and images.shape[:2] == shape[:2]:
+        return images[:, :, np.newaxis]
+    return images[..., np.newaxis] if images.shape[1:] + (1,) == shape else images
 
 
 def _four(
@@ -120,6 +130,8 @@ def _four(
     """Return images as (l, height, width, channels); None if they have no such shape."""
     if images.ndim == 2 and shape is not None and images.shape[1] == prod(shape):
         return pictures(images, tuple(shape), order)
+    if images.ndim == 3 and shape is not None:
+        images = _with_last(images, tuple(shape))
     if images.ndim != 4:
         return None
     last = tuple(shape) == images.shape[:3] if shape is not None else count == images.shape[3]

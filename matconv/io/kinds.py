@@ -17,7 +17,8 @@ _GZIP = b"\x1f\x8b"
 # archives with members, without members, and in several parts
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
 _NPY = b"\x93NUMPY"
-_IDX = b"\0\0"
+# two zeros and the code of a type
+_IDX = tuple(bytes([0, 0, code]) for code in (8, 9, 11, 12, 13, 14))
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # LIBSVM: empty lines, comments and labels without features, then a label and a first feature
 _LIBSVM = re.compile(

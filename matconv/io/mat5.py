@@ -48,8 +48,10 @@ _CLASSES = dict(
 _COMPLEX = 0x0800
 _MAX_DEPTH = 32
 _MAX_TEXT = 2**16
+# limit of the rows of a text
+_MAX_ROWS = 2**16
 _CHUNK = 2**16
-# limit of what compressed content may expand to: a multiple of the file, and bytes
+# limit of what compressed content may expand to, and of the arrays: a multiple of the file, and bytes
 _RATIO, _FREE = 64, 64 * 2**20
 # limit of the number of arrays: one for so many bytes of the file, and a number
 _BYTES_OF_ARRAY, _FREE_ARRAYS = 8, 2**17
@@ -140,11 +142,13 @@ class _Reader:
     order : "<" or ">"
     arrays : int
         Maximum number of arrays.
+    remaining : int
+        Maximum number of bytes of arrays in the types of their classes.
     """
 
-    def __init__(self, source: _Bytes, order: str, arrays: int) -> None:
+    def __init__(self, source: _Bytes, order: str, arrays: int, remaining: int) -> None:
         self._source, self._order = source, order
-        self.arrays = arrays
+        self.arrays, self.remaining = arrays, remaining
 
     def tag(self, left: int) -> tuple[int, int, bytes, int]:
         """Return (type, bytes of data, data of a small element, bytes of the element with its tag)."""
@@ -273,10 +277,20 @@ class _Reader:
         whole = len(content) // stored.itemsize * stored.itemsize
         return np.frombuffer(content[:whole], stored), left
 
+    def _reserve(self, count: int) -> None:
+        """Raise ValueError if an array of ``count`` bytes is too large for the file.
+
+        Numbers of 8 bytes may be stored in 1 byte each.
+        """
+        self.remaining -= count
+        if self.remaining < 0:
+            raise ValueError(f"an array has {count} bytes, too many for the file")
+
     def _numbers(self, left: int, dims: tuple[int, ...], dtype: str) -> tuple[np.ndarray, int]:
         array, left = self._vector(left)
         if len(array) != prod(dims):
             raise ValueError(f"{prod(dims)} elements declared, {len(array)} found")
+        self._reserve(array.size * np.dtype(dtype).itemsize)
         with np.errstate(all="ignore"):
             return array.astype(dtype).reshape(dims, order="F"), left
 
@@ -286,11 +300,14 @@ class _Reader:
         values, left = self._vector(left)
         if rows.dtype.kind not in "iu" or ends.dtype.kind not in "iu":
             raise ValueError("the indices of a sparse matrix must be integers")
+        self._reserve(8 * (rows.size + ends.size))
         return Sparse(dims, rows.astype(np.int64), ends.astype(np.int64), values), left
 
     def _text(self, left: int, dims: tuple[int, ...]) -> tuple[Any, int]:
-        if prod(dims) == 0 and left < 8:
+        if prod(dims) == 0:
             return "", left
+        if dims[0] > _MAX_ROWS:
+            return Unsupported("char"), left
         kind, content, left = self.data(left, left)
         if kind not in _TEXTS:
             raise ValueError(f"type {kind} is not one of text")
@@ -325,11 +342,12 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
     ------
     FormatError
         If an element does not fit into the one around it, does not have the elements that it
-        declares, is nested deeper than 32 levels, or if compressed content is damaged or expands to
-        more than 64 times the file and 64 MiB.
+        declares, is nested deeper than 32 levels, or if compressed content is damaged, or it or
+        the arrays take more than 64 times the file and 64 MiB.
     """
     wanted, found = frozenset(names), {}
     at, index, expanded, arrays = _HEADER, 0, 0, size // _BYTES_OF_ARRAY + _FREE_ARRAYS
+    remaining = _RATIO * size + _FREE
     order = "<" if file.read(_HEADER)[126:128] == b"IM" else ">"
     while at < size:
         where = f"damaged MATLAB file: element {index} at byte {at}"
@@ -344,7 +362,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
             raise format_error(path, f"{where}: type {kind} is not that of a variable")
         limit = _RATIO * size + _FREE - expanded if kind == _COMPRESSED else None
         source = _Bytes(file, count, limit)
-        reader = _Reader(source, order, arrays)
+        reader = _Reader(source, order, arrays, remaining)
         try:
             name, value = _variable(source, reader, order, count, wanted)
         except (ValueError, EOFError, OverflowError, zlib.error, struct.error) as error:
@@ -352,7 +370,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
         if name in wanted:
             found[name] = value
         expanded += source.expanded
-        arrays = reader.arrays
+        arrays, remaining = reader.arrays, reader.remaining
         at += count
         file.seek(at)
         index += 1

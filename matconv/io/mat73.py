@@ -19,6 +19,8 @@ from .mat_values import Sparse, Unsupported
 __all__ = ["read_mat73"]
 
 _MAX_DEPTH = 32
+# limit of the rows of a text
+_MAX_ROWS = 2**16
 # a reference, or the entry of an object in a group, takes at least 8 bytes of the file
 _BYTES_OF_OBJECT, _FREE_OBJECTS = 8, 64
 # classes of numbers; files of other programs have none
@@ -177,6 +179,11 @@ class _Reader:
 
     def _text(self, data: Any) -> Any:
         if data.dtype.kind not in "ui":
+            return Unsupported("char")
+        if not data.size:
+            return ""
+        # the dimensions are reversed
+        if data.shape[-1] > _MAX_ROWS:
             return Unsupported("char")
         codes = np.atleast_2d(self._array(data)).T
         rows = [_decoded(row) for row in codes]

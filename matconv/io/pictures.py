@@ -16,6 +16,8 @@ __all__ = ["list_pictures", "picture_classes", "read_picture", "read_pictures"]
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _FORMATS = ("PNG", "JPEG")
 _GRAY = ("1", "L", "LA")
+# limit of what a picture is enlarged to before its centre is taken: pixels, or a multiple of the centre
+_MAX_PIXELS, _MAX_RATIO = 2**24, 16
 
 
 def list_pictures(directory: str) -> list[str]:
@@ -65,7 +67,8 @@ def read_picture(
     ------
     FormatError
         If the file is not a picture, is damaged, or declares more pixels than 200 times its
-        bytes and 64 MiB.
+        bytes and 64 MiB, or if it is so thin that it would be enlarged to more than 2^24 pixels
+        and 16 times the wanted size.
     ValueError
         If a network has another number of channels.
     OSError
@@ -91,6 +94,14 @@ def read_picture(
             with Image.open(file, formats=_FORMATS) as picture:
                 check_expansion(path, 4 * picture.width * picture.height, bytes_)
                 picture.load()
+                if size is not None:
+                    rows, columns = _full_size(picture, size, preprocessing or {})
+                    if rows * columns > max(_MAX_PIXELS, _MAX_RATIO * size[0] * size[1]):
+                        raise format_error(
+                            path,
+                            f"a picture of {picture.height} x {picture.width} would be enlarged to "
+                            f"{rows} x {columns} to cover {size[0]} x {size[1]}",
+                        )
                 return _as_array(picture, channels, size, preprocessing or {})
         except (MemoryError, FormatError):
             raise
@@ -114,18 +125,23 @@ def _as_array(
     return array[..., np.newaxis] if array.ndim == 2 else array
 
 
+def _full_size(picture: Any, size: Sequence[int], how: dict[str, Any]) -> list[int]:
+    """Return the (height, width) that a picture is resized to before the centre is taken."""
+    full = [n + more for n, more in zip(size, how.get("border", (0, 0)), strict=True)]
+    if not how.get("keep_aspect", False):
+        return full
+    # the smallest picture of the same shape that covers the wanted size
+    sizes = (picture.height, picture.width)
+    factor = max(n / m for n, m in zip(full, sizes, strict=True))
+    return [max(n, round(factor * m)) for n, m in zip(full, sizes, strict=True)]
+
+
 def _resized(picture: Any, size: tuple[int, ...], how: dict[str, Any]) -> Any:
     """Return a picture with the given (height, width)."""
     from PIL import Image
 
     method = Image.Resampling[how.get("interpolation", "bilinear").upper()]
-    full = [n + more for n, more in zip(size, how.get("border", (0, 0)), strict=True)]
-    sizes = (picture.height, picture.width)
-    wanted = full
-    if how.get("keep_aspect", False):
-        # the smallest picture of the same shape that covers the wanted size
-        factor = max(n / m for n, m in zip(full, sizes, strict=True))
-        wanted = [max(n, round(factor * m)) for n, m in zip(full, sizes, strict=True)]
+    wanted = _full_size(picture, size, how)
     picture = picture.resize((wanted[1], wanted[0]), method)
     top, left = ((n - m) // 2 for n, m in zip(wanted, size, strict=True))
     return picture.crop((left, top, left + size[1], top + size[0]))

@@ -150,9 +150,10 @@ cdef void run_result(
     cdef Py_ssize_t p = 0, part, k, width = g.h_a * way.d
     cdef Py_ssize_t step_S = 0, step_Z = 0
     cdef Axes axes
-    # steps are in the image if there are two pixels or taps; of one they may overflow
+    # steps are in the image if there are two pixels with taps, or two taps; others may overflow
     if n > 1:
         step_S = step * way.d * (way.a if down else 1)
+    if n > 1 and rows.n > 0 and columns.n > 0:
         step_Z = way.d_in * (way.a_in if down else 1)
         if not way.backward:
             step_Z *= g.s_b if down else g.s_a
@@ -184,8 +185,9 @@ cdef void all_runs(
     const Way *way, const real *Z, const real *W, const real *b, const Activation *activation,
     bint add, real *S, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    cdef Py_ssize_t right = way.g.s_a if way.backward else 1
-    cdef Py_ssize_t down = way.g.s_b if way.backward else 1
+    # a longer step leads out of the image
+    cdef Py_ssize_t right = min(way.g.s_a, way.a) if way.backward else 1
+    cdef Py_ssize_t down = min(way.g.s_b, way.b) if way.backward else 1
     cdef Py_ssize_t start, x, n, row, k, m
     cdef Taps columns, rows
     if way.by_vector:
@@ -207,7 +209,8 @@ cdef void all_runs(
                         way, x + k * right, down, m, &columns, Z, W, b, activation, add, S, first,
                         last,
                     )
-                columns.at += 1 if way.backward else way.g.s_a
+                if k + 1 < n:
+                    columns.at += 1 if way.backward else way.g.s_a
             x += n * right
 
 
@@ -218,12 +221,13 @@ cdef void column_result(
     const real *Z, const real *W, const real *b, const Activation *activation, bint add, real *S,
     Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    cdef Py_ssize_t row, end, n
+    cdef Py_ssize_t row, end, n, at
     cdef Taps rows
     while first < last:
         # the rows of one image
         end = min(last, (first // way.b + 1) * way.b)
-        row = first + (rest - first % way.b % step + step) % step
+        at = first % way.b % step
+        row = first + (rest - at if rest >= at else rest - at + step)
         while row < end:
             n = rows_length(way, row, step, end, &rows)
             run_result(

@@ -18,6 +18,7 @@ from ._types cimport real
 cdef extern from *:
     """
     #if defined(__GNUC__)
+    #define MATCONV_VECTORS 1
     #if defined(__AVX__)
     #define MATCONV_BYTES 32
     #else
@@ -29,6 +30,7 @@ cdef extern from *:
     typedef float matconv_v32
         __attribute__((vector_size(MATCONV_BYTES), aligned(sizeof(float)), may_alias));
     #else
+    #define MATCONV_VECTORS 0
     #define MATCONV_UNROLL
     typedef double matconv_v64;
     typedef float matconv_v32;
@@ -144,6 +146,8 @@ cdef extern from *:
     static const matconv_filters_function_f32 matconv_all_filters_f32[3]
         = MATCONV_TABLE(matconv_filters, f32);
     """
+    # whether the compiler has vectors; loops over elements are slower than BLAS
+    bint VECTORS "MATCONV_VECTORS"
     ctypedef struct VectorF64 "matconv_v64":
         pass
     ctypedef struct VectorF32 "matconv_v32":
@@ -172,7 +176,8 @@ cdef enum:
     MAX_LANES = 24              # of a panel: 3 vectors
     MAX_GROUP = 6               # pixels of a block of sums, or elements of a column of phi
     MAX_FILTERS = 4096
-    MAX_SIZE = 1 << 14          # of an image with its padding, to the right
+    MAX_WIDTH = 1 << 12         # of an image, and of its padding on either side
+    MAX_DILATION = 1 << 14
     # elements of a band of rows, if it has more than one
     BAND = 1 << 14
     MAX_BAND = 1 << 17
@@ -187,7 +192,7 @@ cdef struct Panel:
 
 
 # A band of rows of an image with its padding: elements of a row, and the offsets of a column of
-# phi, to which some elements are added that are not used.
+# phi, padded with unused ones.
 cdef struct Band:
     Py_ssize_t rows, row
     Py_ssize_t[MAX_INNER + MAX_GROUP] offsets
@@ -199,13 +204,13 @@ cdef inline Py_ssize_t reach(Py_ssize_t h, Py_ssize_t dil) noexcept nogil:
 
 cdef bint offsets_pay(const Geometry *g) noexcept nogil:
     cdef Py_ssize_t row
-    if g.groups > 1 or g.d > MAX_CHANNELS or g.h_b * g.h_a == 1 or g.K > MAX_INNER:
+    if not VECTORS or g.d_g != g.d or g.d > MAX_CHANNELS or g.h_b * g.h_a == 1 or g.K > MAX_INNER:
         return False
-    if g.d_out < 8 or g.d_out > MAX_FILTERS or max(g.a, g.left, g.right) > MAX_SIZE // 4:
+    if g.d_out < 8 or g.d_out > MAX_FILTERS or max(g.a, g.left, g.right) > MAX_WIDTH:
         return False
     row = (g.a + g.left + g.right) * g.d
-    # windows are not larger than the image with its padding to the right; downward they may be
-    return (g.h_b == 1 or g.dil_b <= MAX_SIZE) and reach(g.h_b, g.dil_b) * row <= MAX_BAND
+    # a window is not wider than the image with its padding; its height is not bounded by the above
+    return (g.h_b == 1 or g.dil_b <= MAX_DILATION) and reach(g.h_b, g.dil_b) * row <= MAX_BAND
 
 
 # Output rows whose input is in a band.
@@ -377,7 +382,7 @@ cdef void offsets_forward(
         first += n
 
 
-# Elements of a column of phi, with those that are added.
+# Elements of a column of phi, rounded up to whole groups.
 cdef inline Py_ssize_t padded_inner(const Geometry *g, const Panel *panel) noexcept nogil:
     cdef Py_ssize_t group = group_of(panel)
     return (g.K + group - 1) // group * group

@@ -32,6 +32,7 @@ cdef inline void set_steps(
     Depthwise *job,
 ) noexcept nogil:
     cdef Py_ssize_t row_Z = way.a_in * way.d, width = way.g.h_a * way.d
+    cdef bint any_taps = taps.n > 0 and run.taps.n > 0
     job.n[0], job.n[1] = taps.n, run.taps.n
     job.Z[0] = taps.step_at * row_Z if taps.n > 1 else 0
     job.W[0] = taps.step * width if taps.n > 1 else 0
@@ -39,12 +40,15 @@ cdef inline void set_steps(
     job.W[1] = run.taps.step * way.d if run.taps.n > 1 else 0
     job.pixels[0], job.pixels[1] = rows, run.n
     job.pixel_Z[0] = job.pixel_S[0] = job.pixel_Z[1] = job.pixel_S[1] = 0
+    # without taps the next pixel may be outside the image, and its distance overflow
     if rows > 1:
-        job.pixel_Z[0] = row_Z if way.backward else way.g.s_b * row_Z
         job.pixel_S[0] = way.a * way.d
+        if any_taps:
+            job.pixel_Z[0] = row_Z if way.backward else way.g.s_b * row_Z
     if run.n > 1:
-        job.pixel_Z[1] = way.d if way.backward else way.g.s_a * way.d
         job.pixel_S[1] = right * way.d
+        if any_taps:
+            job.pixel_Z[1] = way.d if way.backward else way.g.s_a * way.d
 
 
 # The result in the columns of some runs, in one row or two rows with the same taps. IN: Z, W, b or
@@ -81,7 +85,8 @@ cdef inline void depthwise_rows(
     const Way *way, const real *Z, const real *W, const real *b, const Activation *activation,
     bint add, real *S, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    cdef Py_ssize_t right = way.g.s_a if way.backward else 1
+    # a longer step leads out of the image
+    cdef Py_ssize_t right = min(way.g.s_a, way.a) if way.backward else 1
     cdef Py_ssize_t start = 0, x = 0, row, rows, n, step = way.a * way.d
     cdef bint pairs = not way.backward or way.g.s_b == 1, rounded = False
     cdef Run[MAX_RUNS] runs

@@ -51,7 +51,7 @@ cdef inline void taps_of(
     inside(k * s - pad, dil, n, h, &taps.first, &last)
     taps.n = last - taps.first
     taps.step = 1
-    taps.at = k * s - pad + taps.first * dil
+    taps.at = k * s - pad + (taps.first * dil if taps.n > 0 else 0)
     taps.step_at = dil
 
 
@@ -63,14 +63,14 @@ cdef inline void taps_to(
 ) noexcept nogil:
     cdef Py_ssize_t v = 0, x = k + pad, last, end, step = 1
     taps.n = taps.first = taps.at = 0
-    # the distance of taps, s / gcd(s, dil)
-    while step * dil % s != 0:
+    # the distance of taps, s / gcd(s, dil); from h on there is at most one tap
+    while step < h and step * dil % s != 0:
         step += 1
     taps.step = -step
-    taps.step_at = step * dil // s
+    taps.step_at = step * dil // s if step < h else 0
     # x - v dil <= (n - 1) s
     if x > (n - 1) * s:
-        v = (x - (n - 1) * s + dil - 1) // dil
+        v = (x - (n - 1) * s - 1) // dil + 1
     last = min(x // dil, h - 1)
     end = min(last, v + step - 1)
     while v < end and (x - v * dil) % s != 0:

@@ -15,7 +15,7 @@ waits for the GIL holds no other lock.
 from cpython.mem cimport PyMem_RawFree
 from cpython.pythread cimport PyThread_type_lock
 
-from ._native cimport add, exchange, load, load_word, replace_word
+from ._native cimport add, current_process, exchange, load, load_word, replace_word
 from ._placing cimport Place, exclude_own_cpu
 from ._watch cimport Watch
 
@@ -89,7 +89,9 @@ cdef inline void wake(int *sleeping, PyThread_type_lock wakeup) noexcept nogil:
 # Wake a helper if it sleeps, if possible on another processor than that of the calling thread.
 cdef inline void wake_helper(Helper *helper) noexcept nogil:
     if load(&helper.sleeping) and exchange(&helper.sleeping, False):
-        exclude_own_cpu(&helper.place)
+        # in the child of a fork the thread is one of the parent's
+        if helper.process == current_process():
+            exclude_own_cpu(&helper.place)
         release(helper.wakeup)
 
 

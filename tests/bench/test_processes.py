@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import cases
 import latency
@@ -10,6 +12,7 @@ import nets
 import numpy as np
 import peers
 import peers_matconv
+import peers_processes
 import pytest
 import run
 import startup
@@ -79,3 +82,39 @@ def test_startup_builds_only_where_told(monkeypatch, measured):
         records = measured("startup", *options)["records"]
         found = [one["mine"]["median"] for one in records]
         assert found == pytest.approx([0.05, 1_500_000, 80.0] if options else [0.05])
+
+
+def processor_time(process):
+    """Clock ticks that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11])
+
+
+def stopped(process):
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_processes_run_in_the_context_of_their_side_and_end_with_it(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def popen(*arguments, **options):
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(peers_processes.subprocess, "Popen", popen)
+    side = peers_processes.net(cases.NetCase("lenet", 2), "float64", 3, "auto")
+    assert len(started) == 2
+    for _ in range(2):
+        while not all(map(stopped, started)):
+            pass
+        before = [processor_time(process) for process in started]
+        with side.context():
+            while not all(processor_time(p) > n for p, n in zip(started, before, strict=True)):
+                pass
+    assert (
+        side.passes["step"]()
+        == peers_matconv.net(cases.NetCase("lenet", 2), "float64", 1).passes["step"]()
+    )
+    del side
+    assert [process.returncode for process in started] == [-9, -9]

@@ -75,7 +75,14 @@ def test_verdict_counts_only_what_is_selected(key):
 def test_verdict_threads_against_one_has_no_line_for_one():
     one = record("vgg-64", 1.9, what="nets", peer="1-thread", threads=2)
     lines = verdicts([one], "S7", (1, 2))
-    assert [(x.threads, x.met) for x in lines] == [(2, True), (2, None), (2, None)]
+    assert [(x.threads, x.met) for x in lines] == [(2, True)] + [(2, None)] * 3
+
+
+@pytest.mark.parametrize(("ratio", "met"), [(1.87, True), (1.85, False)])
+def test_verdict_threads_against_processes_is_a_share_of_what_they_reach(ratio, met):
+    about = {"what": "nets", "pass": "step", "peer": "processes", "threads": 2}
+    *_, line = verdicts([record("lenet", ratio, **about)], "S7", (2,))
+    assert (line.values, line.met) == ({"lenet": ratio / 2}, met)
 
 
 def test_verdict_memory_is_a_share():

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matconv import Conv, Dense, Dropout, MaxPool, Network, load_model, load_predictor, save_model
+from matconv import (
+    Conv,
+    Dense,
+    Dropout,
+    MaxPool,
+    Network,
+    Softmax,
+    load_model,
+    load_predictor,
+    save_model,
+)
 from matconv.cli import main
 from matconv.io import save_matconvnet, save_simplenn
 
@@ -76,6 +86,11 @@ def test_info_and_predict_of_a_real_file(capsys, folder, name):
     out = run(capsys, "info", file)
     assert "imported" in out and out.endswith(f"{net.summary()}\n")
     picture("p.png", net.input_shape)
+    if name.startswith("DCFNet"):
+        for command in ("predict", "evaluate"):
+            error = fail(capsys, 1, command, file, "--data", "p.png")
+            assert "the outputs are images 125 x 125 x 32, not scores of classes" in error
+        return
     rows = list(csv.reader(io.StringIO(run(capsys, "predict", file, "--data", "p.png"))))
     assert len(rows) == 2 and rows[1][3] == "p.png" and 0 <= int(rows[1][1]) < net.n_outputs
 
@@ -251,7 +266,7 @@ def test_convert_existing_target_is_kept(capsys, model):
 @pytest.mark.parametrize(
     ("status", "arguments", "message"),
     [
-        (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; --to says"),
+        (2, ["net.mat", "b.foo"], "b.foo does not end with .npz, .matconv or .mat; use --to"),
         (1, ["missing.mat", "b.npz"], "No such file or directory"),
         (1, ["text.mat", "b.npz"], "text.mat"),
         (1, [REAL, "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
@@ -283,3 +298,23 @@ def test_train_on_a_folder_of_classes(capsys, folder):
     assert "8 x 8 x 3" in out
     assert load_model("m.npz").labels == ("cat", "dog")
     run(capsys, "evaluate", "m.npz")
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], ["1", "2", "3"]])
+def test_evaluate_matconvnet_file_with_labels_from_1(capsys, folder, labels):
+    net = Network((6, 7, 1), [Dense(3)])
+    save_matconvnet("net.mat", net, net.init(0), labels)
+    Z = RANDOM.random((30, 6, 7, 1))
+    np.savez("data.npz", Z=Z, y=net.predict(net.init(0), Z) + 1)
+    assert "100.00 % (30 of 30)" in run(capsys, "evaluate", "net.mat", "--data", "data.npz")
+
+
+def test_evaluate_network_that_ends_with_softmax_has_the_loss_of_its_probabilities(capsys, folder):
+    net = Network((6, 7, 1), [Dense(3), Softmax()])
+    save_matconvnet("net.mat", net, net.init(0))
+    Z, y = RANDOM.random((30, 6, 7, 1)), np.arange(30) % 3
+    np.savez("data.npz", Z=Z, y=y)
+    scores = net.forward(net.init(0), Z).reshape(30, 3)
+    loss = -np.log(scores[np.arange(30), y]).mean()
+    out = run(capsys, "evaluate", "net.mat", "--data", "data.npz")
+    assert f"{loss:.6g}, the mean softmax loss of an image" in out

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matconv.io import FormatError, read_idx, read_idx_images
+from matconv.io.kinds import file_kind
 
 TYPES = {0x08: "B", 0x09: "b", 0x0B: "h", 0x0C: "i", 0x0D: "f", 0x0E: "d"}
 DTYPES = {"B": "uint8", "b": "int8", "h": "int16", "i": "int32", "f": "float32", "d": "float64"}
@@ -262,3 +263,11 @@ def test_images_and_labels_exchanged_or_of_another_kind(write):
         read_idx_images(images, images)
     with pytest.raises(FormatError, match=r"floats': labels are integers .* got float32"):
         read_idx_images(images, floats)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(8, "idx"), (14, "idx"), (0, "unknown"), (10, "unknown")]
+)
+def test_file_kind_idx_has_the_code_of_a_type(tmp_path, code, kind):
+    (tmp_path / "x").write_bytes(bytes([0, 0, code, 1]) + bytes(12))
+    assert file_kind(tmp_path / "x") == kind

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 import zlib
 
 import h5py
@@ -11,7 +12,7 @@ from support.matlab_contents import CONTENTS
 from support.matlab_files import HEADER, Structs, save5, save73
 
 from matconv.io import FormatError, load_model
-from matconv.io.mat import read_mat
+from matconv.io.mat import Unsupported, read_mat
 from matconv.io.model import Model
 
 
@@ -238,3 +239,87 @@ def test_load_model_too_many_layers_refused(tmp_path):
     save5(tmp_path / "n.mat", {"net": {"layers": Structs([{"type": "relu"}] * 8193)}})
     with pytest.raises(FormatError, match="8193 layers, at most 8192 are possible"):
         load_model(tmp_path / "n.mat", (2, 2, 1))
+
+
+# Little content that declares much
+
+
+def peak_of(function, *arguments):
+    """Return the result of a function, or its FormatError as a text, and the peak of memory."""
+    tracemalloc.start()
+    try:
+        found = function(*arguments)
+    except FormatError as error:
+        found = str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return found, peak
+
+
+def test_read_mat5_text_without_columns_is_empty(tmp_path):
+    content = mat5(matrix(4, (2**17, 0), element(16, b""), name=b"net"))
+    (tmp_path / "t.mat").write_bytes(content)
+    found, peak = peak_of(read_mat, tmp_path / "t.mat", ["net"])
+    assert found == {"net": ""} and peak < 2**20
+
+
+def test_read_mat5_text_with_too_many_rows_unsupported(tmp_path):
+    for rows, kind in ((2**16, list), (2**16 + 1, Unsupported)):
+        content = mat5(matrix(4, (rows, 1), element(16, bytes(rows)), name=b"net"))
+        (tmp_path / "t.mat").write_bytes(content)
+        assert type(read_mat(tmp_path / "t.mat", ["net"])["net"]) is kind
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((0, 2**17), str), ((1, 2**16 + 1), Unsupported), ((1, 2**16), list)],
+)
+def test_read_mat73_text_rows_are_bounded(hdf5, shape, kind):
+    def make(file):
+        data = file.create_dataset("net", data=np.zeros(shape, np.uint8))
+        data.attrs["MATLAB_class"] = np.bytes_("char")
+
+    found = hdf5(make)["net"]
+    assert type(found) is kind and (kind is not str or found == "")
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_read_mat5_arrays_larger_than_stored_refused(tmp_path, monkeypatch, sparse):
+    monkeypatch.setattr("matconv.io.mat5._FREE", 2**16)
+    # 8 bytes in memory for each byte that zlib expands to
+    n = 2**16
+    stored = element(2, bytes(n))
+    parts = [stored, element(5, bytes(8)), element(9, b"")] if sparse else [stored]
+    zeros = (
+        matrix(5, (1, 1), *parts, name=b"net") if sparse else matrix(6, (1, n), stored, name=b"net")
+    )
+    (tmp_path / "z.mat").write_bytes(mat5(element(15, zlib.compress(zeros))))
+    with pytest.raises(FormatError, match="an array has 524[0-9]* bytes, too many for the file"):
+        read_mat(tmp_path / "z.mat", ["net"])
+
+
+def test_load_simplenn_sizes_are_checked_before_parameters_are_allocated(tmp_path):
+    empty = np.zeros((0, 0))
+    config = {"L": 1.0, "LC": 0.0, "LF": 1.0, "wd_input": 300.0, "ht_input": 300.0}
+    config |= {"ch_input": 1.0, "full_neurons": 60.0}
+    config |= dict.fromkeys(("wd_pad_added", "wd_filter", "strides", "wd_subimage_pool"), empty)
+    model = {"net_config": config, "weight": [np.zeros((1, 1))], "bias": [np.zeros((1, 1))]}
+    save5(tmp_path / "s.mat", {"model": model})
+    found, peak = peak_of(load_model, tmp_path / "s.mat")
+    assert "must be (60, 90000), got (1, 1)" in found and peak < 2**21
+    model = {"net_config": config, "theta": np.zeros((3, 1))}
+    save5(tmp_path / "s.mat", {"model": model})
+    found, peak = peak_of(load_model, tmp_path / "s.mat")
+    assert "theta must have 5400060 elements, got 3" in found and peak < 2**21
+
+
+def test_load_matconvnet_mean_of_very_many_channels_refused(tmp_path):
+    for channels in (64, 65):
+        size = np.array([2.0, 1.0, channels])
+        meta = {"inputSize": size, "normalization": {"averageImage": np.ones((2, 1))}}
+        save5(tmp_path / "m.mat", {"net": {"layers": [{"type": "relu"}], "meta": meta}})
+        if channels == 64:
+            assert np.shape(load_model(tmp_path / "m.mat").preprocessing["mean"]) == (2, 1, 64)
+    with pytest.raises(FormatError, match="at most 64 channels can share a mean"):
+        load_model(tmp_path / "m.mat")

@@ -249,3 +249,20 @@ def test_load_model_exported_network_refused(tmp_path):
     net.export(net.init(0), tmp_path / "m.matconv")
     with pytest.raises(FormatError, match="without labels and preprocessing, which load_predictor"):
         load_model(tmp_path / "m.matconv")
+
+
+def test_load_matconvnet_loss_in_the_middle_is_not_supported(load):
+    net = simplenn([layer("relu"), layer("loss"), layer("relu")], [2, 2, 1])
+    with pytest.raises(FormatError, match=r"layers\{2\} \(loss\) is not supported"):
+        load(net)
+    losses = [layer("relu"), layer("softmaxloss"), layer("loss")]
+    assert load(simplenn(losses, [2, 2, 1])).training["imported"]["notes"] == [
+        "layers{2} (softmaxloss): left out",
+        "layers{3} (loss): left out",
+    ]
+
+
+@pytest.mark.parametrize("shape", [(32, 14), ()])
+def test_load_matconvnet_input_shape_that_is_not_three_integers_refused(shape):
+    with pytest.raises(ValueError, match=r"input_shape must be \(height, width, channels\), got"):
+        load_matconvnet(FILES / "net_stage_1.mat", shape)

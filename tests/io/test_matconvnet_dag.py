@@ -194,3 +194,38 @@ def test_load_matconvnet_dag_unknown_loss_that_nothing_reads_is_left_out(load):
     layers[1]["type"] = "my_dag_Loss"
     model = load(dagnn(layers, {"p": np.ones((1, 1))}, (5, 5, 2)))
     assert model.training["imported"]["notes"] == ["layers(2) 'e' (my_dag_Loss): left out"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            [node("ReLU", ("x",), "a"), node("Scale", ("x", "a"), "z", ("b",), hasBias=True)],
+            r"layers\(2\) 'z' \(dagnn.Scale\): a product of two inputs with a bias is not supported",
+        ),
+        (
+            [node("ReLU", ("x",), "a"), node("Sigmoid", ("x", "a"), "z")],
+            r"layers\(2\) 'z' \(dagnn.Sigmoid\): 1 input expected, got 2",
+        ),
+        (
+            [node("Loss", ("x",), "a"), node("ReLU", ("a",), "z")],
+            r"layers\(1\) 'a' \(dagnn.Loss\) is not supported",
+        ),
+    ],
+)
+def test_load_matconvnet_dagnn_layer_without_counterpart_refused(load, layers, message):
+    with pytest.raises(FormatError, match=message):
+        load(dagnn(layers, {"b": np.ones(4)}, (3, 3, 4), "x"))
+
+
+def test_layers_that_repeat_a_parameter_beside_different_ones_are_limited(load):
+    """Each layer has a bias of its own, so that the filters cannot be shared in theta."""
+    size, n = 400, 70
+    params = {"w": np.zeros((1, 1, size, size)), **{f"b{k}": np.zeros((1, size)) for k in range(n)}}
+    layers = [node("Conv", (f"x{k}",), f"x{k + 1}", ("w", f"b{k}")) for k in range(n)]
+    model = load(dagnn(layers[:60], params, (1, 1, size), "x0"))
+    assert model.network.n == 60 * (size * size + size)
+    params |= {f"b{k}": np.zeros((1, size)) for k in range(200)}
+    layers = [node("Conv", (f"x{k}",), f"x{k + 1}", ("w", f"b{k}")) for k in range(200)]
+    with pytest.raises(FormatError, match="too many layers repeat them"):
+        load(dagnn(layers, params, (1, 1, size), "x0"))

@@ -66,6 +66,23 @@ def test_read_picture_keeping_the_aspect_takes_the_centre(picture):
     assert np.array_equal(found, COLOUR[1:5, 2:7])
 
 
+@pytest.mark.parametrize(
+    ("shape", "how", "message"),
+    [
+        (
+            (1, 30000),
+            {"keep_aspect": True},
+            "1 x 30000 would be enlarged to 32 x 960000 to cover 32 x",
+        ),
+        ((6, 9), {"border": [65536, 65536]}, "6 x 9 would be enlarged to 65568 x 65568 to cover"),
+    ],
+)
+def test_read_picture_enlarged_without_limit_refused(picture, shape, how, message):
+    path = picture(np.zeros(shape, np.uint8))
+    with pytest.raises(FormatError, match=message):
+        read_picture(path, 1, (32, 32), how)
+
+
 def test_read_pictures_of_different_sizes_refused(picture):
     paths = [picture(COLOUR, "a.png"), picture(COLOUR[:4], "b.png")]
     with pytest.raises(FormatError, match=r"b.png': the picture is 4 x 9, '.*a.png' is 6 x 9"):
@@ -197,12 +214,31 @@ def test_read_images_mat_each_layout(tmp_path, version, name, array, shape):
         ({"X": np.ones((5, 24))}, (4, 3, 3), r"or \(l, 36\) by columns, got \(5, 24\)"),
         ({"X": IMAGES, "y": np.ones(4)}, (4, 3, 2), "5 images, but 4 labels in y"),
         ({"X": IMAGES, "y": np.full(5, 0.5)}, None, "the labels must be integers"),
+        (
+            {"X": IMAGES, "y": np.array([1, 2, 1e300, 2, 1])},
+            None,
+            r"the labels must be integers between -2\^53 and 2\^53, number 3 is 1e\+300",
+        ),
     ],
 )
 def test_read_images_mat_invalid_refused(tmp_path, variables, shape, message):
     SAVERS["5"](tmp_path / "i.mat", variables)
     with pytest.raises(FormatError, match=message):
         read_images_mat(tmp_path / "i.mat", shape)
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "expected"),
+    [
+        (IMAGES[0], (4, 3, 2), IMAGES[:1]),
+        (IMAGES[..., 0].transpose(1, 2, 0), (4, 3, 1), IMAGES[..., :1]),
+        (IMAGES[..., 0], (4, 3, 1), IMAGES[..., :1]),
+    ],
+)
+def test_read_images_mat_last_dimension_of_1_may_be_missing(tmp_path, array, shape, expected):
+    SAVERS["5"](tmp_path / "i.mat", {"X": array, "y": np.arange(float(len(expected)))})
+    Z, y = read_images_mat(tmp_path / "i.mat", shape)
+    assert np.array_equal(Z, expected) and y.tolist() == [*range(len(expected))]
 
 
 def test_read_images_mat_without_labels(tmp_path):

@@ -6,6 +6,7 @@ from support import reference
 from support.tolerances import assert_same, assert_within, inner_product_bound
 
 import matconv
+from matconv import ConvTranspose, Network
 from matconv.kernels._conv_transpose import transposed_shape
 
 DTYPES = ("float64", "float32")
@@ -162,3 +163,24 @@ def test_transposed_shape_of_lengths_is_counted():
                     assert image == 1 + max(
                         q * up + u * dilation for q in range(n) for u in range(h)
                     )
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "auto"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("factors", [(1, 2), (1, 3), (2, 5), (5, 1)])
+def test_layers_that_share_filters_have_the_outputs_of_single_layers(factors, channels, algorithm):
+    """The order of prepared filters depends on the upsampling, so they may not be shared."""
+    layers = [
+        ConvTranspose(channels, 3, upsample=factors[0], name="A", inputs=["input"]),
+        ConvTranspose(channels, 3, upsample=factors[1], parameters="A", name="B", inputs=["input"]),
+    ]
+    options = {"algorithm": algorithm}
+    net = Network((5, 5, 16), layers, outputs=["A", "B"], **options)
+    theta = net.init(0)
+    Z = np.random.default_rng(0).standard_normal((2, 5, 5, 16))
+    frozen = net.freeze(theta)(Z)
+    for k, found in enumerate(net.forward(theta, Z)):
+        layer = ConvTranspose(channels, 3, upsample=factors[k])
+        single = Network((5, 5, 16), [layer], **options)
+        assert_same(found, single.forward(theta, Z), f"output {k}")
+        assert_same(frozen[k], single.freeze(theta)(Z), f"frozen output {k}")

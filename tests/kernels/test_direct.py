@@ -237,3 +237,38 @@ def test_depthwise_gradient_is_added_to_that_of_another_layer(stride, dtype):
         f = matconv.Objective(net, Z, Y, loss="squared")
         gradients.append(f.gradient(theta))
     assert_same(*gradients, "gradient")
+
+
+@pytest.mark.parametrize("stride", [2**40, 2**62, (2**63 - 1, 1), (3, 2**63 - 1)])
+def test_strides_beyond_the_image_take_no_time(stride):
+    random = np.random.default_rng(0)
+    for groups in (2, 6):
+        Z, W = (
+            random.integers(-4, 5, size).astype(float)
+            for size in ((2, 4, 4, 6), (6 // groups, 2, 2, 6))
+        )
+        S = matconv.conv2d(Z, W, stride=stride, groups=groups)
+        assert_same(S, reference.conv2d(Z, W, stride=stride, groups=groups), "S")
+        found = matconv.conv2d_backward(S, Z, W, stride=stride, groups=groups)
+        expected = reference.conv2d_backward(S, Z, W, stride=stride, groups=groups)
+        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
+            assert_same(one, other, name)
+
+
+def test_distances_that_overflow_are_not_used():
+    """The second tap of output 0 and the first one of output 1 are outside the image."""
+    Z, W = np.full((1, 1, 1, 2), 3.0), np.full((1, 2, 1, 2), 5.0)
+    options = {"stride": (2**60, 1), "dilation": (2**62 + 2**60, 1), "groups": 2}
+    options["pad"] = ((2**62 + 2**61, 0), (0, 0))
+    S = matconv.conv2d(Z, W, **options)
+    expected = reference.conv2d(Z, W, **options)
+    assert_same(S, expected, "S")
+    dS = np.array([7.0, 11.0, 13.0, 17.0]).reshape(S.shape)
+    found = matconv.conv2d_backward(dS, Z, W, **options)
+    for name, one, other in zip(
+        ("dZ", "dW", "db"), found, reference.conv2d_backward(dS, Z, W, **options), strict=True
+    ):
+        assert_same(one, other, name)
+    Z, W = np.ones((1, 1, 64, 2)), np.ones((1, 1, 1, 2))
+    S = matconv.conv2d(Z, W, groups=2, stride=(2**58, 1), pad=((2**60, 0), (0, 0)))
+    assert_same(S[0, :, 0, 0], np.array([0.0, 0, 0, 0, 1]), "rows")

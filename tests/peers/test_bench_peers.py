@@ -117,3 +117,15 @@ def test_memory_of_the_same_gradient():
     job = {"name": "lenet", "dtype": "float64", "threads": 1, "images": 300, "peer": "torch"}
     found = memory.gradient(job, None)  # compares f and |gradient|
     assert found["other"]["median"] > 0 and max(found["difference"]) <= 1e-10
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_filters_of_pytorch_have_channels_fastest(channels):
+    """Also those of a single channel, where the strides are ambiguous and PyTorch reads them."""
+    import graphs
+    import peers_torch
+
+    network = Network((9, 9, channels), [nets.conv(6, 3)])
+    ((node, arrays),) = graphs.walk(network, network.init(0), first=True)
+    W, _ = peers_torch._parameters(node, arrays, "nhwc")
+    assert W.stride() == (9 * channels, 1, 3 * channels, channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,11 +15,13 @@ from matconv.layers import Layer
 from matconv.network import Network
 
 from .fields import Entry
-from .kinds import KINDS, LOSSES, Made
+from .kinds import KINDS, Made
 
 __all__ = ["build_network", "split_losses", "unsupported"]
 
 _MAX_NAMED = 20
+# limit of the elements of theta: a multiple of those in the file, and a number
+_RATIO, _FREE = 64, 8 * 2**20
 
 
 @dataclass
@@ -49,6 +52,22 @@ class _Building:
     # names of layers by the names of their parameters and their class
     owners: dict[tuple[Any, ...], str] = field(default_factory=dict)
     names: set[str] = field(default_factory=lambda: {"input"})
+    # names of the parameters of a DagNN so far, their elements, and those of the layers
+    params: set[str] = field(default_factory=set)
+    in_file: int = 0
+    in_theta: int = 0
+
+    def count(self, entry: Entry, arrays: Sequence[np.ndarray]) -> None:
+        """Raise ValueError if layers repeat parameters, with others beside them, too often."""
+        for param, array in zip(entry.params, entry.weights, strict=False):
+            self.in_file += 0 if param in self.params else array.size
+            self.params.add(param)
+        self.in_theta += sum(array.size for array in arrays)
+        if entry.params and self.in_theta > _RATIO * self.in_file + _FREE:
+            raise ValueError(
+                f"with this layer theta has {self.in_theta} elements, "
+                f"the parameters in the file {self.in_file}: too many layers repeat them"
+            )
 
     def name(self, wanted: str) -> str:
         """Return a name that no layer has yet."""
@@ -69,11 +88,12 @@ class _Building:
             if len(reads) != 2:
                 raise ValueError(f"2 inputs expected, got {len(reads)}")
             changes.update(inputs=reads[:1], like=reads[1])
-        elif layer.input_limits()[1] == 1:
-            changes["inputs"] = reads[:1]
+        elif layer.input_limits()[1] == 1 and len(reads) != 1:
+            raise ValueError(f"1 input expected, got {len(reads)}")
         key = (layer.kind, *entry.params, *(array.shape for array in arrays))
         owner = self.owners.get(key) if entry.params else None
         if owner is None:
+            self.count(entry, arrays)
             self.owners.setdefault(key, name)
         else:
             changes["parameters"] = owner
@@ -102,15 +122,19 @@ def unsupported(path: FilePath, problems: list[str]) -> None:
 def split_losses(entries: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return the layers without losses, and the losses: layers that belong to the training.
 
-    A layer of another type is a loss if "loss" is a part of its type and nothing reads it.
+    A layer is a loss if its type is unknown, "loss" is a part of it, and nothing but losses after
+    it reads it.
     """
-    read = {value for entry in entries for value in entry.inputs}
+    readers = Counter(value for entry in entries for value in entry.inputs)
     kept: list[Entry] = []
     losses: list[Entry] = []
-    for entry in entries:
-        ends = entry.kind not in KINDS and "loss" in entry.kind and entry.output not in read
-        (losses if entry.kind in LOSSES or ends else kept).append(entry)
-    return kept, losses
+    for entry in reversed(entries):
+        if entry.kind not in KINDS and "loss" in entry.kind and not readers[entry.output]:
+            readers.subtract(entry.inputs)
+            losses.append(entry)
+        else:
+            kept.append(entry)
+    return kept[::-1], losses[::-1]
 
 
 def build_network(

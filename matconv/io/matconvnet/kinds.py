@@ -14,10 +14,7 @@ from matconv import layers
 
 from .fields import Entry, numbers_of
 
-__all__ = ["KINDS", "LOSSES", "Made", "filters_from"]
-
-# layers without a counterpart that are left out, because they belong to the training
-LOSSES = ("loss", "softmaxloss")
+__all__ = ["KINDS", "Made", "filters_from"]
 
 # a layer without name and inputs, the arrays of its parameters, the number of its output's channels
 Made = tuple[layers.Layer, Sequence[np.ndarray], int]
@@ -142,7 +139,9 @@ def _bnorm(entry: Entry, channels: list[int]) -> Made:
 
 
 def _scale(entry: Entry, channels: list[int]) -> Made:
-    if len(entry.inputs) == 2 and not entry.weights:
+    if len(entry.inputs) == 2:
+        if any(array.size for array in entry.weights):
+            raise ValueError("a product of two inputs with a bias is not supported")
         return layers.Multiply(inputs=("input", "input")), [], channels[0]
     if not entry.weights or entry.weights[0].size != channels[0]:
         raise ValueError("one factor for each channel is needed")

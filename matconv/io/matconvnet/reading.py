@@ -12,12 +12,13 @@ from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 from matconv.io.mat import Unsupported, read_mat
 from matconv.io.model import Model
+from matconv.kernels._geometry import as_size
 
 from .building import build_network, split_losses, unsupported
 from .dagnn import dagnn_entries, in_order, is_dagnn
 from .fields import Entry
 from .kinds import KINDS
-from .meta import class_labels, image_shape, own_names, preprocessing
+from .meta import class_labels, image_shape, own_labels, own_names, preprocessing
 from .simplenn import INPUT, simplenn_entries
 
 __all__ = ["load_matconvnet", "model_from"]
@@ -46,17 +47,19 @@ def load_matconvnet(
     Returns
     -------
     model : Model
-        Its labels are the descriptions of the classes, if there is one for each output. Its
-        preprocessing has the size, the mean image and the interpolation of
-        ``meta.normalization``. ``training["imported"]`` says what was left out.
+        Its labels are the descriptions of the classes, if there is one for each output; integers
+        if `save_matconvnet` wrote integers. Its preprocessing has the size, the mean image, the
+        interpolation and the border (or cropSize) of ``meta.normalization``.
+        ``training["imported"]`` says what was left out or replaced.
 
     Raises
     ------
     FormatError
         If the file is not one of MatConvNet, is damaged, or has layers without a counterpart. The
         message names all of these, with position, name and type.
-    ValueError
-        If the file does not say the size of images and ``input_shape`` is not given.
+        Also if the file does not say the size of images and ``input_shape`` is not given.
+    TypeError, ValueError
+        If ``input_shape`` is not three integers.
     OSError
         If the file cannot be read.
     ImportError
@@ -109,14 +112,16 @@ def model_from(
     shape = _shape(path, net, kept, source, input_shape)
     outputs = own_names(net, "outputs")
     network, theta = build_network(path, kept, source, shape, dtype or _dtype(kept), outputs)
-    labels, notes = class_labels(net), [f"{entry.where}: left out" for entry in losses]
+    labels: Sequence[Any] | None = own_labels(net) or class_labels(net)
+    notes = [f"{entry.where}: left out" for entry in losses]
     if labels is not None and len(labels) != network.n_outputs:
         notes.append(f"{len(labels)} classes for {network.n_outputs} outputs: left out")
         labels = None
     try:
-        prepared = preprocessing(net, shape)
+        prepared, more = preprocessing(net, shape)
     except ValueError as error:
         raise format_error(path, f"normalization: {error}") from error
+    notes += more
     kind = "MatConvNet DagNN" if dag else "MatConvNet SimpleNN"
     record = {"imported": {"from": kind, "notes": notes}}
     # MatConvNet's images are pixels from 0 to 255
@@ -144,7 +149,12 @@ def _shape(
     given: Sequence[int] | None,
 ) -> tuple[int, ...]:
     if given is not None:
-        return tuple(given)
+        sizes = tuple(as_size("load_matconvnet", "input_shape", n) for n in given)
+        if len(sizes) != 3:
+            raise ValueError(
+                f"load_matconvnet: input_shape must be (height, width, channels), got {given!r}"
+            )
+        return sizes
     channels = _first_channels(entries, source)
     try:
         found = image_shape(net, channels)

@@ -44,7 +44,8 @@ def save_matconvnet(
     theta : ndarray, (net.n,)
         Written in the network's dtype.
     labels : sequence of str or int, optional
-        Become ``meta.classes.name`` and ``.description``.
+        Become ``meta.classes.name`` and ``.description``, and integers ``meta.matconv.labels``,
+        where `load_matconvnet` finds them.
     preprocessing : dict, optional
         As for `matconv.save_model`. Becomes ``meta.normalization``, for images from 0 to 255: what
         is subtracted is ``averageImage``. MatConvNet has no scale: one that is not 1 is in
@@ -189,6 +190,9 @@ def _meta(net: Network, labels: Any, preprocessing: Any) -> dict[str, Any]:
     if labels is not None:
         texts = cell([str(label) for label in labels])
         meta["classes"] = {"name": texts, "description": texts}
+        # integers remain integers, if float64 has them
+        if all(isinstance(label, int) and abs(label) < 2**53 for label in labels):
+            own["labels"] = np.array([labels], np.float64)
     if preprocessing is not None:
         meta["normalization"], own["scale"] = _normalization(net, preprocessing)
         meta["normalization"]["imageSize"] = size

@@ -29,7 +29,9 @@ _MAX_BYTES = 2**16
 _SCALARS = ("L", "LC", "LF", "wd_input", "ht_input")
 _BY_CONVOLUTION = ("wd_pad_added", "wd_filter", "strides", "wd_subimage_pool")
 NAMES = (*_SCALARS, "ch_input", *_BY_CONVOLUTION, "full_neurons")
-_ASSIGNMENT = re.compile(r"([A-Za-z]\w*)\s*=\s*(\[[^\[\]=]*\]|[^\[\]=;]*)\Z")
+_NAME = re.compile(r"[A-Za-z]\w*\Z")
+_BRACKETS = re.compile(r"\[[^\[\]=]*\]\Z")
+_SCALAR = re.compile(r"[^\[\]=;]*\Z")
 _INTEGER = re.compile(r"\+?\d{1,9}(?:\.0*)?\Z", re.ASCII)
 _MAX_LAYERS = 2**12
 # a statement that every configuration has, and no TOML file of a network
@@ -39,10 +41,26 @@ _RECOGNISED = re.compile(rb"^([^%\n]*;)?[ \t]*LC[ \t]*=", re.MULTILINE)
 def _integers(text: str) -> list[int] | None:
     """Return the integers of ``5``, ``[1 2 3]`` or ``[1, 2; 3]``; None for another text."""
     inner = (text[1:-1] if text.startswith("[") else text).strip()
-    words = re.split(r"\s*[,;]\s*|\s+", inner) if inner or text == inner else []
+    # one separator, with spaces or alone, between two words
+    parts = [part.split() for part in re.split("[,;]", inner)] if inner or text == inner else []
+    if len(parts) > 1 and not all(parts):
+        return None
+    words = [word for part in parts for word in part or [""]]
     if not all(_INTEGER.match(word) for word in words):
         return None
     return [int(float(word)) for word in words]
+
+
+def _statements(line: str) -> list[str]:
+    """Return the statements of a line, which end at semicolons that are not inside brackets."""
+    found, first, inside = [], 0, False
+    for at, character in enumerate(line + ";"):
+        if character in "[]":
+            inside = character == "["
+        elif character == ";" and (not inside or at == len(line)):
+            found.append(line[first:at].strip())
+            first = at + 1
+    return [statement for statement in found if statement]
 
 
 def parse_config(text: str) -> dict[str, list[int]]:
@@ -68,21 +86,18 @@ def parse_config(text: str) -> dict[str, list[int]]:
     """
     found: dict[str, list[int]] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        # a semicolon ends a statement unless it is inside brackets
-        for part in re.split(r";(?![^\[]*\])", line.partition("%")[0]):
-            statement = part.strip()
-            if not statement:
-                continue
-            match = _ASSIGNMENT.match(statement)
-            values = _integers(match[2].strip()) if match else None
-            if match is None or values is None:
+        for statement in _statements(line.partition("%")[0]):
+            name, equals, text = (part.strip() for part in statement.partition("="))
+            good = equals and _NAME.match(name) and (_BRACKETS.match(text) or _SCALAR.match(text))
+            values = _integers(text) if good else None
+            if values is None:
                 raise ValueError(
                     f"line {number}: expected NAME = integer or [integers], got "
                     f"{shortened(repr(statement))}"
                 )
-            if match[1] not in (*NAMES, "nL"):
-                raise ValueError(f"line {number}: {match[1]!r} is not one of {', '.join(NAMES)}")
-            found[match[1]] = values
+            if name not in (*NAMES, "nL"):
+                raise ValueError(f"line {number}: {name!r} is not one of {', '.join(NAMES)}")
+            found[name] = values
     missing = [name for name in NAMES if name not in found]
     if missing:
         raise ValueError(f"{', '.join(missing)} {'are' if missing[1:] else 'is'} missing")

@@ -14,7 +14,7 @@ from matconv.files.regular import open_regular, shortened
 from matconv.io.mat import Sparse, mat_version, read_mat
 from matconv.kernels._geometry import as_size
 
-__all__ = ["ORDERS", "dense_rows", "pictures", "read_simplenn_data"]
+__all__ = ["ORDERS", "as_labels", "dense_rows", "pictures", "read_simplenn_data"]
 
 ORDERS = ("column", "row")
 _START = 520
@@ -76,7 +76,7 @@ def read_simplenn_data(
         raise format_error(path, f"{len(Z)} images in Z, but {labels.size} labels in y")
     if Z.dtype not in (np.float32, np.float64):
         Z = Z.astype(np.float64)
-    return pictures(Z, sizes, order), _as_labels(path, labels)
+    return pictures(Z, sizes, order), as_labels(path, labels)
 
 
 def dense_rows(path: FilePath, Z: Any, columns: int) -> Any:
@@ -104,11 +104,24 @@ def pictures(Z: np.ndarray, shape: tuple[int, ...], order: str) -> np.ndarray:
     return np.ascontiguousarray(images)
 
 
-def _as_labels(path: FilePath, y: np.ndarray) -> np.ndarray:
+def as_labels(path: FilePath, y: np.ndarray) -> np.ndarray:
+    """Return labels as int64.
+
+    Raises
+    ------
+    FormatError
+        If one of them is not an integer, or float64 does not have all integers around it.
+    """
     if y.dtype.kind == "f":
-        whole = np.isfinite(y) & (np.abs(y) < 2**53)
-        if not whole.all() or (y != np.floor(y)).any():
-            raise format_error(path, "the labels must be integers")
+        bad = np.flatnonzero(~(np.abs(y) < 2**53) | (y != np.floor(y)))
+    else:
+        bad = np.flatnonzero(y > np.iinfo(np.int64).max)
+    if bad.size:
+        raise format_error(
+            path,
+            f"the labels must be integers between -2^53 and 2^53, number {bad[0] + 1} is "
+            f"{y[bad[0]]:g}",
+        )
     return y.astype(np.int64)
 
 
@@ -127,8 +140,8 @@ def _read_libsvm(
             raise format_error(path, f"the images would take more than {_RATIO} times the file")
         try:
             label = float(words[0])
-            if label != int(label):
-                raise ValueError(f"label {label:g} is not an integer")
+            if not abs(label) < 2**53 or label != int(label):
+                raise ValueError(f"label {label:g} is not an integer between -2^53 and 2^53")
             rows.append(_row(words[1:], features))
             labels.append(int(label))
         except (ValueError, OverflowError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def _parts(model: dict[str, Any]) -> list[np.ndarray]:
 def _theta(net: Network, parts: list[np.ndarray]) -> np.ndarray:
     """Return theta, with the shape of each part checked."""
     if len(parts) > 1:
-        shapes = [shape for W, b in net.unpack(net.init(0)) for shape in (_matrix(W), (b.size, 1))]
+        shapes = _shapes(net)
         found = [part.shape for part in parts]
         if len(found) != len(shapes):
             raise ValueError(f"{len(shapes) // 2} layers, but {len(found) // 2} weights")
@@ -150,16 +151,21 @@ def _theta(net: Network, parts: list[np.ndarray]) -> np.ndarray:
             if one not in (expected, expected[::-1] if k % 2 else expected):
                 name = f"{'bias' if k % 2 else 'weight'}{{{k // 2 + 1}}}"
                 raise ValueError(f"{name} must be {expected}, got {one}")
+    size = sum(part.size for part in parts)
+    if size != net.n:
+        raise ValueError(f"theta must have {net.n} elements, got {size}")
     # vec(W) goes by columns
-    theta = np.concatenate([part.ravel(order="F") for part in parts]).astype(net.dtype)
-    if theta.size != net.n:
-        raise ValueError(f"theta must have {net.n} elements, got {theta.size}")
-    return theta
+    return np.concatenate([part.ravel(order="F") for part in parts]).astype(net.dtype)
 
 
-def _matrix(W: np.ndarray) -> tuple[int, int]:
-    """Return the shape of the notes' matrix W."""
-    return W.shape[-1], W.size // W.shape[-1]
+def _shapes(net: Network) -> list[tuple[int, int]]:
+    """Return the shapes of the notes' matrix W and of b for each layer, without allocating them."""
+    found = []
+    for node, place in zip(net._nodes, net.layout.places, strict=True):
+        if place is not None:
+            W, b = (array.shape for array in node.arrays)
+            found += [(W[-1], prod(W) // W[-1]), (prod(b), 1)]
+    return found
 
 
 def _labels(value: Any, outputs: int) -> tuple[Any, ...]:

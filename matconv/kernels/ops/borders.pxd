@@ -56,14 +56,14 @@ cdef inline void put_inner(
     outer += rows.first * large.width * large.channels
     for t in range(rows.first, rows.last):
         y = t % large.height - borders[0]
-        source = inner + (t // large.height * small.height + y) * row
-        if not 0 <= y < small.height:
-            if not add:
-                zero_run(outer, left + row + right)
-        elif add:
-            add_run(outer + left, source, row)
-        else:
-            zero_run(outer, left)
-            copy_run(outer + left, source, row)
-            zero_run(outer + left + row, right)
+        if 0 <= y < small.height:
+            source = inner + (t // large.height * small.height + y) * row
+            if add:
+                add_run(outer + left, source, row)
+            else:
+                zero_run(outer, left)
+                copy_run(outer + left, source, row)
+                zero_run(outer + left + row, right)
+        elif not add:
+            zero_run(outer, left + row + right)
         outer += left + row + right

@@ -25,7 +25,6 @@ from .._conv_driver cimport (
 from .._geometry cimport Geometry, geometry_default, transposed_length
 from .._status cimport OK, SIZE
 from .._types cimport real
-from .conv_cut cimport ceil_div
 from .conv_transpose_pieces cimport (
     TransposedCut, cut_transposed, input_gradient, pixels_gradient, transposed_backward_phase,
     transposed_backward_piece, transposed_forward_phase, transposed_forward_piece,
@@ -64,7 +63,7 @@ cdef inline int shape(Step *step, Value *output) noexcept nogil:
     if g.b_out != Z.height or g.a_out != Z.width:
         return SIZE
     # taps of one output are s apart
-    step.fan_in = g.d_out_g * ceil_div(g.h_b, g.s_b) * ceil_div(g.h_a, g.s_a)
+    step.fan_in = g.d_out_g * ((g.h_b - 1) // g.s_b + 1) * ((g.h_a - 1) // g.s_a + 1)
     set_image(output, g.b, g.a, g.d)
     return OK
 

@@ -7,6 +7,7 @@ from .._conv_driver cimport (
     Convolution, conv_plan, conv_prepare, conv_prepare_backward, conv_reads_theta,
     conv_same_prepared, conv_set_images,
 )
+from .._conv_im2col cimport is_transposed
 from .._geometry cimport Geometry, geometry_init
 from .._status cimport ALGORITHM, OK, SIZE
 from .._tile cimport copy_run
@@ -142,7 +143,14 @@ cdef inline int absorb(
 
 # The entry `same_prepared`.
 cdef inline bint same_prepared(const Step *one, const Step *other) noexcept nogil:
-    return conv_same_prepared(&(<const Filters *> one.own).c, &(<const Filters *> other.own).c)
+    cdef const Filters *x = <const Filters *> one.own
+    cdef const Filters *y = <const Filters *> other.own
+    # the filters of an adjoint are those of the backward pass, whose order depends on these
+    if x.adjoint and (
+        x.c.reads_W != y.c.reads_W or is_transposed(&x.c.g) != is_transposed(&y.c.g)
+    ):
+        return False
+    return conv_same_prepared(&x.c, &y.c)
 
 
 # A table with the entries above; `sizes` and `split` are not set.
