@@ -103,7 +103,7 @@ class Count(Values):
 
 @dataclass(frozen=True)
 class Number(Values):
-    """Real numbers x with above < x, minimum <= x, x < below.
+    """Real numbers x with above < x, minimum <= x, x < below, x <= maximum.
 
     They are finite unless ``infinite`` is True. As JSON has no infinity, a model file contains the
     text "inf" instead.
@@ -112,6 +112,8 @@ class Number(Values):
     --------
     >>> Number(minimum=0, below=1).description
     'a number at least 0 and below 1'
+    >>> Number(above=0, maximum=1).description
+    'a number above 0 and at most 1'
     >>> Number(above=0, infinite=True).parse("inf")
     inf
     """
@@ -120,14 +122,17 @@ class Number(Values):
     above: float = -math.inf
     below: float = math.inf
     infinite: bool = False
+    maximum: float = math.inf
 
     @property
     def _bounds(self) -> str:
+        bounded = self.infinite or min(self.below, self.maximum) < math.inf
         bounds = [
             *([f"above {self.above:g}"] if self.above > -math.inf else []),
             *([f"at least {self.minimum:g}"] if self.minimum > -math.inf else []),
             *([f"below {self.below:g}"] if self.below < math.inf else []),
-            *(["finite"] if self.below == math.inf and not self.infinite else []),
+            *([f"at most {self.maximum:g}"] if self.maximum < math.inf else []),
+            *([] if bounded else ["finite"]),
         ]
         return " and ".join(bounds)
 
@@ -142,6 +147,7 @@ class Number(Values):
     def check(self, name: str, value: Any) -> float:
         number = as_real(name, value)
         fits = number < self.below or (self.infinite and number == math.inf)
+        fits = fits and number <= self.maximum
         if not (self.above < number and self.minimum <= number and fits):
             raise ValueError(f"{name} must be {self._bounds}, got {number:g}")
         return number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..options import Option, shown
@@ -28,10 +29,14 @@ class Method:
     options : tuple of Option
     max_images : int, optional
         Maximum number of images for which the method is a default of the command line, which
-        chooses the first such method of the list. None: no maximum.
+        chooses the first such method of the list. None: no maximum. 0: only where the options
+        that are given leave no other.
     progress : str
         Format of the text that describes the minimisation on the screen; its fields are ``count``,
         as in "10 epochs", and the options. By default the name, the count and all options.
+    history : dict of str to str
+        Entries of the history that the method adds, each with a description, a phrase without a
+        full stop.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Method:
     options: tuple[Option, ...] = ()
     max_images: int | None = None
     progress: str = ""
+    history: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -76,6 +82,10 @@ class Method:
         """The method and its options in numpydoc's format."""
         blocks = [option.documentation.replace("\n", "\n    ") for option in self.options]
         head = f'"{self.name}" : {self.summary}; max_iterations counts {self.iteration}s'
+        if self.history:
+            entries = "; ".join(f'"{name}", {text}' for name, text in self.history.items())
+            text = f"In the history: {entries}."
+            blocks.append(textwrap.fill(text, 84).replace("\n", "\n    "))
         return "\n    ".join([head, *blocks])
 
 
@@ -107,4 +117,4 @@ def usual_method(methods: Iterable[Method], images: int) -> Method:
     for method in methods:
         if method.max_images is None or images <= method.max_images:
             return method
-    return methods[-1]
+    return max(methods, key=lambda method: method.max_images or 0)

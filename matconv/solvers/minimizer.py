@@ -11,11 +11,14 @@ from typing import Any, TextIO
 from ..arguments import as_count
 from ..kernels._guard import guarded
 from ..objective import Objective
+from .lbfgs import L_BFGS_B
 from .lbfgs import METHOD as LBFGS
 from .method import Method
+from .newton import METHOD as NEWTON
 from .progress import Progress
 from .result import Result
 from .run import Callback, Run
+from .scipy_methods import NEWTON_CG, TRUST_CONSTR, TRUST_KRYLOV, TRUST_NCG
 from .sgd import METHOD as SGD
 
 # every method of `minimize`, by name
@@ -24,6 +27,12 @@ METHODS: dict[str, Method] = {
     for method in (
         LBFGS,
         SGD,
+        NEWTON,
+        TRUST_NCG,
+        TRUST_KRYLOV,
+        NEWTON_CG,
+        TRUST_CONSTR,
+        L_BFGS_B,
     )
 }
 
@@ -84,7 +93,7 @@ def minimize(
     TypeError, ValueError
         If an argument is unknown or invalid; raised before anything is computed.
     TrainingError
-        If f or its gradient is not finite (L-BFGS: however short the step is).
+        If f or its gradient is not finite (where steps are shortened: however short the step is).
     Exception
         Exceptions of the callback are propagated.
 

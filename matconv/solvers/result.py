@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class State:
         Read-only; later iterations do not change it.
     seconds : float
         Time since the start, including callbacks.
+    details : dict
+        Entries of the history that only this method has, see the notes of `minimize`.
     """
 
     method: str
@@ -33,6 +35,7 @@ class State:
     gradient_norm: float
     theta: np.ndarray
     seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         theta = self.theta.view()
@@ -59,8 +62,8 @@ class Result:
         Euclidean norm of the gradient at theta or, with mini-batches, of its mean over the last
         complete epoch. NaN if it was not computed.
     history : list of dict
-        One entry per iteration with "iteration", "f", "gradient_norm", "seconds" and the items that
-        the callback returned. Empty if theta0 is already a minimum.
+        One entry per iteration with "iteration", "f", "gradient_norm", "seconds", the details of
+        the method, and the items that the callback returned. Empty if theta0 is already a minimum.
     message : str
         Why the minimisation ended.
     converged : bool

@@ -91,15 +91,21 @@ class Run:
         if self.moved and self._on_step is not None:
             self._on_step(self)
 
-    def iterate(self, f: float, gradient_norm: float) -> bool:
-        """Record an iteration and call the callback; return False if the callback asks to stop."""
+    def iterate(
+        self, f: float, gradient_norm: float, details: dict[str, Any] | None = None
+    ) -> bool:
+        """Record an iteration and call the callback; return False if the callback asks to stop.
+
+        ``details`` are the entries of the history that `Method.history` describes.
+        """
+        details = details or {}
         row: dict[str, Any] = {
             "iteration": self.iterations + 1,
             "f": f,
             "gradient_norm": gradient_norm,
             "seconds": self.seconds,
         }
-        self.history.append(row)
+        self.history.append({**row, **details})
         self.evaluated(f, gradient_norm)
         go_on = True
         if self._callback is not None:
@@ -107,11 +113,13 @@ class Run:
             theta.flags.writeable = False
             try:
                 with np.errstate(**self._error_state):
-                    more = self._callback(State(method=self.method, theta=theta, **row))
+                    state = State(method=self.method, theta=theta, details={**details}, **row)
+                    more = self._callback(state)
             except StopIteration:
                 go_on, more = False, None
             if more is not None:
-                row.update(_extra(more))
+                row.update(_extra(more, self.history[-1]))
+                self.history[-1].update(more)
         self.progress.line(row)
         self._between_steps()
         return go_on
@@ -132,10 +140,9 @@ class Run:
         )
 
 
-def _extra(more: Any) -> dict[str, Any]:
-    """Return the dict that a callback returned, checked."""
-    own = {"iteration", "f", "gradient_norm", "seconds"}
-    if not isinstance(more, dict) or own & more.keys():
+def _extra(more: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """Return the dict that a callback returned, checked: it must not have keys of ``own``."""
+    if not isinstance(more, dict) or own.keys() & more.keys():
         raise TypeError(
             f"minimize: callback must return None or a dict without the keys "
             f"{', '.join(sorted(own))}, got {more!r}"

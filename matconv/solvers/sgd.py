@@ -14,6 +14,7 @@ from .method import Method
 from .result import TrainingError
 from .run import Run
 from .schedules import DESCRIPTIONS, SCHEDULES, Schedule, get_schedule
+from .shared import SEED, drawn, not_finite, shuffled
 
 # elements that a thread updates at a time
 PIECE = 1 << 18
@@ -98,12 +99,6 @@ class _Descent:
         return self.theta
 
 
-def _is_finite(gradient: np.ndarray) -> bool:
-    """Return whether all elements are finite; allocates a vector only if squares overflow."""
-    squares = np.dot(gradient, gradient)
-    return bool(np.isfinite(squares) or np.isfinite(gradient).all())
-
-
 def sgd(
     objective: Any,
     run: Run,
@@ -138,8 +133,7 @@ def sgd(
     I. Sutskever, J. Martens, G. Dahl, G. Hinton, "On the importance of initialization and
     momentum in deep learning" (2013), for Nesterov's method.
     """
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = drawn(seed)
     l = objective.l
     batches = -(-l // batch_size)
     first, last = run.iterations, run.iterations + max_iterations
@@ -150,7 +144,7 @@ def sgd(
     usual = min(batch_size, l) * _weight(objective) / l
     run.progress.begin(max_iterations * batches, "batches")
     for epoch in range(first, last):
-        order = np.random.default_rng([seed, epoch]).permutation(l)
+        order = shuffled(seed, epoch, l)
         dropping = objective
         if hasattr(objective, "with_dropout"):  # not an objective of the user's own
             dropping = objective.with_dropout(seed % 2**64, epoch)
@@ -162,8 +156,8 @@ def sgd(
                 run.progress.advance()
                 continue
             f, gradient = part.value_and_gradient(descent.theta)
-            if not (np.isfinite(f) and _is_finite(gradient)):
-                what = "the gradient of f is not finite" if np.isfinite(f) else f"f is {f}"
+            what = not_finite(f, gradient)
+            if what is not None:
                 raise _error(what, f"batch {k + 1} of epoch {epoch + 1}", descent, run)
             mean.add(f, weight)
             rate = learning_rate * schedule((epoch * batches + k) / (last * batches))
@@ -239,13 +233,6 @@ METHOD = Method(
             1.0,
             metavar="FACTORS",
         ),
-        Option(
-            "seed",
-            Count(0),
-            "seed of the order of the images, and of what Dropout drops; the same seed gives the same "
-            "bits",
-            default_text="by default another one each time",
-            metavar="N",
-        ),
+        SEED,
     ),
 )

@@ -196,7 +196,7 @@ def test_import_looks_for_no_blas():
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "sgd"])
+@pytest.mark.parametrize("method", ["lbfgs", "sgd", "newton", "trust-ncg"])
 def test_minimize_callback_has_the_callers_error_state(method):
     net = Network((4, 4, 1), [Dense(2)])
     f = Objective(net, np.ones((9, 4, 4, 1)), np.arange(9) % 2, "softmax", C=10)
@@ -208,7 +208,7 @@ def test_minimize_callback_has_the_callers_error_state(method):
     assert seen == [expected]
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "sgd"])
+@pytest.mark.parametrize("method", ["lbfgs", "sgd", "newton", "trust-ncg"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", ["squared", "softmax"])
 def test_solvers_numpy_set_to_raise_denormals_and_overflow_pass(method, dtype, loss):

@@ -12,7 +12,7 @@ from matconv.engines import ThreadEngine
 from matconv.losses import SoftmaxLoss
 from matconv.solvers import Result, TrainingError
 
-BOTH = pytest.mark.parametrize("method", ["lbfgs", "sgd"])
+EACH = pytest.mark.parametrize("method", ["lbfgs", "sgd", "newton", "Newton-CG"])
 
 
 def problem(dtype=np.float64, loss="softmax", l=24, n_threads=1):
@@ -36,6 +36,11 @@ class Failing:
         self.thetas.append(theta.copy())
         f, gradient = self.objective.value_and_gradient(theta)
         return self.fail(f, gradient) if self.count[0] >= self.at else (f, gradient)
+
+    def __getattr__(self, name):
+        if name not in ("value", "linearize", "gnp"):
+            raise AttributeError(name)
+        return getattr(self.objective, name)
 
     def subset(self, indices):
         part = self.objective.subset(indices)
@@ -69,10 +74,11 @@ WRONG = pytest.mark.parametrize(
 @WRONG
 def test_minimize_not_finite_at_theta0_raises(fail, what):
     f, theta0 = problem()
-    with pytest.raises(TrainingError, match=f"^lbfgs: {what} at theta0$") as caught:
-        minimize(Failing(f, 1, fail), theta0)
-    assert caught.value.result.theta.tobytes() == theta0.tobytes()
-    assert caught.value.result.history == []
+    for method in ("lbfgs", "newton", "Newton-CG", "trust-ncg"):
+        with pytest.raises(TrainingError, match=f"^{method}: {what} at theta0$") as caught:
+            minimize(Failing(f, 1, fail), theta0, method)
+        assert caught.value.result.theta.tobytes() == theta0.tobytes()
+        assert caught.value.result.history == []
     with pytest.raises(TrainingError, match=f"^sgd: {what} at batch 1 of epoch 1; ") as caught:
         minimize(Failing(f, 1, fail), theta0, "sgd")
     assert caught.value.result.theta.tobytes() == theta0.tobytes()
@@ -144,7 +150,7 @@ class Trouble(Exception):
 
 
 @pytest.mark.catalogue(38)
-@BOTH
+@EACH
 def test_exception_of_a_callback_carries_the_result(method):
     f, theta0 = problem()
     states = []
@@ -182,7 +188,7 @@ def test_exception_of_a_batch_carries_the_last_step():
 
 
 @pytest.mark.catalogue(38)
-@BOTH
+@EACH
 def test_exception_before_the_first_step_has_no_result(method):
     f, theta0 = problem()
 
@@ -195,7 +201,7 @@ def test_exception_before_the_first_step_has_no_result(method):
 
 
 @pytest.mark.catalogue(38)
-@BOTH
+@EACH
 def test_minimize_ctrl_c_in_a_callback_returns_result(method):
     f, theta0 = problem()
     states = []
@@ -212,7 +218,7 @@ def test_minimize_ctrl_c_in_a_callback_returns_result(method):
 
 
 @pytest.mark.catalogue(38)
-@BOTH
+@EACH
 def test_minimize_ctrl_c_within_a_step_returns_result(method):
     f, theta0 = problem()
 
@@ -220,9 +226,7 @@ def test_minimize_ctrl_c_within_a_step_returns_result(method):
         raise KeyboardInterrupt
 
     failing = Failing(f, 8, fail)
-    result = minimize(
-        failing, theta0, method, 9, **({} if method == "lbfgs" else {"batch_size": 8})
-    )
+    result = minimize(failing, theta0, method, 9, **({"batch_size": 8} if method == "sgd" else {}))
     assert result.interrupted and failing.count == [8]
     if method == "sgd":
         # the eighth evaluation was to be at the theta of the seventh step
@@ -252,17 +256,17 @@ def test_minimize_two_callers_one_network_same_bits():
 
 
 def options(method):
-    return {"seed": 4, "batch_size": 16} if method == "sgd" else {}
+    return {"sgd": {"seed": 4, "batch_size": 16}, "newton": {"seed": 4}}.get(method, {})
 
 
 @pytest.mark.catalogue(40)
-@BOTH
+@EACH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_minimize_same_seed_any_threads_same_bits(method, dtype):
     def train(seed, n_threads):
         # 600 images are several shards, and 300 are several of a batch
         f, _ = problem(dtype, l=600, n_threads=n_threads)
-        more = {"seed": seed, "batch_size": 300} if method == "sgd" else {}
+        more = {"sgd": {"seed": seed, "batch_size": 300}, "newton": {"seed": seed}}.get(method, {})
         return minimize(f, f.net.init(seed), method, 4, **more)
 
     first = train(11, 1)
@@ -273,7 +277,7 @@ def test_minimize_same_seed_any_threads_same_bits(method, dtype):
 
 
 @pytest.mark.catalogue(40)
-@BOTH
+@EACH
 def test_threads_of_blas_do_not_change_the_bits(method):
     # theta is long enough for BLAS to share it out among its threads
     random = np.random.default_rng(2)
@@ -297,7 +301,7 @@ def test_sgd_without_seed_shuffles_differently():
 
 
 @pytest.mark.catalogue(41)
-@BOTH
+@EACH
 def test_minimize_images_change_uses_new_ones(method):
     f, theta0 = problem(n_threads=2)
     before = minimize(f, theta0, method, 6, **options(method))

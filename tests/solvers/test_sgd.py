@@ -11,6 +11,7 @@ from matconv.engines import ThreadEngine
 from matconv.kernels._guard import guarded
 from matconv.kernels.sums import descend
 from matconv.solvers.schedules import SCHEDULES
+from matconv.solvers.shared import not_finite
 
 
 def formulas(f, theta0, epochs, batch_size, rate, momentum, seed, nesterov=False, factor=None):
@@ -127,10 +128,12 @@ def test_sgd_start_begins_with_velocity_0(small):
     assert not np.array_equal(rest.theta, whole.theta)
 
 
-def test_is_finite_despite_overflow_of_squares():
-    for values, expected in (([1e200, -1e200], True), ([1.0, np.nan], False), ([np.inf], False)):
+def test_not_finite_despite_overflow_of_squares():
+    wrong = "the gradient of f is not finite"
+    cases = ([1e200, -1e200], None), ([1.0, np.nan], wrong), ([np.inf], wrong)
+    for values, expected in cases:
         # as in `minimize`: overflow is no warning
-        assert guarded(sgd_module._is_finite, np.array(values)) is expected
+        assert guarded(not_finite, 1.0, np.array(values)) == expected
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -68,6 +68,9 @@ class Calls:
     def sgd(self):
         return self.minimize(self.f, "sgd", 2, batch_size=200, seed=0)
 
+    def newton(self):
+        return self.minimize(self.f, "newton", 2, subsample=0.2, seed=0)
+
     def lbfgs_python_loss(self):
         return self.minimize(self.g, max_iterations=2)
 
