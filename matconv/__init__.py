@@ -72,7 +72,7 @@ access to all of them; some are loaded when they are first used.
     checking      checks of derivatives: check_gradient, check_products, check_loss
     notes         matrices and equations of the notes in NumPy: vec, mat, ...
     phi           the matrix P_phi, and phi as a linear operator
-    solvers       minimize: L-BFGS, stochastic gradient
+    solvers       minimize: L-BFGS, stochastic gradient, Newton
     io            model and data files
     presets       networks by name or from a TOML file
     data          handwritten digits

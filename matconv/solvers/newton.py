@@ -295,7 +295,8 @@ METHOD = Method(
         Option(
             "damping",
             Number(minimum=0),
-            "multiple of the identity that is added to the matrix in the first iteration",
+            "multiple of the identity that is added to the matrix in the first iteration, also after "
+            "--resume",
             1.0,
             metavar="LAMBDA",
         ),

@@ -24,7 +24,7 @@ from support.processes import script
         ("lbfgs", 2, 41),
         ("lbfgs_python_loss", 2, 41),
         ("sgd", 2, 53),
-        ("newton", 2, 53),
+        ("newton", 2, 199),
     ],
 )
 def test_interrupt_at_every_point_state_is_restored(call, n_threads, step):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import optimize
-from support.minimizing import C, Spy, small, thetas_of
+from support.minimizing import C, Cliff, Spy, small, thetas_of
 
 from matconv import Dense, Network, Objective, minimize
 from matconv.solvers import TrainingError
@@ -75,25 +75,6 @@ def test_lbfgs_at_the_limit_of_precision_ends_without_error():
         "the line search finds no lower f: the limit of the precision",
     )
     assert f(result.theta) == result.f < f(theta0)
-
-
-class Cliff:
-    """f = -5 t - log(1 - t) / 100 + u^2 of theta = (t, u, 0, ...), undefined for t >= 1."""
-
-    def __init__(self, beyond):
-        self.net = small()[0].net
-        self.beyond = beyond
-        self.fell = 0
-
-    def value_and_gradient(self, theta):
-        t, u = theta[:2]
-        gradient = np.zeros_like(theta)
-        if t >= 1:
-            self.fell += 1
-            gradient[:] = self.beyond
-            return self.beyond, gradient
-        gradient[:2] = -5 + 0.01 / (1 - t), 2 * u
-        return -5 * t - 0.01 * np.log(1 - t) + u * u, gradient
 
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, -np.inf])

@@ -162,11 +162,32 @@ def test_minimize_default_is_that_of_the_record(method):
         ("sgd", {"schedule": "step"}),
         ("sgd", {"rates": {"biases": 2}}),
         ("sgd", {"seed": 4}),
+        ("newton", {"subsample": 0.5}),
+        ("newton", {"damping": 1.0}),
+        ("newton", {"drop": 0.1}),
+        ("newton", {"boost": 9.0}),
+        ("newton", {"cg_tolerance": 0.01}),
+        ("newton", {"cg_iterations": 1}),
+        ("newton", {"eta": 0.9}),
+        ("newton", {"reorthogonalize": False}),
+        ("newton", {"gtol": 10.0}),
+        ("newton", {"seed": 4}),
+        ("trust-ncg", {"initial_trust_radius": 0.01}),
+        ("trust-ncg", {"max_trust_radius": 1.25}),
+        ("trust-ncg", {"gtol": 10.0}),
+        ("trust-krylov", {"initial_trust_radius": 0.01}),
+        ("trust-krylov", {"max_trust_radius": 1.25}),
+        ("Newton-CG", {"xtol": 10.0}),
+        ("Newton-CG", {"gtol": 10.0}),
+        ("trust-constr", {"initial_trust_radius": 0.01}),
+        ("trust-constr", {"xtol": 10.0}),
+        ("L-BFGS-B", {"memory": 1}),
     ],
 )
 def test_minimize_option_reaches_the_method(name, options):
     f, theta0 = small()
-    seed = {"seed": 3, "batch_size": 8} if name == "sgd" else {}
+    seeds = {"sgd": {"seed": 3, "batch_size": 8}, "newton": {"seed": 3, "damping": 0.3}}
+    seed = seeds.get(name, {})
     plain = minimize(f, theta0, name, 6, **seed)
     other = minimize(f, theta0, name, 6, **{**seed, **options})
     assert plain.theta.tobytes() != other.theta.tobytes()

@@ -16,6 +16,25 @@ def small(dtype=np.float64, l=22, loss="softmax", n_threads=1, algorithm="auto")
     return Objective(net, Z, y, loss, C, n_threads), net.init(1)
 
 
+class Cliff:
+    """f = -5 t - log(1 - t) / 100 + u^2 of theta = (t, u, 0, ...), undefined for t >= 1."""
+
+    def __init__(self, beyond):
+        self.net = small()[0].net
+        self.beyond = beyond
+        self.fell = 0
+
+    def value_and_gradient(self, theta):
+        t, u = theta[:2]
+        gradient = np.zeros_like(theta)
+        if t >= 1:
+            self.fell += 1
+            gradient[:] = self.beyond
+            return self.beyond, gradient
+        gradient[:2] = -5 + 0.01 / (1 - t), 2 * u
+        return -5 * t - 0.01 * np.log(1 - t) + u * u, gradient
+
+
 class Spy:
     """An objective that records every evaluation, over all images or a batch."""
 
