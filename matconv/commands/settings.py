@@ -15,7 +15,7 @@ from typing import Any
 from ..files.errors import format_error
 from ..files.regular import shortened
 from ..io import Model, simplenn
-from ..options import Choice, Count, Factors, Number, Option, Text
+from ..options import Choice, Count, Factors, Number, Option, Text, alternatives
 from ..solvers import METHODS, Method, merged_options, usual_method
 from .options import DATA, LABELS, LOSS, PIXEL_ORDER, SEED, UsageError
 
@@ -77,6 +77,7 @@ def solver_setting() -> Option:
         Choice(METHODS),
         "; ".join(f"{method.name}, {method.summary}" for method in METHODS.values()),
         default_text="the solver that an option is for, or " + ", ".join(usual),
+        metavar="NAME",
     )
 
 
@@ -84,11 +85,14 @@ def iterations_setting() -> Option:
     """Return the option --iterations, with an alias such as --epochs for each other name."""
     methods = METHODS.values()
     names = dict.fromkeys(f"{method.iteration}s" for method in methods)
+    usual: dict[int, list[str]] = {}
+    for method in methods:
+        usual.setdefault(method.iterations, []).append(method.name)
     return Option(
         "iterations",
         Count(),
         f"number of {' or '.join(names)}",
-        default_text=", ".join(f"{method.iterations} with {method.name}" for method in methods),
+        default_text="; ".join(f"{count} with {alternatives(of)}" for count, of in usual.items()),
         metavar="N",
         aliases=tuple(name for name in names if name != "iterations"),
     )
@@ -97,7 +101,7 @@ def iterations_setting() -> Option:
 def solver_options() -> list[Option]:
     """Return the options of all solvers, without the seed, which is that of the training."""
     return [
-        replace(option, help=f"with {' or '.join(names)}: {option.help}")
+        replace(option, help=f"with {alternatives(names)}: {option.help}")
         for option, names in merged_options(METHODS.values()).values()
         if option.name != SEED.name
     ]
@@ -199,7 +203,7 @@ def choose_solver(chosen: dict[str, Any], arguments: argparse.Namespace, images:
     method = METHODS[chosen["solver"]]
     for name in given:
         if name not in method.names:
-            names = " or ".join(one.name for one in METHODS.values() if name in one.names)
+            names = alternatives([one.name for one in METHODS.values() if name in one.names])
             raise UsageError(f"{options[name].flag} goes with --solver {names}")
     for name in options.keys() - set(method.names):
         chosen.pop(name, None)

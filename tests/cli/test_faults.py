@@ -169,7 +169,7 @@ def test_messages_are_one_printable_line():
         ({"settings": 3}, "training: settings: expected an object"),
         ({"settings": {"C": [3]}}, "training: settings: C is [3], expected a number above 0"),
         ({"settings": {"seed": True}}, "training: settings: seed is True"),
-        ({"settings": {"solver": "adam"}}, "solver is 'adam', expected lbfgs or sgd"),
+        ({"settings": {"solver": "adam"}}, "solver is 'adam', expected lbfgs, sgd, "),
         (
             {"settings": {"loss": "l1"}},
             "loss is 'l1', expected absolute, hinge, huber, huber:DELTA",

@@ -215,6 +215,31 @@ def test_options_reach_the_solver(data_folder, capsys):
     assert result.theta.tobytes() == model.theta.tobytes()
 
 
+def test_newton_is_shown_saved_and_continued(data_folder, capsys):
+    options = ("--subsample", "0.2", "--seed", "3", "--output", "m.npz")
+    text = printed(capsys, *SMALL, *options)
+    assert "Newton's method, 4 iterations, Gauss-Newton matrices of 0.2 of the images" in text
+    assert "iteration             f    |gradient|  train accuracy  test accuracy   seconds" in text
+    model = load_model("m.npz")
+    names = METHODS["newton"].history
+    assert all(names.keys() < row.keys() for row in model.training["history"])
+    printed(capsys, "train", "--resume", "m.npz", "--iterations", "3", "--output", "n.npz")
+    with np.load("small.npz") as file:
+        train = np.sort(np.random.default_rng(3).permutation(60)[12:])
+        Z, y = model.prepare(file["Z"][train]), file["y"][train]
+    f = Objective(model.network, Z, y, "softmax", 1000)
+    # the blocks of images continue, the damping begins again
+    more = minimize(f, model.theta, "newton", 3, start=4, subsample=0.2, seed=3)
+    assert load_model("n.npz").theta.tobytes() == more.theta.tobytes()
+
+
+def test_options_of_several_solvers_choose_the_first_of_them(data_folder, capsys, monkeypatch):
+    assert "trust-ncg, 4 iterations" in printed(capsys, *SMALL, "--curvature", "gauss-newton")
+    # beyond the number of images for which it is the default
+    monkeypatch.setitem(METHODS, "lbfgs", replace(METHODS["lbfgs"], max_images=47))
+    assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL, "--gtol", "0")
+
+
 def test_sgd_options_choose_sgd(data_folder, capsys):
     assert "batches of 5" in printed(capsys, *SMALL, "--batch-size", "5")
     assert "L-BFGS, 4 iterations" in printed(capsys, *SMALL)

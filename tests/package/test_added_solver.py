@@ -69,11 +69,11 @@ def test_added_solver_is_in_help(added, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     assert main(["train", "--help"]) == 0
     said = capsys.readouterr().out
-    assert f"--solver {{{','.join(METHODS)}}}" in said and [*METHODS][-1] == "steepest"
+    assert "--solver NAME" in said
     assert "steepest, steepest descent on f over all images" in said
     assert "--step-size SIZE" in said
     assert "with steepest: factor of the gradient. Default: 0.1" in said
-    assert re.search(r"Default: 100 with lbfgs, 10 with sgd, .*, 100 with steepest\n", said)
+    assert re.search(r"Default: 100 with lbfgs, .* or steepest; 10 with sgd\n", said)
 
 
 def test_added_solver_settings_go_through_a_model_file(added, data_folder, capsys):
