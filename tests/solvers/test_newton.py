@@ -179,7 +179,7 @@ def test_step_has_regularisation_once_and_the_matrix_of_the_subsample():
 def test_newton_solves_a_linear_problem_in_one_step():
     f, theta, _ = linear(C=3.0)
     result = minimize(
-        f, theta, "newton", subsample=1, damping=0, cg_tolerance=0, cg_iterations=12, gtol=1e-12
+        f, theta, "newton", 1, subsample=1, damping=0, cg_tolerance=0, cg_iterations=12, gtol=1e-12
     )
     assert result.converged and result.iterations == 1
     assert result.message == "every entry of the gradient is within gtol = 1e-12"
@@ -348,6 +348,12 @@ def test_newton_without_a_lower_f_ends():
     result = minimize(f, np.ones(f.net.n), "newton")
     assert result.message == "the line search finds no lower f: the limit of the precision"
     assert not result.converged and result.history == [] and len(values) == 30
+
+
+def test_newton_ends_where_squares_of_the_gradient_underflow():
+    f = Bowl(None)
+    result = minimize(f, np.full(f.net.n, 1e-200), "newton", gtol=0)
+    assert result.message == "the line search finds no lower f: the limit of the precision"
 
 
 def test_newton_steps_along_the_gradient_where_curvature_is_negative():
