@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -38,17 +37,13 @@ class _Iterates(Trials):
         super().__init__(objective, run)
         self._gtol = gtol
         self._before = before
-        self._recent: deque[Trial] = deque(maxlen=2)
         self._tried: Array
         self._accepted: Trial
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Return f and its gradient at a trial point."""
         self._tried = x.astype(self.objective.net.dtype)
-        found = super().value_and_gradient(x)
-        if not self._recent or self._recent[-1] is not self.trial:
-            self._recent.append(self.trial)
-        return found
+        return super().value_and_gradient(x)
 
     def begun(self) -> None:
         self._accepted = self.trial
@@ -80,11 +75,9 @@ class _Iterates(Trials):
             raise _Ended("the steps do not change theta: the limit of the precision", False)
 
     def _find(self, x: Array, theta: Array) -> Trial:
-        """Return one of the last trials, or evaluate f again if a method went back further."""
-        for trial in self._recent:
-            if np.array_equal(trial.theta, theta):
-                return trial
-        self.value_and_gradient(x)
+        """Return the last trial, or evaluate f again where a line search has gone back."""
+        if not np.array_equal(self.trial.theta, theta):
+            self.value_and_gradient(x)
         return self.trial
 
     def _check_gradient(self) -> None:

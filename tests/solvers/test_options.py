@@ -175,6 +175,7 @@ def test_minimize_default_is_that_of_the_record(method):
         ("trust-ncg", {"initial_trust_radius": 0.01}),
         ("trust-ncg", {"max_trust_radius": 1.25}),
         ("trust-ncg", {"gtol": 10.0}),
+        ("trust-ncg", {"curvature": "hessian"}),
         ("trust-krylov", {"initial_trust_radius": 0.01}),
         ("trust-krylov", {"max_trust_radius": 1.25}),
         ("Newton-CG", {"xtol": 10.0}),

@@ -7,7 +7,9 @@ from support.minimizing import Cliff, small, thetas_of
 
 from matconv import Dense, Network, Objective, minimize
 from matconv.kernels._guard import guarded
-from matconv.solvers import TrainingError
+from matconv.solvers import Run, TrainingError
+from matconv.solvers.progress import Progress
+from matconv.solvers.scipy_methods import CURVATURES, _Iterates
 
 # SciPy's options for what `minimize` does itself; trust-constr counts the evaluation at theta0
 SECOND_ORDER = {
@@ -32,6 +34,10 @@ class Counting(Objective):
         self.products += 1
         return super().gnp(theta, v)
 
+    def hessp(self, theta, v):
+        self.products += 1
+        return super().hessp(theta, v)
+
 
 def counting(**options):
     f, theta0 = small(**options)
@@ -39,7 +45,7 @@ def counting(**options):
     return f, theta0
 
 
-def of_scipy(f, theta0, method, iterations):
+def of_scipy(f, theta0, method, iterations, multiply):
     """SciPy's own result, and theta after every iteration."""
     options, before = SECOND_ORDER[method]
     thetas = []
@@ -48,7 +54,7 @@ def of_scipy(f, theta0, method, iterations):
         thetas.append(intermediate_result.x.copy())
 
     def product(x, p):
-        return f.gnp(x, p.astype(np.float64))  # trust-constr passes integers once
+        return multiply(x, p.astype(np.float64))  # trust-constr passes integers once
 
     found = guarded(
         optimize.minimize, f.value_and_gradient, theta0, jac=True, hessp=product, method=method,
@@ -58,15 +64,16 @@ def of_scipy(f, theta0, method, iterations):
 
 
 @EACH
-def test_method_is_that_of_scipy(method):
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_method_is_that_of_scipy(curvature, method):
     f, theta0 = counting()
-    truth, expected = of_scipy(f, theta0, method, 15)
+    truth, expected = of_scipy(f, theta0, method, 12, getattr(f, CURVATURES[curvature]))
     g, _ = counting()
-    thetas, result = thetas_of(g, theta0, method, 15)
+    thetas, result = thetas_of(g, theta0, method, 12, curvature=curvature)
     assert [theta.tobytes() for theta in thetas] == [theta.tobytes() for theta in expected]
     assert result.theta.tobytes() == truth.x.tobytes() and result.f == truth.fun
-    assert (result.iterations, len(result.history)) == (15, 15)
-    assert result.message == "15 iterations done" and not result.converged
+    assert (result.iterations, len(result.history)) == (12, 12)
+    assert result.message == "12 iterations done" and not result.converged
     assert (g.gradients, g.products) == (f.gradients, f.products)
 
 
@@ -81,6 +88,17 @@ def test_history_is_exact_also_where_a_step_is_rejected(method):
     assert values == sorted(values, reverse=True)
     # with these data each trust region rejects a step, and the line search none
     assert (len(set(values)) < len(values)) == (method != "Newton-CG")
+
+
+def test_iteration_that_ends_before_the_last_trial_has_its_own_f():
+    f, theta0 = counting()
+    run = Run("Newton-CG", theta0, None, Progress())
+    trials = _Iterates(f, run, 0.0, 0)
+    first, second = (theta0 - step * f.gradient(theta0) for step in (0.01, 0.02))
+    for x in (theta0, first, second):
+        trials.value_and_gradient(x)
+    trials.accept(optimize.OptimizeResult(x=first))
+    assert run.theta.tobytes() == first.tobytes() and run.history[0]["f"] == f(first)
 
 
 @EACH
