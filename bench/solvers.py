@@ -1,6 +1,7 @@
 """The solvers on real images: f and test accuracy against time and passes over the data.
 
     python bench/solvers.py FOLDER                    # IDX files, as of Fashion-MNIST; some minutes
+    python bench/solvers.py digits                    # the digits of matconv, a smaller network
     python bench/solvers.py FOLDER lbfgs sgd:0.1      # some of the runs
     python bench/solvers.py --list
 
@@ -14,6 +15,7 @@ import time
 
 from matconv import Conv, Dense, MaxPool, Network, Objective, minimize
 from matconv.commands.mnist import find_pairs
+from matconv.data import load_digits
 from matconv.io import read_idx
 
 SHARES = (0.01, 0.05, 0.1)
@@ -25,27 +27,38 @@ RUNS = {
     "lbfgs": ("lbfgs", {"ftol": 0.0, "gtol": 0.0}),
     **{f"sgd:{rate:g}": ("sgd", {"learning_rate": rate, "seed": 0}) for rate in RATES},
 }
+SCIPY = ("trust-ncg", "trust-krylov", "Newton-CG", "trust-constr")
+RUNS.update({name: (name, {"gtol": 0.0}) for name in SCIPY})
+RUNS.update({f"{name}:H": (name, {"gtol": 0.0, "curvature": "hessian"}) for name in SCIPY})
 ACCURACIES = (0.80, 0.84, 0.88)
 
 
-def objectives(folder, images, test_images, C):
-    """f over training images, f over test images, and theta0."""
-    parts = [[read_idx(path) for path in pair] for pair in find_pairs(folder)]
-    net = Network(
-        (28, 28, 1),
-        [
-            Conv(16, 5, pad=2, activation="relu"),
-            MaxPool(2),
-            Conv(32, 3, pad=1, activation="relu"),
-            MaxPool(2),
-            Dense(10),
-        ],
-    )
-    f, test = (
-        Objective(net, Z[:l].reshape(-1, 28, 28, 1) / 255, y[:l], "softmax", C, n_threads=1)
+def data(source, images, test_images):
+    """Training and test images with labels, and the numbers of filters of the network."""
+    if source == "digits":
+        digits = load_digits()
+        return (digits.Z_train, digits.y_train), (digits.Z_test, digits.y_test), (8, 16)
+    parts = [[read_idx(path) for path in pair] for pair in find_pairs(source)]
+    train, test = (
+        (Z[:l].reshape(-1, 28, 28, 1) / 255, y[:l])
         for (Z, y), l in zip(parts, (images, test_images), strict=True)
     )
-    return f, test, net.init(0)
+    return train, test, (16, 32)
+
+
+def objectives(source, images, test_images, C):
+    """f over training images, f over test images, and theta0."""
+    train, test, filters = data(source, images, test_images)
+    layers = [
+        Conv(filters[0], 3, pad=1, activation="relu"),
+        MaxPool(2),
+        Conv(filters[1], 3, pad=1, activation="relu"),
+        MaxPool(2),
+        Dense(10),
+    ]
+    net = Network(train[0].shape[1:], layers)
+    f, f_test = (Objective(net, *part, "softmax", C, n_threads=1) for part in (train, test))
+    return f, f_test, net.init(0)
 
 
 class Clock:
@@ -65,8 +78,8 @@ class Clock:
         return result
 
 
-class Gradients:
-    """An objective that counts the images of its gradients."""
+class Counting:
+    """An objective that counts the images of its gradients, and of products for SciPy."""
 
     def __init__(self, objective, count=None):
         self._objective, self.count = objective, [0] if count is None else count
@@ -78,17 +91,25 @@ class Gradients:
         self.count[0] += self._objective.l
         return self._objective.value_and_gradient(theta)
 
+    def gnp(self, theta, v):
+        self.count[0] += self._objective.l
+        return self._objective.gnp(theta, v)
+
+    def hessp(self, theta, v):
+        self.count[0] += self._objective.l
+        return self._objective.hessp(theta, v)
+
     def subset(self, indices):
-        return Gradients(self._objective.subset(indices), self.count)
+        return Counting(self._objective.subset(indices), self.count)
 
     def with_dropout(self, seed, epoch):
-        return Gradients(self._objective.with_dropout(seed, epoch), self.count)
+        return Counting(self._objective.with_dropout(seed, epoch), self.count)
 
 
 def run(name, f, test, theta0, seconds):
     """Rows (seconds, passes, f, test accuracy) of a run, one for each iteration."""
     method, options = RUNS[name]
-    counted, clock, rows = Gradients(f), Clock(), []
+    counted, clock, rows = Counting(f), Clock(), []
     products = 0.0
 
     def callback(state):
@@ -127,19 +148,20 @@ def line(name, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", nargs="?")
+    parser.add_argument("data", nargs="?", metavar="FOLDER")
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("--list", action="store_true", help="list the runs")
     parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--test-images", type=int, default=2000)
-    parser.add_argument("--C", type=float, help="by default simpleNN's, 0.01 l")
+    parser.add_argument("--C", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=40.0, help="of each run")
     arguments = parser.parse_intermixed_args()
-    if arguments.list or arguments.folder is None:
+    if arguments.list or arguments.data is None:
         print(*RUNS, sep="\n")
         return
-    C = arguments.C or 0.01 * arguments.images
-    f, test, theta0 = objectives(arguments.folder, arguments.images, arguments.test_images, C)
+    f, test, theta0 = objectives(
+        arguments.data, arguments.images, arguments.test_images, arguments.C
+    )
     print(f"{f.l} training images, {test.l} test images, n = {f.net.n}, C = {f.C:g}")
     reached = "  ".join(f"{100 * accuracy:6.0f} %: s, passes" for accuracy in ACCURACIES)
     print(f"{'run':16} iterations  {reached}  at the end: s, passes, f, test accuracy, the best")
