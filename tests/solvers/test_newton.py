@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support.minimizing import small, thetas_of
-from support.simplenn import problem, recorded, steps
+from support.simplenn import main, problem, recorded, steps
 
 from matconv import Dense, Network, Objective, minimize
 from matconv.solvers import TrainingError, conjugate
@@ -47,6 +47,15 @@ def test_recorded_steps_have_every_branch():
     factors = log["lambda_after"] / log["lambda_used"]
     assert {round(factor, 12) for factor in factors} == {round(2 / 3, 12), 1.0, 1.5}
     assert {*log["alpha"]} == {0.5, 1.0}
+
+
+def test_whole_trajectory_is_printed(capsys):
+    main(reorthogonalize=True)
+    titles, *lines, end = capsys.readouterr().out.splitlines()
+    assert len(lines) == 30 and end.startswith("equal predictions: ")
+    number, own, cg, alpha, its_alpha, own_lambda, its_lambda, *_ = lines[0].split()
+    assert (number, own, alpha, own_lambda) == ("1", cg, its_alpha, its_lambda)
+    assert titles.split()[:3] == ["iteration", "#CG", "alpha"]
 
 
 # conjugate gradients
