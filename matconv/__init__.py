@@ -18,9 +18,9 @@ Network
 Objective
     f(theta) and its gradient for a network, images and labels; for any optimiser.
 Linearization
-    f at one theta, with products with the Jacobian and the Gauss-Newton matrix.
+    f at one theta, with products with the Jacobian, the Gauss-Newton matrix and the Hessian.
 minimize
-    Minimises an Objective by L-BFGS or stochastic gradient descent.
+    Minimises an Objective: L-BFGS, stochastic gradient descent, Newton's method, methods of SciPy.
 Predictor
     A network with fixed theta for fast inference, from ``Network.freeze`` or `load_predictor`.
 save_model, load_model

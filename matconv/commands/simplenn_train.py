@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..options import Choice, Count, Number, Option, Text
-from ..solvers import METHODS
 from . import options, settings, train
 from .options import Argument, Parser, UsageError
 
@@ -186,10 +185,9 @@ _PIXELS = "unscaled"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
     options.add(parser, CONFIG, IMAGES)
-    absent = SOLVERS[NEWTON] not in METHODS
     groups = {
         "options of simpleNN": GENERAL,
-        f"with -s 1{', which this version does not have' if absent else ''}": NEWTON_OPTIONS,
+        "with -s 1": NEWTON_OPTIONS,
         "with -s 2": SGD_OPTIONS,
     }
     for title, group in groups.items():
@@ -227,12 +225,6 @@ def translated(arguments: argparse.Namespace) -> tuple[argparse.Namespace, list[
     for option in SHARED:
         setattr(made, option.name, getattr(arguments, option.name))
     chosen = arguments.s or SOLVER.usual
-    if SOLVERS[chosen] not in METHODS:
-        usual = "" if arguments.s else ", the default,"
-        raise UsageError(
-            f"-s {chosen}{usual} is not available: this version of matconv has no method "
-            f"{SOLVERS[chosen]}; -s {SGD} is stochastic gradient"
-        )
     if arguments.gpu_use == "1":
         raise UsageError("-gpu_use 1: matconv computes on CPUs, only 0")
     if arguments.decay:
@@ -245,8 +237,7 @@ def translated(arguments: argparse.Namespace) -> tuple[argparse.Namespace, list[
         made.schedule, made.nesterov = "constant", False
     else:
         made.by_images["subsample"] = lambda _, images: _share(arguments.GNsize, images)
-        if "gtol" in METHODS[SOLVERS[chosen]].names:
-            made.gtol = 0.0  # simpleNN always makes all iterations
+        made.gtol = 0.0  # simpleNN always makes all iterations
     notes = [
         note
         for option in OPTIONS
@@ -268,10 +259,7 @@ def _set(made: argparse.Namespace, option: SimpleNNOption, given: Any, chosen: s
     """Set the option of `matconv train` that stands for one of simpleNN; return notes."""
     applies = option.solver in ("", chosen)
     if applies and option.setting:
-        if hasattr(made, option.setting):
-            setattr(made, option.setting, option.usual if given is None else given)
-        elif given is not None:
-            raise UsageError(f"{option.flag}: {SOLVERS[chosen]} of matconv has no such option")
+        setattr(made, option.setting, option.usual if given is None else given)
         return []
     if given is None:
         return []

@@ -15,8 +15,7 @@ from matconv.commands.datasets import load
 from matconv.commands.options import UsageError
 from matconv.data import load_digits
 from matconv.io import kinds, load_simplenn, read_simplenn_config
-from matconv.options import Number, Option
-from matconv.solvers import METHODS, Method
+from matconv.solvers import METHODS
 
 CONFIG = """\
 % of the digits
@@ -189,21 +188,7 @@ def complaint_of(capsys, *arguments):
     return status, err
 
 
-def gradient_steps(objective, run, max_iterations, **options):
-    for _ in range(max_iterations):
-        f, gradient = objective.value_and_gradient(run.theta)
-        run.step(run.theta - 1e-3 * gradient, f, float(np.linalg.norm(gradient)))
-        run.iterate(f, float(np.linalg.norm(gradient)))
-    return "done", False
-
-
-def test_simplenn_train_newton_gets_the_options_of_simplenn(folder, capsys, monkeypatch):
-    # a method with the options of Newton's
-    numbers = ("subsample", "damping", "drop", "boost", "cg_tolerance", "cg_iterations", "eta")
-    gtol = next(option for option in METHODS["lbfgs"].options if option.name == "gtol")
-    records = (*(Option(name, Number(minimum=0), name, 7.0) for name in numbers), gtol)
-    method = Method("newton", gradient_steps, "a stub", iterations=7, options=records)
-    monkeypatch.setitem(METHODS, "newton", method)
+def test_simplenn_train_newton_gets_the_options_of_simplenn(folder, capsys):
     run(
         capsys,
         "simplenn-train",
@@ -232,12 +217,6 @@ def test_simplenn_train_newton_gets_the_options_of_simplenn(folder, capsys, monk
     assert out.startswith("note: -bsize has no effect: ")
     error = complaint(capsys, "simplenn-train", "digits.config", "train.mat", "-lr", "1", status=2)
     assert error.startswith("-lr goes with -s 2")
-
-
-def test_simplenn_train_solver_that_does_not_exist_is_named(folder, capsys, monkeypatch):
-    monkeypatch.delitem(METHODS, "newton", raising=False)
-    error = complaint(capsys, "simplenn-train", "digits.config", "train.mat", status=2)
-    assert error.startswith("-s 1, the default, is not available: this version of matconv has no ")
 
 
 @pytest.mark.parametrize(

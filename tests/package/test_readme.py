@@ -31,17 +31,21 @@ def test_readme_examples_run(capsys, tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     accuracy, *summary = capsys.readouterr().out.splitlines()
-    scores = names["net"].forward(names["result"].x, names["digits"].Z_test)
+    scores = names["net"].forward(names["result"].theta, names["digits"].Z_test)
     # sums of some hundred products in several layers, by other tiles
     bound = rounding_bound(4000, 1 + np.abs(scores))
     assert_within(names["scores"], scores, bound)
     assert_within(names["out"], scores[:1], bound[:1])
-    assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 3
+    assert (tmp_path / "digits.matconv").is_file() and len(blocks) == 5
     assert float(accuracy) > 0.95
     assert any("Add" in line for line in summary)
     assert names["gradient"].shape == (names["net"].n,) == names["theta"].shape
     assert np.shares_memory(names["W"], names["theta"])
     assert names["batch"].l == 64
+    n = names["net"].n
+    assert names["Jv"].shape == (64, 10)
+    assert {names[name].shape for name in ("Gv", "Hv", "step")} == {(n,)}
+    assert names["found"].fun < names["value"]
 
 
 def test_readme_has_two_commands():

@@ -27,7 +27,7 @@ from support.networks import images
 from support.python_losses import SquaredError
 from support.random_graphs import random_images, random_theta
 
-RECORDED = Path(__file__).parent.parent / "network" / "simplenn_tiny.npz"
+RECORDED = Path(__file__).parent.parent / "io" / "simplenn" / "tiny-a.npz"
 # <Jv, u> and <v, J'u> differ by the rounding errors of both passes
 ADJOINT = {"float64": 1e-13, "float32": 1e-13 * 2.0**29}
 
