@@ -51,6 +51,8 @@ else:
     if SANITIZERS:
         FLAGS += [*LINK_FLAGS, "-fno-sanitize-recover=undefined", "-fno-wrapv"]
 SMALL = ["-Os"]  # three quarters of the size
+# loops in SIMD form, but neither copied for each value of a condition nor unrolled
+PLAIN = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
 
 # By the names that matconv.kernels.cpu knows. Vectors of 512 bits leave a long scalar rest of the
 # 6 or 20 channels that such loops often run over, and are no faster where none is left.
@@ -70,6 +72,10 @@ WITH_VARIANTS = {
     *("_conv_taps", "_im2col", "_lrn", "_operations", "_pool_loops", "_rounded", "_winograd"),
     "sums",
 }
+
+# Those of them whose loops -O3 copies several times without making them faster: they wait for
+# memory, or for divisions and square roots.
+WITH_PLAIN_LOOPS = {"_lrn", "_operations"}
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant
 # gives the same bits.
@@ -102,7 +108,9 @@ class BuildVariants(build_ext):
                 if extension.name == "matconv.kernels.cpu":
                     extension.define_macros.append(("MATCONV_VARIANTS", None))
                 if variant_of(extension) is None and not DEBUG:
-                    extension.extra_compile_args += SMALL  # the fast loops are in the variants
+                    # the fast loops are in the variants
+                    flags = [flag for flag in extension.extra_compile_args if flag not in PLAIN]
+                    extension.extra_compile_args = [*flags, *SMALL]
         else:
             print("no SIMD variants are built: baseline only")
             self.extensions[:] = [e for e in self.extensions if variant_of(e) is None]
@@ -164,6 +172,8 @@ def flags_of(path):
         return [*FLAGS, "-ffp-contract=off"]
     if path.stem not in WITH_VARIANTS and not DEBUG:
         return [*FLAGS, *SMALL]  # no loops
+    if path.stem in WITH_PLAIN_LOOPS and sys.platform == "linux" and not DEBUG:
+        return [*FLAGS, *PLAIN]
     return [*FLAGS]
 
 

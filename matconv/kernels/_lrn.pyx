@@ -38,7 +38,7 @@ cdef Py_ssize_t lrn_scratch(Py_ssize_t d) noexcept nogil:
 # sums_c = a_c + ... + a_(c + width - 1) for d elements, in about log2(width) passes of additions,
 # so that a NaN or infinity stays in its windows. IN: a (m = d + width - 1), which is overwritten.
 # OUT: sums. SCRATCH: b (m).
-cdef inline void window_sums(
+cdef void window_sums(
     Py_ssize_t d, Py_ssize_t width, real *a, real *b, real *sums
 ) noexcept nogil:
     cdef Py_ssize_t m = d + width - 1, run = 1, at = 0, c
@@ -64,7 +64,7 @@ cdef inline void window_sums(
 
 
 # p(d) = t^-beta.
-cdef inline void powers(Py_ssize_t d, double beta, const real *t, real *p) noexcept nogil:
+cdef void powers(Py_ssize_t d, double beta, const real *t, real *p) noexcept nogil:
     cdef Py_ssize_t c
     cdef real root, exponent = <real> -beta
     if beta == 0.75:
@@ -83,7 +83,7 @@ cdef inline void powers(Py_ssize_t d, double beta, const real *t, real *p) noexc
 
 
 # t_c = k + alpha sum_{j in Q(c)} x_j^2. IN: x(d). OUT: t(d). SCRATCH: a, b, 3 d elements each.
-cdef inline void denominators(
+cdef void denominators(
     const Lrn *lrn, const real *x, real *a, real *b, real *t
 ) noexcept nogil:
     cdef Py_ssize_t c
