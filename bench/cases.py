@@ -55,7 +55,7 @@ class LayerCase:
     kind = "layer"
 
     def __init__(self, name, images=None):
-        net = nets.named(name)
+        self.net = net = nets.named(name)
         self.name, self.images = name, images or net.batch
         self.sizes = nets.sizes(net, self.images)
         ((node, (W, *_)),) = graphs.walk(net.network, np.empty(net.network.n))

@@ -1,5 +1,6 @@
 """matconv's own sides; as a peer also with another algorithm, or on one thread."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -22,17 +23,25 @@ WINOGRAD = 64
 
 
 def layer(case, dtype, threads, form="auto", reuse=False):
-    """`conv2d` and `conv2d_backward`, a part of the batch a thread; `reuse` makes S once."""
+    """`conv2d` and `conv2d_backward`; `reuse` makes S once.
+
+    These functions have no threads: of several, S is a network's, whose threads share the images,
+    and the derivatives are computed for a part of the batch by each.
+    """
     options = {**case.window.options, "algorithm": form}
     Z, W, b, dS = (case.data[key].astype(dtype) for key in ("Z", "W", "b", "dS"))
     edges = np.linspace(0, len(Z), min(threads, len(Z)) + 1).astype(int)
     parts = [slice(*edge) for edge in itertools.pairwise(edges)]
     engine, out = ThreadEngine(threads), np.empty_like(dS)
+    (convolution,) = case.net.network.layers
+    linear = dataclasses.replace(convolution, activation=None)
+    alone = matconv.Network(Z.shape[1:], [linear], dtype, form)
+    theta = alone.pack([(W, b)])
 
     def forward():
-        S = out if reuse else np.empty_like(dS)
-        engine.run(lambda k: matconv.conv2d(Z[k], W, b, out=S[k], **options), parts)
-        return S
+        if threads > 1:
+            return alone.forward(theta, Z, n_threads=threads)
+        return matconv.conv2d(Z, W, b, out=out if reuse else np.empty_like(dS), **options)
 
     def backward():
         """[dZ of each part], dW, db: a part goes to the layer before it, so they are not joined."""

@@ -47,6 +47,7 @@ access to all of them; some are loaded when they are first used.
     engines       evaluation of items on threads; the default number of threads
     arguments     checks of arguments
     factors       factors of parameters by layer and kind
+    immutable     Immutable: base class of descriptions
     options       options of solvers and commands, one record each
     encoding      the description of a network as bytes for compiled code
     activations   LeakyReLU, Clip, ...: functions that layers apply to each element

@@ -30,7 +30,6 @@ grows with x^2 for negative x, where it is nearly 0.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar
 
@@ -51,6 +50,7 @@ from .encoding import (
     SOFTPLUS,
     TANH,
 )
+from .immutable import Immutable
 
 
 def _as_slope(name: str, value: Any) -> float:
@@ -61,8 +61,7 @@ def _as_slope(name: str, value: Any) -> float:
     return slope
 
 
-@dataclass(frozen=True)
-class LeakyReLU:
+class LeakyReLU(Immutable):
     """Leaky ReLU: sigma(x) = x for x > 0, otherwise slope x.
 
     Parameters
@@ -86,15 +85,14 @@ class LeakyReLU:
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slope", _as_slope(f"{self.kind}: slope", self.slope))
+        self._set(slope=_as_slope(f"{self.kind}: slope", self.slope))
 
     def code(self) -> tuple[int, float, float]:
         """Return (code, alpha, beta), which describe the activation to compiled code."""
         return LEAKY, self.slope, 0.0
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(Immutable):
     """Clipping: sigma(x) = min(max(x, lo), hi). ``Clip(0, 6)`` is known as ReLU6.
 
     Parameters
@@ -116,16 +114,14 @@ class Clip:
         lo, hi = as_real(f"{self.kind}: lo", self.lo), as_real(f"{self.kind}: hi", self.hi)
         if not lo < hi:
             raise ValueError(f"{self.kind}: lo must be below hi, got {lo:g} and {hi:g}")
-        object.__setattr__(self, "lo", lo)
-        object.__setattr__(self, "hi", hi)
+        self._set(lo=lo, hi=hi)
 
     def code(self) -> tuple[int, float, float]:
         """Return (code, alpha, beta), which describe the activation to compiled code."""
         return CLIP, self.lo, self.hi
 
 
-@dataclass(frozen=True)
-class ELU:
+class ELU(Immutable):
     """Exponential linear unit: sigma(x) = x for x > 0, otherwise alpha (exp(x) - 1).
 
     Parameters
@@ -148,15 +144,14 @@ class ELU:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", _as_slope(f"{self.kind}: alpha", self.alpha))
+        self._set(alpha=_as_slope(f"{self.kind}: alpha", self.alpha))
 
     def code(self) -> tuple[int, float, float]:
         """Return (code, alpha, beta), which describe the activation to compiled code."""
         return ELU_CODE, self.alpha, 0.0
 
 
-@dataclass(frozen=True)
-class HardSigmoid:
+class HardSigmoid(Immutable):
     """Piecewise linear sigmoid: sigma(x) = min(max(slope x + offset, 0), 1).
 
     Parameters
@@ -177,11 +172,11 @@ class HardSigmoid:
     offset: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slope", _as_slope(f"{self.kind}: slope", self.slope))
+        self._set(slope=_as_slope(f"{self.kind}: slope", self.slope))
         offset = as_real(f"{self.kind}: offset", self.offset)
         if not abs(offset) <= 1e38:
             raise ValueError(f"{self.kind}: offset must be from -1e38 to 1e38, got {offset:g}")
-        object.__setattr__(self, "offset", offset)
+        self._set(offset=offset)
 
     def code(self) -> tuple[int, float, float]:
         """Return (code, alpha, beta), which describe the activation to compiled code."""

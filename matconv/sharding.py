@@ -36,6 +36,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from .immutable import Immutable
+
 __all__ = [
     "Leaf", "Node", "PartialSum", "Sharding", "Tree", "combine", "cut_evenly", "max_waiting",
     "root_of",
@@ -86,8 +88,7 @@ def max_waiting(leaves: int) -> int:
     return (leaves - 1).bit_length()
 
 
-@dataclass(frozen=True)
-class Sharding:
+class Sharding(Immutable):
     """Rule of shards and leaves for one network.
 
     Parameters

@@ -1,13 +1,14 @@
 """Layer: the base class of all layers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..activations import as_activation
 from ..arguments import as_flag, as_text
+from ..immutable import Immutable
 from ..kernels._operations import input_limits
 from .initial import as_initial
 from .windows import Shape, shortest
@@ -23,11 +24,10 @@ class Parameter(NamedTuple):
     shape: Shape
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
-class Layer:
+class Layer(Immutable, kw_only=True):
     """Base class of layers.
 
-    A subclass is a frozen dataclass whose fields are the arguments of the layer. Fields called
+    The annotated attributes of a subclass are the arguments of the layer. Those called
     ``activation``, ``bias``, ``init`` and ``parameters`` are checked here. `words` and `numbers` describe the
     layer to the compiled operation called `kind`; `arrays` and `initial` define its parameters in
     theta.
@@ -100,11 +100,6 @@ class Layer:
             return input_limits(cls.kind)
         except KeyError:  # a kind without an operation, which no network accepts
             return 1, 1
-
-    def _set(self, **values: Any) -> None:
-        """Set attributes of the frozen layer to their checked values."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments by name, each size in its shortest form: 3 for (3, 3)."""

@@ -1,7 +1,6 @@
 """Layers on single elements: Activation, Add, Dropout, Multiply, PReLU, Scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,6 @@ from .windows import Shape
 ONE_SHAPE = "inputs must have one shape"
 
 
-@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """Activation as a layer of its own: z_out = sigma(z), element by element. Immutable.
 
@@ -35,7 +33,6 @@ class Activation(Layer):
             raise TypeError(f"{self.kind}: activation must be named, got None")
 
 
-@dataclass(frozen=True, repr=False)
 class Add(Layer):
     """Weighted sum: z_out = sigma(factors[0] z_0 + factors[1] z_1 + ...). Immutable.
 
@@ -74,7 +71,6 @@ class Add(Layer):
         return {**super().arguments(), "factors": self.factors}
 
 
-@dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """Dropout: each element is 0 with probability ``rate``, else z / (1 - rate) [1]_. Immutable.
 
@@ -119,7 +115,6 @@ class Dropout(Layer):
         return [self.rate]
 
 
-@dataclass(frozen=True, repr=False)
 class Multiply(Layer):
     """Elementwise product: z_out = sigma(z_0 z_1 ...). Immutable.
 
@@ -140,7 +135,6 @@ class Multiply(Layer):
     activation: str | ActivationFunction | None = None
 
 
-@dataclass(frozen=True, repr=False)
 class PReLU(Layer):
     """ReLU with learned slopes: z_out = z for z > 0, otherwise slope z. Immutable.
 
@@ -170,7 +164,6 @@ class PReLU(Layer):
         arrays[0][...] = 0.25
 
 
-@dataclass(frozen=True, repr=False)
 class Scale(Layer):
     """Gain and bias for each channel: z_out = sigma(gain z + bias). Immutable.
 

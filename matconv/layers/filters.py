@@ -1,6 +1,5 @@
 """Layers with filters: Conv, ConvTranspose, Dense."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ from .initial import Normal
 from .windows import Pad, Shape, Sides, Size, as_sides, as_window, four, image_shape, padding
 
 
-@dataclass(frozen=True, repr=False)
 class Filters(Layer):
     """Base class of layers with parameters W and, unless ``bias`` is False, b.
 
@@ -36,7 +34,6 @@ class Filters(Layer):
             b[...] = init.bias
 
 
-@dataclass(frozen=True, repr=False)
 class Conv(Filters):
     """Convolution: Z_out = sigma(W phi(Z) + b 1'), equations (1) to (3) of the notes.
 
@@ -140,7 +137,6 @@ class Conv(Filters):
         return self.filters(W, self.channels)
 
 
-@dataclass(frozen=True, repr=False)
 class ConvTranspose(Filters):
     """Transposed convolution: Z_out = sigma(P_phi' W' Z + b 1'), the adjoint of a convolution.
 
@@ -255,7 +251,6 @@ class ConvTranspose(Filters):
         return self.filters(W, self.channels)
 
 
-@dataclass(frozen=True, repr=False)
 class Dense(Filters):
     """Fully connected layer: z_out = sigma(W vec(Z) + b).
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from ..arguments import as_real
+from ..immutable import Immutable
 
 
-@dataclass(frozen=True)
-class Normal:
+class Normal(Immutable):
     """Initial values: W from N(0, std^2), every element of b equal to ``bias``. Immutable.
 
     Parameters
@@ -56,7 +55,7 @@ class Normal:
             if not math.isfinite(number) or (number < 0 and field.name != "bias"):
                 bound = "" if field.name == "bias" else " and at least 0"
                 raise ValueError(f"Normal: {field.name} must be finite{bound}, got {number:g}")
-            object.__setattr__(self, field.name, number)
+            self._set(**{field.name: number})
 
     def deviation(self, fan_in: int) -> float:
         """Return the standard deviation of W for ``fan_in`` inputs of one output."""

@@ -1,6 +1,5 @@
 """Layers that relate each element to others of its pixel: LRN, LogSoftmax, Normalize, Softmax."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..arguments import as_flag, as_number
@@ -9,7 +8,6 @@ from .base import Layer
 from .windows import Shape, image_shape
 
 
-@dataclass(frozen=True, repr=False)
 class LRN(Layer):
     """Local response normalisation: z_out = z (k + alpha sum z_j^2)^-beta. Immutable.
 
@@ -55,7 +53,6 @@ class LRN(Layer):
         return [self.k, self.alpha, self.beta]
 
 
-@dataclass(frozen=True, repr=False)
 class Softmax(Layer):
     """Softmax over the channels of each pixel: z_out = exp(z_c) / sum_j exp(z_j). Immutable.
 
@@ -75,7 +72,6 @@ class Softmax(Layer):
     linear: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, repr=False)
 class LogSoftmax(Layer):
     """Logarithm of the softmax over channels: z_out = z_c - log sum_j exp(z_j). Immutable.
 
@@ -92,7 +88,6 @@ class LogSoftmax(Layer):
     linear: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, repr=False)
 class Normalize(Layer):
     """Division by a norm: z_out = z / (sum |z|^p + epsilon)^(1/p). Immutable.
 

@@ -1,6 +1,5 @@
 """Layers that reduce each window of an image to one pixel: MaxPool, AvgPool."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..arguments import as_flag
@@ -10,7 +9,6 @@ from .base import Layer
 from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, shortest
 
 
-@dataclass(frozen=True, repr=False)
 class Pool(Layer):
     """Base class of pooling layers, with the window, its stride and the padding."""
 
@@ -48,7 +46,6 @@ class Pool(Layer):
         return [*geometry.kernel, *geometry.stride, *four(geometry.pad)]
 
 
-@dataclass(frozen=True, repr=False)
 class MaxPool(Pool):
     """Max-pooling: the maximum of each window, channel by channel.
 
@@ -92,7 +89,6 @@ class MaxPool(Pool):
     kind: ClassVar[str] = "MaxPool"
 
 
-@dataclass(frozen=True, repr=False)
 class AvgPool(Pool):
     """Average pooling: the mean of each window, channel by channel.
 

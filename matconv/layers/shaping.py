@@ -1,6 +1,5 @@
 """Layers that change the shape of images: Concat, Crop, Pad, Slice, Upsample."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..arguments import as_flag, as_text
@@ -10,7 +9,6 @@ from .base import Layer
 from .windows import Shape, Sides, Size, as_sides, four, image_shape
 
 
-@dataclass(frozen=True, repr=False)
 class Concat(Layer):
     """Concatenation of channels: z_out = [z_0; z_1; ...]. Immutable.
 
@@ -29,7 +27,6 @@ class Concat(Layer):
     demand: ClassVar[str] = "inputs must have one height and width"
 
 
-@dataclass(frozen=True, repr=False)
 class Crop(Layer):
     """Removal of rows and columns at the borders of an image. Immutable.
 
@@ -103,7 +100,6 @@ class Crop(Layer):
         return four(sides)
 
 
-@dataclass(frozen=True, repr=False)
 class Pad(Layer):
     """Rows and columns of zeros around an image. Immutable.
 
@@ -130,7 +126,6 @@ class Pad(Layer):
         return four(self.pad)
 
 
-@dataclass(frozen=True, repr=False)
 class Slice(Layer):
     """Some of the channels of an image, or of the elements of a vector. Immutable.
 
@@ -161,7 +156,6 @@ class Slice(Layer):
         return [self.start, self.stop]
 
 
-@dataclass(frozen=True, repr=False)
 class Upsample(Layer):
     """Enlarged images: each pixel repeated, or bilinear interpolation. Immutable.
 

@@ -76,7 +76,7 @@ def test_latency_beside_is_the_excess_and_the_entry(monkeypatch):
 
 
 def test_startup_builds_only_where_told(monkeypatch, measured):
-    monkeypatch.setattr(startup, "seconds", lambda *x: 0.25 if "matconv" in x[-1] else 0.2)
+    monkeypatch.setattr(startup, "seconds", lambda *x, env: 0.25 if "matconv" in x[-1] else 0.2)
     monkeypatch.setattr(startup, "built", lambda: {"wheel": 1_500_000, "build": 80.0})
     for options in ([], ["--build"]):
         records = measured("startup", *options)["records"]
@@ -92,6 +92,21 @@ def processor_time(process):
 
 def stopped(process):
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_import_is_timed_with_compiled_files(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    found = []
+
+    def seconds(*command, env):
+        subprocess.run([sys.executable, *command], check=True, env=env)
+        names = {x.name.partition(".")[0] for x in Path(env["PYTHONPYCACHEPREFIX"]).rglob("*.pyc")}
+        found.append("matconv" in command[-1] and "objective" in names)
+        return float(len(found))
+
+    monkeypatch.setattr(startup, "seconds", seconds)
+    assert startup.imports(1) == [1.0]
+    assert found == [False, True, False, True]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")

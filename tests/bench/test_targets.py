@@ -75,7 +75,7 @@ def test_verdict_counts_only_what_is_selected(key):
 def test_verdict_threads_against_one_has_no_line_for_one():
     one = record("vgg-64", 1.9, what="nets", peer="1-thread", threads=2)
     lines = verdicts([one], "S7", (1, 2))
-    assert [(x.threads, x.met) for x in lines] == [(2, True)] + [(2, None)] * 3
+    assert [(x.threads, x.met) for x in lines] == [(2, True)] + [(2, None)] * 5
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(1.87, True), (1.85, False)])

@@ -28,14 +28,12 @@ KNOWN_ACTIVATIONS = f"{NAMES}, {', '.join(ACTIVATIONS)} or None"
 KNOWN = ", ".join(LAYERS)
 
 
-@dataclasses.dataclass(frozen=True)
 class Double(Layer):
     """A layer of the user's own."""
 
     kind = "Double"
 
 
-@dataclasses.dataclass(frozen=True)
 class Disguised(Layer):
     """A layer of the user's own by the name of another kind."""
 
@@ -55,7 +53,6 @@ class Renamed(Dense):
     kind = "Renamed"
 
 
-@dataclasses.dataclass(frozen=True)
 class Further(MaxPool):
     """A subclass with one more argument."""
 

@@ -150,8 +150,21 @@ def test_replace_checks_and_keeps_the_rest():
 
 
 def test_layer_attributes_cannot_be_assigned():
-    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'kernel'"):
-        Conv(4, 3).kernel = 5
+    layer = Conv(4, 3)
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot assign to field 'kernel'$"):
+        layer.kernel = 5
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot assign to field 'depth'$"):
+        layer.depth = 5
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot delete field 'kernel'$"):
+        del layer.kernel
+    assert layer == Conv(4, 3)
+
+
+def test_layers_compare_and_hash_by_their_arguments():
+    layer, same, other = Conv(4, 3), Conv(4, [3, 3]), Conv(4, 3, pad=1)
+    assert (layer == same, layer == other, layer == Conv) == (True, False, False)
+    assert {layer: 1} == {same: 1}
+    assert MaxPool(2) != AvgPool(2)
 
 
 @pytest.mark.catalogue(76)
