@@ -51,8 +51,10 @@ else:
     if SANITIZERS:
         FLAGS += [*LINK_FLAGS, "-fno-sanitize-recover=undefined", "-fno-wrapv"]
 SMALL = ["-Os"]  # three quarters of the size
-# loops in SIMD form, but neither copied for each value of a condition nor unrolled
-PLAIN = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
+# loops in SIMD form, but fewer copies of functions and loops than by -O3
+PLAIN = [
+    "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-funswitch-loops", "-fpeel-loops",
+]  # fmt: skip
 
 # By the names that matconv.kernels.cpu knows. Vectors of 512 bits leave a long scalar rest of the
 # 6 or 20 channels that such loops often run over, and are no faster where none is left.
@@ -72,9 +74,12 @@ WITH_VARIANTS = {
     *("_conv_taps", "_im2col", "_lrn", "_operations", "_pool_loops", "_rounded", "_winograd"),
     "sums",
 }
+# Modules that wait for divisions and square roots, which AVX-512 makes no faster in vectors of 256
+# bits: their variant for AVX2 is used.
+WITHOUT_AVX512 = {"_lrn"}
 
-# Those of them whose loops -O3 copies several times without making them faster: they wait for
-# memory, or for divisions and square roots.
+# Modules whose loops -O3 copies several times without making them faster: they wait for memory, or
+# for divisions and square roots.
 WITH_PLAIN_LOOPS = {"_lrn", "_operations"}
 
 # Products and sums are not contracted to one operation in these, so that every loop and variant
@@ -157,6 +162,8 @@ def with_variants(extensions):
     for variant, flags in VARIANTS.items():
         for extension in extensions:
             package, _, module = extension.name.rpartition(".")
+            if variant == "avx512" and module in WITHOUT_AVX512 and "avx2" in VARIANTS:
+                continue
             if module in WITH_VARIANTS:
                 other = copy.copy(extension)
                 other.name = f"{package}.{variant}.{module}"

@@ -1,8 +1,9 @@
 """Selection of the SIMD variant: the best one that is built and that the processor supports.
 
 The baseline of every kernel is in this folder. A variant is the same kernel compiled for more
-instruction sets of the processor, in the sub-folder of its name. The environment variable
-MATCONV_SIMD selects another variant than the best.
+instruction sets of the processor, in the sub-folder of its name. A kernel that a variant does not
+have is that of the next variant that has it. The environment variable MATCONV_SIMD selects another
+variant than the best.
 """
 
 import os
@@ -24,7 +25,6 @@ def _is_built(name: str) -> bool:
 
 
 def _choose() -> str:
-    usable = [name for name in supported if name in built]
     wanted = os.environ.get(_VARIABLE)
     if not wanted:
         return usable[0]
@@ -39,6 +39,7 @@ def _choose() -> str:
 # from the best to the baseline
 supported = variants()
 built = (*filter(_is_built, ("avx512", "avx2")), "baseline")
+usable = [name for name in supported if name in built]
 variant = _choose()
-# folders that are searched for the kernels before this one
-path = [] if variant == "baseline" else [os.path.join(_FOLDER, variant)]
+# folders that are searched for the kernels before this one, which has the baseline
+path = [os.path.join(_FOLDER, name) for name in usable[usable.index(variant) : -1]]
