@@ -24,7 +24,7 @@ PROJECTS = {
           "GIL", "refused", "networks refused", "files refused", "raised", "stack",
           "threads", "fork"),
     "cxx": ("operators", "pooling and dense", "network", "thrown"),
-    "cython": ("convolutions", "network", "raised"),
+    "cython": ("convolutions", "network", "derivatives", "raised"),
     "versions": ("versions", "refused"),
     "detector": ("trained", "held out", "GIL", "refused", "found", "false alarms"),
 }  # fmt: skip
