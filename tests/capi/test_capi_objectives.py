@@ -10,7 +10,7 @@ import pytest
 from support import TESTS, capi, known_losses
 from support.capi import DTYPES, NULL, OK, Loss, ObjectiveShape, Samples, entry, poisoned
 from support.exported_files import graph, small, with_word
-from support.networks import images, mixed
+from support.networks import images, lenet, mixed
 from support.objectives import CANARY, POLL, OpenedObjective
 
 from matconv import Add, Conv, Dense, Dropout, MaxPool, Network, Objective
@@ -84,6 +84,13 @@ def test_sums_of_any_number_of_leaves_python_bits(dtype, tmp_path):
 def test_convolutions_and_pools_python_bits(dtype, l, tmp_path):
     net = mixed(dtype)
     check_same_bits(net, "squared", *images(net, l), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_single_shard_in_pieces_python_bits(dtype, tmp_path):
+    """The threads of Python share the only shard."""
+    net = lenet(dtype)
+    assert check_same_bits(net, "softmax", *images(net, 6), tmp_path) == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
