@@ -18,7 +18,7 @@ from matconv.kernels._geometry import WindowGeometry
 def test_table_version_and_size_match_header():
     assert capi.TABLE.abi_version == 1
     assert capi.TABLE.size == ctypes.sizeof(capi.Table)
-    assert len(capi.ENTRIES) == 53
+    assert len(capi.ENTRIES) == 68
     for name, _, _ in capi.ENTRIES:
         assert ctypes.cast(getattr(capi.TABLE, name), ctypes.c_void_p).value, name
 
