@@ -124,12 +124,17 @@ def tables(document, given):
 
 
 def read(paths):
-    """Results files as one document, the machine that of the first; lines about each of them."""
-    documents, lines = [], ["```text"]
+    """Results files as one document, the machine that of the first; lines about each of them.
+
+    A line that the file before has too is not repeated.
+    """
+    documents, lines, before = [], ["```text"], []
     for path in paths:
         try:
             one = json.loads(Path(path).read_text(encoding="utf-8"))
-            lines += [*machine.lines(one["machine"]), "command   " + one["command"]]
+            about = [*machine.lines(one["machine"]), "command   " + one["command"]]
+            lines += [line for line in about if line not in before]
+            before = about
             documents.append({**one, "records": list(one["records"])})
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{path}: not a results file of bench/run.py: {error!r}") from None

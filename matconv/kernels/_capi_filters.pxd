@@ -58,24 +58,44 @@ cdef inline int scratch_sizes(
     return status
 
 
+# Plan a pass of a convolution or of its adjoint. IN: given, activation or NULL. OUT: c, and the
+# elements of scratch that the pass needs. Returns a status.
+cdef inline int plan_pass(
+    const Geometry *given, int algorithm, bint is_double, bint transposed, bint backward,
+    const Activation *activation, Convolution *c, Py_ssize_t *needed,
+) noexcept nogil:
+    cdef int status = plan_convolution(given, algorithm, is_double, c)
+    if status == OK:
+        status = activation_status(activation, is_double)
+    if status == OK:
+        status = pass_scratch(c, transposed, backward, needed)
+    return status
+
+
+# Check the arrays and the scratch of a planned pass, S of the forward or dS of the backward one,
+# and begin its products. Returns a status; if OK, `end_products` must be called.
+cdef inline int begin_pass(
+    const Convolution *c, const void *Z, const void *W, const void *S, Py_ssize_t needed,
+    const void *scratch, Py_ssize_t scratch_size,
+) noexcept nogil:
+    cdef int status
+    if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
+        return NULL_POINTER
+    status = check_scratch(needed, scratch, scratch_size)
+    return begin_products_from_c() if status == OK else status
+
+
 cdef inline int forward_by(
     const Geometry *given, int algorithm, bint transposed, const real *Z, const real *W,
     const real *b, const Activation *activation, real *S, real *scratch, Py_ssize_t scratch_size,
 ) noexcept nogil:
     cdef Convolution c
     cdef Py_ssize_t needed = 0
-    cdef int status = plan_convolution(given, algorithm, real is double, &c)
+    cdef int status = plan_pass(
+        given, algorithm, real is double, transposed, False, activation, &c, &needed
+    )
     if status == OK:
-        status = activation_status(activation, real is double)
-    if status == OK:
-        status = pass_scratch(&c, transposed, False, &needed)
-    if status != OK:
-        return status
-    if W == NULL or (c.g.l > 0 and (Z == NULL or S == NULL)):
-        return NULL_POINTER
-    status = check_scratch(needed, scratch, scratch_size)
-    if status == OK:
-        status = begin_products_from_c()
+        status = begin_pass(&c, Z, W, S, needed, scratch, scratch_size)
     if status != OK:
         return status
     if transposed:
@@ -94,18 +114,13 @@ cdef inline int backward_by(
 ) noexcept nogil:
     cdef Convolution c
     cdef Py_ssize_t needed = 0
-    cdef int status = plan_convolution(given, algorithm, real is double, &c)
-    if status == OK:
-        status = pass_scratch(&c, transposed, True, &needed)
-    if status != OK:
-        return status
-    if room_for_W:
+    cdef int status = plan_pass(
+        given, algorithm, real is double, transposed, True, NULL, &c, &needed
+    )
+    if status == OK and room_for_W:
         needed = max(needed, c.g.K * c.g.d_out)
-    if W == NULL or (c.g.l > 0 and (Z == NULL or dS == NULL)):
-        return NULL_POINTER
-    status = check_scratch(needed, scratch, scratch_size)
     if status == OK:
-        status = begin_products_from_c()
+        status = begin_pass(&c, Z, W, dS, needed, scratch, scratch_size)
     if status != OK:
         return status
     if transposed:

@@ -9,17 +9,6 @@ from ._geometry import WindowGeometry, _Padding, _Pair
 _Indices: TypeAlias = NDArray[np.intc]
 _Window: TypeAlias = _Pair | str
 
-def as_window(
-    function: str,
-    shape: Sequence[SupportsIndex],
-    window: _Window,
-    stride: _Pair | None,
-    pad: _Padding,
-) -> tuple[_Pair, _Pair]: ...
-def ceil_padding(
-    function: str, shape: Sequence[int], window: _Pair, stride: _Pair, pad: _Padding
-) -> tuple[tuple[int, int], tuple[int, int]]: ...
-def counted_padding(function: str, pad: _Padding, count_pad: bool) -> tuple[int, int] | None: ...
 def pool_geometry(
     function: str,
     shape: Sequence[SupportsIndex],

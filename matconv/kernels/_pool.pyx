@@ -11,7 +11,7 @@ from ._geometry cimport Geometry, WindowGeometry
 from ._pool_loops cimport avg_pool, avg_pool_backward, max_pool, max_pool_backward
 
 from ._geometry import check_pool_padding, window_sizes
-from ._sizes import as_padding, as_pair, is_sequence
+from ._sizes import as_pair, as_pool_window, ceil_padding, counted_padding
 
 cnp.import_array()
 
@@ -19,53 +19,9 @@ cdef extern from "limits.h":
     const int INT_MAX
 
 
-def as_window(str function, shape, window, stride, pad):
-    """Return (window, stride), where the window "image" is replaced by that of all pixels."""
-    if not isinstance(window, str) or window != "image":
-        return window, window if stride is None else stride
-    if stride is not None or pad != 0:
-        raise ValueError(f"{function}: the window 'image' has neither a stride nor a pad")
-    if not is_sequence(shape) or len(shape) != 4:
-        raise ValueError(
-            f"{function}: shape must be (images, height, width, channels), got {shape!r}"
-        )
-    return tuple(shape[1:3]), 1
-
-
-def ceil_padding(str function, shape, window, stride, pad):
-    """Return the padding with which as many windows fit as begin in the image or before it.
-
-    Parameters
-    ----------
-    function : str
-        The first word of every error message.
-    shape : (l, b, a, d)
-    window, stride, pad
-        As for `max_pool2d` with ``ceil``.
-
-    Returns
-    -------
-    pad : ((top, bottom), (left, right))
-    """
-    h_b, h_a = as_pair(function, "window", window)
-    s_b, s_a = as_pair(function, "stride", stride)
-    sides = []
-    for n, h, s, (before, after) in zip(
-        shape[1:3], (h_b, h_a), (s_b, s_a), as_padding(function, pad)
-    ):
-        # ceil((n + before + after - h) / s) + 1 windows, of which the last begins at (count - 1) s
-        count = 1 if s < 1 else -((h - n - before - after) // s) + 1
-        if (count - 1) * s >= n + before:
-            count -= 1
-        if count >= 1:
-            after = max((count - 1) * s + h - n - before, 0)
-        sides.append((before, after))
-    return tuple(sides)
-
-
 def pool_geometry(str function, shape, window, stride=None, pad=0, ceil=False):
     """Return the geometry of pooling windows, each of which must contain a pixel of the image."""
-    window, stride = as_window(function, shape, window, stride, pad)
+    window, stride = as_pool_window(function, shape, window, stride, pad)
     cdef WindowGeometry geometry
     if ceil:
         # checks the arguments, of which the window may be larger than the image
@@ -162,14 +118,6 @@ cdef const Py_ssize_t *read_counted(object counted, Py_ssize_t *sizes) except? N
         return NULL
     sizes[0], sizes[1] = counted
     return sizes
-
-
-def counted_padding(str function, pad, bint count_pad):
-    """Return (bottom, right) of the padding that counts in a mean; None without ``count_pad``."""
-    if not count_pad:
-        return None
-    (_, bottom), (_, right) = as_padding(function, pad)
-    return bottom, right
 
 
 def avg_pool_forward(WindowGeometry geometry, Z, out=None, counted=None):

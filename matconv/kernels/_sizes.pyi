@@ -1,4 +1,7 @@
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+from ._geometry import _Padding, _Pair
 
 def as_size(function: str, name: str, value: Any, expected: str = "an integer") -> int: ...
 def is_sequence(value: Any) -> bool: ...
@@ -7,3 +10,14 @@ def as_padding(
     function: str, value: Any, name: str = "pad"
 ) -> tuple[tuple[int, int], tuple[int, int]]: ...
 def as_shape(function: str, shape: Any) -> tuple[int, int, int, int]: ...
+def as_pool_window(
+    function: str,
+    shape: Sequence[SupportsIndex],
+    window: _Pair | str,
+    stride: _Pair | None,
+    pad: _Padding,
+) -> tuple[_Pair, _Pair]: ...
+def ceil_padding(
+    function: str, shape: Sequence[int], window: _Pair, stride: _Pair, pad: _Padding
+) -> tuple[tuple[int, int], tuple[int, int]]: ...
+def counted_padding(function: str, pad: _Padding, count_pad: bool) -> tuple[int, int] | None: ...

@@ -1,4 +1,5 @@
-"""Sizes in full, from what Python functions take: integers, pairs, padding, shapes of images."""
+"""Sizes in full, from what Python functions take: integers, pairs, padding, shapes of images,
+windows of pools."""
 
 from operator import index
 
@@ -81,3 +82,55 @@ def as_shape(str function, shape):
     if len(shape) != 4:
         raise ValueError(f"{function}: shape must be {expected}, got {shape!r}")
     return tuple([as_size(function, "shape", size) for size in shape])
+
+
+def as_pool_window(str function, shape, window, stride, pad):
+    """Return (window, stride), where the window "image" is replaced by that of all pixels."""
+    if not isinstance(window, str) or window != "image":
+        return window, window if stride is None else stride
+    if stride is not None or pad != 0:
+        raise ValueError(f"{function}: the window 'image' has neither a stride nor a pad")
+    if not is_sequence(shape) or len(shape) != 4:
+        raise ValueError(
+            f"{function}: shape must be (images, height, width, channels), got {shape!r}"
+        )
+    return tuple(shape[1:3]), 1
+
+
+def ceil_padding(str function, shape, window, stride, pad):
+    """Return the padding with which as many windows fit as begin in the image or before it.
+
+    Parameters
+    ----------
+    function : str
+        The first word of every error message.
+    shape : (l, b, a, d)
+    window, stride, pad
+        As for `max_pool2d` with ``ceil``.
+
+    Returns
+    -------
+    pad : ((top, bottom), (left, right))
+    """
+    h_b, h_a = as_pair(function, "window", window)
+    s_b, s_a = as_pair(function, "stride", stride)
+    sides = []
+    for n, h, s, (before, after) in zip(
+        shape[1:3], (h_b, h_a), (s_b, s_a), as_padding(function, pad)
+    ):
+        # ceil((n + before + after - h) / s) + 1 windows, of which the last begins at (count - 1) s
+        count = 1 if s < 1 else -((h - n - before - after) // s) + 1
+        if (count - 1) * s >= n + before:
+            count -= 1
+        if count >= 1:
+            after = max((count - 1) * s + h - n - before, 0)
+        sides.append((before, after))
+    return tuple(sides)
+
+
+def counted_padding(str function, pad, bint count_pad):
+    """Return (bottom, right) of the padding that counts in a mean; None without ``count_pad``."""
+    if not count_pad:
+        return None
+    (_, bottom), (_, right) = as_padding(function, pad)
+    return bottom, right

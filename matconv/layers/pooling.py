@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from ..arguments import as_flag
 from ..kernels._geometry import check_pool_padding
-from ..kernels._pool import counted_padding, pool_geometry
+from ..kernels._pool import pool_geometry
+from ..kernels._sizes import counted_padding
 from .base import Layer
 from .windows import Pad, Shape, Size, as_window, four, image_shape, padding, shortest
 

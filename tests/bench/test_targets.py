@@ -268,6 +268,19 @@ def test_show_has_machine_command_targets_and_ratios(results, capsys):
     assert "layers, forward, float64, auto, avx2" in out and "S10" not in out
 
 
+def test_show_does_not_repeat_what_two_files_share(results, tmp_path, capsys):
+    other, document = tmp_path / "other.json", json.loads(results.read_text())
+    document["command"] = "python bench/run.py targets S4"
+    other.write_text(json.dumps(document))
+    assert run.main(["show", str(results), str(other)]) == 0
+    head = capsys.readouterr().out.partition("\n```\n")[0].splitlines()
+    assert head[-2:] == [
+        "command   python bench/run.py",
+        "command   python bench/run.py targets S4",
+    ]
+    assert len(head) == len(set(head)) > 5
+
+
 def test_tables_of_two_isas_have_a_column_for_each():
     head = table.tables([record("vgg-64", 2.0, isa=isa) for isa in (SLOW, FAST)])[3]
     assert "PyTorch, 1 thread, avx2 " in head and "PyTorch, 1 thread, avx512 " in head

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 from support import activations, reference
-from support.tolerances import assert_same, assert_within, inner_product_bound
+from support.convolutions import (
+    assert_reals_within_bound,
+    assert_same_gradients,
+    integer_arrays,
+    kernel_fits,
+)
+from support.tolerances import assert_same
 
 import matconv
 from matconv.kernels._conv import ConvPlan
@@ -28,11 +34,7 @@ def cases(count, seed):
         )
         pad = tuple(map(tuple, random.integers(0, 5, (2, 2)).tolist()))
         size = tuple(random.integers(1, 16, 2).tolist())
-        fits = all(
-            n + sum(sides) > (h - 1) * e
-            for n, sides, h, e in zip(size, pad, kernel, dilation, strict=True)
-        )
-        if fits:
+        if kernel_fits(size, pad, kernel, dilation):
             count -= 1
             shape = (int(random.integers(0, 4)), *size, groups * d_g)
             options = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups}
@@ -47,10 +49,7 @@ def plan_of(shape, filters, dtype="float64", algorithm="auto", **options):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_direct_integers_equal_im2col(dtype):
     for k, (shape, filters, options) in enumerate(cases(400, 1)):
-        random = np.random.default_rng(k)
-        Z, W, b = (
-            random.integers(-4, 5, size).astype(dtype) for size in (shape, filters, filters[3])
-        )
+        random, Z, W, b = integer_arrays(shape, filters, dtype, k)
         assert plan_of(shape, filters, dtype, **options).algorithm == "direct"
         S = matconv.conv2d(Z, W, b, relu=True, **options)
         literal = {**options, "algorithm": "im2col"}
@@ -58,31 +57,13 @@ def test_direct_integers_equal_im2col(dtype):
         dS = random.integers(-4, 5, S.shape).astype(dtype)
         found = matconv.conv2d_backward(dS, Z, W, **options)
         expected = matconv.conv2d_backward(dS, Z, W, **literal)
-        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
-            assert_same(one, other, f"{name} of case {k}")
+        assert_same_gradients(found, expected, f"of case {k}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_direct_reals_are_within_the_bound(dtype):
     for k, (shape, filters, options) in enumerate(cases(60, 2)):
-        random = np.random.default_rng(k)
-        Z, W, b = (
-            random.standard_normal(size).astype(dtype) for size in (shape, filters, filters[3])
-        )
-        S = matconv.conv2d(Z, W, b, **options)
-        dS = random.standard_normal(S.shape).astype(dtype)
-        found = (S, *matconv.conv2d_backward(dS, Z, W, **options))
-        wide = [x.astype(np.longdouble) for x in (Z, W, b, dS)]
-        exact, size = (
-            (reference.conv2d(z, w, v, **options), *reference.conv2d_backward(s, z, w, **options))
-            for z, w, v, s in (wide, [np.abs(x) for x in wide])
-        )
-        taps, positions = filters[1] * filters[2], dS.size // filters[3]
-        lengths = (taps * filters[0] + 1, taps * filters[3], positions, positions)
-        for name, one, truth, magnitude, K in zip(
-            ("S", "dZ", "dW", "db"), found, exact, size, lengths, strict=True
-        ):
-            assert_within(one, truth, inner_product_bound(K, magnitude, dtype), name)
+        assert_reals_within_bound(shape, filters, options, dtype, k)
 
 
 def test_direct_is_chosen_by_auto_only_for_few_channels_per_group():
@@ -165,18 +146,14 @@ def test_depthwise_tiles_equal_im2col(dtype):
     count = 0
     for k, (shape, filters, options) in enumerate(depthwise_cases(4)):
         count += 1
-        random = np.random.default_rng(k)
-        Z, W, b = (
-            random.integers(-9, 10, size).astype(dtype) for size in (shape, filters, filters[3])
-        )
+        random, Z, W, b = integer_arrays(shape, filters, dtype, k, bound=9)
         literal = {**options, "algorithm": "im2col"}
         S = matconv.conv2d(Z, W, b, **options)
         assert_same(S, matconv.conv2d(Z, W, b, **literal), f"S of case {k}")
         dS = random.integers(-9, 10, S.shape).astype(dtype)
         found = matconv.conv2d_backward(dS, Z, W, **options)
         expected = matconv.conv2d_backward(dS, Z, W, **literal)
-        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
-            assert_same(one, other, f"{name} of case {k}")
+        assert_same_gradients(found, expected, f"of case {k}")
     assert count > 100
 
 
@@ -251,8 +228,7 @@ def test_strides_beyond_the_image_take_no_time(stride):
         assert_same(S, reference.conv2d(Z, W, stride=stride, groups=groups), "S")
         found = matconv.conv2d_backward(S, Z, W, stride=stride, groups=groups)
         expected = reference.conv2d_backward(S, Z, W, stride=stride, groups=groups)
-        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
-            assert_same(one, other, name)
+        assert_same_gradients(found, expected)
 
 
 def test_distances_that_overflow_are_not_used():
@@ -265,10 +241,7 @@ def test_distances_that_overflow_are_not_used():
     assert_same(S, expected, "S")
     dS = np.array([7.0, 11.0, 13.0, 17.0]).reshape(S.shape)
     found = matconv.conv2d_backward(dS, Z, W, **options)
-    for name, one, other in zip(
-        ("dZ", "dW", "db"), found, reference.conv2d_backward(dS, Z, W, **options), strict=True
-    ):
-        assert_same(one, other, name)
+    assert_same_gradients(found, reference.conv2d_backward(dS, Z, W, **options))
     Z, W = np.ones((1, 1, 64, 2)), np.ones((1, 1, 1, 2))
     S = matconv.conv2d(Z, W, groups=2, stride=(2**58, 1), pad=((2**60, 0), (0, 0)))
     assert_same(S[0, :, 0, 0], np.array([0.0, 0, 0, 0, 1]), "rows")

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 from support import reference
-from support.tolerances import assert_same, assert_within, inner_product_bound
+from support.convolutions import (
+    assert_reals_within_bound,
+    assert_same_gradients,
+    integer_arrays,
+    kernel_fits,
+)
+from support.tolerances import assert_same
 
 from matconv import Conv, MaxPool, Network, Objective, conv2d, conv2d_backward
 
@@ -18,56 +24,44 @@ def cases(count, seed):
         stride, dilation = (tuple(random.integers(1, high, 2).tolist()) for high in (4, 3))
         pad = tuple(map(tuple, (random.integers(0, 5, (2, 2)) * random.integers(0, 2)).tolist()))
         size = tuple(random.integers(1, 40, 2).tolist())
-        fits = all(
-            n + sum(sides) > (h - 1) * e
-            for n, sides, h, e in zip(size, pad, kernel, dilation, strict=True)
-        )
-        if fits:
+        if kernel_fits(size, pad, kernel, dilation):
             count -= 1
             d, d_out = (int(random.integers(low, high)) for low, high in ((1, 6), (7, 70)))
             options = {"stride": stride, "pad": pad, "dilation": dilation, "algorithm": "im2col"}
             yield (int(random.integers(0, 4)), *size, d), (d, *kernel, d_out), options
 
 
+def assert_integers_equal_plain_loops(shape, filters, options, dtype, seed):
+    random, Z, W, b = integer_arrays(shape, filters, dtype, seed)
+    literal = {key: value for key, value in options.items() if key != "algorithm"}
+    S = conv2d(Z, W, b, relu=seed % 2 == 1, **options)
+    expected = reference.conv2d(Z, W, b, **literal)
+    assert_same(S, np.maximum(expected, 0) if seed % 2 else expected, f"S of case {seed}")
+    dS = random.integers(-4, 5, S.shape).astype(dtype)
+    found = conv2d_backward(dS, Z, W, **options)
+    expected = reference.conv2d_backward(dS, Z, W, **literal)
+    assert_same_gradients(found, expected, f"of case {seed}")
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_integers_have_no_difference(dtype):
     for k, (shape, filters, options) in enumerate(cases(150, 1)):
-        random = np.random.default_rng(k)
-        Z, W, b = (
-            random.integers(-4, 5, size).astype(dtype) for size in (shape, filters, filters[3])
-        )
-        literal = {key: value for key, value in options.items() if key != "algorithm"}
-        S = conv2d(Z, W, b, relu=k % 2 == 1, **options)
-        expected = reference.conv2d(Z, W, b, **literal)
-        assert_same(S, np.maximum(expected, 0) if k % 2 else expected, f"S of case {k}")
-        dS = random.integers(-4, 5, S.shape).astype(dtype)
-        found = conv2d_backward(dS, Z, W, **options)
-        expected = reference.conv2d_backward(dS, Z, W, **literal)
-        for name, one, other in zip(("dZ", "dW", "db"), found, expected, strict=True):
-            assert_same(one, other, f"{name} of case {k}")
+        assert_integers_equal_plain_loops(shape, filters, options, dtype, k)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pad", [0, ((1, 0), (2, 1))])
+@pytest.mark.parametrize("d_out", [21, 24])
+def test_several_bands_of_long_rows_have_no_difference(d_out, pad, dtype):
+    """Bands of 4 of 10 rows of outputs, in rows of two or three parts; whole and partial panels."""
+    options = {"stride": (2, 4), "pad": pad, "algorithm": "im2col"}
+    assert_integers_equal_plain_loops((2, 20, 500, 4), (4, 2, 3, d_out), options, dtype, d_out)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_reals_are_within_the_bound(dtype):
     for k, (shape, filters, options) in enumerate(cases(30, 2)):
-        random = np.random.default_rng(k)
-        Z, W, b = (
-            random.standard_normal(size).astype(dtype) for size in (shape, filters, filters[3])
-        )
-        S = conv2d(Z, W, b, **options)
-        dS = random.standard_normal(S.shape).astype(dtype)
-        found = (S, conv2d_backward(dS, Z, W, **options)[1])
-        literal = {key: value for key, value in options.items() if key != "algorithm"}
-        wide = [x.astype(np.longdouble) for x in (Z, W, b, dS)]
-        exact, size = (
-            (reference.conv2d(z, w, v, **literal), reference.conv2d_backward(s, z, w, **literal)[1])
-            for z, w, v, s in (wide, [np.abs(x) for x in wide])
-        )
-        lengths = (filters[0] * filters[1] * filters[2] + 1, dS.size // filters[3])
-        for name, one, truth, magnitude, K in zip(
-            ("S", "dW"), found, exact, size, lengths, strict=True
-        ):
-            assert_within(one, truth, inner_product_bound(K, magnitude, dtype), name)
+        assert_reals_within_bound(shape, filters, options, dtype, k)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

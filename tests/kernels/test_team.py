@@ -291,6 +291,40 @@ def test_run_helpers_woken_from_sleep_keep_their_affinity():
         assert [os.sched_getaffinity(thread) for thread in others] == [affinity] * len(others)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux places threads")
+def test_placing_sleeping_thread_excludes_the_processor_of_the_caller(pieces):
+    every, sleeper = os.sched_getaffinity(0), pieces.Sleeper()
+    cpu, known, awake, seen, threads = min(every), threading.Event(), threading.Event(), [], []
+
+    def sleep():
+        sleeper.know()
+        threads.append(threading.get_native_id())
+        known.set()
+        awake.wait(20)
+        sleeper.restore()
+        seen.append(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cpu})
+        sleeper.restore()  # nothing was excluded since
+        seen.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    try:
+        assert known.wait(20)
+        os.sched_setaffinity(0, {cpu})
+        sleeper.exclude()
+        # a thread with a single processor keeps it
+        assert os.sched_getaffinity(threads[0]) == (every - {cpu} or every)
+        os.sched_setaffinity(0, every)
+        pieces.Sleeper().exclude()  # no thread is known, and that of the caller is not changed
+        assert os.sched_getaffinity(0) == every
+    finally:
+        os.sched_setaffinity(0, every)
+        awake.set()
+        thread.join(20)
+    assert seen == [every, {cpu}]
+
+
 # Forks --------------------------------------------------------------------------------------------
 
 

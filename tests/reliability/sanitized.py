@@ -26,10 +26,10 @@ TESTS = (
     "kernels/test_exact.py", "kernels/test_relations.py", "kernels/test_pool.py",
     "kernels/test_winograd.py", "kernels/test_memory_safety.py", "kernels/test_layouts.py",
     "kernels/test_faults_operators.py", "kernels/test_faults_limits.py", "capi/test_capi.py",
-    "capi/test_capi_faults.py", "capi/test_capi_networks.py", "network/test_frozen.py",
-    "network/test_frozen_faults.py", "network/test_frozen_into.py", "network/test_exported.py",
-    "network/test_exported_damaged.py", "network/test_exported_forged.py",
-    "network/test_exported_memory.py",
+    "capi/test_capi_faults.py", "capi/test_capi_geometries.py", "capi/test_capi_networks.py",
+    "network/test_frozen.py", "network/test_frozen_faults.py", "network/test_frozen_into.py",
+    "network/test_exported.py", "network/test_exported_damaged.py",
+    "network/test_exported_forged.py", "network/test_exported_memory.py",
 )  # fmt: skip
 # The allocator is the sanitizer's: it keeps freed memory back, has no MALLOC_PERTURB_, and ends the
 # process where malloc would return NULL. The time of a call says nothing here.

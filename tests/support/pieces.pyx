@@ -6,6 +6,7 @@ from libc.string cimport memset
 from scipy.linalg.cython_blas cimport dgemm
 
 from matconv.kernels._native cimport add, exchange, load, now
+from matconv.kernels._placing cimport Place, exclude_own_cpu, know_thread, restore_affinity
 from matconv.kernels._team cimport (
     Team, Watch, raise_interrupted, team_close, team_open, team_run, team_size, watch_current,
     watch_poll, watch_signals, watch_stop, watch_stopped,
@@ -218,3 +219,20 @@ def wait_until_stopped():
         while not watch_stopped(watch, is_caller):
             pass
     raise_interrupted()
+
+
+cdef class Sleeper:
+    """Where a thread wakes up: the functions of `_placing`, each by a thread of the test."""
+    cdef Place place
+
+    def know(self):
+        """Note that the calling thread is the one that will sleep."""
+        know_thread(&self.place)
+
+    def exclude(self):
+        """Exclude the calling thread's processor from the affinity of the thread that sleeps."""
+        exclude_own_cpu(&self.place)
+
+    def restore(self):
+        """Restore the affinity of the calling thread, the one that has slept."""
+        restore_affinity(&self.place)

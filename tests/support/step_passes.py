@@ -7,6 +7,8 @@ import numpy as np
 from support.tolerances import assert_same_bytes
 
 FORWARD, BACKWARD = 0, 1
+# code, alpha, beta
+RELU, LEAKY, CLIP = (1, 0, 0), (2, 0.25, 0), (3, -2, 3)
 
 
 def ascending(phase, pieces):
