@@ -60,7 +60,7 @@ PEERS = {
     "gemm": Peer("peers_gemm", "BLAS", LAYERS),
     "torch": Peer("peers_torch", "PyTorch", *_ALL, products=PRODUCTS[:-1]),
     "torch-f32": Peer("peers_torch", "PyTorch f32", *_ALL, **_F32),
-    "jax": Peer("peers_jax", "JAX", (), NETS, products=PRODUCTS[:-1]),
+    "jax": Peer("peers_jax", "JAX", (), NETS, products=PRODUCTS[:-2]),
     "curvlinops": Peer("products_curvlinops", "curvlinops", products=PRODUCTS[:-2]),
     "backpack": Peer("products_backpack", "BackPACK", products=PRODUCTS[-2:]),
     "gradient": Peer("peers_matconv", "matconv's gradient", forms=("gradient",), products=PRODUCTS),

@@ -1,4 +1,7 @@
-"""Products with derivatives in JAX, compiled: linearize and vjp, whose results are kept, and jvp."""
+"""Products with derivatives in JAX, compiled: linearize and vjp, whose results are kept, and jvp.
+
+Gradients of single images by vmap are left out: of LeNet they take more than a hundred gradients.
+"""
 
 import jax
 import peers_jax
@@ -36,11 +39,6 @@ def products(case, dtype, threads, form):
         push, pull, p = kept
         return pull(curved(p, push(v)))
 
-    def norms(values, Z, y):
-        one = jax.grad(lambda values, z, y: loss(values, z[None], y[None]))
-        rows = jax.vmap(one, (None, 0, 0))(values, Z, y)
-        return sum((x.reshape(l, -1) ** 2).sum(1) for x in jax.tree.leaves(rows)) ** 0.5
-
     def compiled(function, *arguments):
         made = jax.jit(function)
         return lambda: jax.block_until_ready(made(*arguments))
@@ -70,7 +68,6 @@ def products(case, dtype, threads, form):
         ),
     }
     passes = product_passes(ways, scratch)
-    passes["gradient_norms"] = compiled(norms, values, Z, y)
 
     def vector(found):
         return case.vector(jax.tree.leaves(found))

@@ -264,7 +264,7 @@ def main(arguments=None):
                     print("\n".join(lines))
         else:
             measure(given, arguments)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         print(f"bench/solvers.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -32,9 +32,9 @@ def test_costs_are_those_of_the_formulas():
 
 
 def test_costs_of_strides_pads_dilations_and_groups():
-    # (6 + 3 - 3) // 2 + 1 = 4 and (5 + 3 - 2) // 1 + 1 = 7 places
+    # (6 + 2 - 5) // 2 + 1 = 2 and 5 + 4 - 2 + 1 = 8 places
     cost = cases.costs(nets.named("grouped").network)
-    assert cost["gradient"] == 2 * 4 * 7 * (3 * 2 * 2 * 6)
+    assert cost["gradient"] == 2 * 2 * 8 * (3 * 2 * 2 * 6)
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -57,7 +57,7 @@ def found(tmp_path):
     runs += [{"name": "lbfgs", "seed": None, "rows": seeds[0]}]
     runs += [{"name": "sgd:1", "seed": 0, "rows": []}]
     path = tmp_path / "found.json"
-    document = {"title": "set: 1 < 2", "seconds": 4.0, "runs": runs}
+    document = {"title": "set: 1 < 2", "command": "python x", "seconds": 4.0, "runs": runs}
     path.write_text(json.dumps(document), encoding="utf-8")
     return path
 
@@ -69,13 +69,34 @@ def test_solvers_show_has_medians_and_ranges(found, capsys):
         for line in capsys.readouterr().out.splitlines()
     ]
     head = ["80 %: s", "80 %: passes", "84 %: s", "84 %: passes", "f after 4 s"]
-    assert rows[0] == ["run", *head, "test accuracy, %"]
+    assert rows[:4] == [["`python x`"], [""], ["set: 1 < 2"], [""]]
+    assert rows[4] == ["run", *head, "test accuracy, %"]
     newton = ["2.5 (2.0-3.0)", "5 (4-6)", "-", "-", "0.500 (0.250-0.750)", "84.0 (83.0-85.0)"]
-    assert rows[2:] == [
+    assert rows[6:] == [
         ["newton:0.05", *newton],
         ["lbfgs", "2.0", "4", "4.0", "8", "0.250", "85.0"],
         ["sgd:1", *["-"] * 6],
     ]
+
+
+def test_solvers_show_readme_replaces_its_block(found, tmp_path, monkeypatch, capsys):
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(solvers.suite, "README", readme)
+    begin, end = solvers.MARKERS
+    readme.write_text(f"# A\n{begin}old\n{end}# B\n", encoding="utf-8")
+    assert solvers.main(["show", str(found)]) == 0
+    printed = capsys.readouterr().out
+    assert solvers.main(["show", str(found), "--readme"]) == 0
+    assert readme.read_text(encoding="utf-8") == f"# A\n{begin}\n{printed}\n{end}# B\n"
+    text = solvers.suite.Path(solvers.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert text.count(begin) == text.count(end) == 1
+
+
+def test_solvers_files_without_runs_are_refused(tmp_path, capsys):
+    path = tmp_path / "bad.json"
+    path.write_text("{}", encoding="utf-8")
+    assert solvers.main(["show", str(path)]) == 1
+    assert capsys.readouterr().err.startswith("bench/solvers.py: ")
 
 
 def test_solvers_plot_has_four_panels_of_curves(found, tmp_path, capsys):

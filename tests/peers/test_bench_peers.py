@@ -51,6 +51,7 @@ def known(monkeypatch):
         monkeypatch.setitem(nets.LAYERS, name, layer)
 
 
+@pytest.mark.filterwarnings("ignore")  # curvlinops and BackPACK call what PyTorch deprecates
 def test_peers_are_all_here():
     assert peers.absent(peers.PEERS.keys()) == {}
 

@@ -7,6 +7,9 @@ import pytest
 
 from matconv import Conv, MaxPool, Network
 
+# PyTorch warns of what curvlinops, BackPACK and its own linearize call
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 LAYERS = [
     *(nets.conv(6, 3, pad=1), MaxPool(2), Conv(4, (2, 3), groups=2, bias=False)),
     *nets.dense(7, 3),
@@ -19,9 +22,6 @@ def known(monkeypatch):
     monkeypatch.setitem(nets.NETS, "small", nets.Net(Network((9, 8, 2), LAYERS), 5))
 
 
-# of torch.func.linearize; of BackPACK, whose first layer needs no gradient for the images
-@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("peer", peers.DERIVATIVES)
 def test_products_of_a_peer_are_those_of_matconv(peer, dtype):
@@ -33,8 +33,6 @@ def test_products_of_a_peer_are_those_of_matconv(peer, dtype):
     assert seen == {*peers.PEERS[peer].products}
 
 
-@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
-@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("peer", peers.DERIVATIVES)
 def test_products_of_a_peer_at_another_theta_are_refused(peer):
     case = cases.ProductCase("small")
