@@ -11,7 +11,7 @@ from matconv import Conv, MaxPool, Network
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 LAYERS = [
-    *(nets.conv(6, 3, pad=1), MaxPool(2), Conv(4, (2, 3), groups=2, bias=False)),
+    *(nets.conv(6, 3, pad=1), MaxPool(2), Conv(4, (2, 3), bias=False)),
     *nets.dense(7, 3),
 ]
 
