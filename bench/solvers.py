@@ -46,6 +46,7 @@ SCIPY = ("trust-ncg", "trust-krylov", "Newton-CG", "trust-constr")
 RUNS.update({name: (name, {"gtol": 0.0}) for name in SCIPY})
 RUNS.update({f"{name}:H": (name, {"gtol": 0.0, "curvature": "hessian"}) for name in SCIPY})
 ACCURACIES = (0.80, 0.84)
+PICTURE = "![Test accuracy and f against time and passes](solvers.svg)"
 MARKERS = "<!-- solvers -->\n", "<!-- end of solvers -->\n"
 #: Methods that draw images at random.
 STOCHASTIC = ("newton", "sgd")
@@ -257,7 +258,8 @@ def main(arguments=None):
             if given.data == "plot":
                 Path(*picture).write_text(curves.svg(document), encoding="utf-8")
             else:
-                lines = [f"`{document['command']}`", "", document["title"], "", *summary(document)]
+                lines = [PICTURE, "", f"`{document['command']}`", "", document["title"], ""]
+                lines += summary(document)
                 if given.readme:
                     suite.replace_block(suite.README, lines, MARKERS)
                 else:

@@ -69,10 +69,10 @@ def test_solvers_show_has_medians_and_ranges(found, capsys):
         for line in capsys.readouterr().out.splitlines()
     ]
     head = ["80 %: s", "80 %: passes", "84 %: s", "84 %: passes", "f after 4 s"]
-    assert rows[:4] == [["`python x`"], [""], ["set: 1 < 2"], [""]]
-    assert rows[4] == ["run", *head, "test accuracy, %"]
+    assert rows[:6] == [[solvers.PICTURE], [""], ["`python x`"], [""], ["set: 1 < 2"], [""]]
+    assert rows[6] == ["run", *head, "test accuracy, %"]
     newton = ["2.5 (2.0-3.0)", "5 (4-6)", "-", "-", "0.500 (0.250-0.750)", "84.0 (83.0-85.0)"]
-    assert rows[6:] == [
+    assert rows[8:] == [
         ["newton:0.05", *newton],
         ["lbfgs", "2.0", "4", "4.0", "8", "0.250", "85.0"],
         ["sgd:1", *["-"] * 6],
