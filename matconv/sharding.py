@@ -43,6 +43,8 @@ __all__ = [
     "root_of",
 ]  # fmt: skip
 
+# The rule is also in `kernels/_objective.pyx`, for C.
+#
 # Minimum work of a shard, in multiply-adds: (in total, per parameter of the network). Every shard
 # has a fixed cost, a call from Python and the addition of its gradient. FOUR is used for several
 # shards; TWO decides whether there are two instead of one, because with one a core may be idle.

@@ -1,4 +1,5 @@
-/* matconv for C and C++: convolution, pooling, dense layers and frozen networks without the GIL.
+/* matconv for C and C++: convolution, pooling, dense layers, frozen networks, and derivatives of
+ * networks with a loss, without the GIL.
  *
  *     #include <matconv/matconv.h>
  *
@@ -19,21 +20,24 @@
  * After the import no function needs the GIL or a Python object, and every function runs on the
  * calling thread, except matconv_network_predict_threads_f64 and _f32, which use matconv's thread
  * pool and acquire the GIL for a moment. All functions are reentrant: any thread may call them at any
- * time. Only matconv_network_open, matconv_network_open_memory and the thread pool allocate memory.
+ * time. Only matconv_network_open, matconv_objective_open, the same with _memory, and the thread pool
+ * allocate memory.
  * No other function starts a thread or writes to anything but its OUT, INOUT and SCRATCH arguments,
  * but SciPy's BLAS, which computes the products, may do both: limit it to one thread before calling
  * from several (OPENBLAS_NUM_THREADS=1, or threadpoolctl).
  *
  * OpenBLAS needs a buffer for each product under way, which it reuses later; if there is no memory
  * for one, it waits for ever. matconv_conv_forward, matconv_conv_backward, matconv_dense_forward,
- * matconv_dense_backward, matconv_conv_transpose_forward, matconv_conv_transpose_backward and
- * matconv_network_predict ensure that there is one for each thread in such
- * a call; otherwise they return MATCONV_MEMORY before they write anything. This holds for up to 24
+ * matconv_dense_backward, matconv_conv_transpose_forward, matconv_conv_transpose_backward,
+ * matconv_network_predict, matconv_objective_gradient, matconv_objective_jvp, matconv_objective_vjp
+ * and matconv_objective_gauss_newton ensure that there is one for each thread in such a call;
+ * otherwise they return MATCONV_MEMORY before they write anything. This holds for up to 24
  * threads at the same time (40 with the wheels of SciPy), if no other code uses OpenBLAS's buffers or
  * the memory meanwhile. Later calls by as many threads use the same buffers.
  *
  * A function that can fail returns a status code. If that is not MATCONV_OK, the function has
- * written nothing (matconv_network_open: only NULL; MATCONV_INTERRUPTED: a part, or nothing).
+ * written nothing (matconv_network_open and matconv_objective_open: only NULL;
+ * MATCONV_INTERRUPTED: a part, or nothing).
  * Arrays are C-contiguous, channels last, and must not overlap unless stated otherwise:
  *
  *     Z   (images, height, width, channels)                               input
@@ -156,6 +160,21 @@ static inline int matconv_import(void)
 #define matconv_upsample_f32 (MATCONV_TABLE->upsample_f32)
 #define matconv_upsample_backward_f64 (MATCONV_TABLE->upsample_backward_f64)
 #define matconv_upsample_backward_f32 (MATCONV_TABLE->upsample_backward_f32)
+#define matconv_objective_open (MATCONV_TABLE->objective_open)
+#define matconv_objective_open_memory (MATCONV_TABLE->objective_open_memory)
+#define matconv_objective_close (MATCONV_TABLE->objective_close)
+#define matconv_objective_get_shape (MATCONV_TABLE->objective_get_shape)
+#define matconv_objective_workspace_size (MATCONV_TABLE->objective_workspace_size)
+#define matconv_objective_get_theta_f64 (MATCONV_TABLE->objective_get_theta_f64)
+#define matconv_objective_get_theta_f32 (MATCONV_TABLE->objective_get_theta_f32)
+#define matconv_objective_gradient_f64 (MATCONV_TABLE->objective_gradient_f64)
+#define matconv_objective_gradient_f32 (MATCONV_TABLE->objective_gradient_f32)
+#define matconv_objective_jvp_f64 (MATCONV_TABLE->objective_jvp_f64)
+#define matconv_objective_jvp_f32 (MATCONV_TABLE->objective_jvp_f32)
+#define matconv_objective_vjp_f64 (MATCONV_TABLE->objective_vjp_f64)
+#define matconv_objective_vjp_f32 (MATCONV_TABLE->objective_vjp_f32)
+#define matconv_objective_gauss_newton_f64 (MATCONV_TABLE->objective_gauss_newton_f64)
+#define matconv_objective_gauss_newton_f32 (MATCONV_TABLE->objective_gauss_newton_f32)
 
 #ifdef __cplusplus
 }

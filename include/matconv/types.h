@@ -31,7 +31,10 @@ enum {
     MATCONV_MEMORY = 15,      /* out of memory */
     MATCONV_UNREADABLE = 16,  /* the file cannot be read */
     MATCONV_ACTIVATION = 17,  /* unknown activation, or invalid parameters for it */
-    MATCONV_INTERRUPTED = 18  /* stopped before the end; the content of the outputs is unspecified */
+    MATCONV_INTERRUPTED = 18, /* stopped before the end; the content of the outputs is unspecified */
+    MATCONV_LOSS = 19,        /* unknown loss, invalid parameter, or an output too small for it */
+    MATCONV_TARGET = 20,      /* an invalid label, target, weight or divisor, or labels and targets */
+    MATCONV_DERIVATIVE = 21   /* no loss, or it or an operation does not have this derivative */
 };
 
 /* Algorithms ------------------------------------------------------------------------------------ */
@@ -128,6 +131,44 @@ typedef struct matconv_network_shape {
     ptrdiff_t out_height, out_width, out_channels;          /* of one output; vector: 1, 1, units */
     ptrdiff_t item_size;      /* bytes of an element: 8 (float64) or 4 (float32) */
 } matconv_network_shape;
+
+/* Objectives ------------------------------------------------------------------------------------ */
+
+/* A network with its weights, one of its outputs, and a loss of this output:
+ *
+ *     f(theta) = sum_i w_i xi(z_i(theta); y_i) / divisor
+ *
+ * without regularisation: theta'theta / (2C), theta / C and v / C are left to the caller. Opened by
+ * matconv_objective_open; immutable. */
+typedef struct matconv_objective matconv_objective;
+
+/* A loss xi. The names are those of matconv.losses.LOSSES: "softmax", "squared", and others. */
+typedef struct matconv_loss {
+    size_t struct_size;       /* sizeof(matconv_loss), set by the caller */
+    const char *name;
+    double parameter;         /* delta of "huber", positive and finite; 0 for all others */
+    int positions;            /* nonzero: a sample is a position of the output, with its channels;
+                               * 0: an image, with all elements of the output */
+} matconv_loss;
+
+typedef struct matconv_objective_shape {
+    size_t struct_size;       /* sizeof(matconv_objective_shape), set by the caller */
+    ptrdiff_t height, width, channels;                      /* of one image */
+    ptrdiff_t out_height, out_width, out_channels;          /* of the output; vector: 1, 1, units */
+    ptrdiff_t parameters;     /* elements of theta */
+    ptrdiff_t item_size;      /* bytes of an element: 8 (float64) or 4 (float32) */
+} matconv_objective_shape;
+
+/* What the outputs for images are compared with, together with targets. */
+typedef struct matconv_samples {
+    size_t struct_size;       /* sizeof(matconv_samples), set by the caller */
+    ptrdiff_t images;         /* number of images, may be 0 */
+    const ptrdiff_t *labels;  /* for each sample the index of an element, or -1: it is ignored; NULL:
+                               * there are targets */
+    const double *weights;    /* w (images,), not negative and finite; NULL: all are 1 */
+    double divisor;           /* positive and finite; for a mean the number of samples that are not
+                               * ignored, or the sum of their weights */
+} matconv_samples;
 
 /* Whether to stop a computation: nonzero stops it. Called by the thread that started the computation,
  * every 50 ms at most. */
@@ -374,6 +415,95 @@ typedef struct matconv_api {
     int (*upsample_backward_f32)(ptrdiff_t images, ptrdiff_t height, ptrdiff_t width,
                                  ptrdiff_t channels, ptrdiff_t factor_down, ptrdiff_t factor_right,
                                  int method, const float *dS, float *dZ);
+    /* Open a network written by Network.export, from a file or from `size` bytes in memory, for the
+     * derivatives of one of its outputs, which are counted from 0. The content is not trusted.
+     * IN: loss, or NULL: none; then only jvp and vjp can be computed. OUT: objective; NULL on
+     * failure. */
+    int (*objective_open)(const char *path, const matconv_loss *loss, ptrdiff_t output,
+                          matconv_objective **objective);
+    int (*objective_open_memory)(const void *data, size_t size, const matconv_loss *loss,
+                                 ptrdiff_t output, matconv_objective **objective);
+
+    /* Free an objective that no thread uses any more. NULL is ignored. */
+    void (*objective_close)(matconv_objective *objective);
+
+    /* Sizes of an objective. INOUT: shape, with struct_size set. */
+    int (*objective_get_shape)(const matconv_objective *objective, matconv_objective_shape *shape);
+
+    /* Elements of scratch for up to `images` images. OUT: gradient_size, which is sufficient for
+     * objective_gradient and objective_vjp; product_size, for all functions; or NULL. */
+    int (*objective_workspace_size)(const matconv_objective *objective, ptrdiff_t images,
+                                    ptrdiff_t *gradient_size, ptrdiff_t *product_size);
+
+    /* The parameters of the file. OUT: theta (parameters,). */
+    int (*objective_get_theta_f64)(const matconv_objective *objective, double *theta);
+    int (*objective_get_theta_f32)(const matconv_objective *objective, float *theta);
+
+    /* f(theta) and its gradient. Several threads may use an objective at the same time. Sums have the
+     * order of matconv.sharding, and so the bits of Objective.value_and_gradient with C = inf and the
+     * divisor as total_weight, if BLAS has one thread. Dropout is not applied.
+     * IN: theta (parameters,), or NULL: that of the file; samples;
+     *     Z (images, height, width, channels);
+     *     targets, for each sample as many as it has elements, or NULL: there are labels. A loss of
+     *     attributes ("logistic", "hinge", "squared_hinge") of one element takes only targets, which
+     *     are 0, 1, or -1: ignored, or for "logistic" between 0 and 1; "softmax" takes probabilities
+     *     whose sum is 1, "multiclass_hinge" and "structured_hinge" only labels.
+     * OUT: value, in double precision also in objective_gradient_f32, or NULL;
+     *     gradient (parameters,), or NULL: not computed. SCRATCH: scratch, gradient_size.
+     * poll(poll_argument) is called between two steps, unless poll is NULL. If it returns nonzero,
+     * the call returns MATCONV_INTERRUPTED, and the content of the outputs is unspecified. */
+    int (*objective_gradient_f64)(const matconv_objective *objective, const double *theta,
+                                  const matconv_samples *samples, const double *Z,
+                                  const double *targets, double *value, double *gradient,
+                                  double *scratch, ptrdiff_t scratch_size, matconv_poll poll,
+                                  void *poll_argument);
+    int (*objective_gradient_f32)(const matconv_objective *objective, const float *theta,
+                                  const matconv_samples *samples, const float *Z,
+                                  const float *targets, double *value, float *gradient,
+                                  float *scratch, ptrdiff_t scratch_size, matconv_poll poll,
+                                  void *poll_argument);
+
+    /* tz = J v: the derivative of the output for each image along v.
+     * IN: theta or NULL, Z, poll as objective_gradient; direction, v (parameters,).
+     * OUT: tz (images, out_height, out_width, out_channels). SCRATCH: scratch, product_size. */
+    int (*objective_jvp_f64)(const matconv_objective *objective, const double *theta,
+                             ptrdiff_t images, const double *Z, const double *direction,
+                             double *tz, double *scratch, ptrdiff_t scratch_size,
+                             matconv_poll poll, void *poll_argument);
+    int (*objective_jvp_f32)(const matconv_objective *objective, const float *theta,
+                             ptrdiff_t images, const float *Z, const float *direction,
+                             float *tz, float *scratch, ptrdiff_t scratch_size,
+                             matconv_poll poll, void *poll_argument);
+
+    /* dtheta = J'dz: the gradient of the sum of all products of elements of dz and the output.
+     * IN: theta or NULL, Z, poll as objective_gradient;
+     *     dz (images, out_height, out_width, out_channels).
+     * OUT: dtheta (parameters,). SCRATCH: scratch, gradient_size. */
+    int (*objective_vjp_f64)(const matconv_objective *objective, const double *theta,
+                             ptrdiff_t images, const double *Z, const double *dz, double *dtheta,
+                             double *scratch, ptrdiff_t scratch_size, matconv_poll poll,
+                             void *poll_argument);
+    int (*objective_vjp_f32)(const matconv_objective *objective, const float *theta,
+                             ptrdiff_t images, const float *Z, const float *dz, float *dtheta,
+                             float *scratch, ptrdiff_t scratch_size, matconv_poll poll,
+                             void *poll_argument);
+
+    /* product = G v, where G = sum_i w_i J_i'B_i J_i / divisor is the Gauss-Newton matrix of f, and
+     * B_i is the Hessian of xi with respect to the output. Bits as for objective_gradient, those of
+     * Linearization.gauss_newton. A loss whose B is 0 everywhere ("absolute", "hinge",
+     * "multiclass_hinge", "structured_hinge") is refused: MATCONV_DERIVATIVE.
+     * IN: theta or NULL, samples, Z, targets, poll as objective_gradient; direction, v (parameters,).
+     * OUT: product (parameters,). SCRATCH: scratch, product_size. */
+    int (*objective_gauss_newton_f64)(const matconv_objective *objective, const double *theta,
+                                      const matconv_samples *samples, const double *Z,
+                                      const double *targets, const double *direction,
+                                      double *product, double *scratch, ptrdiff_t scratch_size,
+                                      matconv_poll poll, void *poll_argument);
+    int (*objective_gauss_newton_f32)(const matconv_objective *objective, const float *theta,
+                                      const matconv_samples *samples, const float *Z,
+                                      const float *targets, const float *direction,
+                                      float *product, float *scratch, ptrdiff_t scratch_size,
+                                      matconv_poll poll, void *poll_argument);
 } matconv_api;
 
 #ifdef __cplusplus

@@ -34,6 +34,9 @@ cdef extern from "matconv/matconv.h" nogil:
         UNREADABLE "MATCONV_UNREADABLE"
         ACTIVATION "MATCONV_ACTIVATION"
         INTERRUPTED "MATCONV_INTERRUPTED"
+        LOSS "MATCONV_LOSS"
+        TARGET "MATCONV_TARGET"
+        DERIVATIVE "MATCONV_DERIVATIVE"
         AUTO "MATCONV_AUTO"
         IM2COL "MATCONV_IM2COL"
         WINOGRAD "MATCONV_WINOGRAD"
@@ -70,6 +73,27 @@ cdef extern from "matconv/matconv.h" nogil:
     ctypedef struct NetworkShape "matconv_network_shape":
         size_t struct_size
         Py_ssize_t height, width, channels, out_height, out_width, out_channels, item_size
+
+    ctypedef struct Objective "matconv_objective":
+        pass
+
+    ctypedef struct Loss "matconv_loss":
+        size_t struct_size
+        const char *name
+        double parameter
+        int positions
+
+    ctypedef struct ObjectiveShape "matconv_objective_shape":
+        size_t struct_size
+        Py_ssize_t height, width, channels, out_height, out_width, out_channels
+        Py_ssize_t parameters, item_size
+
+    ctypedef struct Samples "matconv_samples":
+        size_t struct_size
+        Py_ssize_t images
+        const Py_ssize_t *labels
+        const double *weights
+        double divisor
 
     ctypedef int (*Poll "matconv_poll")(void *argument) noexcept
 
@@ -246,6 +270,66 @@ cdef extern from "matconv/matconv.h" nogil:
         Py_ssize_t images, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels,
         Py_ssize_t factor_down, Py_ssize_t factor_right, int method, const float *dS,
         float *dZ
+    ) noexcept
+    int objective_open "matconv_objective_open"(
+        const char *path, const Loss *loss, Py_ssize_t output, Objective **objective
+    ) noexcept
+    int objective_open_memory "matconv_objective_open_memory"(
+        const void *data, size_t size, const Loss *loss, Py_ssize_t output, Objective **objective
+    ) noexcept
+    void objective_close "matconv_objective_close"(Objective *objective) noexcept
+    int objective_get_shape "matconv_objective_get_shape"(
+        const Objective *objective, ObjectiveShape *shape
+    ) noexcept
+    int objective_workspace_size "matconv_objective_workspace_size"(
+        const Objective *objective, Py_ssize_t images, Py_ssize_t *gradient_size,
+        Py_ssize_t *product_size
+    ) noexcept
+    int objective_get_theta_f64 "matconv_objective_get_theta_f64"(
+        const Objective *objective, double *theta
+    ) noexcept
+    int objective_get_theta_f32 "matconv_objective_get_theta_f32"(
+        const Objective *objective, float *theta
+    ) noexcept
+    int objective_gradient_f64 "matconv_objective_gradient_f64"(
+        const Objective *objective, const double *theta, const Samples *samples, const double *Z,
+        const double *targets, double *value, double *gradient, double *scratch,
+        Py_ssize_t scratch_size, Poll poll, void *poll_argument
+    ) noexcept
+    int objective_gradient_f32 "matconv_objective_gradient_f32"(
+        const Objective *objective, const float *theta, const Samples *samples, const float *Z,
+        const float *targets, double *value, float *gradient, float *scratch,
+        Py_ssize_t scratch_size, Poll poll, void *poll_argument
+    ) noexcept
+    int objective_jvp_f64 "matconv_objective_jvp_f64"(
+        const Objective *objective, const double *theta, Py_ssize_t images, const double *Z,
+        const double *direction, double *tz, double *scratch, Py_ssize_t scratch_size, Poll poll,
+        void *poll_argument
+    ) noexcept
+    int objective_jvp_f32 "matconv_objective_jvp_f32"(
+        const Objective *objective, const float *theta, Py_ssize_t images, const float *Z,
+        const float *direction, float *tz, float *scratch, Py_ssize_t scratch_size, Poll poll,
+        void *poll_argument
+    ) noexcept
+    int objective_vjp_f64 "matconv_objective_vjp_f64"(
+        const Objective *objective, const double *theta, Py_ssize_t images, const double *Z,
+        const double *dz, double *dtheta, double *scratch, Py_ssize_t scratch_size, Poll poll,
+        void *poll_argument
+    ) noexcept
+    int objective_vjp_f32 "matconv_objective_vjp_f32"(
+        const Objective *objective, const float *theta, Py_ssize_t images, const float *Z,
+        const float *dz, float *dtheta, float *scratch, Py_ssize_t scratch_size, Poll poll,
+        void *poll_argument
+    ) noexcept
+    int objective_gauss_newton_f64 "matconv_objective_gauss_newton_f64"(
+        const Objective *objective, const double *theta, const Samples *samples, const double *Z,
+        const double *targets, const double *direction, double *product, double *scratch,
+        Py_ssize_t scratch_size, Poll poll, void *poll_argument
+    ) noexcept
+    int objective_gauss_newton_f32 "matconv_objective_gauss_newton_f32"(
+        const Objective *objective, const float *theta, const Samples *samples, const float *Z,
+        const float *targets, const float *direction, float *product, float *scratch,
+        Py_ssize_t scratch_size, Poll poll, void *poll_argument
     ) noexcept
 
 cdef extern from "matconv/matconv.h":

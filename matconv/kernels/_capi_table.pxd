@@ -1,9 +1,11 @@
 """The function table of ``matconv/types.h``, which has the argument names and the contracts."""
 
 from ._activation cimport Activation
+from ._capi_objectives cimport Given
 from ._prediction cimport Poll
 from ._frozen cimport Frozen, Shape
 from ._geometry cimport Geometry
+from ._objective cimport LossName, Objective, ObjectiveShape
 
 cdef extern from "matconv/types.h" nogil:
     const int MATCONV_ABI_VERSION
@@ -123,3 +125,36 @@ cdef extern from "matconv/types.h" nogil:
         int (*upsample_backward_f32)(
             Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
             const float *, float *) noexcept
+        int (*objective_open)(const char *, const LossName *, Py_ssize_t, Objective **) noexcept
+        int (*objective_open_memory)(
+            const void *, size_t, const LossName *, Py_ssize_t, Objective **) noexcept
+        void (*objective_close)(Objective *) noexcept
+        int (*objective_get_shape)(const Objective *, ObjectiveShape *) noexcept
+        int (*objective_workspace_size)(
+            const Objective *, Py_ssize_t, Py_ssize_t *, Py_ssize_t *) noexcept
+        int (*objective_get_theta_f64)(const Objective *, double *) noexcept
+        int (*objective_get_theta_f32)(const Objective *, float *) noexcept
+        int (*objective_gradient_f64)(
+            const Objective *, const double *, const Given *, const double *, const double *,
+            double *, double *, double *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_gradient_f32)(
+            const Objective *, const float *, const Given *, const float *, const float *,
+            double *, float *, float *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_jvp_f64)(
+            const Objective *, const double *, Py_ssize_t, const double *, const double *,
+            double *, double *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_jvp_f32)(
+            const Objective *, const float *, Py_ssize_t, const float *, const float *, float *,
+            float *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_vjp_f64)(
+            const Objective *, const double *, Py_ssize_t, const double *, const double *,
+            double *, double *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_vjp_f32)(
+            const Objective *, const float *, Py_ssize_t, const float *, const float *, float *,
+            float *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_gauss_newton_f64)(
+            const Objective *, const double *, const Given *, const double *, const double *,
+            const double *, double *, double *, Py_ssize_t, Poll, void *) noexcept
+        int (*objective_gauss_newton_f32)(
+            const Objective *, const float *, const Given *, const float *, const float *,
+            const float *, float *, float *, Py_ssize_t, Poll, void *) noexcept

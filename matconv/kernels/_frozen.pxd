@@ -23,6 +23,10 @@ cdef struct Net:
     void *parameters        # prepared parameters, and those that are not prepared
 
 
+# Read a file into new memory. OUT: data, to be freed by PyMem_RawFree also after an error, and its
+# size. Returns OK, NULL_POINTER, UNREADABLE or MEMORY.
+cdef int read_file(const char *path, void **data, size_t *size) noexcept nogil
+
 # network_open.
 cdef int frozen_open(const char *path, Frozen **network) noexcept nogil
 

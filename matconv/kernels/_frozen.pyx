@@ -281,15 +281,12 @@ cdef int frozen_open_memory(const void *data, size_t size, Frozen **network) noe
     return status if status == MEMORY or status == VERSION else FORMAT
 
 
-cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
+cdef int read_file(const char *path, void **data, size_t *size) noexcept nogil:
     cdef FILE *file
-    cdef long size = -1
-    cdef void *data = NULL
+    cdef long length = -1
     cdef int status = UNREADABLE
     cdef bint empty
-    if network == NULL:
-        return NULL_POINTER
-    network[0] = NULL
+    data[0] = NULL
     if path == NULL:
         return NULL_POINTER
     file = open_file(path)
@@ -298,14 +295,26 @@ cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
     # a directory has an end but no first byte, a device has a first byte but no end
     empty = fgetc(file) < 0
     if not ferror(file) and fseek(file, 0, SEEK_END) == 0:
-        size = ftell(file)
-    if (size > 0 or empty and size == 0) and fseek(file, 0, SEEK_SET) == 0:
-        data = PyMem_RawMalloc(size + 1)
-        if data == NULL:
+        length = ftell(file)
+    if (length > 0 or empty and length == 0) and fseek(file, 0, SEEK_SET) == 0:
+        size[0] = length
+        data[0] = PyMem_RawMalloc(length + 1)
+        if data[0] == NULL:
             status = MEMORY
-        elif fread(data, 1, size, file) == <size_t> size:
+        elif fread(data[0], 1, length, file) == size[0]:
             status = OK
     fclose(file)
+    return status
+
+
+cdef int frozen_open(const char *path, Frozen **network) noexcept nogil:
+    cdef void *data = NULL
+    cdef size_t size = 0
+    cdef int status
+    if network == NULL:
+        return NULL_POINTER
+    network[0] = NULL
+    status = read_file(path, &data, &size)
     if status == OK:
         status = frozen_open_memory(data, size, network)
     PyMem_RawFree(data)

@@ -9,6 +9,21 @@ from ._types cimport real
 cdef enum:
     NO_LOSS = 0
 
+# The rows of targets that a loss takes, besides labels.
+ctypedef enum TargetKind:
+    ONLY_LABELS             # none; at least 2 elements of a sample
+    DISTRIBUTIONS           # not negative, with the sum 1; at least 2 elements
+    ROWS                    # any
+    ATTRIBUTES              # 0, 1, or -1: not labelled; a single element has no labels
+    PROBABLE_ATTRIBUTES     # the same, or between 0 and 1
+
+
+# Properties of a loss.
+cdef struct Traits:
+    TargetKind targets
+    bint curved             # its Hessian B is not 0 everywhere
+    bint has_parameter      # which is positive and finite
+
 
 # The samples of a call and what their outputs z are compared with.
 cdef struct Samples:
@@ -36,3 +51,11 @@ cdef void loss_product(
 
 # OUT: S (images, positions, n, n) with S S' = w_i / divisor times B, for each sample.
 cdef void loss_factor(int code, const Samples *samples, const real *z, real *S) noexcept nogil
+
+
+# The code of the loss with a name; NO_LOSS if there is none.
+cdef int loss_code(const char *name) noexcept nogil
+
+
+# The properties of a loss.
+cdef Traits loss_traits(int code) noexcept nogil

@@ -5,7 +5,7 @@ functions of its own for a sample.
 """
 
 from libc.math cimport sqrt
-from libc.string cimport memset
+from libc.string cimport memset, strcmp
 
 import numpy as np
 
@@ -56,6 +56,7 @@ ctypedef void (*FactorF32)(
 
 cdef struct Loss:
     const char *name
+    Traits traits
     Element element             # xi = sum_j e(z_j; y_j); NULL if the loss has the functions below
     ValueF64 value_f64
     ValueF32 value_f32
@@ -210,19 +211,24 @@ cdef Loss losses[MAX_LOSSES]
 cdef int n_losses = 0
 
 
-cdef void add_elements(const char *name, Element element) noexcept:
+cdef void add_elements(
+    const char *name, Element element, TargetKind targets, bint curved, bint has_parameter=False
+) noexcept:
     global n_losses
-    memset(&losses[n_losses], 0, sizeof(Loss))
-    losses[n_losses].name = name
-    losses[n_losses].element = element
+    cdef Loss *loss = &losses[n_losses]
+    memset(loss, 0, sizeof(Loss))
+    loss.name = name
+    loss.element = element
+    loss.traits.targets, loss.traits.curved = targets, curved
+    loss.traits.has_parameter = has_parameter
     n_losses += 1
 
 
 cdef void add_samples(
-    const char *name, ValueF64 value_f64, ValueF32 value_f32, ProductF64 product_f64,
-    ProductF32 product_f32, FactorF64 factor_f64, FactorF32 factor_f32,
+    const char *name, TargetKind targets, ValueF64 value_f64, ValueF32 value_f32,
+    ProductF64 product_f64, ProductF32 product_f32, FactorF64 factor_f64, FactorF32 factor_f32,
 ) noexcept:
-    add_elements(name, NULL)
+    add_elements(name, NULL, targets, product_f64 != NULL)
     losses[n_losses - 1].value_f64 = value_f64
     losses[n_losses - 1].value_f32 = value_f32
     losses[n_losses - 1].product_f64 = product_f64
@@ -231,27 +237,41 @@ cdef void add_samples(
     losses[n_losses - 1].factor_f32 = factor_f32
 
 
-add_elements(b"absolute", absolute)
-add_elements(b"hinge", hinge)
-add_elements(b"huber", huber)
-add_elements(b"logistic", logistic)
+add_elements(b"absolute", absolute, ROWS, False)
+add_elements(b"hinge", hinge, ATTRIBUTES, False)
+add_elements(b"huber", huber, ROWS, True, True)
+add_elements(b"logistic", logistic, PROBABLE_ATTRIBUTES, True)
 add_samples(
-    b"multiclass_hinge", multiclass_hinge_value[double], multiclass_hinge_value[float],
-    NULL, NULL, NULL, NULL,
+    b"multiclass_hinge", ONLY_LABELS, multiclass_hinge_value[double],
+    multiclass_hinge_value[float], NULL, NULL, NULL, NULL,
 )
 add_samples(
-    b"softmax", softmax_value[double], softmax_value[float], softmax_product[double],
-    softmax_product[float], softmax_factor[double], softmax_factor[float],
+    b"softmax", DISTRIBUTIONS, softmax_value[double], softmax_value[float],
+    softmax_product[double], softmax_product[float], softmax_factor[double],
+    softmax_factor[float],
 )
 add_samples(
-    b"squared", squared_value[double], squared_value[float], squared_product[double],
+    b"squared", ROWS, squared_value[double], squared_value[float], squared_product[double],
     squared_product[float], squared_factor[double], squared_factor[float],
 )
-add_elements(b"squared_hinge", squared_hinge)
+add_elements(b"squared_hinge", squared_hinge, ATTRIBUTES, True)
 add_samples(
-    b"structured_hinge", structured_hinge_value[double], structured_hinge_value[float],
-    NULL, NULL, NULL, NULL,
+    b"structured_hinge", ONLY_LABELS, structured_hinge_value[double],
+    structured_hinge_value[float], NULL, NULL, NULL, NULL,
 )
+
+
+cdef int loss_code(const char *name) noexcept nogil:
+    cdef int k
+    for k in range(n_losses):
+        if strcmp(losses[k].name, name) == 0:
+            return k + 1
+    return NO_LOSS
+
+
+cdef Traits loss_traits(int code) noexcept nogil:
+    return losses[code - 1].traits
+
 
 # codes by name
 CODES = {losses[k].name.decode(): k + 1 for k in range(n_losses)}

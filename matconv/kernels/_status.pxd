@@ -21,6 +21,9 @@ cdef extern from "matconv/types.h" nogil:
         UNREADABLE "MATCONV_UNREADABLE"
         ACTIVATION "MATCONV_ACTIVATION"
         INTERRUPTED "MATCONV_INTERRUPTED"
+        LOSS "MATCONV_LOSS"
+        TARGET "MATCONV_TARGET"
+        DERIVATIVE "MATCONV_DERIVATIVE"
 
 
 # The description of a status; a string for any integer.
@@ -66,4 +69,13 @@ cdef inline const char *status_string(int status) noexcept nogil:
         return b"unknown activation, or invalid parameters for it"
     if status == INTERRUPTED:
         return b"stopped before the end"
+    if status == LOSS:
+        return (
+            b"unknown loss, an invalid parameter for it, or the output has fewer elements than it "
+            b"needs"
+        )
+    if status == TARGET:
+        return b"a label, a target, a weight or the divisor is invalid, or there are two kinds"
+    if status == DERIVATIVE:
+        return b"the network or its loss does not have this derivative, or there is no loss"
     return b"unknown status"

@@ -17,12 +17,19 @@ from ._capi_images cimport (
     api_col2im, api_im2col, api_lrn, api_lrn_backward, api_max_pool, api_max_pool_backward,
     api_upsample, api_upsample_backward,
 )
+from ._capi_objectives cimport (
+    api_objective_gauss_newton, api_objective_gradient, api_objective_jvp, api_objective_theta,
+    api_objective_vjp,
+)
 from ._capi_table cimport MATCONV_ABI_VERSION, Table
 from ._frozen cimport (
     Frozen, frozen_close, frozen_open, frozen_open_memory, frozen_outputs, frozen_shape,
 )
 from ._geometry cimport Geometry
 from ._guard cimport begin_products_from_c, end_products
+from ._objective cimport (
+    objective_close, objective_open, objective_open_memory, objective_shape, objective_workspace,
+)
 from ._prediction cimport (
     frozen_predict, frozen_predict_threads, frozen_workspace, frozen_workspace_threads,
 )
@@ -105,6 +112,21 @@ table.upsample_f64 = api_upsample[double]
 table.upsample_f32 = api_upsample[float]
 table.upsample_backward_f64 = api_upsample_backward[double]
 table.upsample_backward_f32 = api_upsample_backward[float]
+table.objective_open = objective_open
+table.objective_open_memory = objective_open_memory
+table.objective_close = objective_close
+table.objective_get_shape = objective_shape
+table.objective_workspace_size = objective_workspace
+table.objective_get_theta_f64 = api_objective_theta[double]
+table.objective_get_theta_f32 = api_objective_theta[float]
+table.objective_gradient_f64 = api_objective_gradient[double]
+table.objective_gradient_f32 = api_objective_gradient[float]
+table.objective_jvp_f64 = api_objective_jvp[double]
+table.objective_jvp_f32 = api_objective_jvp[float]
+table.objective_vjp_f64 = api_objective_vjp[double]
+table.objective_vjp_f32 = api_objective_vjp[float]
+table.objective_gauss_newton_f64 = api_objective_gauss_newton[double]
+table.objective_gauss_newton_f32 = api_objective_gauss_newton[float]
 
 ABI_VERSION = MATCONV_ABI_VERSION
 _API = PyCapsule_New(&table, b"matconv.kernels.capi._API", NULL)

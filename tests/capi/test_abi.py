@@ -156,13 +156,13 @@ def changed(*replacements):
 
 
 def test_differences_additions_at_the_end_allowed():
-    last = "int method, const float *dS, float *dZ);\n} matconv_api;"
+    last = "void *poll_argument);\n} matconv_api;"
     more = "    int (*softmax_f64)(ptrdiff_t n, double *z);\n"
-    status = "MATCONV_INTERRUPTED = 18"
+    status = "MATCONV_DERIVATIVE = 21 "
     activation = "double alpha, beta; "
     new = changed(
         (last, last.replace("} matconv_api", more + "} matconv_api")),
-        (status, status + ",\n    MATCONV_BUSY = 19"),
+        (status, status.strip() + ",\n    MATCONV_BUSY = 22 "),
         (activation, activation + "const void *slopes;"),
         ("MATCONV_WINOGRAD = 2 ", "MATCONV_WINOGRAD = 2, MATCONV_FFT = 3"),
     )
@@ -181,6 +181,7 @@ def test_differences_additions_at_the_end_allowed():
 IM2COL = "    int (*im2col_f64)(const matconv_geometry *g, const double *Z, double *phi);\n"
 INIT = "    int (*geometry_init)(matconv_geometry *g);\n"
 OUT = "ptrdiff_t out_height, out_width;  "
+ITEM = "/* of one output; vector: 1, 1, units */\n    ptrdiff_t item_size; "
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ OUT = "ptrdiff_t out_height, out_width;  "
         ("double alpha, beta; ", "double beta, alpha; ", "alpha was at byte 8, is at 16"),
         ("double alpha, beta; ", "float alpha, beta; ", "beta was double, is float"),
         ("MATCONV_CLIP = 3,", "MATCONV_CLIP = 2,", "MATCONV_LEAKY_RELU and MATCONV_CLIP are both"),
-        ("ptrdiff_t item_size; ", "ptrdiff_t item; ", "matconv_network_shape.item_size is gone"),
+        (ITEM, ITEM.replace("item_size", "item"), "matconv_network_shape.item_size is gone"),
         ("    int abi_version; ", "    size_t abi_version; ", "abi_version was int, is size_t"),
     ],
 )  # fmt: skip
@@ -224,6 +225,10 @@ PUBLIC = {
     "Geometry": "matconv_geometry",
     "Network": "matconv_network",
     "NetworkShape": "matconv_network_shape",
+    "Objective": "matconv_objective",
+    "ObjectiveShape": "matconv_objective_shape",
+    "Loss": "matconv_loss",
+    "Samples": "matconv_samples",
     "Poll": "matconv_poll",
 }
 INTERNAL = {
@@ -231,8 +236,14 @@ INTERNAL = {
     "Geometry": "matconv_geometry",
     "Frozen": "matconv_network",
     "Shape": "matconv_network_shape",
+    "Objective": "matconv_objective",
+    "ObjectiveShape": "matconv_objective_shape",
+    "LossName": "matconv_loss",
+    "Given": "matconv_samples",
     "Poll": "matconv_poll",
 }
+# of functions for both dtypes, arguments that are double in both
+DOUBLE = {"value"}
 
 
 # of the arguments of each function of the table
@@ -249,6 +260,11 @@ def functions(interface):
     return {n: kind for n, kind in declared_struct(interface, TABLE) if kind.endswith(")")}
 
 
+def arguments_of(kind):
+    """The types of the arguments of a function."""
+    return re.fullmatch(r".*? \((.*)\)", kind)[1].split(", ")
+
+
 def test_names_are_words_or_letters_with_one_meaning():
     for name, arguments in NAMES.items():
         assert all(len(word) > 1 or word in LETTERS for word in arguments), name
@@ -262,7 +278,10 @@ def test_functions_of_both_dtypes_same_arguments():
     pairs = [name.removesuffix("_f64") for name in kinds if name.endswith("_f64")]
     assert len(pairs) == sum(name.endswith("_f32") for name in kinds)
     for name in pairs:
-        assert kinds[f"{name}_f64"].replace("double *", "float *") == kinds[f"{name}_f32"]
+        one, other = (arguments_of(kinds[f"{name}_{suffix}"]) for suffix in ("f64", "f32"))
+        for argument, kind, of_f32 in zip(NAMES[f"{name}_f64"], one, other, strict=True):
+            as_float = kind if argument in DOUBLE else kind.replace("double *", "float *")
+            assert as_float == of_f32, (name, argument)
         assert NAMES[f"{name}_f64"] == NAMES[f"{name}_f32"]
 
 
@@ -301,9 +320,15 @@ def test_cython_constants_match_header():
         ("__init__.pxd", 'ctypedef struct Geometry "matconv_geometry"', "matconv_geometry", PUBLIC),
         ("__init__.pxd", "ctypedef struct NetworkShape", "matconv_network_shape", PUBLIC),
         ("__init__.pxd", "ctypedef struct Activation", "matconv_activation", PUBLIC),
+        ("__init__.pxd", "ctypedef struct Loss", "matconv_loss", PUBLIC),
+        ("__init__.pxd", "ctypedef struct ObjectiveShape", "matconv_objective_shape", PUBLIC),
+        ("__init__.pxd", "ctypedef struct Samples", "matconv_samples", PUBLIC),
         ("_activation.pxd", "ctypedef struct Activation", "matconv_activation", INTERNAL),
         ("_geometry.pxd", "ctypedef struct Geometry", "matconv_geometry", INTERNAL),
         ("_frozen.pxd", 'ctypedef struct Shape "matconv_', "matconv_network_shape", INTERNAL),
+        ("_objective.pxd", "ctypedef struct LossName", "matconv_loss", INTERNAL),
+        ("_objective.pxd", "ctypedef struct ObjectiveS", "matconv_objective_shape", INTERNAL),
+        ("_capi_objectives.pxd", "ctypedef struct Given", "matconv_samples", INTERNAL),
         ("_capi_table.pxd", 'ctypedef struct Table "matconv_api"', TABLE, INTERNAL),
     ],
 )  # fmt: skip
@@ -365,11 +390,14 @@ def test_ctypes_table_matches_header():
     rest = {name for name in NAMES if name.endswith("_f64")} - called
     assert rest == {
         *("conv_scratch_f64", "conv_transpose_scratch_f64", "network_predict_f64"),
-        "network_predict_threads_f64",
+        *("network_predict_threads_f64", "objective_get_theta_f64", "objective_gradient_f64"),
+        *("objective_jvp_f64", "objective_vjp_f64", "objective_gauss_newton_f64"),
     }
     for struct, of_ctypes in (
         ("matconv_geometry", capi.Geometry), ("matconv_network_shape", capi.Shape),
-        ("matconv_activation", capi.Activation), (TABLE, capi.Table),
+        ("matconv_activation", capi.Activation), ("matconv_loss", capi.Loss),
+        ("matconv_objective_shape", capi.ObjectiveShape), ("matconv_samples", capi.Samples),
+        (TABLE, capi.Table),
     ):  # fmt: skip
         found = [(n, getattr(of_ctypes, n).offset) for n, _ in of_ctypes._fields_]
         expected = [(n, at) for n, _, at in current()["structs"][struct]["members"]]

@@ -13,12 +13,13 @@ from matconv.kernels import capi
 STATUSES = (
     "OK", "SIZE", "KERNEL", "GROUPS", "OVERFLOW", "BLAS_INT", "STRUCT", "NULL", "SCRATCH",
     "ALGORITHM", "PADDING", "INDEX", "DTYPE", "FORMAT", "VERSION", "MEMORY", "UNREADABLE",
-    "ACTIVATION", "INTERRUPTED",
+    "ACTIVATION", "INTERRUPTED", "LOSS", "TARGET", "DERIVATIVE",
 )  # fmt: skip
 (
     OK, SIZE, KERNEL, GROUPS, OVERFLOW, BLAS_INT, STRUCT, NULL, SCRATCH, ALGORITHM, PADDING, INDEX,
-    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION, INTERRUPTED,
-) = range(19)  # fmt: skip
+    DTYPE, FORMAT, VERSION, MEMORY, UNREADABLE, ACTIVATION, INTERRUPTED, LOSS, TARGET,
+    DERIVATIVE,
+) = range(22)  # fmt: skip
 ALGORITHMS = ("auto", "im2col", "winograd")
 METHODS = ("nearest", "bilinear", "bilinear aligned")
 DTYPES = ("float64", "float32")
@@ -33,6 +34,7 @@ DERIVED = ("out_height", "out_width", "group_channels", "group_filters", "column
 OF_A_NETWORK = (
     "height", "width", "channels", "out_height", "out_width", "out_channels", "item_size",
 )  # fmt: skip
+OF_AN_OBJECTIVE = (*OF_A_NETWORK[:6], "parameters", "item_size")
 ONES = ("groups", "stride_down", "stride_right", "dilation_down", "dilation_right")
 
 
@@ -74,6 +76,49 @@ class Shape(ctypes.Structure):
         super().__init__(struct_size=ctypes.sizeof(Shape))
 
 
+class Loss(ctypes.Structure):
+    """matconv_loss; ``struct_size`` is set."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("name", ctypes.c_char_p),
+        ("parameter", ctypes.c_double),
+        ("positions", ctypes.c_int),
+    ]
+
+    def __init__(self, name, parameter=0.0, positions=0):
+        name = None if name is None else name.encode()
+        super().__init__(ctypes.sizeof(Loss), name, parameter, positions)
+
+
+class ObjectiveShape(ctypes.Structure):
+    """matconv_objective_shape; ``struct_size`` is set."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        *((name, ctypes.c_ssize_t) for name in OF_AN_OBJECTIVE),
+    ]
+
+    def __init__(self):
+        super().__init__(struct_size=ctypes.sizeof(ObjectiveShape))
+
+
+class Samples(ctypes.Structure):
+    """matconv_samples; ``struct_size`` is set. The caller keeps the arrays."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("images", ctypes.c_ssize_t),
+        ("labels", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("divisor", ctypes.c_double),
+    ]
+
+    def __init__(self, images, labels=None, weights=None, divisor=1.0):
+        labels, weights = as_argument(labels), as_argument(weights)
+        super().__init__(ctypes.sizeof(Samples), images, labels, weights, divisor)
+
+
 # Arguments: g a geometry, a an activation, p an array or another pointer, n a size, i an int, d a double,
 # s a string, f a function.
 _BOTH = {
@@ -100,6 +145,13 @@ _LATER = {
     "conv_transpose_backward": "gippp" + "ppp" + "pn",
     "upsample": "nnnnnnipp",
     "upsample_backward": "nnnnnnipp",
+}
+_OF_OBJECTIVES = {
+    "objective_get_theta": "pp",
+    "objective_gradient": "ppppp" + "pp" + "pnfp",
+    "objective_jvp": "ppnpp" + "p" + "pnfp",
+    "objective_vjp": "ppnpp" + "p" + "pnfp",
+    "objective_gauss_newton": "pppppp" + "p" + "pnfp",
 }
 _TYPES = {
     "g": ctypes.c_void_p,
@@ -132,6 +184,14 @@ def _entries():
     for suffix in SUFFIX.values():
         yield f"network_predict_threads_{suffix}", ctypes.c_int, "pnpppnifp"
     for name, arguments in _LATER.items():
+        for suffix in SUFFIX.values():
+            yield f"{name}_{suffix}", ctypes.c_int, arguments
+    yield "objective_open", ctypes.c_int, "spnp"
+    yield "objective_open_memory", ctypes.c_int, "pnpnp"
+    yield "objective_close", None, "p"
+    yield "objective_get_shape", ctypes.c_int, "pp"
+    yield "objective_workspace_size", ctypes.c_int, "pnpp"
+    for name, arguments in _OF_OBJECTIVES.items():
         for suffix in SUFFIX.values():
             yield f"{name}_{suffix}", ctypes.c_int, arguments
 

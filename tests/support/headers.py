@@ -131,7 +131,7 @@ def cython_members(body, names):
             result, name, arguments = function.groups()
             found.append((name, in_c(signature(result, arguments), names)))
             continue
-        kind, members = re.fullmatch(r'(\w+) ([\w, "]+)', line).groups()
+        kind, members = re.fullmatch(r'((?:const )?\w+(?: \*)?) ?([\w, "]+)', line).groups()
         for member in members.split(", "):
             name = re.fullmatch(r'\w+ "(\w+)"|(\w+)', member)
             found.append((name[1] or name[2], in_c(kind, names)))

@@ -21,7 +21,7 @@ static inline PyObject *none_or_raise(int status)
     Py_RETURN_NONE;
 }
 
-enum { MAX_ARRAYS = 6 };
+enum { MAX_ARRAYS = 7 };
 
 /* The arrays of a call, released together. */
 typedef struct Arrays {
@@ -35,7 +35,7 @@ static inline void release(Arrays *arrays)
         PyBuffer_Release(&arrays->views[--arrays->count]);
 }
 
-/* Take another C-contiguous array with this number of axes and format, "d", "f" or "i".
+/* Take another C-contiguous array with this number of axes and format, "d", "f", "i" or "l".
  * Returns it, or NULL with an exception and all arrays released. */
 static inline Py_buffer *take(Arrays *arrays, PyObject *object, int axes, const char *format, int writable)
 {

@@ -8,10 +8,15 @@ import threading
 
 import crowds
 import faults
+import fitting
 import numpy as np
 import plain
 import predicting
 import truth
+from threadpoolctl import threadpool_limits
+
+from matconv import Conv, Dense, MaxPool, Network, Objective
+from matconv.data import load_digits
 
 AUTO, IM2COL, WINOGRAD = range(3)
 
@@ -115,6 +120,110 @@ def check_pool(network, images, expected):
     print("pool:", done, "predictions with the same bits, by 1 to 8 threads")
 
 
+def dot(x, y):
+    """The sum of x_k y_k in the order of k, as in C."""
+    return float(np.add.accumulate(x * y)[-1])
+
+
+def fitted(f, theta, C, iterations):
+    """The method of fitting.c in NumPy, for f without regularisation: records, theta."""
+    records = []
+
+    def value_of(theta):
+        return f(theta) + dot(theta, theta) / (2 * C)
+
+    for _ in range(iterations):
+        at = f.linearize(theta)
+        value = at.value + dot(theta, theta) / (2 * C)
+        gradient = at.gradient + 1 / C * theta
+        step, residual, products = np.zeros_like(theta), -gradient, 0
+        direction, now = residual.copy(), dot(residual, residual)
+        stop = 0.01 * dot(gradient, gradient)
+        while products < 30 and now > stop:
+            product = at.gauss_newton(direction) + 1 / C * direction
+            a = now / dot(direction, product)
+            step += a * direction
+            residual += -a * product
+            now, before = dot(residual, residual), now
+            direction = residual + now / before * direction
+            products += 1
+        factor, slope = 1.0, dot(step, gradient)
+        while value_of(theta + factor * step) - value > 1e-4 * factor * slope:
+            factor /= 2
+        theta = theta + factor * step
+        records.append((value, products, factor))
+    return records, theta
+
+
+def message_of(call, *arguments):
+    try:
+        call(*arguments)
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("nothing was raised")
+
+
+def check_fit(C=1000.0, iterations=8):
+    digits = load_digits()
+    Z, labels = digits.Z_train, digits.y_train.astype(np.intp)
+    net = Network((8, 8, 1), [Conv(4, 3, pad="same", activation="relu"), MaxPool(2), Dense(10)])
+    theta, random = net.init(seed=0), np.random.default_rng(0)
+    net.export(theta, "digits.matconv")
+    f = Objective(net, Z, labels, "softmax", n_threads=2)
+    at, v, u = f.linearize(theta), random.random(net.n), random.random((len(Z), 10))
+    gradient, Jv = np.empty(net.n), np.empty((len(Z), 10))
+    products, found = np.empty((2, net.n)), np.empty(net.n)
+    with threadpool_limits(1):
+        value = fitting.derivatives(
+            "digits.matconv", "softmax", Z, labels, v, u, gradient, Jv, products
+        )
+        records = fitting.fit("digits.matconv", "softmax", Z, labels, C, iterations, -1, found)
+    assert value == at.value and np.array_equal(gradient, at.gradient)
+    assert np.array_equal(Jv, at.jvp(v)) and np.array_equal(products[0], at.vjp(u))
+    assert np.array_equal(products[1], at.gauss_newton(v))
+    expected, last = fitted(f, theta, C, iterations)
+    assert records == expected and np.array_equal(found, last), (records, expected)
+    # f of Python sums theta'theta in another order: n additions and products of each
+    whole = Objective(net, Z, labels, "softmax", C=C)
+    bound = 2 * (net.n + 4) * np.finfo(np.float64).eps * whole(last)
+    assert abs(f(last) + dot(last, last) / (2 * C) - whole(last)) <= bound
+    accuracy = (net.predict(found, digits.Z_test) == digits.y_test).mean()
+    assert accuracy > 0.95 and records[-1][0] < 0.1 * records[0][0], (accuracy, records)
+    print(
+        f"fitting: {iterations} iterations on {len(Z)} images with the bits of Python, "
+        f"{sum(k for _, k, _ in records)} products, f {records[0][0]:.3f} to "
+        f"{records[-1][0]:.3f}, test accuracy {accuracy:.3f}"
+    )
+
+    def fit(loss="softmax", Z=Z, labels=labels, polls=-1):
+        out = np.full(net.n, np.nan)
+        arguments = "digits.matconv", loss, Z, labels, C, iterations, polls, out
+        message = message_of(fitting.fit, *arguments)
+        assert np.isnan(out).all()
+        return message
+
+    wrong = labels.copy()
+    wrong[-1] = 10
+    refused = {
+        fit(labels=wrong): "a label, a target, a weight or the divisor is invalid",
+        fit(loss="structured_hinge"): "the network or its loss does not have this derivative",
+        fit(loss="sofmax"): "unknown loss",
+        fit(labels=labels[:-1]): "array 1 has",
+        fit(Z=Z[:, :7].copy()): "array 0 has",
+    }
+    assert all(said.startswith(expected) for said, expected in refused.items()), refused
+    while True:  # as many images as it takes until it is asked whether to stop
+        out = np.empty(net.n)
+        with threadpool_limits(1):
+            try:
+                fitting.fit("digits.matconv", "softmax", Z, labels, C, 1, 0, out)
+            except ValueError as error:
+                assert str(error) == "stopped before the end"
+                break
+        Z, labels = np.concatenate([Z, Z]), np.concatenate([labels, labels])
+    print("fits refused or stopped:", len(refused) + 1)
+
+
 def assert_refused(records, least):
     """Each status is the expected one, and what is refused has written nothing; in words."""
     wrong = [r for r in records if r[2] != r[3] or r[4] != r[1].startswith("fine")]
@@ -202,6 +311,7 @@ if __name__ == "__main__":
     exported = net_bytes(net, theta)
     check_operators()
     check_network(exported)
+    check_fit()
     check_refusals(exported)
     check_stacks(exported)
     check_fork(exported)

@@ -1,11 +1,13 @@
-"""The Cython module against SciPy and `Network.forward`, in three ways to run it."""
+"""The Cython modules against SciPy, `Network.forward` and `Objective`."""
 
 import os
 
+import curvature
 import filters
 import numpy as np
 import truth
 from filters import How
+from threadpoolctl import threadpool_limits
 
 import matconv
 
@@ -56,6 +58,30 @@ for source in ("from-cython.matconv", data):
         assert np.array_equal(out, net.freeze(theta)(images))
         done += 1
 print("network:", done, "predictions of", len(images), "images")
+
+labels = np.arange(len(images), dtype=np.intp) % 10
+at = matconv.Objective(net, images, labels, "softmax").linearize(theta)
+v, gradient, product = theta[::-1].copy(), np.full(net.n, np.nan), np.full(net.n, np.nan)
+path = "from-cython.matconv"
+with threadpool_limits(1):
+    value = curvature.gradient_and_product(
+        path, b"softmax", images, labels, theta, v, gradient, product
+    )
+assert value == at.value and np.array_equal(gradient, at.gradient)
+assert np.array_equal(product, at.gauss_newton(v))
+for loss, outputs, message in (
+    (b"structured_hinge", labels, "matconv: the network or its loss does not have this derivative"),
+    (b"sofmax", labels, "matconv: unknown loss"),
+    (b"softmax", labels + 5, "matconv: a label, a target, a weight or the divisor is invalid"),
+    (b"softmax", labels[1:], "gradient_and_product: the arrays do not fit the network"),
+):
+    try:
+        curvature.gradient_and_product(path, loss, images, outputs, theta, v, gradient, product)
+    except ValueError as error:
+        assert str(error).startswith(message), error
+    else:
+        raise AssertionError(message)
+print("derivatives:", gradient.size + product.size, "numbers with the bits of Python")
 
 # outputs that are images need more room than their channels
 matconv.Network((4, 4, 1), [matconv.Conv(2, 3)]).export(np.zeros(20), "images.matconv")

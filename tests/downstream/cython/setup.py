@@ -1,4 +1,4 @@
-"""A Cython module on `matconv.kernels`; with OpenMP where the compiler is known to have it."""
+"""Cython modules on `matconv.kernels`; with OpenMP where the compiler is known to have it."""
 
 import sys
 
@@ -13,12 +13,13 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "filters",
-                ["filters.pyx"],
+                name,
+                [f"{name}.pyx"],
                 include_dirs=[matconv.get_include()],
                 extra_compile_args=OPENMP,
                 extra_link_args=[*OPENMP, "-pthread"],
             )
+            for name in ("filters", "curvature")
         ]
     ),
 )
