@@ -15,6 +15,7 @@ import graphs
 import nets
 import numpy as np
 import peers_matconv
+import products_matconv
 from numpy.lib.stride_tricks import sliding_window_view
 
 
@@ -52,7 +53,7 @@ def groups(window, W):
 class LayerCase:
     """A convolution with operands Z, W, b, dS: float64 that float32 represents exactly."""
 
-    kind = "layer"
+    kind, modules = "layer", "peers_"
 
     def __init__(self, name, images=None):
         self.net = net = nets.named(name)
@@ -101,7 +102,7 @@ class LayerCase:
 class NetCase:
     """A network with parameters and a batch; outputs, or f and |gradient|, are compared."""
 
-    kind = "net"
+    kind, modules = "net", "peers_"
 
     def __init__(self, name, images=None):
         self.name, self.net = name, nets.named(name)
@@ -122,3 +123,65 @@ class NetCase:
             results = side.results(which)
         who = f"{side.name}, {self.name}"
         return nets.agree(self.expected[what], results, side.dtype.name, who)
+
+
+class ProductCase(NetCase):
+    """A network at one theta with directions v of theta and u of the outputs; see peers.PRODUCTS.
+
+    theta, v and u are float64 that float32 represents exactly.
+    """
+
+    kind, modules = "products", "products_"
+
+    def __init__(self, name, images=None):
+        super().__init__(name, images)
+        if self.net.loss != "softmax":
+            raise ValueError(f"products: {name!r} has no classes")
+        network = self.net.network
+        self.theta = self.theta.astype(np.float32).astype(np.float64)
+        self.v = nets.direction(network.n)
+        self.u = nets.direction(self.images * network.n_outputs).reshape(self.images, -1)
+        self.cost = costs(network)
+
+    def arrays(self, vector, dtype, first=False):
+        """The arrays of each layer of a vector with the layout of theta; see `graphs.walk`."""
+        walk = graphs.walk(self.net.network, vector.astype(dtype), first)
+        return [arrays for _, arrays in walk]
+
+    def vector(self, arrays, first=False):
+        """The vector with the layout of theta whose arrays these are, float64."""
+        order = self.arrays(np.arange(self.net.network.n), np.float64, first)
+        order = np.concatenate([x.ravel() for one in order for x in one]).astype(int)
+        found = np.empty(len(order))
+        found[order] = np.concatenate([np.asarray(x, np.float64).ravel() for x in arrays])
+        return found
+
+    def check(self, side, which):
+        """The largest relative difference of a side; ArithmeticError beyond `nets.PRODUCTS`."""
+        if which not in self.expected:
+            reference = products_matconv.products(self, "float64", 1, "im2col")
+            self.expected |= reference.results(which)
+        with side.context():
+            results = side.results(which)
+        who = f"{side.name}, {self.name}"
+        return nets.agree(self.expected, results, side.dtype.name, who, nets.PRODUCTS)
+
+
+def costs(network):
+    """{pass: multiply-adds in gradients} of products, and "gradient" in multiply-adds per image.
+
+    With F of a forward pass and M of the first layer, which has no gradient for the images, a
+    gradient is 3 F - M.  Convolutions and dense layers count.  See peers.PRODUCTS.
+    """
+    products = []
+    for node, arrays in graphs.walk(network, np.empty(network.n)):
+        if node.kind in ("Conv", "Dense"):
+            products.append(arrays[0].size * (node.places if node.kind == "Conv" else 1))
+    F, M, outputs = sum(products), products[0], network.n_outputs
+    kept = {"jvp": (2, 1), "vjp": (2, 1), "gauss_newton": (4, 2), "hessian": (6, 4)}
+    scratch = {"jvp": (3, 1), "vjp": (3, 1), "gauss_newton": (5, 2), "hessian": (8, 5)}
+    found = {f"{name} kept": pair for name, pair in kept.items()}
+    found |= {f"{name} scratch": pair for name, pair in scratch.items()}
+    found |= {"gradient_norms": (3, 1), "gauss_newton_diagonal": (1 + 2 * outputs, outputs)}
+    gradient = 3 * F - M
+    return {x: (a * F - b * M) / gradient for x, (a, b) in found.items()} | {"gradient": gradient}

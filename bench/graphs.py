@@ -4,6 +4,7 @@
 tensors in a file.  Other libraries flatten (d, b, a), matconv (b, a, d): `walk` can reorder W.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -64,6 +65,13 @@ class Node:
     def whole(self):
         """Whether the window is the whole image."""
         return self.window == Window(self.shape[:2], self.window.stride, ((0, 0), (0, 0)))
+
+    @property
+    def places(self):
+        """Number of positions of the window."""
+        kernel, stride, pad, dilation, _ = self.window
+        sides = zip(self.shape[:2], kernel, stride, pad, dilation, strict=True)
+        return math.prod((n + sum(p) - (h - 1) * e - 1) // s + 1 for n, h, s, p, e in sides)
 
     @property
     def factors(self):

@@ -13,6 +13,7 @@ import threadpoolctl
 import matconv
 
 _PACKAGES = ("numpy", "scipy", "threadpoolctl", "torch", "jax", "onnxruntime", "openvino")
+_PACKAGES += ("curvlinops-for-pytorch", "backpack-for-pytorch")
 
 #: The environment variables of ``--isa``: OpenBLAS and matconv, then the peers.
 _OWN = {"OPENBLAS_CORETYPE": "Haswell", "MATCONV_SIMD": "avx2"}

@@ -7,6 +7,7 @@ job with
     mine, other  median, quartiles and number of samples of matconv and of the peer
     ratio        the same of other / mine, pair by pair: above 1 matconv is better
     difference   of both sides from the truth: share of the rounding bound (layers), else relative
+    cost         of products: multiply-adds in those of a gradient
     form         the peer's memory format, where it can choose
     quick, isa   whether it has few samples of few images; instruction set, see machine.isa
 """
@@ -26,6 +27,7 @@ import memory
 import nets
 import peers
 import peers_matconv
+import products_matconv
 import startup
 import table
 import timing
@@ -44,26 +46,30 @@ def _case(make, name, images):
 @functools.lru_cache(maxsize=1)
 def _sides(case, peer, *key):
     options = {"reuse": True} if peer == "gemm" else {}
-    return [
-        getattr(peers_matconv, case.kind)(case, *key, **options),
-        *peers.sides(case, peer, *key),
-    ]
+    own = products_matconv if case.kind == "products" else peers_matconv
+    return [getattr(own, case.kind)(case, *key, **options), *peers.sides(case, peer, *key)]
+
+
+_CASES = {"layers": cases.LayerCase, "products": cases.ProductCase}
 
 
 def measure_pair(job, effort):
-    """Check both sides of a job, then time them in turns, the peer in its faster form."""
-    make = cases.LayerCase if job["what"] == "layers" else cases.NetCase
+    """Check both sides of a job, then time them in turns, the peer in its fastest form."""
+    make = _CASES.get(job["what"], cases.NetCase)
     case, which = _case(make, job["name"], job["images"]), job["pass"]
     sides = _sides(case, job["peer"], job["dtype"], job["threads"], job["algorithm"])
+    sides = [side for side in sides if which in side.passes]
     differences = [case.check(side, which) for side in sides]
     timed = [(side.passes[which], side.context) for side in sides]
     best = 1
-    if len(sides) == 3:
+    if len(sides) > 2:
         few = replace(effort, repeats=2)
-        medians = [timing.spread(x)["median"] for x in timing.pair(*timed[1:], few)]
+        medians = [timing.spread(x)["median"] for x in timing.turns(timed[1:], few)]
         best += medians.index(min(medians))
     found = timing.compared(*timing.pair(timed[0], timed[best], effort))
     about = {"sizes": case.sizes, "unit": "s", "form": sides[best].form}
+    if job["what"] == "products":
+        about["cost"] = case.cost[which]
     return {**about, **found, "difference": [differences[0], differences[best]]}
 
 
@@ -80,12 +86,16 @@ _TRAINED = (("lenet", "simplenn-4", "simplenn-7", "vgg11"), peers.NETS, ("torch"
 _FROZEN = (("lenet",), ("predict",), peers.FASTEST, DTYPES, (1, 8, 64), (1,))
 _MEMORY = (("lenet", "vgg11"), ("gradient",), ("torch",), _F64, (1024,))
 _SCALING = (("lenet",), ("gradient",), (None,), _F64, (100, 1_000, 10_000, 100_000))
+_PRODUCTS = (("lenet", "simplenn-4"), peers.PRODUCTS, ("gradient", *peers.DERIVATIVES))
+_BUDGETS = (("lenet", "simplenn-4"), tuple(peers.BUDGETS), (None,), _F64, (1024,), (1,))
 _LATENCY = (("lenet",), ("forward", "gradient"), ("kernels",), DTYPES, (1, 64), (1,))
 
 KINDS = {
     "layers": Kind(measure_pair, nets.LAYERS, *_LAYERS, quick=2),
     "nets": Kind(measure_pair, _NETS | nets.LAYERS, *_TRAINED),
     "frozen": Kind(measure_pair, _NETS, *_FROZEN),
+    "products": Kind(measure_pair, _NETS, *_PRODUCTS, dtypes=DTYPES, threads=(1,)),
+    "budgets": Kind(memory.budgets, _NETS, *_BUDGETS, quick=64),
     "memory": Kind(memory.gradient, _NETS, *_MEMORY),
     "scaling": Kind(memory.scaling, _NETS, *_SCALING, quick=2000),
     "latency": Kind(latency.measure, _NETS, *_LATENCY, quick=64),

@@ -98,8 +98,8 @@ _KINDS = {
 }
 
 
-def net(case, dtype, threads, form):
-    """Each pass one compiled function; a step reuses the memory of the old parameters."""
+def functions(case, dtype, threads):
+    """Parameters, images, labels; outputs of (parameters, Z), and f of (parameters, Z, y)."""
     client(threads)
     Z, y = jax.device_put(case.data[0].astype(dtype)), jax.device_put(case.data[1])
     walk = graphs.walk(case.net.network, case.theta.astype(dtype))
@@ -116,6 +116,13 @@ def net(case, dtype, threads, form):
             return (z**2).sum() / len(z)
         chosen = jax.numpy.take_along_axis(z, y[:, None], axis=1)[:, 0]
         return (jax.nn.logsumexp(z, axis=1) - chosen).mean()
+
+    return values, Z, y, outputs, loss
+
+
+def net(case, dtype, threads, form):
+    """Each pass one compiled function; a step reuses the memory of the old parameters."""
+    values, Z, y, outputs, loss = functions(case, dtype, threads)
 
     def update(values, Z, y):
         f, slopes = jax.value_and_grad(loss)(values, Z, y)

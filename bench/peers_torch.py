@@ -58,7 +58,7 @@ def layer(case, dtype, threads, form):
     return layer_side(f"torch {dtype}", dtype, forward, backward, convert, **about)
 
 
-def _parameters(node, arrays, form):
+def parameters(node, arrays, form):
     """The arrays of a layer as leaves; of a Scale also a mean of zeros and a variance of ones."""
     made = [torch.tensor(array) for array in arrays]
     if node.kind == "Conv":
@@ -135,28 +135,30 @@ def _cross_entropy(z, y):
     return F.cross_entropy(z.flatten(1), y)
 
 
+def evaluate(layers, Z):
+    """The outputs of layers, [(Node, tensors)]."""
+    return graphs.evaluate(layers, _KINDS, _activated, Z)
+
+
 def net(case, dtype, threads, form):
     """PyTorch as its users write it: zero_grad, forward, loss, backward, the optimizer's step."""
     walk = graphs.walk(case.net.network, case.theta.astype(dtype), first=True)
-    layers = [(node, _parameters(node, arrays, form)) for node, arrays in walk]
-    parameters = [one for _, arrays in layers for one in arrays if one.requires_grad]
+    layers = [(node, parameters(node, arrays, form)) for node, arrays in walk]
+    leaves = [one for _, arrays in layers for one in arrays if one.requires_grad]
     del walk
     Z, y = tensor(case.data[0], dtype, form), torch.tensor(case.data[1])
     loss = _squares if case.net.loss == "squared" else _cross_entropy
-    optimizer = torch.optim.SGD(parameters, lr=nets.RATE)
-
-    def built(Z):
-        return graphs.evaluate(layers, _KINDS, _activated, Z)
+    optimizer = torch.optim.SGD(leaves, lr=nets.RATE)
 
     def forward():
         with torch.inference_mode():
-            return built(Z)
+            return evaluate(layers, Z)
 
     def gradient():
         optimizer.zero_grad()
-        f = loss(built(Z), y)
+        f = loss(evaluate(layers, Z), y)
         f.backward()
-        return f.detach(), [p.grad for p in parameters]
+        return f.detach(), [p.grad for p in leaves]
 
     def step():
         f, _ = gradient()

@@ -1,10 +1,11 @@
 """A picture of results, SVG: how many times faster than PyTorch training steps and layers are."""
 
 import math
-from xml.sax.saxutils import escape
 
+import drawing
 import nets
 import table
+from drawing import WIDTH
 
 #: Series from top to bottom: (dtype, peer), label, colour.
 SERIES = (
@@ -19,8 +20,7 @@ PANELS = (
     ("layers", "both", "Convolution layers, forward and backward"),
 )
 
-# One grey for text and lines that can be read on white and on black.
-GREY, WIDTH, LEFT, RIGHT, BAR = "#7a7a7a", 760, 130, 50, 9
+LEFT, RIGHT, BAR = 130, 50, 9
 
 
 def panels(records, threads):
@@ -53,43 +53,29 @@ def svg(document, threads=1):
         """The horizontal place of a ratio, on a logarithmic axis."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(ratio) - low) / (high - low)
 
-    parts, x, y = [_text(0, 14, "PyTorch's time / matconv's: right of 1x matconv is faster")], 0, 54
+    parts, x, y = (
+        [drawing.text(0, 14, "PyTorch's time / matconv's: right of 1x matconv is faster")],
+        0,
+        54,
+    )
     for series, label, colour in SERIES:
         if any(series in found for _, found in shown):
-            parts += [_rectangle(x, 26, 12, 12, colour), _text(x + 18, 36, label)]
+            parts += [drawing.rectangle(x, 26, 12, 12, colour), drawing.text(x + 18, 36, label)]
             x += 250
     for title, found in shown:
-        parts.append(_text(0, y + 12, title, "font-weight='bold'"))
+        parts.append(drawing.text(0, y + 12, title, "font-weight='bold'"))
         y += 22
         bars, bottom = _bars(found, y, place)
         for tick in (2.0**k for k in range(low, math.floor(high) + 1)):
             x = place(tick)
-            parts.append(_line(x, y, x, bottom, 1.5 if tick == 1 else 0.4))
-            parts.append(_text(x, bottom + 13, f"{tick:g}x", "text-anchor='middle'"))
+            parts.append(drawing.line(x, y, x, bottom, 1.5 if tick == 1 else 0.4))
+            parts.append(drawing.text(x, bottom + 13, f"{tick:g}x", "text-anchor='middle'"))
         parts += bars
         y = bottom + 32
     for line in _caption(document, threads):
-        parts.append(_text(0, y + 4, line, "font-size='10'"))
+        parts.append(drawing.text(0, y + 4, line, "font-size='10'"))
         y += 15
-    head = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {y}' "
-        f"font-family='Helvetica, Arial, sans-serif' font-size='12' fill='{GREY}'>"
-    )
-    return "\n".join([head, *parts, "</svg>", ""])
-
-
-def _text(x, y, text, more=""):
-    return f"<text x='{x:.4g}' y='{y:.4g}' {more}>{escape(text)}</text>".replace(" >", ">")
-
-
-def _line(x, y, x2, y2, width):
-    place = f"x1='{x:.4g}' y1='{y:.4g}' x2='{x2:.4g}' y2='{y2:.4g}'"
-    return f"<line {place} stroke='{GREY}' stroke-width='{width}'/>"
-
-
-def _rectangle(x, y, width, height, colour):
-    place = f"x='{x:.4g}' y='{y:.4g}' width='{width:.4g}' height='{height}'"
-    return f"<rect {place} fill='{colour}'/>"
+    return drawing.picture(y, parts)
 
 
 def _bars(found, y, place):
@@ -100,16 +86,18 @@ def _bars(found, y, place):
             continue
         y += 4
         middle = y + BAR * len(found) / 2
-        parts.append(_text(LEFT - 10, middle + 4, name, "text-anchor='end'"))
+        parts.append(drawing.text(LEFT - 10, middle + 4, name, "text-anchor='end'"))
         for series, _, colour in SERIES:
             if name in found.get(series, {}):
                 ratio = found[series][name]
                 left, right = sorted((place(1), place(ratio["median"])))
                 lower, upper = place(ratio["lower"]), place(ratio["upper"])
                 centre, text = y + (BAR - 1) / 2, f"{ratio['median']:.2f}"
-                parts.append(_rectangle(left, y, right - left, BAR - 1, colour))
-                parts.append(_line(lower, centre, upper, centre, 1))
-                parts.append(_text(max(right, upper) + 4, y + BAR - 1, text, "font-size='9'"))
+                parts.append(drawing.rectangle(left, y, right - left, BAR - 1, colour))
+                parts.append(drawing.line(lower, centre, upper, centre, 1))
+                parts.append(
+                    drawing.text(max(right, upper) + 4, y + BAR - 1, text, "font-size='9'")
+                )
             y += BAR * (series in found)
         y += 3
     return parts, y + 3

@@ -5,6 +5,8 @@ nets     networks: forward, gradient, step (a gradient with an SGD update); or a
 frozen   frozen networks: predict
 memory   peak memory of one gradient, each library in a process of its own
 scaling  time and memory of a gradient against the number of images
+products products with derivatives, kept (prepared at theta) and from scratch
+budgets  time and peak memory of a kept product within budgets of memory
 latency  the time of a call that is not spent in kernels
 startup  import; with --build the size of a wheel and the time of its build
 targets  the table of targets, met or not; names are rows, layers, networks
@@ -14,7 +16,7 @@ show     the tables of results files;  plot  a picture: results files, then an S
 Peers: "gemm" is the matrix products alone with phi given; "torch-f32", "onnxruntime" and "openvino"
 compute in float32 whatever the dtype of the row; "im2col", "winograd", "1-thread" and "processes"
 (on one thread, beside the same in other processes) are matconv
-itself.
+itself; "gradient" is its gradient, beside products.
 """
 
 import argparse
@@ -44,7 +46,8 @@ MARKERS = "<!-- measured -->\n", "<!-- end -->\n"
 PUBLISHED = ("both", "step", "predict")
 
 CHOICES = {"dtypes": measuring.DTYPES, "algorithms": peers_matconv.FORMS, "peers": peers.PEERS}
-CHOICES["passes"] = dict.fromkeys(peers.LAYERS + peers.NETS + peers.FROZEN)
+CHOICES["passes"] = dict.fromkeys(peers.LAYERS + peers.NETS + peers.FROZEN + peers.PRODUCTS)
+CHOICES["passes"] |= peers.BUDGETS
 
 
 def parse(arguments):
@@ -113,8 +116,9 @@ def tables(document, given):
         found = targets.verdicts(document, rows_of(given), given.threads or (1, 2))
         found = [one for one in found if one.values or given.command == "targets"]
         lines += table.verdicts(found) if found else []
-    published = given.markdown or given.readme
-    lines += table.tables(x for x in records if not published or x["pass"] in PUBLISHED)
+    if given.markdown or given.readme:
+        records = [x for x in records if x["pass"] in PUBLISHED or x["what"] in table.LISTS]
+    lines += table.tables(records)
     quick = ["", "quick: too few samples and images to judge by"]
     return lines + quick * any(one["quick"] for one in records)
 
@@ -140,13 +144,13 @@ def read(paths):
     return {**documents[0], "records": records}, [*lines, "```"]
 
 
-def replace_block(path, lines):
+def replace_block(path, lines, markers=MARKERS):
     """Replace the lines between the markers in a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(MARKERS[0])
-    _, end, after = rest.partition(MARKERS[1])
+    before, _, rest = path.read_text(encoding="utf-8").partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not end:
-        raise ValueError(f"{path.name} has no lines {' ... '.join(MARKERS).replace(chr(10), '')}")
-    measuring.write(path, "\n".join([before + MARKERS[0], *lines, "", end + after]))
+        raise ValueError(f"{path.name} has no lines {' ... '.join(markers).replace(chr(10), '')}")
+    measuring.write(path, "\n".join([before + markers[0], *lines, "", end + after]))
 
 
 def main(arguments=None):

@@ -6,6 +6,9 @@ import statistics
 
 import peers
 
+#: Kinds with one table of all passes, a row each.
+LISTS = ("products", "budgets")
+
 TITLES = {"both": "forward + backward", "step": "training step"}
 ORDER = ("both", "step", "predict", "forward", "backward", "gradient", None)
 
@@ -58,6 +61,14 @@ def ratio(record):
     return "{median:.2f} ({lower:.2f}-{upper:.2f})".format(**record["ratio"])
 
 
+def cell(record):
+    """What a table has of a peer: its ratio, or what matconv's product costs in gradients."""
+    if record["peer"] != "gradient":
+        return ratio(record)
+    lower, median, upper = (1 / record["ratio"][x] for x in ("upper", "median", "lower"))
+    return f"{median:.2f} ({lower:.2f}-{upper:.2f}), in theory {record['cost']:.2f}"
+
+
 def line(record):
     """A record in one line."""
     words = [record["name"], record["sizes"] and f"({record['sizes']})", record["pass"]]
@@ -66,7 +77,7 @@ def line(record):
     if "ratio" in record:
         form = f" {record['form']}" if record.get("form") else ""
         other = amount(record["other"]["median"], record["unit"])
-        text += f"; {label(record['peer'])}{form} {other}, ratio {ratio(record)}"
+        text += f"; {label(record['peer'])}{form} {other}, {'cost' if record['peer'] == 'gradient' else 'ratio'} {cell(record)}"
     return text
 
 
@@ -79,20 +90,22 @@ def tables(records):
     records = list(records)
     isas = tuple(dict.fromkeys(record["isa"] for record in records))
     for record in records:
-        groups[tuple(record[x] for x in ("what", "pass", "dtype", "algorithm"))].append(record)
+        which = record["pass"] if record["what"] not in LISTS else None
+        groups[record["what"], which, record["dtype"], record["algorithm"]].append(record)
     for key, group in sorted(groups.items(), key=lambda item: ORDER.index(item[0][1])):
         what, which, dtype, algorithm = key
         rows, columns = collections.defaultdict(dict), collections.defaultdict(list)
         for record in group:
             words = (count(record["threads"]), record["isa"] if len(isas) > 1 else "")
             about = "".join(f", {word}" for word in words if word)
-            row = rows[record["name"], record["sizes"]]
+            name = record["name"] + f", {record['pass']}" * (what in LISTS)
+            row = rows[name, record["sizes"]]
             row[f"matconv{about}"] = mine(record)
             columns[f"matconv{about}"] = []
             if "ratio" in record:
                 column = label(record["peer"]) + about
-                row[column] = ratio(record)
-                columns[column].append(record["ratio"]["median"])
+                row[column], ratios = cell(record), columns[column]
+                ratios += [record["ratio"]["median"]] * (record["peer"] != "gradient")
         table = [["", "sizes", *columns]]
         table += [[*name, *map(row.get, columns)] for name, row in rows.items()]
         means = [f"{geometric_mean(x):.2f}" if x else None for x in columns.values()]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import measuring
 import nets
 import numpy as np
-from peers import FASTEST
+from peers import DERIVATIVES, FASTEST
 from table import digits, geometric_mean, label
 
 #: Statistics of one record.
@@ -18,6 +18,8 @@ STATISTICS = {
     "ratio": lambda record: record["ratio"]["median"],
     "of processes": lambda record: record["ratio"]["median"] / record["threads"],
     "share": lambda record: 1 / record["ratio"]["median"],
+    "in gradients": lambda record: 1 / record["ratio"]["median"],
+    "over theory": lambda record: 1 / record["ratio"]["median"] / record["cost"],
     "ms": lambda record: 1e3 * record["mine"]["median"],
     "s": lambda record: record["mine"]["median"],
     "MB": lambda record: record["mine"]["median"] / 1e6,
@@ -43,14 +45,14 @@ class Target:
     `threads` None is a line for each number of threads that is asked for.  Of several peers the
     fastest counts, case by case.  `gm` is the minimum of the geometric mean, a dictionary by ISA
     where that matters; the bound `minimum` is not for the names in `exempt`.  `left_out` has pairs
-    (name, images).
+    (name, images).  Several passes are judged together.
     """
 
     row: str
     what: str
     names: tuple
     dtype: str | None
-    which: str | None
+    which: str | tuple | None
     peer: str | tuple | None = None
     statistic: str = "ratio"
     algorithm: str | None = "auto"
@@ -64,19 +66,25 @@ class Target:
     left_out: tuple = ()
 
     @property
+    def passes(self):
+        """The passes; (None,) without one."""
+        return self.which if isinstance(self.which, tuple) else (self.which,)
+
+    @property
     def peers(self):
         """The names of the peers; (None,) without one."""
         return self.peer if isinstance(self.peer, tuple) else (self.peer,)
 
     def measure(self, peers):
         """What is measured against these peers, as text."""
-        words = [self.note or self.what, self.which, self.dtype]
+        words = [self.note or self.what, " and ".join(filter(None, self.passes)), self.dtype]
         words += [self.algorithm] * (self.algorithm == "im2col")
         text = ", ".join(word for word in words if word)
         if self.images and len(self.images) == 1:
             text += f", {self.images[0]} images"
         names = " and ".join(label(peer) for peer in peers if peer)
-        text += f" against {'the faster of ' * (len(peers) > 1)}{names}" if names else ""
+        several = {1: "", 2: "the faster of "}.get(len(peers), "the fastest of ")
+        text += f" against {several}{names}" if names else ""
         return text if self.statistic == "ratio" else f"{text}: {self.statistic}"
 
     def measured(self, values):
@@ -97,15 +105,18 @@ class Target:
 
     def chosen(self, records, threads, isa):
         """The records that count; quick ones whatever their images."""
-        keys = ("what", "dtype", "pass", "algorithm", "threads", "isa")
-        about = (self.what, self.dtype, self.which, self.algorithm, threads, isa)
+        keys = ("what", "dtype", "algorithm", "threads", "isa")
+        about = (self.what, self.dtype, self.algorithm, threads, isa)
+        left_out = self.left_out
         return [
             record
             for record in records
             if tuple(record[key] for key in keys) == about
+            and record["pass"] in self.passes
             and record["peer"] in self.peers
             and record["name"] in self.names
             and (record["quick"] or self.images is None or record["images"] in self.images)
+            and (record["name"], record["images"]) not in left_out
         ]
 
     def values(self, chosen):
@@ -114,6 +125,7 @@ class Target:
             points = sorted((x["images"], x["mine"]["median"], x["bytes"]) for x in chosen)
             return {self.names[0]: SERIES[self.statistic](points)} if len(points) > 1 else {}
         text = "{name}, {images} images" if len(self.images or ()) > 1 else "{name}"
+        text += ", {pass}" if len(self.passes) > 1 else ""
         found = {}
         for record in chosen:
             by_peer = found.setdefault(text.format(**record), {})
@@ -166,6 +178,32 @@ _NONE, _STARTUP = (None, None, None), {"algorithm": None, "threads": (None,)}
 _PROCESSES = {"statistic": "of processes", "gm": 0.93}
 _IMPORT = "import beyond numpy and scipy.linalg"
 
+_JACOBIAN = ("jvp", "vjp")
+#: Passes; the maximum in gradients of our own; the bounds against peers in float64, in float32.
+_SECOND_ORDER = (
+    (_JACOBIAN, "kept", ("over theory", 1.08), {"gm": 2, "minimum": 1.35}, {"gm": 1.2}),
+    (_JACOBIAN, "scratch", ("over theory", 1.08), {"minimum": 1.4}, {"gm": 1.2}),
+    (("gauss_newton",), "kept", ("over theory", 1.03), {"minimum": 2.4}, {"minimum": 1.2}),
+    (("gauss_newton",), "scratch", ("in gradients", 1.7), {"minimum": 3.5}, {"minimum": 1.2}),
+    (("hessian",), "kept", ("over theory", 1.03), {"minimum": 2.6}, {"minimum": 1.25}),
+    (("hessian",), "scratch", ("in gradients", 2.7), {"minimum": 2.8}, {"minimum": 1.25}),
+    (("gradient_norms",), "", ("in gradients", 1.7), {"minimum": 2.4}, {"minimum": 1.5}),
+    (("gauss_newton_diagonal",), "", ("in gradients", 10), {"minimum": 3}, {"minimum": 2}),
+)
+
+
+def _second_order():
+    """The targets of products, in gradients of our own and against the fastest peer."""
+    names, left_out = ("lenet", "simplenn-4"), (("lenet", 256), ("simplenn-4", 128))
+    common = {"images": (128, 256), "threads": (1,), "left_out": left_out}
+    for dtype, column in ((F64, 0), (F32, 1)):
+        for products, how, (statistic, bound), *bounds in _SECOND_ORDER:
+            passes = tuple(f"{name} {how}".strip() for name in products)
+            about = ("S11", "products", names, dtype, passes)
+            yield Target(*about, "gradient", statistic, maximum=bound, **common)
+            yield Target(*about, DERIVATIVES, **bounds[column], **common)
+
+
 TARGETS = (
     Target("S1", "layers", ALL, F64, "forward", "gemm", **_IM2COL),
     Target("S2", "layers", UNIT_STRIDE, F64, "forward", "gemm", gm=2.5, note=_UNIT_STRIDE),
@@ -192,6 +230,7 @@ TARGETS = (
     Target("S10", "startup", ("import",), *_NONE, "ms", maximum=30, note=_IMPORT, **_STARTUP),
     Target("S10", "startup", ("wheel",), *_NONE, "MB", maximum=3, note="wheel", **_STARTUP),
     Target("S10", "startup", ("build",), *_NONE, "s", maximum=120, note="build", **_STARTUP),
+    *_second_order(),
     Target(*_LATENCY, "forward", *_BESIDE, images=(1,), threads=(1,), maximum=20),
     Target(*_LATENCY, "gradient", *_BESIDE, images=(64,), threads=(1,), maximum=100),
 )
@@ -204,7 +243,7 @@ def jobs(rows, threads, names=None, quick=False):
     found = []
     for target in TARGETS:
         if target.row in rows:
-            axes = {"passes": (target.which,), "dtypes": (target.dtype,), "peers": target.peers}
+            axes = {"passes": target.passes, "dtypes": (target.dtype,), "peers": target.peers}
             axes |= {"images": target.images, "algorithms": (target.algorithm,)}
             axes["names"] = [name for name in target.names if names is None or name in names]
             axes["threads"] = target.lines(threads)

@@ -64,12 +64,17 @@ def _sample(action, context, calls, warm=True):
 
 def pair(a, b, effort):
     """Seconds per call of two sides in turns; a side is a function and a maker of its context."""
-    once = [_sample(*side, calls=1) for side in (a, b)]
+    return turns((a, b), effort)
+
+
+def turns(sides, effort):
+    """Seconds per call of each of some sides in turns; see `pair`."""
+    once = [_sample(*side, calls=1) for side in sides]
     calls = [max(1, math.ceil(effort.seconds / t)) for t in once]
     warm = [t < 0.5 for t in once]  # a longer call hardly notices how it began
     one = sum((n + w) * t for n, w, t in zip(calls, warm, once, strict=True))
-    samples = ([], [])
+    samples = tuple([] for _ in sides)
     for _ in range(min(effort.repeats, max(3, int(effort.budget / one)))):
-        for side, n, w, into in zip((a, b), calls, warm, samples, strict=True):
+        for side, n, w, into in zip(sides, calls, warm, samples, strict=True):
             into.append(_sample(*side, n, w))
     return samples

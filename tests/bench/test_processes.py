@@ -42,7 +42,7 @@ def test_memory_of_a_fresh_process_is_of_the_same_gradient():
 def test_memory_of_wrong_gradients_and_dead_processes(monkeypatch, capsys, changes, message):
     def start(command, **_):
         answer = {"bytes": 2**20, "f": 2.0, "norm": 3.0, "seconds": [0.5]}
-        if json.loads(command[2])[0] == "torch":
+        if json.loads(command[2])[0] == "peers_torch":
             if changes is None:
                 return subprocess.CompletedProcess(command, -9, "", "")
             answer |= changes
@@ -52,6 +52,31 @@ def test_memory_of_wrong_gradients_and_dead_processes(monkeypatch, capsys, chang
     monkeypatch.setattr(peers, "absent", lambda names: {})
     assert run.main(["memory", "lenet", "--threads", "1", "--peers", "torch"]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_budgets_have_the_peak_of_the_first_product_and_the_time_of_the_others(monkeypatch):
+    calls = []
+
+    def fresh(*arguments):
+        calls.append(arguments)
+        return {"bytes": 7, "seconds": [9.0, 1.0, 2.0, 4.0]}
+
+    monkeypatch.setattr(memory, "fresh", fresh)
+    job = {"images": 5, "pass": "hessian within 0"}
+    found = memory.budgets(job, timing.Effort())
+    assert (found["bytes"], found["mine"]["median"]) == (7, 2.0)
+    assert calls == [("matconv", job, 3.0, "hessian within 0", "products")]
+
+
+def test_products_within_any_budget_are_the_same_and_repeat_no_kept_work():
+    job = {"name": "lenet", "dtype": "float64", "threads": 1, "images": 40}
+    found = {
+        which: memory.fresh("matconv", job, which=which, module="products")
+        for which in ("hessian within 0", "hessian within inf", "gradient")
+    }
+    nothing, everything, gradient = found.values()
+    assert nothing["norm"] == everything["norm"] != gradient["norm"]
+    assert everything["bytes"] > nothing["bytes"]
 
 
 @pytest.mark.parametrize("which", ["forward", "gradient"])

@@ -169,9 +169,57 @@ def test_verdict_startup_and_latency():
     assert [one.met for one in verdicts([late], "S12")] == [True, None]
 
 
+def product(which, ratio, peer, name="lenet", **changes):
+    """A record of a product of the usual number of images."""
+    images = 128 if name == "lenet" else 256
+    about = {"what": "products", "pass": which, "peer": peer, "images": images, "cost": 0.5}
+    return record(name, ratio, **{**about, **changes})
+
+
+@pytest.mark.parametrize(("cost", "met"), [(0.48, True), (0.46, False)])
+def test_verdict_products_in_gradients_over_theory(cost, met):
+    records = [product("jvp kept", 2.0, "gradient", cost=cost)]
+    records += [product("vjp kept", 2.0, "gradient"), product("vjp scratch", 0.1, "gradient")]
+    line = verdicts(records, "S11")[0]
+    text = "products, jvp kept and vjp kept, float64 against matconv's gradient: over theory"
+    assert (line.measure, line.target, line.met) == (text, "max <= 1.08", met)
+    name = "lenet, 128 images, jvp kept"
+    assert line.values == {name: 0.5 / cost, "lenet, 128 images, vjp kept": 1.0}
+
+
+@pytest.mark.parametrize(("fast", "met"), [(1.36, True), (1.34, False)])
+def test_verdict_products_counts_the_fastest_peer_and_sizes_of_the_network(fast, met):
+    records = [product("jvp kept", fast, "jax"), product("jvp kept", 9.0, "torch")]
+    records += [product("vjp kept", 3.0, peer) for peer in ("torch", "jax", "curvlinops")]
+    records += [product("jvp kept", 0.1, "torch", images=256)]  # LeNet has 128 images
+    line = verdicts(records, "S11")[1]
+    assert (list(line.values.values()), line.met) == ([fast, 3.0], met)
+    assert line.measure.endswith(" against the fastest of PyTorch and JAX and curvlinops")
+    assert line.target == "gm >= 2, min >= 1.35"
+
+
+def test_targets_of_products_have_images_of_each_network():
+    found = {(job["name"], job["images"]) for job in targets.jobs(["S11"], (1, 2))}
+    assert found == {("lenet", 128), ("simplenn-4", 256)}
+
+
+def test_table_of_products_has_a_row_for_each_and_costs_in_gradients():
+    records = [product("jvp kept", 2.0, "gradient"), product("jvp kept", 3.0, "torch")]
+    records += [product("hessian kept", 4.0, "torch", name="simplenn-4")]
+    rows = cells("\n".join(table.tables(records)))
+    gradient = "matconv's gradient, 1 thread"
+    assert rows[0] == ["", "sizes", "matconv, 1 thread", gradient, "PyTorch, 1 thread"]
+    cost = "0.50 (0.50-0.50), in theory 0.50"
+    assert rows[2] == ["lenet, jvp kept", "8, 1", "500 ms", cost, "3.00 (3.00-3.00)"]
+    assert rows[3][0] == "simplenn-4, hessian kept" and rows[3][4] == "4.00 (4.00-4.00)"
+    assert rows[4] == ["geometric mean", "", "", "", "3.46"]
+    line = table.line(records[0])
+    assert line.endswith("matconv's gradient nchw 1000 ms, cost 0.50 (0.50-0.50), in theory 0.50")
+
+
 def test_every_target_has_jobs_and_finds_its_records():
-    assert " ".join(targets.ROWS) == "S1 S2 S3 S4 S5 S5b S6 S7 S8 S9 S9b S10 S12"
-    extra = {"beside": 1.0, "bytes": 1, "quick": False, "isa": SLOW}
+    assert " ".join(targets.ROWS) == "S1 S2 S3 S4 S5 S5b S6 S7 S8 S9 S9b S10 S11 S12"
+    extra = {"beside": 1.0, "cost": 1.0, "bytes": 1, "quick": False, "isa": SLOW}
     extra |= timing.compared([1.0], [1.0])
     for row in targets.ROWS:
         jobs = targets.jobs([row], (1, 2))

@@ -24,6 +24,14 @@ def test_pair_takes_samples_in_turns_inside_contexts(monkeypatch):
     assert [len(samples) for samples in found] == [2, 2]
 
 
+def test_turns_of_three_sides_are_in_their_order(monkeypatch):
+    said = []
+    monkeypatch.setattr(timing, "_sample", lambda action, *_, **__: said.append(action) or 1.0)
+    found = timing.turns([(name, None) for name in "abc"], timing.Effort(repeats=2, budget=99))
+    assert "".join(said) == "abc" * 3
+    assert found == ([1.0, 1.0],) * 3
+
+
 @pytest.mark.parametrize(("budget", "n"), [(90.0, 9), (3.6, 5), (0.1, 3)])
 def test_pair_takes_the_samples_that_fit_into_the_budget(monkeypatch, budget, n):
     taken = []

@@ -51,6 +51,7 @@ def known(monkeypatch):
         monkeypatch.setitem(nets.LAYERS, name, layer)
 
 
+@pytest.mark.filterwarnings("ignore")  # curvlinops and BackPACK call what PyTorch deprecates
 def test_peers_are_all_here():
     assert peers.absent(peers.PEERS.keys()) == {}
 
@@ -127,5 +128,5 @@ def test_filters_of_pytorch_have_channels_fastest(channels):
 
     network = Network((9, 9, channels), [nets.conv(6, 3)])
     ((node, arrays),) = graphs.walk(network, network.init(0), first=True)
-    W, _ = peers_torch._parameters(node, arrays, "nhwc")
+    W, _ = peers_torch.parameters(node, arrays, "nhwc")
     assert W.stride() == (9 * channels, 1, 3 * channels, channels)
