@@ -34,6 +34,10 @@ WORDS = {
     capi.UNREADABLE: "the file cannot be read",
     capi.ACTIVATION: "unknown activation, or invalid parameters for it",
     capi.INTERRUPTED: "stopped before the end",
+    capi.LOSS: "unknown loss, an invalid parameter for it, or the output has fewer elements than it "
+    "needs",
+    capi.TARGET: "a label, a target, a weight or the divisor is invalid, or there are two kinds",
+    capi.DERIVATIVE: "the network or its loss does not have this derivative, or there is no loss",
 }
 
 
@@ -61,7 +65,7 @@ def test_status_string_every_status_described():
     assert len(set(WORDS.values())) == len(WORDS)
 
 
-@pytest.mark.parametrize("status", [19, -1, 1000, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("status", [22, -1, 1000, 2**31 - 1, -(2**31)])
 def test_status_string_unknown_status_is_text(status):
     assert capi.TABLE.status_string(status) == b"unknown status"
 
