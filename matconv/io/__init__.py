@@ -20,6 +20,7 @@ Every size that a file declares is compared with the file before memory is alloc
 """
 
 from matconv.files import FormatError, atomic_write
+from matconv.io import extras as extras
 from matconv.io import kinds as kinds
 from matconv.io.arrays import read_images_mat, read_npy
 from matconv.io.cifar import read_cifar

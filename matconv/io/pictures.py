@@ -10,6 +10,7 @@ import numpy as np
 
 from matconv.files.errors import FilePath, FormatError, format_error
 from matconv.files.regular import check_expansion, open_regular, shortened
+from matconv.io.extras import need
 
 __all__ = ["list_pictures", "picture_classes", "read_picture", "read_pictures"]
 
@@ -83,12 +84,9 @@ def read_picture(
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"pictures have 1 or 3 channels, the network has {channels}")
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            "Pillow is needed for PNG and JPEG files: pip install 'matconv[images]'"
-        ) from error
+    need("images")
+    from PIL import Image
+
     with open_regular(path) as (file, bytes_):
         try:
             with Image.open(file, formats=_FORMATS) as picture:
@@ -108,7 +106,7 @@ def read_picture(
         except Exception as error:  # Pillow documents none of the errors of a damaged file
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            text = shortened(error, 200).replace(repr(file), "file")
+            text = shortened(error, 200).replace(f" {file!r}", "")
             raise format_error(path, f"not a picture that can be read: {text}") from error
 
 
@@ -172,7 +170,7 @@ def read_pictures(
             raise format_error(
                 path,
                 f"the picture is {image.shape[0]} x {image.shape[1]}, {paths[0]!r} is "
-                f"{first.shape[0]} x {first.shape[1]}",
+                f"{first.shape[0]} x {first.shape[1]}: pictures of one size are needed",
             )
         images[k] = image
     return images
