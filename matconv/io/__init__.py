@@ -8,6 +8,7 @@
     record      the training record in it, reduced to a maximum size
     plain       conversion of values to types that JSON has
     kinds       the format of a file, recognised by its content
+    extras      packages that may be missing
     pixels      scaling of pixels, and comparison with the training images
     preparing   preprocessing of images as data
     exported    load_predictor: files that `Network.export` wrote
