@@ -80,6 +80,8 @@ class _Bytes:
         self._expand = None if limit is None else zlib.decompressobj()
         self._limit = limit or 0
         self._buffer = b""
+        # expanded bytes, and how many of them have been returned
+        self._ready, self._returned = b"", 0
         self.expanded = 0
         self.compressed = limit is not None
 
@@ -119,6 +121,15 @@ class _Bytes:
         return part
 
     def _expanded(self, count: int) -> bytes:
+        """Return some of the next expanded bytes; none at the end."""
+        if self._returned == len(self._ready):
+            self._ready, self._returned = self._next_expanded(), 0
+        part = self._ready[self._returned : self._returned + count]
+        self._returned += len(part)
+        return part
+
+    def _next_expanded(self) -> bytes:
+        # many at a time, because zlib copies what it has not expanded yet at each call
         expand = self._expand
         assert expand is not None
         part = b""
@@ -128,7 +139,7 @@ class _Bytes:
                 self._left -= len(self._buffer)
                 if not self._buffer:
                     break
-            part = expand.decompress(self._buffer, count)
+            part = expand.decompress(self._buffer, _CHUNK)
             self._buffer = expand.unconsumed_tail
         self.expanded += len(part)
         if self.expanded > self._limit:
