@@ -4,6 +4,7 @@ Commands: train, evaluate, predict, convert, info, check, simplenn_train.
 
 options     conversion of options to arguments; options of several commands
 datasets    images and labels of the option --data
+formats     formats of files of images, and their readers
 mnist       search for the files of MNIST in a directory
 settings    settings of a training, from the command line or from a model file
 split       comparison of training and test images with those of an earlier training
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         convert,
         datasets,
         evaluate,
+        formats,
         info,
         interrupts,
         labels,
@@ -57,6 +59,7 @@ _SUBMODULES = (
     "convert",
     "datasets",
     "evaluate",
+    "formats",
     "info",
     "interrupts",
     "labels",

@@ -7,8 +7,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..files.regular import shortened
 from ..options import Choice, Option, Text, alternatives
 from . import options
+from .messages import printable
 from .options import Argument, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ SHAPE = replace(
     help="size of the images, for a file of MatConvNet that does not say it, or another size",
     default_text="that of the file",
 )
-DTYPE = replace(options.DTYPE, default_text="that of the file; for a file of MatConvNet")
+DTYPE = replace(options.DTYPE, default_text="that of the file")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ..io import load_model
     from .outputs import check_output
+    from .streams import complain
 
     chosen = arguments.to or ENDINGS.get(os.path.splitext(arguments.target)[1].lower())
     if chosen is None:
@@ -74,52 +77,114 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_output(arguments.target, arguments.force)
     model = load_model(arguments.source, arguments.input_shape, arguments.dtype)
-    later = _save(model, arguments.target, chosen)
+    later = WRITERS[chosen](model, arguments.target)
     imported = (model.training or {}).get("imported")
     notes = imported.get("notes") if isinstance(imported, dict) else None
     for note in [*(notes if isinstance(notes, list) else []), *later]:
-        print(f"note: {note}")
+        complain(f"note: {printable(str(note))}")
     print(f"{arguments.target}: {FORMATS[chosen]}, {model.theta.size:,} parameters")
     return 0
 
 
-def _save(model: Model, path: str, chosen: str) -> list[str]:
-    """Write the file; return notes about what it does not have."""
-    from .. import io
+# Writers: functions that write a model to a file and return notes about what the file does not have
 
-    net, theta = model.network, model.theta
-    if chosen == "model":
-        io.save_model(
-            path, net, theta, model.labels, model.preprocessing, model.training, model.pixels
-        )
-    elif chosen == "exported":
-        net.export(theta, path)
-        if model.labels is not None or model.preprocessing is not None:
-            return ["an exported network has no labels and no preprocessing: left out"]
-    elif chosen == "matconvnet":
-        pictures = io.simplenn.for_pictures(model)
-        found = pictures.network, pictures.theta, pictures.labels, pictures.preprocessing
-        io.save_matconvnet(path, *found)
-        if pictures is not model:
-            return ["filters are transposed, for images that are not"]
-    elif chosen == "simplenn":
-        return _save_simplenn(model, path)
+
+def _save_model(model: Model, path: str) -> list[str]:
+    from ..io import save_model
+
+    save_model(
+        path,
+        model.network,
+        model.theta,
+        model.labels,
+        model.preprocessing,
+        model.training,
+        model.pixels,
+    )
     return []
 
 
-def _save_simplenn(model: Model, path: str) -> list[str]:
-    """Write a file of simpleNN; return notes about what simpleNN does not know of."""
+def _save_exported(model: Model, path: str) -> list[str]:
+    model.network.export(model.theta, path)
+    notes = _left_out(model, training_only=True)
+    if model.labels is not None or model.preprocessing is not None:
+        notes.append(
+            "an exported network has no labels and no preprocessing: left out; images must be "
+            "prepared as `matconv info` of the first file shows"
+        )
+    return notes
+
+
+def _save_matconvnet(model: Model, path: str) -> list[str]:
     from .. import io
 
-    notes = []
+    pictures = io.simplenn.for_pictures(model)
+    how = pictures.preprocessing
+    io.save_matconvnet(
+        path, pictures.network, pictures.theta, pictures.labels, how, pictures.pixels
+    )
+    notes = _left_out(model)
+    if pictures is not model:
+        notes.append("filters are transposed, for images that are not")
+    if how is not None and how["scale"] != 1:
+        notes.append(
+            "MatConvNet subtracts averageImage, but has no scale: its images must then be multiplied "
+            f"by {how['scale']:g}"
+        )
+    range_ = model.pixels
+    if range_ is not None and not 100 < range_["max"] <= 255:
+        notes.append(
+            f"MatConvNet's images are pixels from 0 to 255, those of this model are from "
+            f"{range_['min']:g} to {range_['max']:g}"
+        )
+    return notes
+
+
+def _save_simplenn(model: Model, path: str) -> list[str]:
+    from .. import io
+
     net, theta = io.simplenn.with_dense_layers(model.network, model.theta)
-    if any(layer.kind == "Dropout" for layer in model.network.layers):
-        notes.append("simpleNN has no Dropout: left out")
     how = model.preprocessing or {"shift": 0.0, "scale": 1.0}
-    io.save_simplenn(path, net, theta, model.labels, how)
+    io.save_simplenn(path, net, theta, model.labels, how, model.pixels)
+    notes = _left_out(model, training_only=True)
     if model.labels is not None and isinstance(model.labels[0], str):
         notes.append(f"the labels are 1 to {net.n_outputs} for simpleNN")
     order = "columns" if how.get("transpose") else "rows"
     plain = how["shift"] == 0 and how["scale"] == 1 and "mean" not in how
     prepared = "" if plain else ", prepared as `matconv info` shows"
     return [*notes, f"simpleNN needs Z with the pixels of a channel by {order}{prepared}"]
+
+
+WRITERS = {
+    "model": _save_model,
+    "exported": _save_exported,
+    "matconvnet": _save_matconvnet,
+    "simplenn": _save_simplenn,
+}
+
+
+def _left_out(model: Model, training_only: bool = False) -> list[str]:
+    """Return notes about what only model files have.
+
+    Parameters
+    ----------
+    model : Model
+    training_only : bool
+        Whether layers that act in training only are left out.
+    """
+    net, record = model.network, model.training or {}
+    notes = []
+    if training_only:
+        notes += [
+            f"{name} ({layer.kind}) acts in training only: left out"
+            for name, layer in zip(net.names, net.layers, strict=True)
+            if layer.training_only
+        ]
+    settings = record.get("settings")
+    if isinstance(settings, dict):
+        loss = f", with the loss {shortened(settings['loss'])}" if "loss" in settings else ""
+        notes.append(f"the record of the training{loss}: left out")
+    imported = record.get("imported")
+    if isinstance(imported, dict) and "classes" in imported:
+        notes.append("the classes have a second list of names: left out, the labels are kept")
+    return notes

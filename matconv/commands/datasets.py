@@ -8,7 +8,7 @@ import os
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,25 +19,15 @@ from ..io import (
     FormatError,
     Model,
     cifar,
-    kinds,
-    npz,
     pictures,
     read_cifar,
-    read_idx,
     read_idx_images,
-    read_images_mat,
-    read_images_npz,
-    read_npy,
-    read_pictures,
-    read_simplenn_data,
     simplenn,
 )
+from .formats import Wanted, no_labels, read_images, read_sized_pictures
 from .mnist import find_pairs
 from .options import UsageError
 from .settings import DATA_NAMES, DIGITS, TEST_FRACTION
-
-# names of formats in messages
-KINDS = {"idx": "IDX", "npy": ".npy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +43,9 @@ class Images:
         Name of each label 0, 1, ..., of images that are in a directory for each class.
     files : tuple of str, or None
         Names of the files of single pictures.
+    first_label : int or None
+        The label of the first class, where labels number the classes of a model; None if they show
+        it themselves.
     """
 
     pixels: np.ndarray
@@ -60,6 +53,7 @@ class Images:
     name: str
     classes: tuple[str, ...] | None = None
     files: tuple[str, ...] | None = None
+    first_label: int | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -73,14 +67,15 @@ class Images:
     def truth(self) -> np.ndarray:
         """The labels; raises ValueError if there are none."""
         if self.y is None:
-            raise ValueError(f"{self.name} has no labels")
+            raise ValueError(no_labels(self.name, self.files is not None))
         return self.y
 
     def take(self, indices: np.ndarray, what: str) -> Images:
         """Return the images with some indices; ``what`` is appended to the name."""
         y = None if self.y is None else self.y[indices]
         files = None if self.files is None else tuple(self.files[k] for k in indices)
-        return Images(self.pixels[indices], y, f"{self.name} ({what})", self.classes, files)
+        name = f"{self.name} ({what})"
+        return replace(self, pixels=self.pixels[indices], y=y, name=name, files=files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,24 +84,6 @@ class DataSet:
 
     train: Images
     test: Images | None = None
-
-
-class _Wanted(NamedTuple):
-    """What is known of images that are to be read.
-
-    Attributes
-    ----------
-    model : Model or None
-        The model that they are for; pictures get the size that it needs.
-    shape : (height, width, channels) or None
-        Their shape, for files that do not say it.
-    order : "column" or "row"
-        Order of the pixels in such files.
-    """
-
-    model: Model | None
-    shape: tuple[int, ...] | None
-    order: str
 
 
 def load(
@@ -120,6 +97,7 @@ def load(
     model: Model | None = None,
     shape: tuple[int, ...] | None = None,
     pixel_order: str | None = None,
+    first_label: str | None = None,
 ) -> DataSet:
     """Load the images of the options; pictures get the size that a model needs.
 
@@ -136,21 +114,26 @@ def load(
     """
     test: Images | None
     shape = shape if model is None else model.pixel_shape
-    wanted = _Wanted(model, shape, pixel_order or simplenn.ORDERS[0])
+    wanted = Wanted(model, shape, pixel_order or simplenn.ORDERS[0], labels, "--labels", labelled)
+    other = wanted._replace(labels=test_labels, option="--test-labels")
     if data == DIGITS or os.path.isdir(data):
         if labels is not None:
-            raise UsageError(f"--labels goes with an IDX file, not with --data {data}")
+            raise UsageError(f"--labels goes with an IDX or .npy file, not with --data {data}")
         whole = DataSet(*_digits()) if data == DIGITS else _directory(data, wanted)
         train, test = whole.train, whole.test
     else:
-        train, test = _file(data, labels, labelled, "--labels", wanted), None
+        train, test = _file(data, wanted), None
     if test_data is not None:
         if os.path.isdir(test_data) and test_labels is None:
             test = _directory(test_data, wanted).train
         else:
-            test = _file(test_data, test_labels, labelled, "--test-labels", wanted)
+            test = _file(test_data, other)
     elif test_labels is not None:
         raise UsageError("--test-labels goes with --test-data")
+    if first_label is not None:
+        first = int(first_label)
+        train = replace(train, first_label=first)
+        test = None if test is None else replace(test, first_label=first)
     if test is not None:
         if test_fraction:
             raise UsageError("--test-fraction: there are test images already")
@@ -176,10 +159,15 @@ def chosen(
         if arguments.labels is not None:
             raise UsageError("--labels goes with --data")
         names = {name: before[name] for name in DATA_NAMES if name in before}
-        if arguments.pixel_order is not None:
-            raise UsageError("--pixel-order goes with --data")
+        for name in ("pixel_order", "first_label"):
+            if getattr(arguments, name, None) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} goes with --data")
+        if "data" not in names:
+            raise UsageError(
+                f"--data is needed: {arguments.model} does not say which images it was trained on"
+            )
         check_recorded(names, arguments.model)
-        whole = load(**{"data": DIGITS, **names}, seed=before.get("split_seed", 0), model=model)
+        whole = load(**names, seed=before.get("split_seed", 0), model=model)
     else:
         whole = load(
             arguments.data,
@@ -188,6 +176,7 @@ def chosen(
             labelled=labelled,
             model=model,
             pixel_order=arguments.pixel_order or before.get("pixel_order"),
+            first_label=getattr(arguments, "first_label", None),
         )
     if arguments.part == "train":
         return whole.train
@@ -221,87 +210,18 @@ def _digits() -> tuple[Images, Images]:
     )
 
 
-def _file(path: str, labels: str | None, labelled: bool, option: str, wanted: _Wanted) -> Images:
-    kind = kinds.file_kind(path)
-    if labels is not None and kind in ("npz", "mat", "picture", "libsvm"):
-        name = {"picture": "picture", "libsvm": "LIBSVM file"}.get(kind, f".{kind} file")
-        raise UsageError(f"{option} goes with an IDX file, not with the {name} {path}")
-    if kind == "npz":
-        if not labelled and (pixels := _unlabelled(path)) is not None:
-            return Images(pixels, None, path)
-        return Images(*read_images_npz(path), path)
-    if kind in ("mat", "picture", "libsvm", "unknown"):
-        found = _other(path, kind, wanted)
-        if labelled and found.y is None:
-            raise ValueError(f"{path} has no labels")
-        return found
-    if kind not in ("idx", "npy"):
-        raise format_error(path, "expected images, got an exported network")
-    if labels is None and labelled:
-        raise UsageError(f"{option} is needed: the {KINDS[kind]} file {path} holds images only")
-    if kind == "idx" and labels is not None and kinds.file_kind(labels) == "idx":
-        return Images(*read_idx_images(path, labels), path)
-    pixels = _as_images(path, read_idx(path) if kind == "idx" else read_npy(path), kind == "npy")
-    return Images(pixels, None if labels is None else _labels(labels, len(pixels)), path)
-
-
-def _as_images(path: str, pixels: np.ndarray, colour: bool) -> np.ndarray:
-    """Return an array with 3 dimensions, or with 4 if there may be colours, as images."""
-    if pixels.ndim not in (3, 4 if colour else 3):
-        expected = "3 or 4 dimensions" if colour else "3 dimensions"
-        raise format_error(path, f"images have {expected}, got {pixels.ndim}: {pixels.shape}")
-    return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
-
-
-def _labels(path: str, count: int) -> np.ndarray:
-    """Return the labels of an IDX or .npy file."""
-    y = read_npy(path) if kinds.file_kind(path) == "npy" else read_idx(path)
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(y) != count:
-        raise format_error(
-            path, f"expected {count} labels, integers of shape ({count},), got {y.dtype} {y.shape}"
-        )
-    return y.astype(np.int64)
-
-
-def _other(path: str, kind: str, wanted: _Wanted) -> Images:
-    """Return the images of a MATLAB file, of a picture, or of a file of LIBSVM or CIFAR."""
-    if kind == "mat":
-        return Images(*read_images_mat(path, wanted.shape, wanted.order), path)
-    if kind == "libsvm":
-        if wanted.shape is None:
-            raise UsageError(f"--input-shape is needed: the LIBSVM file {path} does not say it")
-        return Images(*read_simplenn_data(path, wanted.shape, wanted.order), path)
-    if kind == "picture":
-        return _pictures([path], path, wanted.model)
-    if cifar.cifar_labels(os.stat(path).st_size) is None:
-        raise format_error(
-            path,
-            "expected an .npz file with Z and y, an IDX file, an .npy file, a MATLAB file with X "
-            "or Z and y, a PNG or JPEG picture, or a file of CIFAR or LIBSVM",
-        )
-    return Images(*read_cifar(path), path)
+def _file(path: str, wanted: Wanted) -> Images:
+    """Return the images of a file."""
+    found = read_images(path, wanted)
+    return Images(found.pixels, found.y, path, files=found.files)
 
 
 def _pictures(paths: list[str], name: str, model: Model | None) -> Images:
     """Return pictures, in the size that a model needs."""
-    if model is None:
-        pixels = read_pictures(paths)
-    else:
-        shape = model.pixel_shape
-        pixels = read_pictures(paths, shape[2], shape[:2], model.preprocessing)
-    return Images(pixels, None, name, files=tuple(paths))
+    return Images(read_sized_pictures(paths, model), None, name, files=tuple(paths))
 
 
-def _unlabelled(path: str) -> np.ndarray | None:
-    """Return the images of an .npz file without labels; None if it has any array but Z."""
-    with npz.open_npz(path) as arrays:
-        if set(arrays.headers) != {"Z"}:
-            return None
-        pixels = arrays.read("Z")
-    return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
-
-
-def _directory(directory: str, wanted: _Wanted) -> DataSet:
+def _directory(directory: str, wanted: Wanted) -> DataSet:
     """Load the files of CIFAR, of MNIST or of pictures that a directory has.
 
     The test images of CIFAR and MNIST may be missing.
@@ -313,10 +233,11 @@ def _directory(directory: str, wanted: _Wanted) -> DataSet:
         return DataSet(train, test)
     try:
         first, second = find_pairs(directory)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         found = _picture_directory(directory, wanted.model)
         if found is None:
-            raise
+            text = f"{error.strerror}; there are no pictures (.png, .jpg) or files of CIFAR either"
+            raise FileNotFoundError(errno.ENOENT, text, directory) from None
         return DataSet(found)
     return DataSet(
         Images(*read_idx_images(*first), f"{directory} (train)"),
@@ -326,12 +247,19 @@ def _directory(directory: str, wanted: _Wanted) -> DataSet:
 
 def _picture_directory(directory: str, model: Model | None) -> Images | None:
     """Return the pictures of a directory, or of its subdirectories, one for each class."""
+    paths = pictures.list_pictures(directory)
     if classes := pictures.picture_classes(directory):
+        if paths:
+            raise format_error(
+                directory,
+                f"there are pictures in the directory, {os.path.basename(paths[0])!r}, and in "
+                f"subdirectories, {next(iter(classes))!r}: expected pictures in one of them",
+            )
         found = _pictures([path for paths in classes.values() for path in paths], directory, model)
         counts = [len(paths) for paths in classes.values()]
         y = np.repeat(np.arange(len(classes)), counts)
         return replace(found, y=y, classes=tuple(classes))
-    if paths := pictures.list_pictures(directory):
+    if paths:
         return _pictures(paths, directory, model)
     return None
 

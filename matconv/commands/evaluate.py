@@ -18,7 +18,8 @@ example:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    options.add(parser, options.MODEL, *options.IMAGES, options.TOP_K, options.PER_CLASS)
+    options.add(parser, options.MODEL, *options.IMAGES, options.FIRST_LABEL)
+    options.add(parser, options.TOP_K, options.PER_CLASS)
     options.add(parser, *options.COMPUTING, options.DEBUG)
 
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     images = datasets.chosen(arguments, before, model)
     net = model.network.with_algorithm(arguments.algorithm)
     Z = datasets.prepared(model, images)
-    y = image_indices(images, model.labels, net.n_outputs)
+    y = image_indices(images, model)
     loss = before.get("loss", usual_loss(net.n_outputs))
     C, factors = before.get("C", float("inf")), before.get("penalty", 1.0)
     objective = Objective(net, Z, y, loss, C, arguments.threads, penalty=factors)

@@ -19,12 +19,8 @@ example:
   matconv info digits-model.npz
 """
 
-# packages that may be missing, the extra that installs each, what it is for
-_EXTRAS = (
-    ("tqdm", "progress", "progress bars"),
-    ("h5py", "matlab", "MATLAB files of version 7.3"),
-    ("pillow", "images", "PNG and JPEG pictures"),
-)
+# a package that may be missing, the extra that installs it, what it is for
+_PROGRESS = ("tqdm", "progress", "progress bars")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -188,6 +184,7 @@ def installation() -> str:
     from .. import __file__ as package
     from .. import __version__, get_include
     from ..engines import available_cores
+    from ..io import extras
     from ..kernels import _tuning, built, capi, supported, variant
     from .tables import facts
 
@@ -198,7 +195,8 @@ def installation() -> str:
         ("numpy", np.__version__),
         ("scipy", scipy.__version__),
     ]
-    for name, extra, what in _EXTRAS:
+    readers = [(one.package.lower(), extra, one.formats) for extra, one in extras.EXTRAS.items()]
+    for name, extra, what in [_PROGRESS, *readers]:
         try:
             rows.append((name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:

@@ -140,6 +140,13 @@ PIXEL_ORDER = Option(
     "numbers for each image: of LIBSVM, and .mat files of simpleNN",
     default_text=f"that of the training, else {simplenn.ORDERS[0]}",
 )
+FIRST_LABEL = Option(
+    "first_label",
+    Choice(("0", "1")),
+    "the label of the first class in --data, for a model whose classes have names that are not "
+    "integers",
+    default_text="as the labels show",
+)
 PART = Option(
     "part",
     Choice(("test", "train")),

@@ -16,7 +16,7 @@ from ..objective import Objective
 from ..options import shown
 from ..presets import PRESETS, for_smaller_images, make_network, preset_for
 from . import datasets, settings
-from .labels import check_one_output, class_labels, image_indices
+from .labels import check_one_output, class_labels, image_indices, numbering
 from .options import UsageError
 from .pixels import preprocessing
 from .split import Split, compare, fingerprints
@@ -87,6 +87,7 @@ class Problem:
             self.settings[name] = function(self.settings[name], self.images)
         self.iterations = self._iterations(arguments.iterations)
         self.settings["iterations"] = self.start + self.iterations
+        data = self._numbered(data)
         self.objective = self._objective(data.train, arguments)
         self.test = None
         if data.test is not None and len(data.test):
@@ -136,7 +137,12 @@ class Problem:
             net = for_smaller_images(net, train.shape)
         check_one_output(net, self.name)
         labels: list[Any] = class_labels(y, net.n_outputs)
-        if train.classes is not None and len(train.classes) == net.n_outputs:
+        if train.classes is not None:
+            if len(train.classes) != net.n_outputs:
+                raise ValueError(
+                    f"the network has {net.n_outputs} outputs, but {train.name} has "
+                    f"{len(train.classes)} directories of classes"
+                )
             labels = [*train.classes]
         unseen = np.setdiff1d(y, found)
         if len(unseen):
@@ -146,6 +152,22 @@ class Problem:
         theta = net.init(self.settings["seed"])
         how = preprocessing(train.pixels, arguments.pixels, self._configured is not None)
         return Model(net, theta, tuple(labels), how)
+
+    def _numbered(self, data: datasets.DataSet) -> datasets.DataSet:
+        """Return the images with the label of the first class, which all of them decide; record it."""
+        train, test = data.train, data.test
+        if train.classes is not None:
+            return data
+        first = train.first_label
+        if first is None:
+            y = [train.truth, *([test.truth] if test is not None else [])]
+            first = numbering(np.concatenate(y), self.model, train.name)
+        if first is not None:
+            self.settings["first_label"] = str(first)
+        train = dataclasses.replace(train, first_label=first)
+        if test is not None:
+            test = dataclasses.replace(test, first_label=first)
+        return datasets.DataSet(train, test)
 
     def _iterations(self, given: int | None) -> int:
         """Return the given number, else the remaining part of the planned one, else the default."""
@@ -158,7 +180,7 @@ class Problem:
     def _objective(self, images: datasets.Images, arguments: argparse.Namespace) -> Objective:
         net = self.model.network
         Z = datasets.prepared(self.model, images)
-        y = image_indices(images, self.model.labels, net.n_outputs)
+        y = image_indices(images, self.model)
         return Objective(
             net,
             Z,

@@ -17,7 +17,7 @@ from ..files.regular import shortened
 from ..io import Model, simplenn
 from ..options import Choice, Count, Factors, Number, Option, Text, alternatives
 from ..solvers import METHODS, Method, merged_options, usual_method
-from .options import DATA, LABELS, LOSS, PIXEL_ORDER, SEED, UsageError
+from .options import DATA, FIRST_LABEL, LABELS, LOSS, PIXEL_ORDER, SEED, UsageError
 
 # name, in place of a path, of the images that are included in matconv
 DIGITS = "digits"
@@ -28,6 +28,7 @@ DATA_SETTINGS = (
     replace(DATA, default=DIGITS, default_text=""),
     LABELS,
     replace(PIXEL_ORDER, default_text=simplenn.ORDERS[0]),
+    FIRST_LABEL,
     Option("test_data", Text(), "file or directory of test images, as for --data", metavar="FILE"),
     Option("test_labels", Text(), "IDX or .npy file with their labels", metavar="FILE"),
     Option(
@@ -176,7 +177,7 @@ def _replaced(given: dict[str, Any], new_split: bool) -> set[str]:
     """Return the names of earlier settings that do not apply to the images given now."""
     replaced: set[str] = set()
     if "data" in given:
-        replaced.update(DATA_NAMES if new_split else ("labels",))
+        replaced.update(DATA_NAMES if new_split else ("labels", "first_label"))
         if given["data"] == DIGITS or os.path.isdir(given["data"]):
             replaced.add("test_fraction")  # these have test images
     if "test_data" in given:

@@ -8,6 +8,7 @@
     record      the training record in it, reduced to a maximum size
     plain       conversion of values to types that JSON has
     kinds       the format of a file, recognised by its content
+    extras      packages that may be missing
     pixels      scaling of pixels, and comparison with the training images
     preparing   preprocessing of images as data
     exported    load_predictor: files that `Network.export` wrote
@@ -20,6 +21,7 @@ Every size that a file declares is compared with the file before memory is alloc
 """
 
 from matconv.files import FormatError, atomic_write
+from matconv.io import extras as extras
 from matconv.io import kinds as kinds
 from matconv.io.arrays import read_images_mat, read_npy
 from matconv.io.cifar import read_cifar

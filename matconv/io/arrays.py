@@ -92,11 +92,15 @@ def read_images_mat(
     y = variables.get("y")
     if not isinstance(images, np.ndarray):
         raise format_error(path, "there is no array X or Z of images")
-    labels = y.ravel(order="F") if isinstance(y, np.ndarray) else None
+    if y is not None and not isinstance(y, np.ndarray):
+        raise format_error(path, "the labels y must be an array of numbers")
+    labels = None if y is None else y.ravel(order="F")
     found = _four(images, None if labels is None else labels.size, shape, order)
     if found is None and images.ndim == 2 and shape is None:
         raise format_error(
-            path, f"X or Z has a row for each image, {images.shape}: input_shape is needed"
+            path,
+            f"X or Z has a row for each image, {images.shape}: input_shape is needed "
+            "(--input-shape of `matconv train`)",
         )
     if found is None:
         text = "" if shape is None else f", or (l, {prod(shape)}) by columns"

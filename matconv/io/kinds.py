@@ -5,27 +5,69 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from matconv.encoding import MAGIC
 from matconv.files.errors import FilePath
 from matconv.files.regular import open_regular
-from matconv.io.mat import mat_version
+from matconv.io.cifar import cifar_labels
+from matconv.io.mat import HDF5, MAT5, mat_version
 
-__all__ = ["file_kind"]
+__all__ = ["KINDS", "Kind", "file_kind"]
 
 _GZIP = b"\x1f\x8b"
-# archives with members, without members, and in several parts
-_ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
-_NPY = b"\x93NUMPY"
-# two zeros and the code of a type
-_IDX = tuple(bytes([0, 0, code]) for code in (8, 9, 11, 12, 13, 14))
-_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # LIBSVM: empty lines, comments and labels without features, then a label and a first feature
 _LIBSVM = re.compile(
     rb"(?:[ \t]*(?:[-+\d][-+.\deE]*[ \t]*)?(?:#[^\n]*)?\r?\n)*[ \t]*[-+\d][-+.\deE]*[ \t]+\d+:"
 )
 # bytes that show the format, those of a MATLAB file included
 _START = 520
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format of files.
+
+    Attributes
+    ----------
+    article, name : str
+        For messages.
+    recognise : callable
+        Called with the first bytes of a file and its size; returns whether it has the format.
+    """
+
+    article: str
+    name: str
+    recognise: Callable[[bytes, int], bool]
+
+    @property
+    def title(self) -> str:
+        """The name with its article."""
+        return f"{self.article} {self.name}"
+
+
+def _begins(*starts: bytes) -> Callable[[bytes, int], bool]:
+    return lambda start, size: start.startswith(starts)
+
+
+# in the order in which they are tried
+KINDS = {
+    # archives with members, without members, and in several parts
+    "npz": Kind("an", ".npz file", _begins(b"PK\3\4", b"PK\5\6", b"PK\7\10")),
+    # two zeros and the code of a type
+    "idx": Kind(
+        "an", "IDX file", _begins(*(bytes([0, 0, code]) for code in (8, 9, 11, 12, 13, 14)))
+    ),
+    "mat": Kind("a", "MATLAB file", lambda start, size: mat_version(start) == MAT5),
+    "mat73": Kind("a", "MATLAB file", lambda start, size: mat_version(start) == HDF5),
+    "npy": Kind("an", ".npy file", _begins(b"\x93NUMPY")),
+    "picture": Kind("a", "picture", _begins(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")),
+    "exported": Kind("an", "exported network", _begins(MAGIC)),
+    "libsvm": Kind("a", "LIBSVM file", lambda start, size: _LIBSVM.match(start) is not None),
+    # without a header: the size tells
+    "cifar": Kind("a", "file of CIFAR", lambda start, size: cifar_labels(size) is not None),
+}
 
 
 def file_kind(path: FilePath) -> str:
@@ -37,10 +79,11 @@ def file_kind(path: FilePath) -> str:
 
     Returns
     -------
-    {"npz", "idx", "npy", "mat", "picture", "exported", "libsvm", "unknown"}
-        "idx" also for a file that is compressed by gzip; "npz" for every zip archive; "mat" for
-        both versions of MATLAB's files; "picture" for PNG and JPEG; "exported" for a network that
-        `matconv.Network.export` wrote; "libsvm" for a text of LIBSVM.
+    str
+        A key of `KINDS`, or "unknown". "idx" also for a file that is compressed by gzip; "npz" for
+        every zip archive; "mat" and "mat73" for MATLAB's files of version 5 and 7.3; "picture" for PNG and JPEG;
+        "exported" for a network that `matconv.Network.export` wrote; "libsvm" for a text of LIBSVM;
+        "cifar" for a file of no other format whose size is that of CIFAR's images.
 
     Raises
     ------
@@ -60,7 +103,7 @@ def file_kind(path: FilePath) -> str:
     ...     file_kind(path)
     'npz'
     """
-    with open_regular(path) as (file, _):
+    with open_regular(path) as (file, size):
         start = file.read(_START)
         if start.startswith(_GZIP):
             file.seek(0)
@@ -69,12 +112,4 @@ def file_kind(path: FilePath) -> str:
             except (gzip.BadGzipFile, EOFError, zlib.error):
                 # the reader of IDX files raises a precise error
                 return "idx"
-    if start.startswith(_ZIP):
-        return "npz"
-    if start.startswith(_IDX):
-        return "idx"
-    if mat_version(start) is not None:
-        return "mat"
-    starts = {"npy": (_NPY,), "picture": _PICTURES, "exported": (MAGIC,)}
-    usual = "libsvm" if _LIBSVM.match(start) else "unknown"
-    return next((kind for kind, first in starts.items() if start.startswith(first)), usual)
+    return next((name for name, kind in KINDS.items() if kind.recognise(start, size)), "unknown")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from matconv.files.errors import FilePath, format_error
+from matconv.graph import shape_text
 from matconv.io import matconvnet, simplenn
-from matconv.io.kinds import file_kind
+from matconv.io.kinds import KINDS, file_kind
 from matconv.io.mat import read_mat
 from matconv.io.model import Model, read_model
+from matconv.network import Network
 
 __all__ = ["load_model"]
-
-# formats of images, for messages
-_OTHERS = {
-    "idx": "an IDX file",
-    "libsvm": "a LIBSVM file",
-    "npy": "an .npy file",
-    "picture": "a picture",
-}
 
 
 def load_model(
@@ -36,7 +34,7 @@ def load_model(
         Shape of an image, for a file of MatConvNet that does not say it, or another one for a
         network without dense layers. Other files have it.
     dtype : float64 or float32, optional
-        For a file of MatConvNet; by default that of its parameters.
+        dtype of the network, to which theta is rounded; by default that of the file.
 
     Returns
     -------
@@ -49,7 +47,8 @@ def load_model(
         matconv does not have. The message names all arrays that are missing, unexpected or of the
         wrong shape, and all such layers.
     ValueError
-        If ``input_shape`` or ``dtype`` is given for a file of another format.
+        If ``input_shape`` is not that of a file of another format, or ``dtype`` is neither float64
+        nor float32, or does not have the range of theta.
     OSError
         If the file cannot be read or is not a regular file.
     ImportError
@@ -80,25 +79,46 @@ def load_model(
     (1,)
     """
     kind = file_kind(path)
-    if kind == "mat":
+    if kind in ("mat", "mat73"):
         variables = read_mat(path, dict.fromkeys((*matconvnet.NAMES, *simplenn.NAMES)))
         if not simplenn.is_simplenn(variables):
             return matconvnet.model_from(path, variables, input_shape, dtype)
-    if input_shape is not None or dtype is not None:
-        raise ValueError("load_model: input_shape and dtype go with a file of MatConvNet")
-    if kind == "mat":
-        return simplenn.model_from(path, variables)
-    if kind not in ("npz", "exported"):
-        got = f", got {_OTHERS[kind]}" if kind in _OTHERS else ""
-        raise format_error(
-            path,
-            "expected a model: an .npz file that save_model wrote, or a MATLAB file of MatConvNet "
-            f"or simpleNN{got}",
-        )
-    if kind == "exported":
+        model = simplenn.model_from(path, variables)
+    elif kind == "npz":
+        model = read_model(path)
+    elif kind == "exported":
         raise format_error(
             path,
             "an exported network, without labels and preprocessing, which load_predictor opens: "
             "expected a model file",
         )
-    return read_model(path)
+    else:
+        got = f", got {KINDS[kind].title}" if kind in KINDS else ""
+        raise format_error(
+            path,
+            "expected a model: an .npz file that save_model wrote, or a MATLAB file of MatConvNet "
+            f"or simpleNN{got}",
+        )
+    if input_shape is not None and tuple(input_shape) != model.network.input_shape:
+        raise ValueError(
+            f"{os.fsdecode(path)!r} is for images of {shape_text(model.network.input_shape)}: "
+            "another input shape is possible for a file of MatConvNet only"
+        )
+    return model if dtype is None else _in_dtype(path, model, dtype)
+
+
+def _in_dtype(path: FilePath, model: Model, dtype: Any) -> Model:
+    """Return a model with its theta rounded to a dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither float64 nor float32, or does not have the range of theta.
+    """
+    net = model.network
+    other = Network(net.input_shape, net.layers, dtype, net.algorithm, net.outputs)
+    with np.errstate(all="ignore"):
+        theta = model.theta.astype(other.dtype)
+    if (np.isfinite(model.theta) & ~np.isfinite(theta)).any():
+        raise ValueError(f"{os.fsdecode(path)!r}: theta has elements beyond {other.dtype}")
+    return replace(model, network=other, theta=theta)

@@ -55,6 +55,9 @@ _CHUNK = 2**16
 _RATIO, _FREE = 64, 64 * 2**20
 # limit of the number of arrays: one for so many bytes of the file, and a number
 _BYTES_OF_ARRAY, _FREE_ARRAYS = 8, 2**17
+# memory of objects, without the numbers and characters in them: an array, and each of its dimensions;
+# a dict, and each of its entries; a text
+_ARRAY, _DIMENSION, _DICT, _ENTRY, _STR = 256, 16, 200, 48, 80
 _NOTHING = np.empty((0, 0))
 _NOTHING.flags.writeable = False
 
@@ -77,6 +80,8 @@ class _Bytes:
         self._expand = None if limit is None else zlib.decompressobj()
         self._limit = limit or 0
         self._buffer = b""
+        # expanded bytes, and how many of them have been returned
+        self._ready, self._returned = b"", 0
         self.expanded = 0
         self.compressed = limit is not None
 
@@ -116,6 +121,15 @@ class _Bytes:
         return part
 
     def _expanded(self, count: int) -> bytes:
+        """Return some of the next expanded bytes; none at the end."""
+        if self._returned == len(self._ready):
+            self._ready, self._returned = self._next_expanded(), 0
+        part = self._ready[self._returned : self._returned + count]
+        self._returned += len(part)
+        return part
+
+    def _next_expanded(self) -> bytes:
+        # many at a time, because zlib copies what it has not expanded yet at each call
         expand = self._expand
         assert expand is not None
         part = b""
@@ -125,7 +139,7 @@ class _Bytes:
                 self._left -= len(self._buffer)
                 if not self._buffer:
                     break
-            part = expand.decompress(self._buffer, count)
+            part = expand.decompress(self._buffer, _CHUNK)
             self._buffer = expand.unconsumed_tail
         self.expanded += len(part)
         if self.expanded > self._limit:
@@ -143,7 +157,8 @@ class _Reader:
     arrays : int
         Maximum number of arrays.
     remaining : int
-        Maximum number of bytes of arrays in the types of their classes.
+        Maximum number of bytes of the values: of arrays in the types of their classes, and of all
+        objects.
     """
 
     def __init__(self, source: _Bytes, order: str, arrays: int, remaining: int) -> None:
@@ -218,6 +233,7 @@ class _Reader:
     def _value(
         self, left: int, kind: int, dims: tuple[int, ...], depth: int, is_complex: bool
     ) -> tuple[Any, int]:
+        self._reserve(_ARRAY + _DIMENSION * len(dims), "the arrays of the file take")
         if kind == _CELL:
             return self._matrices(left, prod(dims), depth)
         if kind == _STRUCT:
@@ -262,6 +278,7 @@ class _Reader:
         if not names and count > 1:
             raise ValueError("a struct array has no fields")
         values, left = self._matrices(left, count * len(names), depth)
+        self._reserve(count * (_DICT + _ENTRY * len(names)), "the structs of the file take")
         found = [
             dict(zip(names, values[k * len(names) : (k + 1) * len(names)], strict=True))
             for k in range(count)
@@ -277,14 +294,14 @@ class _Reader:
         whole = len(content) // stored.itemsize * stored.itemsize
         return np.frombuffer(content[:whole], stored), left
 
-    def _reserve(self, count: int) -> None:
-        """Raise ValueError if an array of ``count`` bytes is too large for the file.
+    def _reserve(self, count: int, what: str = "an array has") -> None:
+        """Raise ValueError if values, with ``count`` bytes more, take too much for the file.
 
-        Numbers of 8 bytes may be stored in 1 byte each.
+        Numbers of 8 bytes may be stored in 1 byte each, and an empty array in 8.
         """
         self.remaining -= count
         if self.remaining < 0:
-            raise ValueError(f"an array has {count} bytes, too many for the file")
+            raise ValueError(f"{what} {count} bytes, too many for the file")
 
     def _numbers(self, left: int, dims: tuple[int, ...], dtype: str) -> tuple[np.ndarray, int]:
         array, left = self._vector(left)
@@ -300,7 +317,7 @@ class _Reader:
         values, left = self._vector(left)
         if rows.dtype.kind not in "iu" or ends.dtype.kind not in "iu":
             raise ValueError("the indices of a sparse matrix must be integers")
-        self._reserve(8 * (rows.size + ends.size))
+        self._reserve(8 * (rows.size + ends.size) + values.nbytes)
         return Sparse(dims, rows.astype(np.int64), ends.astype(np.int64), values), left
 
     def _text(self, left: int, dims: tuple[int, ...]) -> tuple[Any, int]:
@@ -315,6 +332,7 @@ class _Reader:
         if encoding.startswith(("utf-16", "utf-32")):
             encoding += "-le" if self._order == "<" else "-be"
         text = content.decode(encoding, "replace")
+        self._reserve(_STR * dims[0] + 4 * len(text), "a text has")
         if prod(dims) > max(len(text), 1) and len(content) < prod(dims):
             raise ValueError(f"{prod(dims)} elements declared, {len(text)} found")
         if len(dims) > 2 or dims[0] > 1:

@@ -14,6 +14,7 @@ import numpy as np
 from matconv.files.errors import FilePath, format_error
 from matconv.files.regular import shortened
 
+from .extras import need
 from .mat_values import Sparse, Unsupported
 
 __all__ = ["read_mat73"]
@@ -21,8 +22,8 @@ __all__ = ["read_mat73"]
 _MAX_DEPTH = 32
 # limit of the rows of a text
 _MAX_ROWS = 2**16
-# a reference, or the entry of an object in a group, takes at least 8 bytes of the file
-_BYTES_OF_OBJECT, _FREE_OBJECTS = 8, 64
+# an object takes at least 64 bytes of the file, and few are referred to more than once
+_BYTES_OF_OBJECT, _FREE_OBJECTS = 64, 1024
 # classes of numbers; files of other programs have none
 _NUMBERS = (
     "",
@@ -33,6 +34,8 @@ _NUMBERS = (
 )
 # limit of what compressed arrays may expand to: a multiple of the file, and bytes
 _RATIO, _FREE = 64, 64 * 2**20
+# memory of an object, without the numbers and characters in it, and of a row of a text
+_OBJECT, _STR = 512, 80
 
 
 def read_mat73(path: FilePath, file: BinaryIO, size: int, names: list[str]) -> dict[str, Any]:
@@ -47,13 +50,7 @@ def read_mat73(path: FilePath, file: BinaryIO, size: int, names: list[str]) -> d
     ImportError
         If h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            "h5py is needed for MATLAB files of version 7.3: pip install 'matconv[matlab]'"
-        ) from error
-
+    h5py = need("matlab")
     try:
         with h5py.File(file, "r") as content:
             reader = _Reader(h5py, content, size)
@@ -85,6 +82,7 @@ class _Reader:
         self._objects -= 1
         if self._objects < 0:
             raise ValueError("objects are referred to more often than there is room for")
+        self._reserve(_OBJECT, "the objects of the file take")
         place = self._h5py.h5o.get_info(item.id).addr
         if place in self._open:
             raise ValueError(f"{item.name!r} contains itself")
@@ -134,15 +132,19 @@ class _Reader:
         shape = (int(group.attrs["MATLAB_sparse"]), len(ends) - 1)
         return Sparse(shape, rows.astype(np.int64), ends.astype(np.int64), values)
 
+    def _reserve(self, count: int, what: str) -> None:
+        """Raise ValueError if values, with ``count`` bytes more, take too much for the file."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise ValueError(f"{what} {count} bytes, too many for the file")
+
     def _is_references(self, data: Any) -> bool:
         return self._h5py.check_ref_dtype(data.dtype) is self._h5py.Reference
 
     def _array(self, data: Any) -> np.ndarray:
         if data.external or data.is_virtual:
             raise ValueError(f"the data of {data.name!r} is in another file")
-        self._bytes -= data.nbytes
-        if self._bytes < 0:
-            raise ValueError(f"{data.name!r} has {data.nbytes} bytes, too many for the file")
+        self._reserve(data.nbytes, f"{data.name!r} has")
         return np.asarray(data[()])
 
     def _references(self, data: Any) -> list[Any]:
@@ -186,6 +188,7 @@ class _Reader:
         if data.shape[-1] > _MAX_ROWS:
             return Unsupported("char")
         codes = np.atleast_2d(self._array(data)).T
+        self._reserve(_STR * len(codes) + 4 * codes.size, f"{data.name!r} has")
         rows = [_decoded(row) for row in codes]
         return rows[0] if len(rows) == 1 else rows
 

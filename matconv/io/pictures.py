@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 
 from matconv.files.errors import FilePath, FormatError, format_error
-from matconv.files.regular import check_expansion, open_regular, shortened
+from matconv.files.regular import USUAL_BYTES, USUAL_RATIO, open_regular, shortened
+from matconv.io.extras import need
 
 __all__ = ["list_pictures", "picture_classes", "read_picture", "read_pictures"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _FORMATS = ("PNG", "JPEG")
 _GRAY = ("1", "L", "LA")
+# bytes of memory for each pixel, copies of Pillow and buffers of libjpeg included
+_PNG_BYTES, _JPEG_BYTES = 8, 12
 # limit of what a picture is enlarged to before its centre is taken: pixels, or a multiple of the centre
-_MAX_PIXELS, _MAX_RATIO = 2**24, 16
+_MAX_PIXELS, _MAX_RATIO = 2**22, 16
+# pixels that become an array at once
+_STRIP = 2**18
 
 
 def list_pictures(directory: str) -> list[str]:
@@ -66,9 +71,9 @@ def read_picture(
     Raises
     ------
     FormatError
-        If the file is not a picture, is damaged, or declares more pixels than 200 times its
-        bytes and 64 MiB, or if it is so thin that it would be enlarged to more than 2^24 pixels
-        and 16 times the wanted size.
+        If the file is not a picture, is damaged, or declares so many pixels that they take more
+        memory than 64 MiB and 200 times its bytes (8 bytes for each pixel, 12 for JPEG), or if it is
+        so thin that it would be enlarged to more than 2^22 pixels and 16 times the wanted size.
     ValueError
         If a network has another number of channels.
     OSError
@@ -83,46 +88,73 @@ def read_picture(
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"pictures have 1 or 3 channels, the network has {channels}")
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            "Pillow is needed for PNG and JPEG files: pip install 'matconv[images]'"
-        ) from error
+    need("images")
+    from PIL import Image
+
     with open_regular(path) as (file, bytes_):
         try:
             with Image.open(file, formats=_FORMATS) as picture:
-                check_expansion(path, 4 * picture.width * picture.height, bytes_)
-                picture.load()
+                _check_size(path, picture, bytes_)
                 if size is not None:
-                    rows, columns = _full_size(picture, size, preprocessing or {})
-                    if rows * columns > max(_MAX_PIXELS, _MAX_RATIO * size[0] * size[1]):
-                        raise format_error(
-                            path,
-                            f"a picture of {picture.height} x {picture.width} would be enlarged to "
-                            f"{rows} x {columns} to cover {size[0]} x {size[1]}",
-                        )
+                    _check_enlarged(path, picture, size, preprocessing or {})
+                picture.load()
                 return _as_array(picture, channels, size, preprocessing or {})
         except (MemoryError, FormatError):
             raise
         except Exception as error:  # Pillow documents none of the errors of a damaged file
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            text = shortened(error, 200).replace(repr(file), "file")
+            text = shortened(error, 200).replace(f" {file!r}", "")
             raise format_error(path, f"not a picture that can be read: {text}") from error
+
+
+def _check_size(path: FilePath, picture: Any, bytes_: int) -> None:
+    """Raise FormatError if a picture takes too much memory for the size of its file."""
+    taken = (
+        (_PNG_BYTES if picture.format == "PNG" else _JPEG_BYTES) * picture.width * picture.height
+    )
+    if taken > max(USUAL_BYTES, USUAL_RATIO * bytes_):
+        raise format_error(
+            path,
+            f"{picture.height} x {picture.width} pixels, too many for a file of {bytes_} bytes: "
+            f"save the picture with fewer",
+        )
+
+
+def _check_enlarged(path: FilePath, picture: Any, size: Sequence[int], how: dict[str, Any]) -> None:
+    """Raise FormatError if the picture, or its rows, would be enlarged very much."""
+    rows, columns = _full_size(picture, size, how)
+    # Pillow resizes all rows first, then the columns
+    if max(rows, picture.height) * columns > max(_MAX_PIXELS, _MAX_RATIO * size[0] * size[1]):
+        raise format_error(
+            path,
+            f"a picture of {picture.height} x {picture.width} would be enlarged to "
+            f"{rows} x {columns} to cover {size[0]} x {size[1]}",
+        )
 
 
 def _as_array(
     picture: Any, channels: int | None, size: Sequence[int] | None, how: dict[str, Any]
 ) -> np.ndarray:
+    gray = picture.mode in _GRAY or picture.mode.startswith("I")
+    mode = "L" if channels == 1 or (channels is None and gray) else "RGB"
+    if size is not None and (picture.height, picture.width) != tuple(size):
+        picture = _resized(_converted(picture, mode), tuple(size), how)
+    width, height = picture.size
+    array = np.empty((height, width, len(mode)), np.uint8)
+    # some rows at a time: Pillow copies what it converts, and again what becomes an array
+    count = max(1, _STRIP // width)
+    for first in range(0, height, count):
+        rows = picture.crop((0, first, width, min(first + count, height)))
+        part = array[first : first + count]
+        part[...] = np.asarray(_converted(rows, mode)).reshape(part.shape)
+    return array
+
+
+def _converted(picture: Any, mode: str) -> Any:
     if picture.mode.startswith("I"):  # 16 bits
         picture = picture.point(lambda pixel: pixel / 257).convert("L")
-    gray = channels == 1 or (channels is None and picture.mode in _GRAY)
-    picture = picture.convert("L" if gray else "RGB")
-    if size is not None and (picture.height, picture.width) != tuple(size):
-        picture = _resized(picture, tuple(size), how)
-    array = np.array(picture, np.uint8)
-    return array[..., np.newaxis] if array.ndim == 2 else array
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _full_size(picture: Any, size: Sequence[int], how: dict[str, Any]) -> list[int]:
@@ -172,7 +204,7 @@ def read_pictures(
             raise format_error(
                 path,
                 f"the picture is {image.shape[0]} x {image.shape[1]}, {paths[0]!r} is "
-                f"{first.shape[0]} x {first.shape[1]}",
+                f"{first.shape[0]} x {first.shape[1]}: pictures of one size are needed",
             )
         images[k] = image
     return images

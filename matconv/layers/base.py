@@ -47,6 +47,8 @@ class Layer(Immutable, kw_only=True):
     linear: ClassVar[bool] = True
     # whether the layer has a gain and a bias that `matconv.Network.normalized` sets
     normalizes: ClassVar[bool] = False
+    # whether the layer acts in training only: everywhere else its output is its input
+    training_only: ClassVar[bool] = False
     # text of the error when the operation refuses the shapes of the inputs
     demand: ClassVar[str] = "this input does not fit"
     # whether a TOML file must give the activation, so that it shows whether there is one

@@ -102,6 +102,7 @@ class Dropout(Layer):
     """
 
     kind: ClassVar[str] = "Dropout"
+    training_only: ClassVar[bool] = True
     rate: float
 
     def __post_init__(self) -> None:

@@ -84,9 +84,12 @@ def test_options_that_do_not_go_together(empty_folder):
     for arguments, message in (
         (
             {"data": "digits", "labels": "x"},
-            "--labels goes with an IDX file, not with --data digits",
+            "--labels goes with an IDX or .npy file, not with --data digits",
         ),
-        ({"data": "small.npz", "labels": "x"}, "--labels goes with an IDX file, not with the .npz"),
+        (
+            {"data": "small.npz", "labels": "x"},
+            "--labels goes with an IDX or .npy file, not with the .npz",
+        ),
         ({"data": "images"}, "--labels is needed: the IDX file images holds images only"),
         ({"data": "small.npz", "test_labels": "x"}, "--test-labels goes with --test-data"),
         (
@@ -166,7 +169,7 @@ def test_as_indices_maps_labels():
     np.testing.assert_array_equal(as_indices(y, None, 6, "x"), y)
     np.testing.assert_array_equal(as_indices(y, list("abcdef"), 6, "x"), y)
     for labels, n, strange in (([2, 6], 2, 5), ([5, 9], 2, 2), (None, 3, 5), (list("abcde"), 5, 5)):
-        with pytest.raises(ValueError, match=f"x: no output .* has the label {strange}$"):
+        with pytest.raises(ValueError, match=f"x: no output .* has the label {strange}; the"):
             as_indices(y, labels, n, "x")
     with pytest.raises(ValueError, match="has the label -1"):
         as_indices(np.array([-1]), None, 3, "x")

@@ -52,7 +52,10 @@ from matconv.cli import main, message
         (("train", "--dtype", "float16"), "invalid choice: 'float16'"),
         (("train", "--solver", "adam"), "invalid choice: 'adam'"),
         (("check", "--input-shape", "4", "4"), "expected 3 arguments"),
-        (("train", "--labels", "x"), "--labels goes with an IDX file, not with --data digits"),
+        (
+            ("train", "--labels", "x"),
+            "--labels goes with an IDX or .npy file, not with --data digits",
+        ),
         (("train", "--solver", "lbfgs", "--momentum", "0"), "--momentum goes with --solver sgd"),
         (
             ("train", "--resume", "m.npz", "--dtype", "float32"),

@@ -146,11 +146,12 @@ def test_directory_of_something_else_lists_what_was_looked_for(tmp_path, capsys,
         "train-labels-idx1-ubyte, or the same with dots (-images.idx3-ubyte), 'test' for 't10k', "
         "upper case, a prefix (emnist-letters-) or .gz; it holds "
     )
-    assert complaint(capsys, "train", "--data", "other", status=1) == message + "nothing"
+    end = "; there are no pictures (.png, .jpg) or files of CIFAR either"
+    assert complaint(capsys, "train", "--data", "other", status=1) == message + "nothing" + end
     for k in range(7):
         (tmp_path / "other" / f"{k}.gif").touch()
     line = complaint(capsys, "train", "--data", "other", status=1)
-    assert line == message + "'0.gif', '1.gif', '2.gif', '3.gif', '4.gif' and 2 more"
+    assert line == message + "'0.gif', '1.gif', '2.gif', '3.gif', '4.gif' and 2 more" + end
 
 
 @pytest.mark.parametrize("kind", ["images", "labels"])
@@ -185,7 +186,9 @@ def test_npz_any_ending_is_read(kinds, name):
     shutil.copy("small.npz", name)
     same(load(name, test_fraction=0).train, kinds)
     same(load("small.npz", test_data=name).test, kinds)
-    with pytest.raises(UsageError, match="--labels goes with an IDX file, not with the .npz file"):
+    with pytest.raises(
+        UsageError, match="--labels goes with an IDX or .npy file, not with the .npz file"
+    ):
         load(name, "labels")
 
 
@@ -392,8 +395,9 @@ def test_recorded_path_where_the_working_directory_is_gone(folder, capsys, monke
     assert line.startswith("'small.npz': No such file; ") and "looked for" not in line
 
 
-def test_model_without_settings_uses_digits(folder, capsys):
+def test_model_without_settings_needs_data(folder, capsys):
     model = load_model("m.npz")
     save_model("bare.npz", model.network, model.theta)
-    line = complaint(capsys, "evaluate", "bare.npz", status=1)
-    assert "the images of digits (test part) are 8 x 8 x 1" in line
+    for command in ("evaluate", "predict"):
+        line = complaint(capsys, command, "bare.npz", status=2)
+        assert "--data is needed: bare.npz does not say which images it was trained on" in line

@@ -26,6 +26,7 @@ REAL = str(Path(__file__).parents[1] / "io" / "matconvnet" / "net_stage_1.mat")
 RANDOM = np.random.default_rng(1)
 MEAN = [100.0, 110.0, 120.0]
 LABELS = ("cat", "cow", "dog")
+PIXELS = {"dtype": "uint8", "min": 0.0, "max": 255.0}
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def model(folder):
     """A file of MatConvNet, net.mat, for pictures of 6 x 7."""
     net = Network((6, 7, 3), [Conv(3, (6, 7))], np.float32)
     how = {"shift": 0.0, "scale": 1.0, "mean": MEAN, "resize": [6, 7]}
-    save_matconvnet("net.mat", net, net.init(2), LABELS, how)
+    save_matconvnet("net.mat", net, net.init(2), LABELS, how, PIXELS)
     return load_model("net.mat")
 
 
@@ -50,6 +51,14 @@ def run(capsys, *arguments):
     out, err = capsys.readouterr()
     assert err == ""
     return out
+
+
+def noted(capsys, *arguments):
+    """Run a command that succeeds; return its notes, on standard error."""
+    assert main([*map(str, arguments)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("matconv: note: ") for line in lines)
+    return [line.removeprefix("matconv: note: ") for line in lines]
 
 
 def fail(capsys, status, *arguments):
@@ -145,6 +154,30 @@ def test_predict_pictures_of_other_sizes_are_resized(capsys, model):
     assert [row[3] for row in csv.reader(io.StringIO(out))] == ["file", "data/a.png", "data/b.jpg"]
 
 
+def test_pictures_in_a_directory_and_its_subdirectories_refused(capsys, model):
+    picture("data/a.png")
+    picture("data/cow/b.png")
+    error = fail(capsys, 1, "predict", "net.mat", "--data", "data")
+    assert "pictures in the directory, 'a.png', and in subdirectories, 'cow'" in error
+
+
+def test_directory_without_images_and_pictures_without_labels_refused(capsys, model):
+    Path("empty").mkdir()
+    error = fail(capsys, 1, "predict", "net.mat", "--data", "empty")
+    assert "it holds nothing; there are no pictures (.png, .jpg) or files of CIFAR" in error
+    picture("data/a.png")
+    for data in ("data", "data/a.png"):
+        error = fail(capsys, 1, "evaluate", "net.mat", "--data", data)
+        assert f"{data} has no labels: a directory of pictures needs a subdirectory for" in error
+
+
+def test_predict_npy_of_one_image(capsys, model):
+    pixels = picture("p.png")
+    np.save("x.npy", pixels)
+    out = run(capsys, "predict", "net.mat", "--data", "x.npy")
+    assert out.splitlines()[1].split(",")[1] == model.predict(pixels[np.newaxis])[0]
+
+
 def test_predict_npy_and_evaluate_with_labels(capsys, model):
     pixels = RANDOM.integers(0, 256, (4, 6, 7, 3), dtype=np.uint8)
     np.save("x.npy", pixels)
@@ -157,7 +190,8 @@ def test_predict_npy_and_evaluate_with_labels(capsys, model):
 
 @pytest.mark.parametrize("target", ["b.npz", "b.mat", "b.matconv"])
 def test_convert_keeps_theta_and_outputs(capsys, model, target):
-    out = run(capsys, "convert", "net.mat", target)
+    assert main(["convert", "net.mat", target]) == 0
+    out = capsys.readouterr().out
     assert out.endswith(f", {model.theta.size} parameters\n") and f"{target}: " in out
     Z = RANDOM.standard_normal((2, 6, 7, 3)).astype(np.float32)
     expected = model.network.forward(model.theta, Z)
@@ -178,7 +212,7 @@ SIMPLE = [
 ]
 COLUMNS = {"shift": 0.0, "scale": 1.0, "transpose": True}
 CENTRED = {"shift": 1.0, "scale": 0.25, "mean": RANDOM.uniform(0, 9, (6, 9, 2)).tolist()}
-ROWS_NOTE = "note: simpleNN needs Z with the pixels of a channel by rows"
+ROWS_NOTE = "simpleNN needs Z with the pixels of a channel by rows"
 
 
 @pytest.mark.parametrize("labels", [(1, 5, 7), LABELS, None])
@@ -187,10 +221,10 @@ def test_convert_to_simplenn_and_back_same_bits(capsys, folder, labels, how):
     net = Network((6, 9, 2), SIMPLE)
     save_model("a.npz", net, net.init(0), labels, how)
     before = load_model("a.npz")
-    out = run(capsys, "convert", "a.npz", "s.mat", "--to", "simplenn")
-    assert ("by columns" in out) == bool(how and "transpose" in how)
-    assert ("prepared as `matconv info` shows" in out) == bool(how and "mean" in how)
-    assert ("note: the labels are 1 to 3 for simpleNN\n" in out) == (labels is LABELS)
+    notes = noted(capsys, "convert", "a.npz", "s.mat", "--to", "simplenn")
+    assert ("by columns" in notes[-1]) == bool(how and "transpose" in how)
+    assert ("prepared as `matconv info` shows" in notes[-1]) == bool(how and "mean" in how)
+    assert ("the labels are 1 to 3 for simpleNN" in notes) == (labels is LABELS)
     run(capsys, "convert", "s.mat", "b.npz")
     model = load_model("b.npz")
     assert np.array_equal(model.theta, before.theta)
@@ -205,8 +239,9 @@ def test_convert_simplenn_to_matconvnet_for_pictures(capsys, folder, how):
     net = Network((6, 9, 2), SIMPLE)
     save_simplenn("s.mat", net, net.init(0), LABELS, how)
     before = load_model("s.mat")
-    out = run(capsys, "convert", "s.mat", "m.mat", "--to", "matconvnet")
-    assert out.startswith("note: filters are transposed, for images that are not\n")
+    notes = noted(capsys, "convert", "s.mat", "m.mat", "--to", "matconvnet")
+    assert notes[0] == "filters are transposed, for images that are not"
+    assert ("its images must then be multiplied by 0.25" in notes[-1]) == (how is not COLUMNS)
     model = load_model("m.mat")
     assert model.network.input_shape == (9, 6, 2) and "transpose" not in model.preprocessing
     assert model.labels == LABELS
@@ -226,8 +261,9 @@ def test_convert_matconvnet_to_simplenn_with_dense_layers(capsys, folder):
     net = Network((6, 9, 2), layers)
     save_matconvnet("m.mat", net, net.init(0), LABELS, CENTRED)
     before = load_model("m.mat")
-    out = run(capsys, "convert", "m.mat", "s.mat", "--to", "simplenn")
-    assert "note: simpleNN has no Dropout: left out\n" in out and ROWS_NOTE in out
+    notes = noted(capsys, "convert", "m.mat", "s.mat", "--to", "simplenn")
+    assert notes[0] == "dropout3 (Dropout) acts in training only: left out"
+    assert notes[-1].startswith(ROWS_NOTE)
     model = load_model("s.mat")
     assert [layer.kind for layer in model.network.layers] == ["Conv", "MaxPool", "Dense", "Dense"]
     assert model.labels == LABELS and model.preprocessing == before.preprocessing
@@ -238,8 +274,8 @@ def test_convert_matconvnet_to_simplenn_with_dense_layers(capsys, folder):
 
 
 def test_convert_to_exported_tells_what_it_does_not_have(capsys, model):
-    out = run(capsys, "convert", "net.mat", "b.matconv")
-    assert out.startswith("note: an exported network has no labels and no preprocessing: left out")
+    notes = noted(capsys, "convert", "net.mat", "b.matconv")
+    assert notes[0].startswith("an exported network has no labels and no preprocessing: left out")
     out = run(capsys, "info", "b.matconv")
     assert out.startswith("exported  b.matconv, a network for load_predictor, Cython, C and C++\n")
     assert "images    6 x 7 x 3\noutputs   1 x 1 x 3\ndtype     float32\n" in out
@@ -249,7 +285,7 @@ def test_convert_to_exported_tells_what_it_does_not_have(capsys, model):
 
 
 def test_info_of_a_damaged_exported_file_refused(capsys, model):
-    run(capsys, "convert", "net.mat", "b.matconv")
+    noted(capsys, "convert", "net.mat", "b.matconv")
     content = Path("b.matconv").read_bytes()
     Path("b.matconv").write_bytes(content[:-9])
     assert "'b.matconv': " in fail(capsys, 1, "info", "b.matconv")
@@ -270,7 +306,11 @@ def test_convert_existing_target_is_kept(capsys, model):
         (1, ["missing.mat", "b.npz"], "No such file or directory"),
         (1, ["text.mat", "b.npz"], "text.mat"),
         (1, [REAL, "b.mat", "--to", "simplenn"], "simpleNN has chains of square convolutions"),
-        (1, ["a.npz", "b.mat", "--input-shape", "3", "3", "1"], "go with a file of MatConvNet"),
+        (
+            1,
+            ["a.npz", "b.mat", "--input-shape", "3", "3", "1"],
+            "'a.npz' is for images of 2 x 2 x 1",
+        ),
         (1, ["net.mat", "none/b.npz"], "No such directory"),
     ],
 )
@@ -283,8 +323,8 @@ def test_convert_wrong_arguments_refused(capsys, model, status, arguments, messa
 
 
 def test_convert_tells_what_was_left_out(capsys, folder):
-    out = run(capsys, "convert", REAL, "b.npz")
-    assert out.startswith("note: layers{8} 'layer8' (softmaxloss): left out\n")
+    notes = noted(capsys, "convert", REAL, "b.npz")
+    assert notes[0] == "layers{8} 'layer8' (softmaxloss): left out"
 
 
 def test_train_on_a_folder_of_classes(capsys, folder):

@@ -135,7 +135,8 @@ def test_simplenn_train_settings_are_options_of_the_method(name):
 
 def test_simplenn_train_model_goes_to_simplenn_and_on(folder, capsys):
     run(capsys, *SGD, "-epoch_max", "1")
-    run(capsys, "convert", "m.npz", "m.mat", "--to", "simplenn")
+    assert main(("convert", "m.npz", "m.mat", "--to", "simplenn")) == 0
+    assert "the record of the training, with the loss squared: left out" in capsys.readouterr().err
     assert np.array_equal(load_simplenn("m.mat").theta, load_model("m.npz").theta)
     assert load_simplenn("m.mat").labels == tuple(range(10))
     run(capsys, "train", "--resume", "m.npz", "--epochs", "1", "--output", "n.npz")

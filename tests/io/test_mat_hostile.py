@@ -227,6 +227,29 @@ def test_read_mat73_references_and_links_are_bounded(hdf5, make, message):
         hdf5(make)
 
 
+def test_read_mat73_many_references_to_one_object_refused(hdf5):
+    def make(file):
+        item = file.create_dataset("one", data=np.ones((1, 1)))
+        references = np.empty((9000, 1), h5py.ref_dtype)
+        references[:] = item.ref
+        file.create_dataset("net", data=references, dtype=h5py.ref_dtype)
+
+    with pytest.raises(FormatError, match="referred to more often than there is room for"):
+        hdf5(make)
+
+
+def test_read_mat73_texts_with_many_rows_are_counted(hdf5, monkeypatch):
+    monkeypatch.setattr("matconv.io.mat73._FREE", 2**21)
+
+    def make(file):
+        shape = (2, 2**16)
+        data = file.create_dataset("net", data=np.full(shape, 97, np.uint8), compression="gzip")
+        data.attrs["MATLAB_class"] = np.bytes_("char")
+
+    with pytest.raises(FormatError, match="'/net' has 5767168 bytes, too many for the file"):
+        hdf5(make)
+
+
 def test_load_model_object_of_matlab_says_what_to_do(tmp_path):
     with h5py.File(tmp_path / "o.mat", "w") as file:
         data = file.create_dataset("net", data=np.uint32([[1, 2]]))
@@ -282,6 +305,29 @@ def test_read_mat73_text_rows_are_bounded(hdf5, shape, kind):
 
     found = hdf5(make)["net"]
     assert type(found) is kind and (kind is not str or found == "")
+
+
+ONE = matrix(6, (1,) * 32, element(2, b"1"))
+ROWS = matrix(4, (2**12, 2), element(2, bytes(range(1, 129)) * 64))
+STRUCTS = [element(5, struct.pack("<i", 2)), element(1, b"a\0"), struct.pack("<II", 14, 0) * 9000]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (matrix(1, (9000, 1), ONE * 9000, name=b"net"), "the arrays of the file take 768 bytes"),
+        (matrix(1, (99, 1), ROWS * 99, name=b"net"), "a text has 360448 bytes"),
+        (matrix(2, (9000, 1), *STRUCTS, name=b"net"), "the structs of the file take 2232000 bytes"),
+    ],
+)
+@pytest.mark.parametrize("compress", [False, True])
+def test_read_mat5_many_small_values_are_counted(tmp_path, monkeypatch, content, message, compress):
+    monkeypatch.setattr("matconv.io.mat5._FREE", 2**21)
+    monkeypatch.setattr("matconv.io.mat5._RATIO", 64 if compress else 1)
+    path = tmp_path / "m.mat"
+    path.write_bytes(mat5(element(15, zlib.compress(content)) if compress else content))
+    found, peak = peak_of(read_mat, path, ["net"])
+    assert f"{message}, too many for the file" in found and peak < 2**22 + 64 * path.stat().st_size
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -9,7 +9,7 @@ from support import matconvnet_reference as reference
 from support.matlab_files import SAVERS, save5
 
 from matconv import Dense, Network
-from matconv.io import FormatError, load_matconvnet, load_model, save_model
+from matconv.io import FormatError, load_matconvnet, load_model, save_model, save_simplenn
 
 FILES = Path(__file__).parent / "matconvnet"
 
@@ -46,7 +46,10 @@ def test_load_matconvnet_real_file_tells_what_is_left_out():
     assert model.training == {
         "imported": {
             "from": "MatConvNet SimpleNN",
-            "notes": ["layers{8} 'layer8' (softmaxloss): left out"],
+            "notes": [
+                "layers{8} 'layer8' (softmaxloss): left out",
+                "no normalization in the file: pixels are used as they are",
+            ],
         }
     }
 
@@ -240,8 +243,25 @@ def test_load_model_recognises_matconvnet_by_content(tmp_path):
 def test_load_model_input_shape_of_other_files_refused(tmp_path):
     net = Network((2, 2, 1), [Dense(2)])
     save_model(tmp_path / "m.npz", net, net.init(0))
-    with pytest.raises(ValueError, match="input_shape and dtype go with a file of MatConvNet"):
+    with pytest.raises(ValueError, match="m.npz' is for images of 2 x 2 x 1: another"):
         load_model(tmp_path / "m.npz", (3, 3, 1))
+    assert load_model(tmp_path / "m.npz", (2, 2, 1)).network == net
+
+
+@pytest.mark.parametrize("ending", ["npz", "mat"])
+def test_load_model_dtype_of_other_files_rounds_theta(tmp_path, ending):
+    net = Network((2, 2, 1), [Dense(2)])
+    theta, path = net.init(0), tmp_path / f"m.{ending}"
+    (save_model if ending == "npz" else save_simplenn)(path, net, theta)
+    model = load_model(path, dtype="float32")
+    assert model.network == Network((2, 2, 1), [Dense(2)], np.float32)
+    assert model.theta.tobytes() == theta.astype(np.float32).tobytes()
+    again = load_model(path, dtype=np.float64)
+    assert again.network == net and again.theta.tobytes() == theta.tobytes()
+    theta[1] = 1e39
+    (save_model if ending == "npz" else save_simplenn)(path, net, theta)
+    with pytest.raises(ValueError, match="theta has elements beyond float32"):
+        load_model(path, dtype="float32")
 
 
 def test_load_model_exported_network_refused(tmp_path):
@@ -259,6 +279,7 @@ def test_load_matconvnet_loss_in_the_middle_is_not_supported(load):
     assert load(simplenn(losses, [2, 2, 1])).training["imported"]["notes"] == [
         "layers{2} (softmaxloss): left out",
         "layers{3} (loss): left out",
+        "no normalization in the file: pixels are used as they are",
     ]
 
 

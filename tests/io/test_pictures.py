@@ -74,6 +74,7 @@ def test_read_picture_keeping_the_aspect_takes_the_centre(picture):
             {"keep_aspect": True},
             "1 x 30000 would be enlarged to 32 x 960000 to cover 32 x",
         ),
+        ((600000, 1), {}, "600000 x 1 would be enlarged to 32 x 32 to cover"),
         ((6, 9), {"border": [65536, 65536]}, "6 x 9 would be enlarged to 65568 x 65568 to cover"),
     ],
 )
@@ -115,8 +116,35 @@ def test_read_picture_other_file_refused(tmp_path):
 
 def test_read_picture_that_declares_too_many_pixels_refused(tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
-    with pytest.raises(FormatError, match="expand to 324000000, over the limit"):
+    with pytest.raises(FormatError, match="9000 x 9000 pixels, too many for a file of"):
         read_picture(tmp_path / "large.png")
+
+
+def test_read_picture_that_its_bytes_allow_is_read(tmp_path):
+    # 8 bytes for each of 4000 x 2090 pixels are below 64 MiB, 12 are not
+    image = Image.new("L", (4000, 2090))
+    image.save(tmp_path / "large.png")
+    assert read_picture(tmp_path / "large.png").shape == (2090, 4000, 1)
+    image.save(tmp_path / "large.jpg", quality=1)
+    with pytest.raises(FormatError, match="2090 x 4000 pixels, too many for a file of"):
+        read_picture(tmp_path / "large.jpg")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_read_picture_some_rows_at_a_time_as_a_whole(tmp_path, monkeypatch, mode, channels):
+    if mode == "I;16":
+        image = Image.fromarray(RANDOM.integers(0, 65536, (7, 5)).astype(np.uint16))
+    else:
+        colours = RANDOM.integers(0, 256, (7, 5, 4), dtype=np.uint8)
+        image = Image.fromarray(colours).convert("RGB" if mode == "P" else "RGBA").convert(mode)
+    image.save(tmp_path / "p.png")
+    whole = read_picture(tmp_path / "p.png", channels)
+    if mode != "I;16":
+        expected = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+        assert np.array_equal(whole, expected.reshape(whole.shape))
+    monkeypatch.setattr("matconv.io.pictures._STRIP", 11)
+    assert np.array_equal(read_picture(tmp_path / "p.png", channels), whole)
 
 
 def test_picture_classes_are_subdirectories_with_pictures(tmp_path, picture):

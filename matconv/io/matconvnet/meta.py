@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 
 from matconv.files.regular import shortened
+from matconv.io.pixels import pixels_problem
 from matconv.io.preparing import INTERPOLATIONS
 
 from .fields import Entry, as_list, numbers_of
 
-__all__ = ["class_labels", "image_shape", "own_labels", "own_names", "preprocessing"]
+__all__ = [
+    "class_names",
+    "image_shape",
+    "own_labels",
+    "own_names",
+    "own_pixels",
+    "preprocessing",
+]
 
 # channels of a mean image that has one for all of them
 _MAX_REPEATED = 64
@@ -60,34 +68,63 @@ def image_shape(net: dict[str, Any], channels: int | None) -> tuple[int, int, in
 
 def own_names(net: dict[str, Any], field: str) -> list[str]:
     """Return names that matconv has written: of "dense" layers, of "outputs"."""
-    found = as_list(_struct(_struct(net, "meta"), "matconv").get(field, []))
+    found = as_list(_own(net).get(field, []))
     return [name for name in found if isinstance(name, str)]
 
 
-def class_labels(net: dict[str, Any]) -> list[str] | None:
-    """Return a text for each class, its description if these differ from each other, or None."""
+def class_names(net: dict[str, Any]) -> list[list[str]]:
+    """Return the descriptions and the names of the classes, those that the file has, if they differ.
+
+    The first list has texts that differ from each other, if one has.
+    """
     classes = _struct(_struct(net, "meta"), "classes") or _struct(net, "classes")
-    found = []
+    found: list[list[str]] = []
     for name in ("description", "name"):
         texts = as_list(classes.get(name, []))
-        if texts and all(isinstance(text, str) and text for text in texts):
+        if texts and all(isinstance(text, str) and text for text in texts) and texts not in found:
             found.append(texts)
-    for texts in found:
-        if len(set(texts)) == len(texts):
-            return texts
-    return found[0] if found else None
+    return sorted(found, key=lambda texts: len(set(texts)) < len(texts))
 
 
-def own_labels(net: dict[str, Any]) -> list[int] | None:
+def _own(net: dict[str, Any]) -> dict[str, Any]:
+    """Return what matconv has written beside MatConvNet's fields."""
+    return _struct(_struct(net, "meta"), "matconv")
+
+
+def own_labels(net: dict[str, Any], classes: list[str]) -> list[int] | None:
     """Return the integers that matconv has written as labels; None if the classes are others."""
-    value = _struct(_struct(net, "meta"), "matconv").get("labels")
+    value = _own(net).get("labels")
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return None
     found = [float(x) for x in value.ravel()]
     if not all(abs(x) < 2**53 and x == int(x) for x in found):
         return None
     labels = [int(x) for x in found]
-    return labels if [str(label) for label in labels] == class_labels(net) else None
+    return labels if [str(label) for label in labels] == classes else None
+
+
+def own_pixels(net: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the description of the training images (see `matconv.io.describe_pixels`), or None.
+
+    MatConvNet's images are pixels from 0 to 255, if the file says how they are normalised.
+
+    Raises
+    ------
+    ValueError
+        If the description that matconv has written is invalid.
+    """
+    if not _own(net):
+        return {"dtype": "uint8", "min": 0.0, "max": 255.0} if normalization(net) else None
+    value = _own(net).get("pixels")
+    if not isinstance(value, dict):
+        return None
+    entry = Entry("pixels", "", "", value, [], [], "")
+    found: dict[str, Any] = {"dtype": entry.text("dtype", "")}
+    found |= {name: entry.number(name, 0.0) for name in ("min", "max")}
+    problem = pixels_problem(found)
+    if problem:
+        raise ValueError(f"matconv.pixels: {problem}")
+    return found
 
 
 def preprocessing(
@@ -102,10 +139,11 @@ def preprocessing(
     """
     given = normalization(net)
     if not given:
-        return None, []
+        unknown = "no normalization in the file: pixels are used as they are"
+        return None, [] if _own(net) else [unknown]
     notes: list[str] = []
     entry = Entry("normalization", "", "", given, [], [], "")
-    own = Entry("matconv", "", "", _struct(_struct(net, "meta"), "matconv"), [], [], "")
+    own = Entry("matconv", "", "", _own(net), [], [], "")
     found: dict[str, Any] = {"shift": 0.0, "scale": own.number("scale", 1.0)}
     found["resize"] = [*shape[:2]]
     method = entry.text("interpolation", "bilinear")

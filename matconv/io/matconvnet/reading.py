@@ -18,7 +18,7 @@ from .building import build_network, split_losses, unsupported
 from .dagnn import dagnn_entries, in_order, is_dagnn
 from .fields import Entry
 from .kinds import KINDS
-from .meta import class_labels, image_shape, own_labels, own_names, preprocessing
+from .meta import class_names, image_shape, own_labels, own_names, own_pixels, preprocessing
 from .simplenn import INPUT, simplenn_entries
 
 __all__ = ["load_matconvnet", "model_from"]
@@ -50,7 +50,8 @@ def load_matconvnet(
         Its labels are the descriptions of the classes, if there is one for each output; integers
         if `save_matconvnet` wrote integers. Its preprocessing has the size, the mean image, the
         interpolation and the border (or cropSize) of ``meta.normalization``.
-        ``training["imported"]`` says what was left out or replaced.
+        ``training["imported"]`` says what was left out or replaced, and has the names of the
+        classes, ``"classes"``, if these are not the labels.
 
     Raises
     ------
@@ -94,7 +95,9 @@ def model_from(
         )
     if not isinstance(net, dict) or "layers" not in net:
         raise format_error(
-            path, "not a network of MatConvNet: there is no struct 'net' with layers"
+            path,
+            "not a network of MatConvNet: there is no struct 'net' with layers; nor a model of "
+            "simpleNN: there is no struct 'model' with a configuration",
         )
     dag = is_dagnn(net)
     entries, problems = dagnn_entries(net) if dag else simplenn_entries(net)
@@ -112,20 +115,24 @@ def model_from(
     shape = _shape(path, net, kept, source, input_shape)
     outputs = own_names(net, "outputs")
     network, theta = build_network(path, kept, source, shape, dtype or _dtype(kept), outputs)
-    labels: Sequence[Any] | None = own_labels(net) or class_labels(net)
     notes = [f"{entry.where}: left out" for entry in losses]
-    if labels is not None and len(labels) != network.n_outputs:
-        notes.append(f"{len(labels)} classes for {network.n_outputs} outputs: left out")
-        labels = None
+    classes = []
+    for texts in class_names(net):
+        if len(texts) == network.n_outputs:
+            classes.append(texts)
+        else:
+            notes.append(f"{len(texts)} classes for {network.n_outputs} outputs: left out")
+    labels = (own_labels(net, classes[0]) or classes[0]) if classes else None
     try:
         prepared, more = preprocessing(net, shape)
+        pixels = own_pixels(net)
     except ValueError as error:
         raise format_error(path, f"normalization: {error}") from error
-    notes += more
     kind = "MatConvNet DagNN" if dag else "MatConvNet SimpleNN"
-    record = {"imported": {"from": kind, "notes": notes}}
-    # MatConvNet's images are pixels from 0 to 255
-    pixels = prepared and {"dtype": "uint8", "min": 0.0, "max": 255.0}
+    imported = {"from": kind, "notes": [*notes, *more]}
+    if len(classes) > 1:
+        imported["classes"] = classes[1]
+    record = {"imported": imported}
     return Model(network, theta, tuple(labels) if labels else None, prepared, record, pixels)
 
 
@@ -163,7 +170,9 @@ def _shape(
     if found is None:
         more = "" if channels is None else f"; the first filters have {channels} channels"
         raise format_error(
-            path, f"the file does not say the size of the images{more}: input_shape is needed"
+            path,
+            f"the file does not say the size of the images{more}: input_shape is needed "
+            "(--input-shape of `matconv convert`)",
         )
     return found
 

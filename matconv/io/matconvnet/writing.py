@@ -28,6 +28,7 @@ def save_matconvnet(
     theta: Any,
     labels: Iterable[Any] | None = None,
     preprocessing: dict[str, Any] | None = None,
+    pixels: dict[str, Any] | None = None,
 ) -> None:
     """Write a network to a MATLAB file of version 5 as MatConvNet has it, atomically.
 
@@ -50,6 +51,8 @@ def save_matconvnet(
         As for `matconv.save_model`. Becomes ``meta.normalization``, for images from 0 to 255: what
         is subtracted is ``averageImage``. MatConvNet has no scale: one that is not 1 is in
         ``meta.matconv.scale``, where `load_matconvnet` finds it.
+    pixels : dict, optional
+        As for `matconv.save_model`. Becomes ``meta.matconv.pixels``.
 
     Raises
     ------
@@ -74,9 +77,9 @@ def save_matconvnet(
     True
     """
     theta = net.as_theta(theta)
-    header = headers.make_header(net, labels, preprocessing, None)
+    header = headers.make_header(net, labels, preprocessing, pixels)
     written = _written(net, theta)
-    meta = _meta(net, header["labels"], header["preprocessing"])
+    meta = _meta(net, header)
     simple = all(one.simple for _, _, layers in written for one in layers)
     simple = simple and all(
         list(node.record.inputs) == [k] and node.record.owner is None
@@ -182,7 +185,9 @@ def _dagnn(net: Network, written: _Layers, meta: dict[str, Any]) -> dict[str, An
     }
 
 
-def _meta(net: Network, labels: Any, preprocessing: Any) -> dict[str, Any]:
+def _meta(net: Network, header: dict[str, Any]) -> dict[str, Any]:
+    """Return the struct about the network, from the header that a model file would have."""
+    labels, preprocessing = header["labels"], header["preprocessing"]
     size = np.array([net.input_shape], np.float64)
     meta: dict[str, Any] = {"inputSize": size}
     dense = [node.name for node in net._nodes if node.layer.kind == "Dense"]
@@ -196,6 +201,8 @@ def _meta(net: Network, labels: Any, preprocessing: Any) -> dict[str, Any]:
     if preprocessing is not None:
         meta["normalization"], own["scale"] = _normalization(net, preprocessing)
         meta["normalization"]["imageSize"] = size
+    if header["pixels"] is not None:
+        own["pixels"] = header["pixels"]
     meta["matconv"] = own
     return meta
 

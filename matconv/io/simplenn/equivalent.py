@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matconv.io.model import Model
-from matconv.layers import Conv, Dense, Dropout, Layer
+from matconv.layers import Conv, Dense, Layer
 from matconv.network import Network
 
 from .config import config_network, config_of
@@ -62,7 +62,7 @@ def for_pictures(model: Model) -> Model:
 
 
 def with_dense_layers(net: Network, theta: np.ndarray) -> tuple[Network, np.ndarray]:
-    """Return a chain with dense layers for convolutions of the whole image, without Dropout.
+    """Return a chain with dense layers for convolutions of the whole image, without layers like Dropout.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def with_dense_layers(net: Network, theta: np.ndarray) -> tuple[Network, np.ndar
     -------
     net : Network
         Computes the same outputs but for rounding, as a vector. The argument if there is no such
-        convolution and no Dropout, or if the network is not a chain.
+        convolution and no layer that acts in training only, or if the network is not a chain.
     theta : ndarray
     """
     chain = all(list(node.record.inputs) == [k] for k, node in enumerate(net._nodes))
@@ -85,7 +85,7 @@ def with_dense_layers(net: Network, theta: np.ndarray) -> tuple[Network, np.ndar
     parameters: list[Any] = []
     for k, layer in enumerate(net.layers):
         arrays = tuple(owned.get(k, ()))
-        if isinstance(layer, Dropout):
+        if layer.training_only:
             continue
         if isinstance(layer, Conv) and _is_dense(net, k, shapes):
             W = arrays[0]

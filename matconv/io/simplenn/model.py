@@ -15,6 +15,7 @@ from matconv.files.regular import shortened
 from matconv.io import header as headers
 from matconv.io.mat import cell, read_mat, save_mat
 from matconv.io.model import Model
+from matconv.io.pixels import pixels_problem
 from matconv.io.plain import encode
 from matconv.io.preparing import as_preprocessing, preprocessing_problem
 from matconv.network import Network
@@ -78,30 +79,37 @@ def model_from(path: FilePath, variables: dict[str, Any]) -> Model:
         net = config_network(config, dtype)
         theta = _theta(net, parts)
         labels = _labels(model.get("labels"), net.n_outputs)
-        prepared, own = _own(model.get("matconv"), net)
+        own = _own(model.get("matconv"), net)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise format_error(path, f"model of simpleNN: {shortened(error, 400)}") from error
+    prepared = own.get("preprocessing", {**_PLAIN})
     record = {"imported": {"from": "simpleNN", "notes": []}}
-    return Model(net, theta, own or labels, prepared, record)
+    return Model(net, theta, own.get("labels", labels), prepared, record, own.get("pixels"))
 
 
-def _own(value: Any, net: Network) -> tuple[dict[str, Any], tuple[str, ...] | None]:
-    """Return the preprocessing and the labels of the field that `save_simplenn` adds."""
-    prepared: dict[str, Any] = {**_PLAIN}
+def _own(value: Any, net: Network) -> dict[str, Any]:
+    """Return the entries of the field that `save_simplenn` adds, checked."""
+    found: dict[str, Any] = {}
     if not isinstance(value, dict):
-        return prepared, None
-    text, labels = value.get("preprocessing"), value.get("labels")
-    if isinstance(text, str) and text:
-        prepared = json.loads(text)
-        problem = preprocessing_problem(prepared, net.input_shape)
-        if problem:
-            raise ValueError(f"matconv.preprocessing: {problem}")
-        prepared = as_preprocessing(prepared)
-    if not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
-        return prepared, None
-    if len(labels) != net.n_outputs:
-        raise ValueError(f"matconv.labels: {len(labels)} labels for {net.n_outputs} outputs")
-    return prepared, tuple(labels)
+        return found
+    checks = {
+        "preprocessing": lambda one: preprocessing_problem(one, net.input_shape),
+        "pixels": pixels_problem,
+    }
+    for name, check in checks.items():
+        text = value.get(name)
+        if isinstance(text, str) and text:
+            found[name] = json.loads(text)
+            if problem := check(found[name]):
+                raise ValueError(f"matconv.{name}: {problem}")
+    if "preprocessing" in found:
+        found["preprocessing"] = as_preprocessing(found["preprocessing"])
+    labels = value.get("labels")
+    if isinstance(labels, list) and all(isinstance(one, str) for one in labels):
+        if len(labels) != net.n_outputs:
+            raise ValueError(f"matconv.labels: {len(labels)} labels for {net.n_outputs} outputs")
+        found["labels"] = tuple(labels)
+    return found
 
 
 def _names(config: Any) -> list[str]:
@@ -190,6 +198,7 @@ def save_simplenn(
     theta: Any,
     labels: Iterable[Any] | None = None,
     preprocessing: dict[str, Any] | None = None,
+    pixels: dict[str, Any] | None = None,
 ) -> None:
     """Write a network as a model of simpleNN, atomically: a struct ``model`` in a MATLAB file.
 
@@ -212,6 +221,8 @@ def save_simplenn(
         As for `matconv.save_model`. By default that of images by columns, which are pictures with
         rows and columns exchanged. simpleNN has none: another one is in the field ``matconv``,
         where `load_simplenn` finds it, and images for simpleNN must be prepared so.
+    pixels : dict, optional
+        As for `matconv.save_model`. In the field ``matconv``, too.
 
     Raises
     ------
@@ -225,7 +236,7 @@ def save_simplenn(
         config = config_of(net)
     except ValueError as error:
         raise ValueError(f"save_simplenn: {error}") from None
-    header = headers.make_header(net, labels, preprocessing, None)
+    header = headers.make_header(net, labels, preprocessing, pixels)
     named = header["labels"]
     own: dict[str, Any] = {}
     if named is not None and isinstance(named[0], str):
@@ -234,6 +245,8 @@ def save_simplenn(
         named = range(1, net.n_outputs + 1)
     if header["preprocessing"] not in (None, _PLAIN):
         own["preprocessing"] = encode(header["preprocessing"])
+    if header["pixels"] is not None:
+        own["pixels"] = encode(header["pixels"])
     parameters = net.unpack(theta)
     model = {
         "net_config": {
