@@ -143,27 +143,25 @@ def test_conv_pieces_of_reals_are_within_the_bound(case, dtype):
     shape, images, options = case
     step = SingleStep("Conv", [shape], conv_words(**options), [], dtype, images)
     passes = Passes(step, [shape], images, normal, np.random.default_rng(0))
-    # the same sums over absolute values
-    sizes = Passes(step, [shape], images, normal, np.random.default_rng(0))
-    for arrays in (sizes.inputs, sizes.arrays, sizes.before, sizes.arrays_before):
-        arrays[:] = map(np.abs, arrays)
-    sizes.d_output = np.abs(sizes.d_output)
-    size_S = sizes.forward()[0]
-    size_of = dict(enumerate(sizes.backward((size_S, None), True, (True,) * 3)))
+    sizes = passes.of_sizes()
+    results = size_S, _ = sizes.forward()[0], None
+    of_backward = sizes.backward(results, True, (True,) * 3)
     d_out, taps = options["d_out"], 9
     n = images * step.shape[0] * step.shape[1]
     # one element more of each sum: what the gradients are added to
-    length = {0: taps * d_out + 1, 1: n + 1, 2: n + 1}
+    lengths = taps * d_out + 1, n + 1, n + 1
 
     def compare(actual, expected, what):
         # both are within the bound of the truth
-        k = int(what[-1]) if what[-1].isdigit() else None
-        bound = (
-            inner_product_bound(taps * shape[2], size_S, dtype)
-            if k is None
-            else inner_product_bound(length[k], size_of[k], dtype)
-        )
-        assert_within(actual, expected, 2 * bound, what)
+        if what == "output":
+            length, size = taps * shape[2], size_S
+        elif what.startswith("tangent"):  # V phi(Z) + W phi(tZ)
+            length, size = 2 * taps * shape[2], sizes.tangent(results)
+        else:
+            k = int(what[-1])
+            curved = what.startswith("curvature")
+            length, size = lengths[k], (sizes.curved(results) if curved else of_backward)[k]
+        assert_within(actual, expected, 2 * inner_product_bound(length, size, dtype), what)
 
     forward, backward = check(passes, compare)
     assert forward[0] > 1 and max(backward) > 1

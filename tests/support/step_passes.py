@@ -1,5 +1,6 @@
 """All passes of one step, as a whole and in pieces in several orders."""
 
+from copy import copy
 from itertools import product
 
 import numpy as np
@@ -57,6 +58,15 @@ class Passes:
         self.t_inputs = [draw(apart, array.shape, step.dtype) for array in self.inputs]
         self.t_arrays = [draw(apart, array.shape, step.dtype) for array in self.arrays]
         self.filters = [step.prepare(x, False) for x in (self.arrays, self.t_arrays)]
+
+    def of_sizes(self):
+        """The same passes of absolute values: each sum is the sum of its absolute terms."""
+        other = copy(self)
+        for name in ("inputs", "arrays", "before", "arrays_before", "t_inputs", "t_arrays"):
+            setattr(other, name, [np.abs(array) for array in getattr(self, name)])
+        other.d_output = np.abs(self.d_output)
+        other.filters = [self.step.prepare(x, False) for x in (other.arrays, other.t_arrays)]
+        return other
 
     def forward(self, order=None):
         """The output and what was saved."""
