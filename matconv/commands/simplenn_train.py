@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..options import Choice, Count, Number, Option, Text
+from ..solvers import METHODS
 from . import options, settings, train
 from .options import Argument, Parser, UsageError
 
@@ -87,51 +88,50 @@ GENERAL = (
     ),
     SimpleNNOption("gpu_use", Choice(("0", "1")), "only 0: matconv computes on CPUs", "0"),
 )
-NEWTON_OPTIONS = tuple(
-    replace(option, solver=NEWTON)
-    for option in (
-        SimpleNNOption(
-            "GNsize",
-            Count(),
-            "images of a subsample for Gauss-Newton products",
-            default_text="5 % of the images",
-            metavar="N",
-            setting="subsample",
-        ),
-        SimpleNNOption(
-            "iter_max", Count(), "iterations", 100, metavar="N", setting="iterations"
-        ),
-        SimpleNNOption(
-            "xi",
-            Number(above=0),
-            "tolerance of the conjugate gradients, relative to |gradient|",
-            0.1,
-            metavar="X",
-            setting="cg_tolerance",
-        ),
-        SimpleNNOption(
-            "CGmax", Count(), "maximum number of their iterations", 250, metavar="N",
-            setting="cg_iterations",
-        ),
-        SimpleNNOption(
-            "lambda", Number(above=0), "first damping", 1.0, metavar="X", setting="damping"
-        ),
-        SimpleNNOption(
-            "drop", Number(above=0), "factor that decreases it", 2 / 3, metavar="X", setting="drop"
-        ),
-        SimpleNNOption(
-            "boost", Number(above=0), "factor that increases it", 3 / 2, metavar="X",
-            setting="boost",
-        ),
-        SimpleNNOption(
-            "eta", Number(above=0), "decrease that the line search needs", 1e-4, metavar="X",
-            setting="eta",
-        ),
-        SimpleNNOption(
-            "Jacobian", Choice(("0", "1")), "no effect: " + _MEMORY, unused=_MEMORY
-        ),
+
+
+def _newton(name: str, setting: str, text: str, default: Any, metavar: str) -> SimpleNNOption:
+    """Return an option of Newton's method, with the values that the setting of matconv may have."""
+    records = {option.name: option for option in METHODS[SOLVERS[NEWTON]].options}
+    values = records[setting].values
+    return SimpleNNOption(
+        name, values, text, default, metavar=metavar, setting=setting, solver=NEWTON
     )
-)  # fmt: skip
+
+
+NEWTON_OPTIONS = (
+    SimpleNNOption(
+        "GNsize",
+        Count(),
+        "images of a subsample for Gauss-Newton products",
+        default_text="5 % of the images",
+        metavar="N",
+        setting="subsample",
+        solver=NEWTON,
+    ),
+    SimpleNNOption(
+        "iter_max", Count(), "iterations", 100, metavar="N", setting="iterations", solver=NEWTON
+    ),
+    _newton(
+        "xi",
+        "cg_tolerance",
+        "tolerance of the conjugate gradients, relative to |gradient|",
+        0.1,
+        "X",
+    ),
+    _newton("CGmax", "cg_iterations", "maximum number of their iterations", 250, "N"),
+    _newton("lambda", "damping", "first damping", 1.0, "X"),
+    _newton("drop", "drop", "factor that decreases it", 2 / 3, "X"),
+    _newton("boost", "boost", "factor that increases it", 3 / 2, "X"),
+    _newton("eta", "eta", "decrease that the line search needs", 1e-4, "X"),
+    SimpleNNOption(
+        "Jacobian",
+        Choice(("0", "1")),
+        "no effect: " + _MEMORY,
+        unused=_MEMORY,
+        solver=NEWTON,
+    ),
+)
 SGD_OPTIONS = tuple(
     replace(option, solver=SGD)
     for option in (

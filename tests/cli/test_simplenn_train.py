@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 from support.cli_runs import complaint
 
-from matconv import Network, Objective, load_model
+from matconv import Network, Objective, load_model, minimize
 from matconv.cli import main
 from matconv.commands import simplenn_train
 from matconv.commands.datasets import load
@@ -218,6 +218,42 @@ def test_simplenn_train_newton_gets_the_options_of_simplenn(folder, capsys):
     assert out.startswith("note: -bsize has no effect: ")
     error = complaint(capsys, "simplenn-train", "digits.config", "train.mat", "-lr", "1", status=2)
     assert error.startswith("-lr goes with -s 2")
+
+
+def test_simplenn_train_newton_has_the_bits_of_minimize(folder, capsys):
+    run(capsys, "simplenn-train", "digits.config", "train.mat", "-iter_max", "3", "-C", "0.02",
+        "-GNsize", "90", "-xi", "0.2", "-drop", "0.5", "--seed", "6", "--output", "m.npz")  # fmt: skip
+    model = load_model("m.npz")
+    Z = np.ascontiguousarray(DIGITS.Z_train.transpose(0, 2, 1, 3), dtype=float)
+    f = Objective(model.network, Z, DIGITS.y_train, "squared", 0.02 * 1438)
+    expected = minimize(
+        f, model.network.init(6), "newton", 3, subsample=90 / 1438, cg_tolerance=0.2, drop=0.5,
+        gtol=0, seed=6,
+    )  # fmt: skip
+    assert model.theta.tobytes() == expected.theta.tobytes()
+    history = model.training["history"]
+    assert [row["products"] for row in history[-3:]] == [
+        row["products"] for row in expected.history[-3:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-xi", "1"], "argument -xi: expected a number at least 0 and below 1, got '1'"),
+        (["-drop", "1.5"], "argument -drop: expected a number above 0 and at most 1, got '1.5'"),
+        (["-boost", "0.5"], "argument -boost: expected a number at least 1 and finite, got '0.5'"),
+        (["-eta", "1"], "argument -eta: expected a number above 0 and below 1, got '1'"),
+        (["-lambda", "-1"], "argument -lambda: expected a number at least 0 and finite, got '-1'"),
+        (["-CGmax", "0"], "argument -CGmax: expected a whole number of at least 1, got '0'"),
+        (["-GNsize", "2000"], "-GNsize 2000: there are 1438 training images"),
+    ],
+)
+def test_simplenn_train_newton_wrong_values_refused(folder, capsys, arguments, message):
+    status, error = complaint_of(
+        capsys, "simplenn-train", "digits.config", "train.mat", "-s", "1", *arguments
+    )
+    assert status == 2 and message in error
 
 
 @pytest.mark.parametrize(
