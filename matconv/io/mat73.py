@@ -81,7 +81,7 @@ class _Reader:
     def value(self, item: Any) -> Any:
         self._objects -= 1
         if self._objects < 0:
-            raise ValueError("objects are referred to more often than there is room for")
+            raise ValueError("more references to objects than the file may have")
         self._reserve(_OBJECT, "the objects of the file take")
         place = self._h5py.h5o.get_info(item.id).addr
         if place in self._open:
@@ -151,7 +151,7 @@ class _Reader:
         """Return the objects that an array refers to: the first index of MATLAB is the last one."""
         found = self._array(data).ravel()
         if len(found) > self._objects:
-            raise ValueError("objects are referred to more often than there is room for")
+            raise ValueError("more references to objects than the file may have")
         return [self.value(self._file[reference]) for reference in found]
 
     def _data(self, data: Any) -> Any:

@@ -31,8 +31,8 @@ cdef int activate(
 ) noexcept nogil
 
 # dZ = sigma' dZ and tdZ = sigma' tdZ + sigma'' R{S} dZ for l images, with the activation of the
-# step, whoever applies it. IN: S and tS = R{S} if it needs its input, otherwise Z and tZ in their
-# place. INOUT: dZ, tdZ. Returns OK or INTERRUPTED.
+# step, whether the operation or the program applies it. IN: S and tS = R{S} if it needs its input,
+# otherwise Z and tZ in their place. INOUT: dZ, tdZ. Returns OK or INTERRUPTED.
 cdef int activate_curved(
     const Step *step, const Execution *execution, Py_ssize_t l, const void *S, const void *tS,
     void *dZ, void *tdZ,

@@ -192,7 +192,7 @@ def test_full_stderr_command_succeeds(folder):
 @pytest.mark.parametrize("both", [False, True])
 def test_terminal_gone_train_is_done_and_saved(folder, both):
     """Where SIGHUP is ignored, every write to the terminal fails from then on."""
-    pty = pytest.importorskip("pty")
+    pty = pytest.importorskip("pty", reason="only POSIX has terminals of this kind")
     master, slave = pty.openpty()
     train = ("train", "--iterations", "10", "--output", "new.npz")
     streams = {"stdout": slave, **({"stderr": slave} if both else {})}
