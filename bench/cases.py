@@ -12,6 +12,7 @@ side's dtype.  K counts the bias.  A network is compared with matconv's im2col i
 import math
 
 import graphs
+import kinks
 import nets
 import numpy as np
 import peers_matconv
@@ -128,10 +129,13 @@ class NetCase:
 class ProductCase(NetCase):
     """A network at one theta with directions v of theta and u of the outputs; see peers.PRODUCTS.
 
-    theta, v and u are float64 that float32 represents exactly.
+    theta, v and u are float64 that float32 represents exactly.  Of several times as many images it
+    has those that are farthest from the kinks of the network: their derivatives in float32 differ
+    from those in float64 by rounding alone.
     """
 
     kind, modules = "products", "products_"
+    candidates = 4  # per image
 
     def __init__(self, name, images=None):
         super().__init__(name, images)
@@ -139,6 +143,10 @@ class ProductCase(NetCase):
             raise ValueError(f"products: {name!r} has no classes")
         network = self.net.network
         self.theta = self.theta.astype(np.float32).astype(np.float64)
+        Z, y = nets.data(self.net, self.candidates * self.images, np.float32)
+        self.distances = kinks.distances(network, self.theta, Z.astype(np.float64))
+        far = np.sort(np.argsort(-self.distances, kind="stable")[: self.images])
+        self.data, self.distances = (Z[far].astype(np.float64), y[far]), self.distances[far]
         self.v = nets.direction(network.n)
         self.u = nets.direction(self.images * network.n_outputs).reshape(self.images, -1)
         self.cost = costs(network)

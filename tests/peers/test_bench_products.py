@@ -28,7 +28,7 @@ def test_products_of_a_peer_are_those_of_matconv(peer, dtype):
     case, seen = cases.ProductCase("small"), set()
     for side in peers.sides(case, peer, dtype, 1, "auto"):
         for which in side.passes:
-            assert case.check(side, which) <= {"float64": 1e-12, "float32": 1e-4}[dtype]
+            assert case.check(side, which) <= nets.PRODUCTS[dtype]
         seen |= side.passes.keys()
     assert seen == {*peers.PEERS[peer].products}
 
