@@ -7,38 +7,15 @@ from support.convolutions import (
     assert_reals_within_bound,
     assert_same_gradients,
     integer_arrays,
-    kernel_fits,
 )
-from support.tolerances import assert_same
+from support.loop_cases import depthwise, small_groups
+from support.tolerances import assert_same, assert_same_bytes
 
 import matconv
 from matconv.kernels._conv import ConvPlan
 from matconv.kernels._geometry import WindowGeometry
 
 DTYPES = ("float64", "float32")
-
-
-def cases(count, seed):
-    """Shapes of Z and W, and options; depthwise, with a multiplier, and with small groups."""
-    random = np.random.default_rng(seed)
-    while count:
-        groups = int(random.integers(2, 20))
-        kernel, stride, dilation = (
-            tuple(random.integers(1, high, 2).tolist()) for high in (6, 4, 4)
-        )
-        highest = 8 if stride == (1, 1) else 16
-        d_g, d_out_g = (
-            (1, 1)
-            if random.random() < 0.4
-            else random.integers(1, highest, 2, endpoint=True).tolist()
-        )
-        pad = tuple(map(tuple, random.integers(0, 5, (2, 2)).tolist()))
-        size = tuple(random.integers(1, 16, 2).tolist())
-        if kernel_fits(size, pad, kernel, dilation):
-            count -= 1
-            shape = (int(random.integers(0, 4)), *size, groups * d_g)
-            options = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups}
-            yield shape, (d_g, *kernel, groups * d_out_g), options
 
 
 def plan_of(shape, filters, dtype="float64", algorithm="auto", **options):
@@ -48,7 +25,7 @@ def plan_of(shape, filters, dtype="float64", algorithm="auto", **options):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_direct_integers_equal_im2col(dtype):
-    for k, (shape, filters, options) in enumerate(cases(400, 1)):
+    for k, (shape, filters, options) in enumerate(small_groups(400, 1)):
         random, Z, W, b = integer_arrays(shape, filters, dtype, k)
         assert plan_of(shape, filters, dtype, **options).algorithm == "direct"
         S = matconv.conv2d(Z, W, b, relu=True, **options)
@@ -62,8 +39,25 @@ def test_direct_integers_equal_im2col(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_direct_reals_are_within_the_bound(dtype):
-    for k, (shape, filters, options) in enumerate(cases(60, 2)):
+    for k, (shape, filters, options) in enumerate(small_groups(60, 2)):
         assert_reals_within_bound(shape, filters, options, dtype, k)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [1, (1, 2), 2])
+def test_direct_long_runs_equal_im2col(stride, dtype):
+    """Runs of more pixels than are computed at once."""
+    for d_g, d_out_g in ((3, 5), (2, 8), (1, 1)):
+        shape, filters = (2, 5, 120, 3 * d_g), (d_g, 3, 3, 3 * d_out_g)
+        random, Z, W, b = integer_arrays(shape, filters, dtype, d_g)
+        options = {"groups": 3, "pad": 1, "stride": stride}
+        assert plan_of(shape, filters, dtype, **options).algorithm == "direct"
+        S = matconv.conv2d(Z, W, b, **options)
+        dS = random.integers(-4, 5, S.shape).astype(dtype)
+        found = matconv.conv2d_backward(dS, Z, W, **options)
+        options["algorithm"] = "im2col"
+        assert_same(S, matconv.conv2d(Z, W, b, **options), "S")
+        assert_same_gradients(found, matconv.conv2d_backward(dS, Z, W, **options))
 
 
 def test_direct_is_chosen_by_auto_only_for_few_channels_per_group():
@@ -86,7 +80,7 @@ def test_direct_is_chosen_by_auto_only_for_few_channels_per_group():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_direct_nan_affects_the_outputs_that_depend_on_it(dtype):
-    for shape, filters, options in cases(60, 3):
+    for shape, filters, options in small_groups(60, 3):
         if shape[0] == 0:
             continue
         random = np.random.default_rng(0)
@@ -119,32 +113,10 @@ def test_direct_filter_infinity_in_padding_has_no_effect():
     assert np.isnan(matconv.conv2d(Z, W, pad=1, groups=2, algorithm="im2col")[0, 0, 0, 0])
 
 
-WIDTHS = (2, 3, 4, 5, 7, 8, 9, 12, 15, 17, 24, 33, 300)
-
-
-def depthwise_cases(seed):
-    """Depthwise layers of 3 x 3 and other taps: tiles, edges, whole and partial vectors."""
-    random = np.random.default_rng(seed)
-    for d in WIDTHS:
-        for stride in ((1, 1), (2, 2), (1, 2), (3, 1), (4, 5)):
-            for dilation in (1, 2):
-                kernel = (
-                    (3, 3) if random.random() < 0.8 else tuple(random.integers(1, 6, 2).tolist())
-                )
-                size = tuple(random.integers(1, 14, 2).tolist())
-                high = tuple((h - 1) * dilation // 2 for h in kernel)
-                if all(
-                    n + 2 * p > (h - 1) * dilation
-                    for n, p, h in zip(size, high, kernel, strict=True)
-                ):
-                    options = {"stride": stride, "pad": high, "dilation": dilation, "groups": d}
-                    yield (2, *size, d), (1, *kernel, d), options
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_depthwise_tiles_equal_im2col(dtype):
     count = 0
-    for k, (shape, filters, options) in enumerate(depthwise_cases(4)):
+    for k, (shape, filters, options) in enumerate(depthwise(4)):
         count += 1
         random, Z, W, b = integer_arrays(shape, filters, dtype, k, bound=9)
         literal = {**options, "algorithm": "im2col"}
@@ -193,15 +165,42 @@ def test_depthwise_activation_is_that_of_a_layer_of_its_own(activation, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", [*activations.EXACT[1:], "sigmoid", "silu"], ids=repr)
+def test_depthwise_activation_of_many_column_runs_is_applied_once(activation, dtype):
+    """The columns of a row are computed in several parts, the activation of the whole row."""
+    size, layer = (2, 41, 9), {"kernel": (1, 41), "pad": (0, 20), "groups": 9}
+    fused = matconv.Network(size, [matconv.Conv(9, activation=activation, **layer)], dtype)
+    apart = matconv.Network(size, [matconv.Conv(9, **layer), matconv.Activation(activation)], dtype)
+    random = np.random.default_rng(0)
+    theta, Z = (random.integers(-1, 2, n).astype(dtype) for n in (fused.n, (2, *size)))
+    assert_same(fused.forward(theta, Z), apart.forward(theta, Z))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", activations.EXACT[1:], ids=repr)
+def test_depthwise_activation_of_negative_zero_has_the_same_sign(activation, dtype):
+    size, layer = (5, 6, 9), {"kernel": 3, "groups": 9}
+    fused = matconv.Network(size, [matconv.Conv(9, activation=activation, **layer)], dtype)
+    apart = matconv.Network(size, [matconv.Conv(9, **layer), matconv.Activation(activation)], dtype)
+    theta = fused.pack([(np.zeros((1, 3, 3, 9), dtype), np.full(9, -0.0, dtype))])
+    Z = np.full((1, *size), -1, dtype)
+    assert np.signbit(
+        matconv.Network(size, [matconv.Conv(9, **layer)], dtype).forward(theta, Z)
+    ).all()
+    assert_same_bytes(fused.forward(theta, Z), apart.forward(theta, Z))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_gradient_is_added_to_that_of_another_layer(stride, dtype):
+@pytest.mark.parametrize(("d", "groups"), [(11, 11), (12, 4), (12, 3)])
+def test_direct_gradient_is_added_to_that_of_another_layer(d, groups, stride, dtype):
     """The second layer that reads a value adds to dZ; integers, so that sums are exact."""
-    size, d = (8, 8, 11), 11  # a power of two of pixels, by which the loss divides
+    size = (4, 64, d)  # a power of two of pixels, by which the loss divides
     gradients = []
     for algorithm in ("auto", "im2col"):
-        layer = {"stride": stride, "pad": 1, "groups": d, "algorithm": algorithm}
+        layer = {"stride": stride, "pad": 1, "groups": groups, "algorithm": algorithm}
         layers = [
-            matconv.Conv(d, 1, groups=d, name="first", algorithm=algorithm),
+            matconv.Conv(d, 1, groups=groups, name="first", algorithm=algorithm),
             matconv.Conv(d, 3, inputs="first", name="a", **layer),
             matconv.Conv(d, 3, inputs="first", name="b", **layer),
             matconv.Add(inputs=["a", "b"]),

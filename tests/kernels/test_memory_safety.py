@@ -39,6 +39,9 @@ if sys.platform == "linux":
     def test_operators_stay_within_guard_pages():
         assert isolated("guard_pages") == (0, "600 geometries\n", "")
 
+    def test_convolutions_by_loops_stay_within_guard_pages():
+        assert isolated("guard_loops") == (0, "262 convolutions\n", "")
+
     def test_guard_page_access_ends_process():
         code, out, errors = isolated("touch")
         assert code == -11 and out == "" and "Segmentation fault" in errors

@@ -7,28 +7,13 @@ from support.convolutions import (
     assert_reals_within_bound,
     assert_same_gradients,
     integer_arrays,
-    kernel_fits,
 )
+from support.loop_cases import few_channels
 from support.tolerances import assert_same
 
 from matconv import Conv, MaxPool, Network, Objective, conv2d, conv2d_backward
 
 DTYPES = ("float64", "float32")
-
-
-def cases(count, seed):
-    """Shapes of Z and W, and options: around the limits of what is read by offsets."""
-    random = np.random.default_rng(seed)
-    while count:
-        kernel = tuple(random.integers(1, 8, 2).tolist())
-        stride, dilation = (tuple(random.integers(1, high, 2).tolist()) for high in (4, 3))
-        pad = tuple(map(tuple, (random.integers(0, 5, (2, 2)) * random.integers(0, 2)).tolist()))
-        size = tuple(random.integers(1, 40, 2).tolist())
-        if kernel_fits(size, pad, kernel, dilation):
-            count -= 1
-            d, d_out = (int(random.integers(low, high)) for low, high in ((1, 6), (7, 70)))
-            options = {"stride": stride, "pad": pad, "dilation": dilation, "algorithm": "im2col"}
-            yield (int(random.integers(0, 4)), *size, d), (d, *kernel, d_out), options
 
 
 def assert_integers_equal_plain_loops(shape, filters, options, dtype, seed):
@@ -45,7 +30,7 @@ def assert_integers_equal_plain_loops(shape, filters, options, dtype, seed):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_integers_have_no_difference(dtype):
-    for k, (shape, filters, options) in enumerate(cases(150, 1)):
+    for k, (shape, filters, options) in enumerate(few_channels(150, 1)):
         assert_integers_equal_plain_loops(shape, filters, options, dtype, k)
 
 
@@ -59,8 +44,17 @@ def test_several_bands_of_long_rows_have_no_difference(d_out, pad, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [(1, 0), (0, 1), (2, 3)])
+def test_padding_above_or_below_alone_has_no_difference(rows, dtype):
+    """Rows without padding are read from the image itself, unless one of them is padding."""
+    for kernel, stride in (((3, 2), 1), ((2, 3), (2, 1))):
+        options = {"pad": (rows, (0, 0)), "stride": stride, "algorithm": "im2col"}
+        assert_integers_equal_plain_loops((3, 6, 9, 2), (2, *kernel, 11), options, dtype, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_reals_are_within_the_bound(dtype):
-    for k, (shape, filters, options) in enumerate(cases(30, 2)):
+    for k, (shape, filters, options) in enumerate(few_channels(30, 2)):
         assert_reals_within_bound(shape, filters, options, dtype, k)
 
 

@@ -325,6 +325,35 @@ def test_placing_sleeping_thread_excludes_the_processor_of_the_caller(pieces):
     assert seen == [every, {cpu}]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux places threads")
+def test_placing_thread_on_other_processors_is_left_alone(pieces):
+    """Nothing is excluded, so nothing is restored: another affinity since then stays."""
+    every, sleeper = os.sched_getaffinity(0), pieces.Sleeper()
+    known, awake, seen, threads = threading.Event(), threading.Event(), [], []
+
+    def sleep():
+        sleeper.know()
+        threads.append(threading.get_native_id())
+        known.set()
+        awake.wait(20)
+        sleeper.restore()
+        seen.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    try:
+        assert known.wait(20)
+        os.sched_setaffinity(threads[0], {max(every)})
+        os.sched_setaffinity(0, {min(every)})
+        sleeper.exclude()
+        os.sched_setaffinity(threads[0], every)
+    finally:
+        os.sched_setaffinity(0, every)
+        awake.set()
+        thread.join(20)
+    assert seen == [every]
+
+
 # Forks --------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,8 @@ import matconv
 from matconv.kernels import _conv as conv
 from matconv.kernels import _geometry as geometry
 from matconv.kernels import _pool as pool
-from support import geometries
+from support import geometries, loop_cases
+from support.convolutions import integer_arrays
 from support.operators import OPERATORS, results
 
 DTYPES = ("float64", "float32")
@@ -67,19 +68,9 @@ def guarded_layer(case, arrays, guard):
         "conv2d", case.shape, groups=case.groups, channels=case.d_out, **case.window
     )
     for algorithm in ("im2col", "winograd"):
-        options = {**case.convolution, "algorithm": algorithm}
         plan = conv.ConvPlan(window, dtype, algorithm)
-        scratch = guard.empty((plan.scratch_size(False),), dtype)
-        S = guard.empty(dS.shape, dtype)
-        expected = matconv.conv2d(*arrays[:3], relu=True, **options)
-        check(conv.forward(plan, Z, W, b, True, S, scratch), S, expected)
-
-        scratch = guard.empty((plan.scratch_size(True),), dtype)
-        outs = [guard.empty(array.shape, dtype) for array in (Z, W, b)]
-        expected = matconv.conv2d_backward(arrays[3], *arrays[:2], **options)
-        actual = conv.backward(plan, dS, Z, W, True, True, True, *outs, scratch)
-        for one, out, exact in zip(actual, outs, expected, strict=True):
-            check(one, out, exact)
+        options = {**case.convolution, "algorithm": algorithm}
+        guarded_convolution(plan, arrays, (Z, W, b, dS), options, guard)
 
     out = guard.empty(dS.shape, dtype)
     check(matconv.bias_relu(dS, b, out=out), out, matconv.bias_relu(arrays[3], arrays[2]))
@@ -92,6 +83,46 @@ def guarded_layer(case, arrays, guard):
         row = guard.copy(arrays[3][:1])
         expected = matconv.dense(np.array(row), np.array(weights), np.array(units))
         check(matconv.dense(row, weights, units, out=out), out, expected)
+
+
+def guarded_convolution(plan, arrays, guarded, options, guard):
+    """Both passes with guarded operands, results and scratch, against those without."""
+    Z, W, b, dS = guarded
+    scratch = guard.empty((plan.scratch_size(False),), Z.dtype)
+    S = guard.empty(dS.shape, Z.dtype)
+    expected = matconv.conv2d(*arrays[:3], relu=True, **options)
+    check(conv.forward(plan, Z, W, b, True, S, scratch), S, expected)
+
+    scratch = guard.empty((plan.scratch_size(True),), Z.dtype)
+    outs = [guard.empty(array.shape, Z.dtype) for array in (Z, W, b)]
+    expected = matconv.conv2d_backward(arrays[3], *arrays[:2], **options)
+    actual = conv.backward(plan, dS, Z, W, True, True, True, *outs, scratch)
+    for one, out, exact in zip(actual, outs, expected, strict=True):
+        check(one, out, exact)
+
+
+def guard_loops():
+    """The convolutions by loops, flush against a forbidden page, at either end."""
+    from support.guarded import Guard
+
+    cases = [*loop_cases.small_groups(100, 8), *loop_cases.depthwise(9)]
+    cases += [*loop_cases.few_channels(30, 10), *loop_cases.long_rows()]
+    for k, (shape, filters, options) in enumerate(cases):
+        given = {"algorithm": "auto", **options}
+        algorithm = given.pop("algorithm")
+        window = geometry.WindowGeometry(
+            "conv2d", shape, filters[1:3], channels=filters[3], **given
+        )
+        for dtype in DTYPES:
+            random, *arrays = integer_arrays(shape, filters, dtype, k)
+            S = matconv.conv2d(*arrays, **options)
+            arrays.append(random.integers(-4, 5, S.shape).astype(dtype))
+            plan = conv.ConvPlan(window, dtype, algorithm)
+            for at_end in (False, True):
+                with Guard(at_end) as guard:
+                    guarded = [guard.copy(array) for array in arrays]
+                    guarded_convolution(plan, arrays, guarded, options, guard)
+    print(len(cases), "convolutions")
 
 
 def guarded_pools(case, dtype, random, guard):
