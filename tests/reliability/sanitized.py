@@ -24,9 +24,10 @@ COPIED = ("matconv", "include", "tests", "setup.py", "pyproject.toml", "README.m
 # the kernels, and what reads bytes that nobody vouches for
 TESTS = (
     "kernels/test_exact.py", "kernels/test_relations.py", "kernels/test_pool.py",
-    "kernels/test_winograd.py", "kernels/test_memory_safety.py", "kernels/test_layouts.py",
-    "kernels/test_faults_operators.py", "kernels/test_faults_limits.py", "capi/test_capi.py",
-    "capi/test_capi_faults.py", "capi/test_capi_geometries.py", "capi/test_capi_networks.py",
+    "kernels/test_winograd.py", "kernels/test_direct.py", "kernels/test_offsets.py",
+    "kernels/test_memory_safety.py", "kernels/test_layouts.py", "kernels/test_faults_operators.py",
+    "kernels/test_faults_limits.py", "capi/test_capi.py", "capi/test_capi_faults.py",
+    "capi/test_capi_geometries.py", "capi/test_capi_networks.py",
     "network/test_frozen.py", "network/test_frozen_faults.py", "network/test_frozen_into.py",
     "network/test_exported.py", "network/test_exported_damaged.py",
     "network/test_exported_forged.py", "network/test_exported_memory.py",
