@@ -60,15 +60,17 @@ access to all of them; some are loaded when they are first used.
     sharding      the rule of shards and leaves, and the order of sums
     buffers       workspace memory that calls reuse, with limits for the process
     evaluation    evaluation of a program over shards, with memory and threads
+    files         opening of untrusted files, atomic writing of files
+    moments       Scale layers that normalise images
+    structure     Structure: the part of a network that does not need theta
+    network       Network: outputs as a function of theta and images
+    terms         sums over the images of an objective, and its regularisation
     operators     linear operators of SciPy from functions
     states        states of forward passes, kept for later passes
     products      products with second derivatives for one shard
     curvature     Linearization: products with the Jacobian, the Gauss-Newton matrix, the Hessian
     per_image     gradients of single images
-    files         opening of untrusted files, atomic writing of files
-    moments       Scale layers that normalise images
-    structure     Structure: the part of a network that does not need theta
-    network       Network: outputs as a function of theta and images
+    second_order  products with second derivatives of an objective, gradients of its images
     objective     Objective: f(theta) and its gradient over all images
     checking      checks of derivatives: check_gradient, check_products, check_loss
     notes         matrices and equations of the notes in NumPy: vec, mat, ...
@@ -173,10 +175,12 @@ if TYPE_CHECKING:
         phi,
         presets,
         products,
+        second_order,
         sharding,
         solvers,
         states,
         structure,
+        terms,
     )
     from .files import FormatError
     from .io import (
@@ -233,10 +237,12 @@ _SUBMODULES = (
     "phi",
     "presets",
     "products",
+    "second_order",
     "sharding",
     "solvers",
     "states",
     "structure",
+    "terms",
 )
 # public names that are loaded at first use, and the submodules that define them
 _LATER = {

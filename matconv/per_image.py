@@ -14,16 +14,18 @@ import numpy as np
 from .evaluation import sum_leaves
 from .kernels._guard import guarded
 from .losses import loss_factor, loss_gradient, position_rows
+from .terms import Terms
 
 Array = np.ndarray
 
 
-def gradients(objective: Any, theta: Array) -> Array:
+def gradients(objective: Terms, theta: Array) -> Array:
     """Return the gradient of xi of each image.
 
     Parameters
     ----------
-    objective : Objective
+    objective : Terms
+        An Objective.
     theta : ndarray, shape (n,)
         Checked.
 
@@ -36,11 +38,11 @@ def gradients(objective: Any, theta: Array) -> Array:
     return rows
 
 
-def gradient_norms(objective: Any, theta: Array) -> Array:
+def gradient_norms(objective: Terms, theta: Array) -> Array:
     """Return the norm of the gradient of xi of each image, float64; see `gradients`."""
     squares = np.empty(objective.l)
 
-    def results(part: slice) -> dict[str, Array]:
+    def results(part: slice) -> dict[str, Any]:
         return {"squares": squares[part], "row": np.empty_like(theta)}
 
     _each_shard(objective, theta, results, theta.nbytes)
@@ -48,7 +50,7 @@ def gradient_norms(objective: Any, theta: Array) -> Array:
 
 
 def _each_shard(
-    objective: Any, theta: Array, results: Callable[[slice], dict[str, Array]], helper_bytes: int
+    objective: Terms, theta: Array, results: Callable[[slice], dict[str, Any]], helper_bytes: int
 ) -> None:
     """Compute ``results(part)``, arguments of `Program.image_gradients`, of each shard."""
     f = objective
@@ -74,7 +76,7 @@ def _each_shard(
     )  # fmt: skip
 
 
-def gauss_newton_diagonal(objective: Any, theta: Array) -> Array:
+def gauss_newton_diagonal(objective: Terms, theta: Array) -> Array:
     """Return the diagonal of the Gauss-Newton matrix of f; see `gradients`.
 
     With B = S S' for each image, where B is divided by l or multiplied by w_i / sum w_i, it is the sum
@@ -117,7 +119,7 @@ def gauss_newton_diagonal(objective: Any, theta: Array) -> Array:
     return total
 
 
-def _columns(f: Any, z: Array, y: Array, weights: Array | None) -> Iterator[Array]:
+def _columns(f: Terms, z: Array, y: Array, weights: Array | None) -> Iterator[Array]:
     """Yield columns of S of all images at once, with the shape of z, without those that are 0.
 
     Where samples are positions, the columns of an image are those of each position by itself.

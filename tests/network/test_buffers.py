@@ -271,7 +271,7 @@ def test_error_in_a_shard_gives_all_memory_back(k, n_threads, error):
 def test_memory_error_at_any_buffer_leaves_everything_usable(monkeypatch, n_threads):
     """Every buffer of a call is the one that cannot be had, once; blocks of helpers can be done
     without."""
-    from matconv import evaluation, objective
+    from matconv import evaluation, terms
 
     failing = [0]
 
@@ -289,7 +289,7 @@ def test_memory_error_at_any_buffer_leaves_everything_usable(monkeypatch, n_thre
             return self._real.take()
 
     monkeypatch.setattr(evaluation, "Buffers", Scarce)
-    monkeypatch.setattr(objective, "Buffers", Scarce)
+    monkeypatch.setattr(terms, "Buffers", Scarce)
     net = mixed()
     theta, (Z, y) = net.init(0), images(net, 1500)
     f = Objective(net, Z, y, "softmax", 2.0, n_threads)

@@ -1,0 +1,218 @@
+"""Methods of an objective that return products with second derivatives, or gradients of images."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from . import per_image
+from .arguments import as_budget
+from .buffers import Buffers
+from .curvature import KEEP, Linearization
+from .terms import Terms
+
+
+class SecondOrder(Terms):
+    """Products with second derivatives of an objective, and gradients of single images.
+
+    Base class of `matconv.Objective`, which documents the parameters and attributes.
+    """
+
+    _not_pickled: ClassVar[tuple[str, ...]] = (
+        *Terms._not_pickled, "_tangents", "_curved", "_linearizations",
+    )  # fmt: skip
+
+    def _set_program(self) -> None:
+        super()._set_program()
+        self._tangents = Buffers(self._program.tangent_bytes)
+        self._curved = Buffers(self._program.hessian_bytes)
+        # of the last two thetas of second-order products, the last used one first
+        self._linearizations: list[Linearization] = []
+
+    def __copy__(self) -> Self:
+        other = super().__copy__()
+        other._linearizations = []
+        return other
+
+    def linearize(self, theta: Any, keep: Any = KEEP) -> Linearization:
+        """Return f at one theta, with products with its first and second derivatives.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype. Copied.
+        keep : float
+            Bytes of what depends on theta alone that are kept for later products; 0: nothing,
+            ``inf``: everything. Results do not depend on it. See `matconv.curvature`.
+
+        Returns
+        -------
+        at : Linearization
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape, or keep is not a number that is at least 0.
+        NotImplementedError
+            If a layer has no derivative along a direction.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(3, activation="tanh"), Dense(2)])
+        >>> Z, y = np.ones((4, 1, 1, 2)), np.array([0, 1, 1, 0])
+        >>> f, theta = Objective(net, Z, y, "softmax", C=10), net.init(0)
+        >>> at, v = f.linearize(theta), np.ones(net.n)
+        >>> at.value == f(theta), at.jvp(v).shape, bool(v @ at.gauss_newton(v) > v @ v / 10)
+        (True, (4, 2), True)
+        """
+        theta = self.net.as_theta(theta)
+        keep = as_budget("Objective: keep", keep)
+        step = self._program.without_tangent(False)
+        if step >= 0:
+            raise NotImplementedError(
+                f"Objective: layer {step} ({self.net.layers[step].kind}) has no tangent pass, which "
+                "second-order products need"
+            )
+        # a copy, so that an objective and the linearizations that it keeps form no cycle
+        return Linearization(self.__copy__(), theta.copy(), keep)
+
+    def gnp(self, theta: Any, v: Any) -> np.ndarray:
+        """Return G v, the product of the Gauss-Newton matrix of f at theta with v.
+
+        What depends on theta alone is kept for the last two thetas, up to the default budget of
+        `linearize` for each. They are compared by value: an optimiser may pass copies, and return to
+        its last point after a step that it rejects.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            As for `linearize`.
+        v : array, shape (n,) or (n, k)
+            As for `Linearization.gauss_newton`.
+
+        Returns
+        -------
+        Gv : ndarray, shape of v
+
+        Raises
+        ------
+        TypeError, ValueError, NotImplementedError
+            As `linearize` and `Linearization.gauss_newton`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 1), [Dense(1, bias=False)])
+        >>> f = Objective(net, np.full((2, 1, 1, 1), 3.0), np.zeros((2, 1)))
+        >>> f.gnp(np.ones(1), np.ones(1))  # of (3 theta)^2
+        array([18.])
+        """
+        return self._linearized_at(theta).gauss_newton(v)
+
+    def hessp(self, theta: Any, v: Any) -> np.ndarray:
+        """Return H v, the product of the Hessian of f at theta with v, as SciPy's ``hessp``.
+
+        As `gnp`, with `Linearization.hessian` for v (n,) or (n, k); Hv has the shape of v.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 1), [Dense(1, bias=False), Dense(1, bias=False)])
+        >>> f = Objective(net, np.ones((2, 1, 1, 1)), np.zeros((2, 1)))
+        >>> f.hessp(np.array([2.0, 3.0]), np.array([1.0, 0.0]))  # of (theta_1 theta_2)^2
+        array([18., 24.])
+        """
+        return self._linearized_at(theta).hessian(v)
+
+    def gradients(self, theta: Any, indices: Any = None) -> np.ndarray:
+        """Return the gradients of xi of single images, not weighted, without the regularisation.
+
+        Parameters
+        ----------
+        theta : array, shape (n,)
+            In the network's dtype.
+        indices : array of integers from 0 to l - 1, or slice, optional
+            The images, as for `subset`; by default all.
+
+        Returns
+        -------
+        rows : ndarray, shape (images, n)
+            The gradient of xi_i with respect to theta; of the sum of xi over the positions of an
+            image, if samples are positions. 0 for an image that is not labelled.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta has another dtype or shape, or the indices are invalid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> Z = np.array([[1.0, 2], [3, 4]]).reshape(2, 1, 1, 2)
+        >>> f = Objective(net, Z, np.array([[1.0], [1.0]]))
+        >>> rows = f.gradients(np.zeros(2))
+        >>> rows.tolist(), (rows.mean(axis=0) == f.gradient(np.zeros(2))).all().item()
+        ([[-2.0, -4.0], [-6.0, -8.0]], True)
+        """
+        theta = self.net.as_theta(theta)
+        part = self if indices is None else self.subset(indices)
+        return per_image.gradients(part, theta)
+
+    def gradient_norms(self, theta: Any) -> np.ndarray:
+        """Return the norms of the rows of `gradients`, float64 (l,), for theta as there.
+
+        The rows are not stored.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> f = Objective(net, np.full((1, 1, 1, 2), 3.0), np.array([[1.0]]))
+        >>> f.gradient_norms(np.zeros(2)) ** 2
+        array([72.])
+        """
+        return per_image.gradient_norms(self, self.net.as_theta(theta))
+
+    def gauss_newton_diagonal(self, theta: Any) -> np.ndarray:
+        """Return the diagonal (n,) of the matrix of `Linearization.gauss_newton`.
+
+        It takes a backward pass for each column of a factor of the Hessian of xi, of which there are
+        as many as outputs for most losses. Parameters and errors are those of `Objective.value`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Also if the loss is one in Python without the method ``factor``; see
+            `matconv.losses.Loss`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matconv import Dense, Network, Objective
+        >>> net = Network((1, 1, 2), [Dense(1, bias=False)])
+        >>> Z = np.array([[1.0, 2], [3, 4]]).reshape(2, 1, 1, 2)
+        >>> f = Objective(net, Z, np.zeros((2, 1)))
+        >>> f.gauss_newton_diagonal(np.zeros(2)), np.diag(f.linearize(np.zeros(2)).G @ np.eye(2))
+        (array([10., 20.]), array([10., 20.]))
+        """
+        return per_image.gauss_newton_diagonal(self, self.net.as_theta(theta))
+
+    def _linearized_at(self, theta: Any) -> Linearization:
+        """Return `linearize(theta)`, or one of the last two if theta has the same bytes."""
+        theta = self.net.as_theta(theta)
+        kept = self._linearizations
+        for at in kept:
+            if np.array_equal(at.theta.view(np.uint8), theta.view(np.uint8)):
+                break
+        else:
+            at = self.linearize(theta)
+        self._linearizations = [at, *(other for other in kept if other is not at)][:2]
+        return at
