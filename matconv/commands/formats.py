@@ -171,8 +171,7 @@ def read_images(path: str, wanted: Wanted) -> Found:
     kind = kinds.file_kind(path)
     if kind not in FORMATS:
         *some, last = dict.fromkeys(one.expected for one in FORMATS.values())
-        got = f", got {kinds.KINDS[kind].title}" if kind in kinds.KINDS else ""
-        raise format_error(path, f"expected {', '.join(some)} or {last}{got}")
+        raise kinds.unexpected(path, kind, f"{', '.join(some)} or {last}")
     chosen, title = FORMATS[kind], kinds.KINDS[kind].name
     if wanted.labels is not None and not chosen.other_labels:
         raise UsageError(
@@ -217,8 +216,7 @@ def _with_labels(pixels: np.ndarray, wanted: Wanted) -> Found:
         return Found(pixels)
     kind = kinds.file_kind(path)
     if kind not in _LABELS:
-        got = f", got {kinds.KINDS[kind].title}" if kind in kinds.KINDS else ""
-        raise format_error(path, f"expected an IDX or .npy file with labels{got}")
+        raise kinds.unexpected(path, kind, "an IDX or .npy file with labels")
     y = _LABELS[kind](path)
     count = len(pixels)
     if y.ndim != 1 or y.dtype.kind not in "iu" or len(y) != count:

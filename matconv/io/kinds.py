@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from matconv.encoding import MAGIC
-from matconv.files.errors import FilePath
+from matconv.files.errors import FilePath, FormatError, format_error
 from matconv.files.regular import open_regular
 from matconv.io.cifar import cifar_labels
 from matconv.io.mat import HDF5, MAT5, mat_version
 
-__all__ = ["KINDS", "Kind", "file_kind"]
+__all__ = ["KINDS", "Kind", "file_kind", "unexpected"]
 
 _GZIP = b"\x1f\x8b"
 # LIBSVM: empty lines, comments and labels without features, then a label and a first feature
@@ -113,3 +113,18 @@ def file_kind(path: FilePath) -> str:
                 # the reader of IDX files raises a precise error
                 return "idx"
     return next((name for name, kind in KINDS.items() if kind.recognise(start, size)), "unknown")
+
+
+def unexpected(path: FilePath, kind: str, expected: str) -> FormatError:
+    """Return an error for a file of another format than the one that is expected.
+
+    Parameters
+    ----------
+    path : str, bytes or os.PathLike
+    kind : str
+        Result of `file_kind`.
+    expected : str
+        Text for the message.
+    """
+    got = f", got {KINDS[kind].title}" if kind in KINDS else ""
+    return format_error(path, f"expected {expected}{got}")

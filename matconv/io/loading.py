@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,51 @@ import numpy as np
 from matconv.files.errors import FilePath, format_error
 from matconv.graph import shape_text
 from matconv.io import matconvnet, simplenn
-from matconv.io.kinds import KINDS, file_kind
+from matconv.io.kinds import file_kind, unexpected
 from matconv.io.mat import read_mat
 from matconv.io.model import Model, read_model
 from matconv.network import Network
 
 __all__ = ["load_model"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of model files. `matconv.io.kinds.KINDS` recognises it, under the same key.
+
+    Attributes
+    ----------
+    expected : str
+        Text for messages.
+    read : callable
+        Function of ``path``, ``input_shape`` and ``dtype`` of `load_model` that returns a Model.
+    """
+
+    expected: str
+    read: Callable[[FilePath, Sequence[int] | None, Any], Model]
+
+
+def _npz(path: FilePath, input_shape: Sequence[int] | None, dtype: Any) -> Model:
+    return _as_wanted(path, read_model(path), input_shape, dtype)
+
+
+def _mat(path: FilePath, input_shape: Sequence[int] | None, dtype: Any) -> Model:
+    variables = read_mat(path, dict.fromkeys((*matconvnet.NAMES, *simplenn.NAMES)))
+    if simplenn.is_simplenn(variables):
+        return _as_wanted(path, simplenn.model_from(path, variables), input_shape, dtype)
+    return matconvnet.model_from(path, variables, input_shape, dtype)
+
+
+_MATLAB = Format("a MATLAB file of MatConvNet or simpleNN", _mat)
+FORMATS = {
+    "npz": Format("an .npz file that save_model wrote", _npz),
+    "mat": _MATLAB,
+    "mat73": _MATLAB,
+}
+# networks in files that are no model files
+OTHERS = {
+    "exported": "an exported network, without labels and preprocessing, which load_predictor opens",
+}
 
 
 def load_model(
@@ -79,26 +118,18 @@ def load_model(
     (1,)
     """
     kind = file_kind(path)
-    if kind in ("mat", "mat73"):
-        variables = read_mat(path, dict.fromkeys((*matconvnet.NAMES, *simplenn.NAMES)))
-        if not simplenn.is_simplenn(variables):
-            return matconvnet.model_from(path, variables, input_shape, dtype)
-        model = simplenn.model_from(path, variables)
-    elif kind == "npz":
-        model = read_model(path)
-    elif kind == "exported":
-        raise format_error(
-            path,
-            "an exported network, without labels and preprocessing, which load_predictor opens: "
-            "expected a model file",
-        )
-    else:
-        got = f", got {KINDS[kind].title}" if kind in KINDS else ""
-        raise format_error(
-            path,
-            "expected a model: an .npz file that save_model wrote, or a MATLAB file of MatConvNet "
-            f"or simpleNN{got}",
-        )
+    if kind in OTHERS:
+        raise format_error(path, f"{OTHERS[kind]}: expected a model file")
+    if kind not in FORMATS:
+        *some, last = dict.fromkeys(one.expected for one in FORMATS.values())
+        raise unexpected(path, kind, f"a model: {', '.join(some)}, or {last}")
+    return FORMATS[kind].read(path, input_shape, dtype)
+
+
+def _as_wanted(
+    path: FilePath, model: Model, input_shape: Sequence[int] | None, dtype: Any
+) -> Model:
+    """Return a model of a file that says the shape of an image, in a dtype; see `load_model`."""
     if input_shape is not None and tuple(input_shape) != model.network.input_shape:
         raise ValueError(
             f"{os.fsdecode(path)!r} is for images of {shape_text(model.network.input_shape)}: "
