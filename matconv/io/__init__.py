@@ -12,7 +12,7 @@
     pixels      scaling of pixels, and comparison with the training images
     preparing   preprocessing of images as data
     exported    load_predictor: files that `Network.export` wrote
-    mat         variables of MATLAB files; mat5, mat73: of their versions; mat_values
+    mat         variables of MATLAB files; mat5, mat5_bytes, mat73: of their versions; mat_values
     pictures    PNG and JPEG; cifar: CIFAR's binary files; arrays: .npy, and images in MATLAB files
     matconvnet  load_matconvnet, save_matconvnet: networks of MatConvNet
     simplenn    load_simplenn, save_simplenn, read_simplenn_config, read_simplenn_data

@@ -1,9 +1,9 @@
 """MATLAB files of version 5, read without trusting what they declare.
 
 SciPy's reader ends the process with a segmentation fault for some files in which a single byte is
-damaged; this one raises an error. The file is a sequence of elements, each a tag (type, number of bytes) and data; an element may be
-compressed by zlib. A matrix is an element made of others: flags, dimensions, name, content. The
-content of a cell or of a struct is matrices.
+damaged; this one raises an error. The file is a sequence of elements, each a tag (type, number of
+bytes) and data; an element may be compressed by zlib. A matrix is an element made of others: flags,
+dimensions, name, content. The content of a cell or of a struct is matrices.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from matconv.files.errors import FilePath, format_error
 
+from .mat5_bytes import Bytes
 from .mat_values import Sparse, Unsupported
 
 __all__ = ["read_mat5"]
@@ -50,7 +51,6 @@ _MAX_DEPTH = 32
 _MAX_TEXT = 2**16
 # limit of the rows of a text
 _MAX_ROWS = 2**16
-_CHUNK = 2**16
 # limit of what compressed content may expand to, and of the arrays: a multiple of the file, and bytes
 _RATIO, _FREE = 64, 64 * 2**20
 # limit of the number of arrays: one for so many bytes of the file, and a number
@@ -62,97 +62,12 @@ _NOTHING = np.empty((0, 0))
 _NOTHING.flags.writeable = False
 
 
-class _Bytes:
-    """Bytes of a file in their order, as they are or expanded by zlib.
-
-    Parameters
-    ----------
-    file : binary file
-        At the first byte.
-    size : int
-        Number of bytes in the file.
-    limit : int or None
-        Maximum number of expanded bytes; None if the content is not compressed.
-    """
-
-    def __init__(self, file: BinaryIO, size: int, limit: int | None) -> None:
-        self._file, self._left = file, size
-        self._expand = None if limit is None else zlib.decompressobj()
-        self._limit = limit or 0
-        self._buffer = b""
-        # expanded bytes, and how many of them have been returned
-        self._ready, self._returned = b"", 0
-        self.expanded = 0
-        self.compressed = limit is not None
-
-    def read(self, count: int) -> bytes:
-        """Return the next bytes; raise ValueError if there are fewer."""
-        parts = []
-        while count:
-            part = self._some(count)
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-    def skip(self, count: int) -> None:
-        """Skip bytes; raise ValueError if there are fewer."""
-        while count:
-            count -= len(self._some(min(count, _CHUNK)))
-
-    def finish(self) -> None:
-        """Read to the end, where zlib compares the checksum."""
-        while True:
-            try:
-                self._some(_CHUNK)
-            except EOFError:
-                break
-        if self._expand is not None and not self._expand.eof:
-            raise ValueError("truncated compressed content")
-
-    def _some(self, count: int) -> bytes:
-        if self._expand is None:
-            count = min(count, self._left)
-            part = self._file.read(count)
-            self._left -= len(part)
-        else:
-            part = self._expanded(count)
-        if not part:
-            raise EOFError("truncated")
-        return part
-
-    def _expanded(self, count: int) -> bytes:
-        """Return some of the next expanded bytes; none at the end."""
-        if self._returned == len(self._ready):
-            self._ready, self._returned = self._next_expanded(), 0
-        part = self._ready[self._returned : self._returned + count]
-        self._returned += len(part)
-        return part
-
-    def _next_expanded(self) -> bytes:
-        # many at a time, because zlib copies what it has not expanded yet at each call
-        expand = self._expand
-        assert expand is not None
-        part = b""
-        while not part and not expand.eof:
-            if not self._buffer:
-                self._buffer = self._file.read(min(self._left, _CHUNK))
-                self._left -= len(self._buffer)
-                if not self._buffer:
-                    break
-            part = expand.decompress(self._buffer, _CHUNK)
-            self._buffer = expand.unconsumed_tail
-        self.expanded += len(part)
-        if self.expanded > self._limit:
-            raise ValueError(f"compressed content expands beyond the limit of {self._limit} bytes")
-        return part
-
-
 class _Reader:
     """Values of the elements of a variable.
 
     Parameters
     ----------
-    source : _Bytes
+    source : Bytes
     order : "<" or ">"
     arrays : int
         Maximum number of arrays.
@@ -161,7 +76,7 @@ class _Reader:
         objects.
     """
 
-    def __init__(self, source: _Bytes, order: str, arrays: int, remaining: int) -> None:
+    def __init__(self, source: Bytes, order: str, arrays: int, remaining: int) -> None:
         self._source, self._order = source, order
         self.arrays, self.remaining = arrays, remaining
 
@@ -379,7 +294,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
         if kind not in (_MATRIX, _COMPRESSED):
             raise format_error(path, f"{where}: type {kind} is not that of a variable")
         limit = _RATIO * size + _FREE - expanded if kind == _COMPRESSED else None
-        source = _Bytes(file, count, limit)
+        source = Bytes(file, count, limit)
         reader = _Reader(source, order, arrays, remaining)
         try:
             name, value = _variable(source, reader, order, count, wanted)
@@ -396,7 +311,7 @@ def read_mat5(path: FilePath, file: BinaryIO, size: int, names: Iterable[str]) -
 
 
 def _variable(
-    source: _Bytes, reader: _Reader, order: str, count: int, names: frozenset[str]
+    source: Bytes, reader: _Reader, order: str, count: int, names: frozenset[str]
 ) -> tuple[str, Any]:
     if source.compressed:
         kind, count = struct.unpack(f"{order}II", source.read(8))
