@@ -6,7 +6,7 @@ theta = [vec(W^1); b^1; ...; vec(W^L); b^L]
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,13 +19,8 @@ from .files.errors import FilePath
 from .kernels._arrays import as_array, contiguous, is_ready, refuse_masked
 from .kernels._sizes import as_size
 from .kernels.predictor import Predictor
-from .layers import Layer
 from .moments import normalized
 from .structure import Structure
-
-# attributes that are not pickled because the constructor makes them from the others
-REBUILT = ("layout", "_nodes", "_outputs", "_multiply_adds", "_sharding", "_program",
-           "_evaluation")  # fmt: skip
 
 
 class Network(Structure):
@@ -88,32 +83,14 @@ class Network(Structure):
     (3, 10)
     """
 
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        layers: Iterable[Layer],
-        dtype: Any = np.float64,
-        algorithm: str = "auto",
-        outputs: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(input_shape, layers, dtype, algorithm, outputs)
+    _rebuilt: ClassVar[tuple[str, ...]] = (*Structure._rebuilt, "_evaluation")
+
+    def _build(self, outputs: Sequence[str] | None) -> None:
+        super()._build(outputs)
         program = self._program
         self._evaluation = Evaluation(
             program, program.whole_inference_bytes, program.inference_bytes
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in REBUILT}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        Network.__init__(self, *self._key())
-
-    def __copy__(self) -> Network:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Network:
-        return self
 
     def with_algorithm(self, algorithm: str | None) -> Network:
         """Return the same network with another algorithm; see `matconv.conv2d`.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,6 +31,11 @@ class Structure:
     Parameters and attributes are those of `Network`.
     """
 
+    # what `_build` makes of the arguments and is not pickled
+    _rebuilt: ClassVar[tuple[str, ...]] = (
+        "layout", "_nodes", "_outputs", "_multiply_adds", "_sharding", "_program",
+    )  # fmt: skip
+
     def __init__(
         self,
         input_shape: Sequence[int],
@@ -48,6 +53,10 @@ class Structure:
         self.layers = tuple(layers)
         if not self.layers:
             raise ValueError("Network: at least one layer is needed, got none")
+        self._build(outputs)
+
+    def _build(self, outputs: Sequence[str] | None) -> None:
+        """Connect the layers, and set all attributes that follow from the arguments."""
         self._nodes, self._outputs = build(self.input_shape, self.layers, outputs, self.algorithm)
         self.outputs = None if outputs is None else tuple(map(str, outputs))
         self.names = tuple(node.name for node in self._nodes)
@@ -109,6 +118,19 @@ class Structure:
         program = self._compile()
         program.plan(self.shard_size, self._outputs[names.index(output)])
         return program
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self._rebuilt}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._build(self.outputs)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
