@@ -85,6 +85,19 @@ def write_idx(path, array):
         file.write(header + array.astype(np.uint8).tobytes())
 
 
+def write_pair(directory, images_name, labels_name, part):
+    """Write images without channels and their labels as two IDX files."""
+    Z, y = part
+    write_idx(directory / images_name, Z[..., 0])
+    write_idx(directory / labels_name, y)
+
+
+def same_images(found, part):
+    """Check that images that were read are (Z, y)."""
+    np.testing.assert_array_equal(found.pixels, part[0], strict=True)
+    np.testing.assert_array_equal(found.y, part[1])
+
+
 def write_small(directory, l=60, name="small.npz", **more):
     """Write small.npz and small.toml, the data and the network of most tests."""
     Z, y = images(l, **more)

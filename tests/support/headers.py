@@ -5,7 +5,14 @@ arguments: ``int (const matconv_geometry *, double *)``.
 """
 
 import re
+from pathlib import Path
 
+import matconv
+
+INCLUDE = Path(matconv.get_include())
+TYPES = INCLUDE / "matconv" / "types.h"
+# the struct of all functions
+TABLE = "matconv_api"
 # on the 64-bit systems that the library is built for
 SIZES = {"int": 4, "size_t": 8, "ptrdiff_t": 8, "float": 4, "double": 8}
 POINTER = 8
@@ -97,6 +104,16 @@ def argument_names(text):
     """Return {function: [name of each argument]} of the function table."""
     body = re.search(r"typedef struct matconv_api\s*\{(.*?)\}", text, re.DOTALL)[1]
     return {function[2]: names(function[3]) for _, function in declarations(body) if function}
+
+
+def current():
+    """Return the interface of the installed header; see `header`."""
+    return header(TYPES.read_text())
+
+
+def constants(interface):
+    """Return {name: value} of all constants of an interface."""
+    return {name: value for enum in interface["enums"] for name, value in enum.items()}
 
 
 # Cython's spelling of the same types

@@ -12,6 +12,13 @@ CANARY = 0x5A5A5A5A
 POLL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
+def exported(net, theta, folder):
+    """Return the bytes of the file that `Network.export` writes."""
+    path = folder / "net"
+    net.export(theta, path)
+    return path.read_bytes()
+
+
 class OpenedObjective:
     """An objective from the bytes of a file or from a path; `status` is the status of opening it.
 
