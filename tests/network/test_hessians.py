@@ -8,16 +8,21 @@ from support.activations import EXAMPLES
 from support.networks import images
 from support.passes import block
 from support.python_losses import SquaredError
-from support.random_graphs import random_graph, random_images, random_theta
+from support.random_graphs import random_graph
 from support.second_order import (
     SMOOTH,
     CurvedError,
+    PreparedGraph,
+    assert_close,
     assert_equal_products,
+    assert_python_loss_has_product,
+    for_threads,
     labelled,
+    positions,
     problem,
     recorded,
     regression,
-    softmax_blocks,
+    regression_hessian,
     wide,
 )
 from support.tolerances import assert_within, inner_product_bound
@@ -37,7 +42,7 @@ from matconv import (
     PReLU,
     Scale,
 )
-from matconv.losses import LOSSES, SquaredLoss
+from matconv.losses import LOSSES
 
 DTYPES = ["float64", "float32"]
 
@@ -61,10 +66,10 @@ def difference(f, theta, v, h=1e-5):
     return (f.gradient(theta + h * v) - f.gradient(theta - h * v)) / (2 * h)
 
 
-def assert_derivative(Hv, expected):
-    norm = np.linalg.norm(expected)
-    assert norm > 0
-    assert np.linalg.norm(Hv - expected) <= 1e-7 * norm
+def assert_derivative(f, theta, v, h=1e-5):
+    """Compare H v with differences of the gradient along v, a direction of any length."""
+    v = v / np.linalg.norm(v)
+    assert_close(f.hessp(theta, v), difference(f, theta, v, h), 1e-7)
 
 
 @pytest.mark.parametrize("seed", [None, 3])
@@ -74,21 +79,17 @@ def test_hessian_is_that_of_central_differences(loss, seed):
     f, theta, v, *_ = problem(net)
     f = Objective(net, f.Z, np.arange(5) % 4 if loss == "softmax" else f.Y, loss, C=5.0)
     f = f.with_dropout(seed)
-    v /= np.linalg.norm(v)
-    assert_derivative(f.hessp(theta, v), difference(f, theta, v))
+    assert_derivative(f, theta, v)
 
 
 def test_hessian_with_any_loss_is_that_of_central_differences():
     net = Network((6, 6, 1), [Conv(4, 3, activation="tanh"), Dense(3)])
     Z, _ = images(net, 30)
-    random = np.random.default_rng(0)
-    theta, v = random.standard_normal((2, net.n))
-    v /= np.linalg.norm(v)
+    theta, v = np.random.default_rng(0).standard_normal((2, net.n))
     for loss in LOSSES:
         f = Objective(net, Z, np.arange(30) % 3, loss, weights=np.arange(30) % 4, C=9.0)
         # the step is short because of the kinks of the losses
-        Hv, expected = f.hessp(theta, v), difference(f, theta, v, 1e-6)
-        assert np.linalg.norm(Hv - expected) <= 1e-7 * np.linalg.norm(expected), loss
+        assert_derivative(f, theta, v, 1e-6)
 
 
 @pytest.mark.parametrize("name", EXAMPLES, ids=str)
@@ -99,8 +100,7 @@ def test_hessian_with_activation_is_that_of_central_differences(name):
         Activation(name), Dense(4, activation=name), Dense(3),
     ])  # fmt: skip
     f, theta, v, *_ = problem(net, seed=2)
-    v /= np.linalg.norm(v)
-    assert_derivative(f.hessp(theta, v), difference(f, theta, v, 1e-6))
+    assert_derivative(f, theta, v, 1e-6)
 
 
 def gates(net, theta, Z):
@@ -129,7 +129,7 @@ def test_hessian_is_that_of_differences_on_a_segment_without_kinks():
         ends = [gates(net, theta + side * h * v, f.Z) for side in (-1, 0, 1)]
         if ends[0] == ends[1] == ends[2]:
             used += 1
-            assert_derivative(f.hessp(theta, v), difference(f, theta, v, h))
+            assert_derivative(f, theta, v, h)
     assert used >= 10
 
 
@@ -141,8 +141,7 @@ def test_hessian_through_normalisations_is_that_of_central_differences(spatial, 
         LRN(3, 0.7, 0.5, 0.6), Dense(3),
     ])  # fmt: skip
     f, theta, v, *_ = problem(net, seed=4)
-    v /= np.linalg.norm(v)
-    assert_derivative(f.hessp(theta, v), difference(f, theta, v, 1e-6))
+    assert_derivative(f, theta, v, 1e-6)
 
 
 def test_hessian_through_products_with_one_pixel_is_that_of_central_differences():
@@ -151,17 +150,14 @@ def test_hessian_through_products_with_one_pixel_is_that_of_central_differences(
         Multiply(inputs=["z", "gate", "z", "gate"], name="product"), Dense(3),
     ])  # fmt: skip
     f, theta, v, *_ = problem(net, seed=4)
-    v /= np.linalg.norm(v)
-    assert_derivative(f.hessp(theta, v), difference(f, theta, v))
+    assert_derivative(f, theta, v)
 
 
 @pytest.mark.parametrize("loss", ["squared", "softmax"])
 @pytest.mark.parametrize("C", [np.inf, 4.0])
 def test_hessian_of_linear_network_is_the_closed_form(loss, C):
     f, X, theta, v = regression(loss, C=C)
-    z = X @ theta.reshape(5, 3)
-    B = 2 * np.broadcast_to(np.eye(3), (len(X), 3, 3)) if loss == "squared" else softmax_blocks(z)
-    H = np.einsum("ia,ijk,ib->ajbk", X, B, X).reshape(15, 15) / len(X) + np.eye(15) / C
+    H = regression_hessian(loss, X, theta, C)
     bound = inner_product_bound(3 * len(X), np.abs(H) @ np.abs(v), np.float64)
     assert_within(f.hessp(theta, v), H @ v, 4 * bound)
     at = f.linearize(theta)
@@ -170,45 +166,29 @@ def test_hessian_of_linear_network_is_the_closed_form(loss, C):
 
 
 def test_hessian_with_weights_subset_and_penalty_is_that_of_central_differences():
-    net, Z, y, theta, v = labelled()
     w = np.array([0.0, 0.5, 2.0] * 3)
-    f = Objective(net, Z, y, "softmax", weights=w, C=2.0, penalty={"biases": 0.0})
-    v /= np.linalg.norm(v)
+    f, theta, v = labelled(weights=w, C=2.0, penalty={"biases": 0.0})
     for objective in (f, f.subset([3, 1, 0, 2, 2])):
-        assert_derivative(objective.hessp(theta, v), difference(objective, theta, v))
+        assert_derivative(objective, theta, v)
 
 
 def test_hessian_products_are_those_of_pytorch():
     for loss in ("squared", "softmax"):
         data, f = recorded(loss)
         at = f.linearize(data["theta"])
-        expected = data[f"torch_Hv_{loss}"]
-        found = at.hessian(data["v"])
-        assert np.linalg.norm(found - expected) <= 1e-13 * np.linalg.norm(expected)
-        expected = data[f"torch_diagH_{loss}"]
-        found = np.diag(at.hessian(np.eye(len(expected))))
-        assert np.linalg.norm(found - expected) <= 1e-13 * np.linalg.norm(expected)
+        assert_close(at.hessian(data["v"]), data[f"torch_Hv_{loss}"])
+        H = at.hessian(np.eye(f.net.n))
+        assert_close(np.diag(H), data[f"torch_diagH_{loss}"])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_in_python_gives_the_hessian_of_the_compiled_one(weighted, dtype):
-    net, Z, y, theta, v = labelled(dtype=dtype)
-    weights = np.array([1.0, 2.0, 0.0] * 3) if weighted else None
-    expected = Objective(net, Z, y, SquaredLoss(), C=3.0, weights=weights).hessp(theta, v)
-    found = Objective(net, Z, y, CurvedError(), C=3.0, weights=weights).hessp(theta, v)
-    bound = 100 * np.finfo(dtype).eps * np.abs(expected).max()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+    assert_python_loss_has_product("hessp", weighted, dtype)
 
 
 def test_samples_that_are_positions_have_the_hessian_of_central_differences():
-    net = Network((4, 5, 2), [Conv(3, 3, pad=1, activation="tanh"), Conv(2, 1)])
-    random = np.random.default_rng(4)
-    Z, y = random.standard_normal((6, 4, 5, 2)), random.integers(-1, 2, (6, 4, 5))
-    theta, v = random.standard_normal((2, net.n))
-    v /= np.linalg.norm(v)
-    f = Objective(net, Z, y, "softmax")
-    assert_derivative(f.hessp(theta, v), difference(f, theta, v))
+    assert_derivative(*positions())
 
 
 # bits, memory, arguments ------------------------------------------------------------------------------
@@ -227,17 +207,9 @@ def products(f, theta, v, u, keep):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("l", "loss"), [(2, "softmax"), (700, "softmax"), (700, "python")])
 def test_products_have_the_same_bits_for_any_threads_and_budget(l, loss, dtype, mixed):
-    net = mixed(dtype) if l > 2 else Network((48, 40, 3), [
-        Conv(16, 3, pad="same", activation="relu"), MaxPool(3, stride=2),
-        Conv(32, 3, pad="same", activation="silu"), Scale(), PReLU(), Dense(3),
-    ], dtype)  # fmt: skip
-    Z, y = images(net, l)
-    random = np.random.default_rng(0)
-    theta, v = net.init(0), random.standard_normal(net.n).astype(dtype)
-    u = random.standard_normal((l, 3)).astype(dtype)
-    loss = CurvedError() if loss == "python" else loss
-    f = Objective(net, Z, y, loss, C=10.0)
-    program, shards = f._program, net.shards(l)
+    given, theta, v, u = for_threads(l, loss, dtype, mixed)
+    f = Objective(*given, C=10.0)
+    program, shards = f._program, f.net.shards(l)
     at = f.linearize(theta)
     half = len(shards) // 2 or 1
     some = program.prepared_bytes + shards[half - 1].stop * at._shards.states.image_bytes
@@ -245,7 +217,7 @@ def test_products_have_the_same_bits_for_any_threads_and_budget(l, loss, dtype, 
     more += shards[half - 1].stop * at._shards.gradients.image_bytes
     found, counts = set(), []
     for n_threads in (1, 2, 3, 5, 8):
-        f = Objective(net, Z, y, loss, C=10.0, n_threads=n_threads)
+        f = Objective(*given, C=10.0, n_threads=n_threads)
         for keep in (0, program.prepared_bytes, some, more, np.inf):
             bits, at = products(f, theta, v, u, keep)
             found.add(bits)
@@ -271,8 +243,7 @@ def test_kept_memory_is_within_the_budget(mixed):
 
 
 def test_states_are_computed_once():
-    net, Z, y, theta, v = labelled()
-    f = Objective(net, Z, y, CurvedError())
+    f, theta, v = labelled(CurvedError())
     at = f.linearize(theta)
     calls = []
     program = f._program
@@ -280,7 +251,7 @@ def test_states_are_computed_once():
     for product in (at.gauss_newton, at.hessian, at.jvp, at.gauss_newton):
         product(v)
     at.vjp(np.ones((9, 3)))
-    assert calls == ["forward"] * len(net.shards(9))
+    assert calls == ["forward"] * len(f.net.shards(9))
 
 
 class Counted:
@@ -296,15 +267,15 @@ class Counted:
 
 
 def test_interrupted_forward_pass_is_not_kept():
-    net, Z, y, theta, _ = labelled()
-    at = Objective(net, Z, y, "softmax").linearize(theta)
+    f, theta, _ = labelled()
+    at = f.linearize(theta)
     program = at._f._program
     at._f._program = types.SimpleNamespace(
         forward=interrupted, without_tangent=program.without_tangent
     )
     with pytest.raises(KeyboardInterrupt):
         at._f._evaluation.run(
-            theta, net.shards(9),
+            theta, f.net.shards(9),
             lambda part, prepared, block, **sharing: at._shards.forward(part, prepared, block, sharing),
             1, shared=False,
         )  # fmt: skip
@@ -316,15 +287,14 @@ def interrupted(*arguments, **options):
 
 
 def test_columns_of_hessian_are_products_of_their_own():
-    net, Z, y, theta, _ = labelled()
-    at = Objective(net, Z, y, "softmax", C=2.0).linearize(theta)
-    V = np.random.default_rng(0).standard_normal((net.n, 3))
+    f, theta, _ = labelled(C=2.0)
+    at, V = f.linearize(theta), np.random.default_rng(0).standard_normal((f.net.n, 3))
     found = at.hessian(V)
     for k in range(3):
         np.testing.assert_array_equal(found[:, k], at.hessian(V[:, k]))
     np.testing.assert_array_equal(at.H @ V, found)
     np.testing.assert_array_equal(at.H.T @ V[:, 0], found[:, 0])
-    assert at.hessian(V[:, :0]).shape == (net.n, 0)
+    assert at.hessian(V[:, :0]).shape == (f.net.n, 0)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -332,14 +302,10 @@ def test_columns_of_hessian_are_products_of_their_own():
 def test_hessian_pass_writes_its_blocks_only(dtype, shared):
     """Blocks with guard bytes, whose contents before the pass do not matter; the state is read only."""
     for seed in range(20):
-        net = random_graph(seed, dtype)
-        theta, Z = random_theta(net, seed), random_images(net, seed)
-        v, program = random_theta(net, seed + 1), net.program(net.outputs[0])
-        prepared, t_prepared = (block(program.prepared_bytes) for _ in range(2))
-        program.prepare(theta, prepared, True)
-        program.prepare(v, t_prepared, True)
-        state = block(program.state_bytes)
-        z = program.forward(theta, prepared, Z, block(program.training_bytes), state=state)
+        case = PreparedGraph(seed, dtype, hessian=True)
+        program, Z, state = case.program, case.Z, block(case.program.state_bytes)
+        memory = block(program.training_bytes)
+        z = program.forward(case.theta, case.prepared, Z, memory, state=state)
         before, dz = state.copy(), np.ones_like(z)
         found = []
         for fill in (0xFF, 0x00):
@@ -347,11 +313,11 @@ def test_hessian_pass_writes_its_blocks_only(dtype, shared):
                 block(size + 256, fill) for size in (program.training_bytes, program.hessian_bytes)
             ]
             memory, t_block = (whole[:-256] for whole in wholes)
-            directed = theta, prepared, v, t_prepared
             options = {"state": state, "shared": shared}
-            product = np.full(net.n, np.nan, dtype)
-            tz = program.tangent(*directed, len(Z), memory, t_block, hessian=True, **options).copy()
-            program.tangent_backward(*directed, dz, tz, memory, t_block, product, **options)
+            product = np.full(case.net.n, np.nan, dtype)
+            tz = program.tangent(*case.directed, len(Z), memory, t_block, hessian=True, **options)
+            tz = tz.copy()
+            program.tangent_backward(*case.directed, dz, tz, memory, t_block, product, **options)
             assert all((whole[-256:] == fill).all() for whole in wholes)
             np.testing.assert_array_equal(state, before)
             found.append(product)
@@ -360,8 +326,7 @@ def test_hessian_pass_writes_its_blocks_only(dtype, shared):
 
 
 def test_layer_without_second_derivative_is_refused():
-    net, Z, y, theta, v = labelled()
-    f = Objective(net, Z, y, "softmax")
+    f, theta, v = labelled()
     at = f.linearize(theta)
     at._f._program = types.SimpleNamespace(without_tangent=lambda backward: 1 if backward else -1)
     message = r"Linearization: layer 1 \(Dense\) has no pass tangent_backward, which products with"
@@ -370,10 +335,10 @@ def test_layer_without_second_derivative_is_refused():
 
 
 def test_loss_without_hessian_product_is_refused():
-    net, Z, y, theta, v = labelled()
+    f, theta, v = labelled(SquaredError())
     message = "SquaredError has no method hessian_product, which second-order products need"
     with pytest.raises(TypeError, match=message):
-        Objective(net, Z, y, SquaredError()).hessp(theta, v)
+        f.hessp(theta, v)
 
 
 @pytest.mark.parametrize(
@@ -385,9 +350,9 @@ def test_loss_without_hessian_product_is_refused():
     ],
 )
 def test_bad_budget_is_refused(keep, error, message):
-    net, Z, y, theta, _ = labelled()
+    f, theta, _ = labelled()
     with pytest.raises(error, match=message):
-        Objective(net, Z, y, "softmax").linearize(theta, keep=keep)
+        f.linearize(theta, keep=keep)
 
 
 def test_network_whose_output_does_not_depend_on_parameters_has_the_hessian_of_the_regularisation():

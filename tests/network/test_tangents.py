@@ -7,34 +7,34 @@ import types
 import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator
-from support.networks import images
 from support.passes import block
 from support.python_losses import SquaredError
-from support.random_graphs import random_graph, random_images, random_theta
+from support.random_graphs import random_graph
 from support.second_order import (
     ADJOINT,
     SMOOTH,
-    CurvedError,
+    PreparedGraph,
+    assert_close,
     assert_equal_products,
+    assert_python_loss_has_product,
+    for_threads,
     labelled,
+    positions,
     problem,
     recorded,
     regression,
+    regression_hessian,
     softmax_blocks,
     wide,
-)  # fmt: skip
+)
 from support.tolerances import assert_within, inner_product_bound
 
 from matconv import (
     AvgPool,
-    Conv,
     Dense,
-    MaxPool,
     Network,
     Objective,
-    Scale,
 )  # fmt: skip
-from matconv.losses import SquaredLoss
 
 DTYPES = ["float64", "float32"]
 
@@ -101,10 +101,7 @@ def test_gauss_newton_is_the_product_with_the_whole_jacobian():
 @pytest.mark.parametrize("C", [np.inf, 4.0])
 def test_gauss_newton_of_linear_network_is_the_hessian_in_closed_form(loss, C):
     f, X, theta, v = regression(loss, C=C)
-    # theta is W (inputs, units), then b: the rows of X W with X = (Z, 1)
-    z = X @ theta.reshape(5, 3)
-    B = 2 * np.broadcast_to(np.eye(3), (len(X), 3, 3)) if loss == "squared" else softmax_blocks(z)
-    H = np.einsum("ia,ijk,ib->ajbk", X, B, X).reshape(15, 15) / len(X) + np.eye(15) / C
+    H = regression_hessian(loss, X, theta, C)
     bound = inner_product_bound(3 * len(X), np.abs(H) @ np.abs(v), np.float64)
     assert_within(f.gnp(theta, v), H @ v, 4 * bound)
     np.testing.assert_allclose(f.linearize(theta).G @ np.eye(15), H, rtol=0, atol=1e-13)
@@ -133,26 +130,20 @@ def test_products_are_those_of_simplenn():
     at = f.linearize(data["theta"])
     v, C = data["v"], float(data["C"])
 
-    def close(actual, expected):
-        norm = np.linalg.norm(expected)
-        assert np.linalg.norm(actual - expected) <= 1e-13 * norm and norm > 0
-
-    close(f.outputs(data["theta"]), data["outputs"])
-    close(at.value, data["f"])
-    close(at.gradient, data["gradient"])
-    close(at.jvp(v), data["Jv"])
-    close(at.vjp(data["u"]), data["JTu"])
+    assert_close(f.outputs(data["theta"]), data["outputs"])
+    assert_close(at.value, data["f"])
+    assert_close(at.gradient, data["gradient"])
+    assert_close(at.jvp(v), data["Jv"])
+    assert_close(at.vjp(data["u"]), data["JTu"])
     for mode in ("jacobian", "r"):
-        close((at.gauss_newton(v) - v / C) * len(data["Z"]), data[f"Gv_sum_{mode}_mode"])
+        assert_close((at.gauss_newton(v) - v / C) * len(data["Z"]), data[f"Gv_sum_{mode}_mode"])
 
 
 def test_gauss_newton_product_with_softmax_is_that_of_pytorch():
     data, f = recorded("softmax")
     at = f.linearize(data["theta"])
-    expected = data["torch_Gv_softmax"]
     assert abs(at.value - data["torch_f_softmax"]) <= 1e-13 * abs(at.value)
-    difference = np.linalg.norm(at.gauss_newton(data["v"]) - expected)
-    assert difference <= 1e-13 * np.linalg.norm(expected)
+    assert_close(at.gauss_newton(data["v"]), data["torch_Gv_softmax"])
 
 
 # losses ----------------------------------------------------------------------------------------------
@@ -161,17 +152,12 @@ def test_gauss_newton_product_with_softmax_is_that_of_pytorch():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_in_python_gives_the_product_of_the_compiled_one(weighted, dtype):
-    net, Z, y, theta, v = labelled(dtype=dtype)
-    weights = np.array([1.0, 2.0, 0.0] * 3) if weighted else None
-    expected = Objective(net, Z, y, SquaredLoss(), C=3.0, weights=weights).gnp(theta, v)
-    found = Objective(net, Z, y, CurvedError(), C=3.0, weights=weights).gnp(theta, v)
-    bound = 100 * np.finfo(dtype).eps * np.abs(expected).max()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+    assert_python_loss_has_product("gnp", weighted, dtype)
 
 
 def test_loss_without_hessian_product_is_refused():
-    net, Z, y, theta, v = labelled()
-    at = Objective(net, Z, y, SquaredError()).linearize(theta)
+    f, theta, v = labelled(SquaredError())
+    at = f.linearize(theta)
     message = "SquaredError has no method hessian_product, which second-order products need"
     with pytest.raises(TypeError, match=message):
         at.gauss_newton(v)
@@ -179,22 +165,19 @@ def test_loss_without_hessian_product_is_refused():
 
 
 def test_samples_that_are_positions_have_the_product_of_their_jacobian():
-    net = Network((4, 5, 2), [Conv(3, 3, pad=1, activation="tanh"), Conv(2, 1)])
-    random = np.random.default_rng(4)
-    Z, y = random.standard_normal((6, 4, 5, 2)), random.integers(-1, 2, (6, 4, 5))
-    theta, v = random.standard_normal((2, net.n))
-    f = Objective(net, Z, y, "softmax")
+    f, theta, v = positions()
     at = f.linearize(theta)
     z = f.outputs(theta).reshape(-1, 2)
-    blocks = softmax_blocks(z) * (y.ravel() >= 0)[:, None, None]
+    known = f.Y.ravel() >= 0
+    blocks = softmax_blocks(z) * known[:, None, None]
     Jv = at.jvp(v).reshape(-1, 2)
-    u = np.einsum("ijk,ik->ij", blocks, Jv).reshape(6, -1) / (y >= 0).sum()
+    u = np.einsum("ijk,ik->ij", blocks, Jv).reshape(6, -1) / known.sum()
     np.testing.assert_allclose(at.gauss_newton(v), at.vjp(u), rtol=1e-12, atol=1e-15)
 
 
 def test_subset_without_labels_has_the_product_of_the_regularisation():
-    net, Z, y, theta, v = labelled()
-    f = Objective(net, Z, np.where(np.arange(9) < 3, -1, y), "softmax", C=4.0)
+    f, theta, v = labelled()
+    f = Objective(f.net, f.Z, np.where(np.arange(9) < 3, -1, f.Y), "softmax", C=4.0)
     np.testing.assert_array_equal(f.subset([0, 1, 2]).gnp(theta, v), v / 4)
 
 
@@ -204,19 +187,11 @@ def test_subset_without_labels_has_the_product_of_the_regularisation():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("l", "loss"), [(2, "softmax"), (700, "softmax"), (700, "python")])
 def test_products_have_the_same_bits_for_any_number_of_threads(l, loss, dtype, mixed):
-    net = mixed(dtype) if l > 2 else Network((48, 40, 3), [
-        Conv(16, 3, pad="same", activation="relu"), MaxPool(3, stride=2),
-        Conv(32, 3, pad="same", activation="silu"), Scale(), Dense(3),
-    ], dtype)  # fmt: skip
-    Z, y = images(net, l)
-    random = np.random.default_rng(0)
-    theta, v = net.init(0), random.standard_normal(net.n).astype(dtype)
-    u = random.standard_normal((l, 3)).astype(dtype)
-    loss = CurvedError() if loss == "python" else loss
+    given, theta, v, u = for_threads(l, loss, dtype, mixed)
     found = set()
-    assert net.program().has_pieces(2, True) == (l == 2)
+    assert given[0].program().has_pieces(2, True) == (l == 2)
     for n_threads in (1, 2, 3, 5):
-        at = Objective(net, Z, y, loss, C=10.0, n_threads=n_threads).linearize(theta)
+        at = Objective(*given, C=10.0, n_threads=n_threads).linearize(theta)
         found.add((at.jvp(v).tobytes(), at.vjp(u).tobytes(), at.gauss_newton(v).tobytes()))
     assert len(found) == 1
     (products,) = found
@@ -224,8 +199,8 @@ def test_products_have_the_same_bits_for_any_number_of_threads(l, loss, dtype, m
 
 
 def test_columns_are_products_of_their_own():
-    net, Z, y, theta, _ = labelled()
-    at = Objective(net, Z, y, "softmax", C=2.0).linearize(theta)
+    f, theta, _ = labelled(C=2.0)
+    net, at = f.net, f.linearize(theta)
     random = np.random.default_rng(0)
     V, U = random.standard_normal((net.n, 3)), random.standard_normal((9, 3, 2))
     for product, X, axis in (
@@ -240,8 +215,8 @@ def test_columns_are_products_of_their_own():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_linear_operators_convert_operands(dtype):
-    net, Z, y, theta, v = labelled(dtype=dtype)
-    at = Objective(net, Z, y, "softmax", C=2.0).linearize(theta)
+    f, theta, v = labelled(dtype=dtype, C=2.0)
+    net, at = f.net, f.linearize(theta)
     u = np.ones((9, 3), dtype)
     assert isinstance(at.J, LinearOperator) and at.J.dtype == at.G.dtype == dtype
     assert at.J.shape == (27, net.n) and at.G.shape == (net.n, net.n)
@@ -256,8 +231,7 @@ def test_linear_operators_convert_operands(dtype):
 
 
 def test_value_and_gradient_are_those_of_the_objective():
-    net, Z, y, theta, _ = labelled()
-    f = Objective(net, Z, y, "softmax", C=2.0)
+    f, theta, _ = labelled(C=2.0)
     given = theta.copy()
     at = f.linearize(given)
     given[:] = 0
@@ -269,8 +243,7 @@ def test_value_and_gradient_are_those_of_the_objective():
 
 
 def test_gnp_keeps_the_last_two_thetas_by_value():
-    net, Z, y, theta, v = labelled()
-    f = Objective(net, Z, y, "softmax")
+    f, theta, v = labelled()
     thetas = [theta + k for k in range(3)]
     expected = [f.linearize(x).gauss_newton(v) for x in thetas]
     calls = []
@@ -282,13 +255,10 @@ def test_gnp_keeps_the_last_two_thetas_by_value():
 
 
 def test_copies_do_not_share_what_gnp_keeps():
-    net, Z, y, theta, v = labelled()
-    f = Objective(net, Z, y, "softmax")
+    f, theta, v = labelled()
     whole = f.gnp(theta, v)
-    part = f.subset(range(4))
-    np.testing.assert_array_equal(
-        part.gnp(theta, v), Objective(net, Z[:4], y[:4], "softmax").gnp(theta, v)
-    )
+    part, expected = f.subset(range(4)), Objective(f.net, f.Z[:4], f.Y[:4], "softmax")
+    np.testing.assert_array_equal(part.gnp(theta, v), expected.gnp(theta, v))
     for other in (copy.copy(f), pickle.loads(pickle.dumps(f))):
         np.testing.assert_array_equal(other.gnp(theta, v), whole)
 
@@ -310,9 +280,9 @@ def test_copies_do_not_share_what_gnp_keeps():
     ],
 )  # fmt: skip
 def test_bad_argument_is_refused(method, value, error, message):
-    net, Z, y, theta, _ = labelled()
-    assert net.n == 235
-    at = Objective(net, Z, y, "softmax").linearize(theta)
+    f, theta, _ = labelled()
+    assert f.net.n == 235
+    at = f.linearize(theta)
     with pytest.raises(error, match=message):
         getattr(at, method)(value)
 
@@ -322,19 +292,14 @@ def test_bad_argument_is_refused(method, value, error, message):
 def test_tangent_pass_writes_its_block_only(dtype, shared):
     """A block with guard bytes, whose contents before the pass do not matter."""
     for seed in range(20):
-        net = random_graph(seed, dtype)
-        theta, Z = random_theta(net, seed), random_images(net, seed)
-        v, program = random_theta(net, seed + 1), net.program(net.outputs[0])
-        prepared, t_prepared = (block(program.prepared_bytes) for _ in range(2))
-        program.prepare(theta, prepared, True)
-        program.prepare(v, t_prepared, False)
-        memory = block(program.training_bytes)
-        program.forward(theta, prepared, Z, memory, shared=shared)
+        case = PreparedGraph(seed, dtype, hessian=False)
+        program, Z, memory = case.program, case.Z, block(case.program.training_bytes)
+        program.forward(case.theta, case.prepared, Z, memory, shared=shared)
         found = []
         for fill in (0xFF, 0x00):
             whole = block(program.tangent_bytes + 256, fill)
             t_block = whole[: program.tangent_bytes]
-            arguments = theta, prepared, v, t_prepared, len(Z), memory, t_block
+            arguments = *case.directed, len(Z), memory, t_block
             found.append(program.tangent(*arguments, shared=shared).copy())
             assert (whole[program.tangent_bytes :] == fill).all()
         np.testing.assert_array_equal(*found)
@@ -342,8 +307,7 @@ def test_tangent_pass_writes_its_block_only(dtype, shared):
 
 
 def test_layer_without_tangent_pass_is_refused():
-    net, Z, y, theta, _ = labelled()
-    f = Objective(net, Z, y, "softmax")
+    f, theta, _ = labelled()
     f._program = types.SimpleNamespace(without_tangent=lambda backward: 1)
     message = r"Objective: layer 1 \(Dense\) has no tangent pass, which second-order products need"
     with pytest.raises(NotImplementedError, match=message):
