@@ -343,7 +343,7 @@ def get_include() -> str:
     --------
     >>> import os, matconv
     >>> sorted(os.listdir(os.path.join(matconv.get_include(), "matconv")))
-    ['matconv.h', 'types.h']
+    ['matconv.h', 'table.h', 'types.h']
     """
     from os.path import dirname, isdir, join
 

@@ -50,7 +50,7 @@
 #ifndef MATCONV_H
 #define MATCONV_H
 
-#include "types.h"
+#include "table.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -9,7 +9,7 @@
 
 Compile with ``include_dirs=[matconv.get_include()]``. After the import no function needs the GIL;
 ``network_predict_threads_*`` acquire it themselves. Functions return a status, for which
-`check_status` raises. ``matconv/types.h`` has the contract of each function: shapes, IN, OUT,
+`check_status` raises. ``matconv/table.h`` has the contract of each function: shapes, IN, OUT,
 SCRATCH, and which arguments may be NULL.
 """
 

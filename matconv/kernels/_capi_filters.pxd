@@ -1,6 +1,6 @@
 """Functions of the C interface for steps with filters: convolution, its adjoint, dense layers.
 
-``include/matconv/types.h`` has their contracts.
+``include/matconv/table.h`` has their contracts.
 """
 
 from ._activation cimport Activation, activation_status

@@ -1,6 +1,6 @@
 """Functions of the C interface for images and rows: phi, activations, pooling, and others.
 
-``include/matconv/types.h`` has their contracts.
+``include/matconv/table.h`` has their contracts.
 """
 
 from libc.string cimport memset

@@ -1,6 +1,6 @@
 """Functions of the C interface for objectives: checks of their arguments.
 
-``include/matconv/types.h`` has their contracts.
+``include/matconv/table.h`` has their contracts.
 """
 
 from libc.string cimport memcpy, memset

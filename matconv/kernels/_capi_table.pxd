@@ -1,4 +1,4 @@
-"""The function table of ``matconv/types.h``, which has the argument names and the contracts."""
+"""The function table of ``matconv/table.h``, which has the argument names and the contracts."""
 
 from ._activation cimport Activation
 from ._capi_objectives cimport Given
@@ -7,7 +7,7 @@ from ._frozen cimport Frozen, Shape
 from ._geometry cimport Geometry
 from ._objective cimport LossName, Objective, ObjectiveShape
 
-cdef extern from "matconv/types.h" nogil:
+cdef extern from "matconv/table.h" nogil:
     const int MATCONV_ABI_VERSION
 
     ctypedef struct Table "matconv_api":

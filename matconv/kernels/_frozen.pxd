@@ -1,6 +1,6 @@
 """Frozen networks: programs with prepared parameters.
 
-Contracts without a comment are those of ``matconv/types.h``.
+Contracts without a comment are those of ``matconv/table.h``.
 """
 
 from ._program cimport Program

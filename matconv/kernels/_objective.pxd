@@ -1,6 +1,6 @@
 """Objectives of the C interface: programs planned for one output, a loss, the theta of their file.
 
-Contracts without a comment are those of ``matconv/types.h``.
+Contracts without a comment are those of ``matconv/table.h``.
 """
 
 from ._program cimport Program

@@ -1,4 +1,4 @@
-"""Predictions of frozen networks. Contracts without a comment are those of ``matconv/types.h``."""
+"""Predictions of frozen networks. Contracts without a comment are those of ``matconv/table.h``."""
 
 from ._passes cimport Execution
 from ._frozen cimport Frozen

@@ -1,6 +1,6 @@
 """The C interface: functions with checks of their arguments, in a table in a capsule.
 
-``include/matconv/types.h`` has their contracts. Arguments are checked, as far as possible in C,
+``include/matconv/table.h`` has their contracts. Arguments are checked, as far as possible in C,
 before anything is written. No function raises; only those that use the thread pool acquire the GIL.
 """
 

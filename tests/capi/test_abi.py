@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import capi, headers
-from support.headers import INCLUDE, TABLE, TYPES, constants, current
+from support.headers import INCLUDE, TABLE, constants, current, interface_text
 
 RECORD = Path(__file__).with_name("abi.json")
 # members may be appended
@@ -134,7 +134,7 @@ def test_library_table_matches_record():
 
 
 def changed(*replacements):
-    text = TYPES.read_text()
+    text = interface_text()
     for old, new in replacements:
         assert text.count(old) == 1, old
         text = text.replace(old, new)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import activations, capi, capi_calls, geometries, headers
-from support.headers import INCLUDE, TABLE, TYPES, constants, current
+from support.headers import FUNCTIONS, INCLUDE, TABLE, TYPES, constants, current
 
 import matconv
 from matconv import encoding
@@ -36,7 +36,7 @@ INTERNAL = {
 # of functions for both dtypes, arguments that are double in both
 DOUBLE = {"value"}
 # of the arguments of each function of the table
-NAMES = headers.argument_names(TYPES.read_text())
+NAMES = headers.argument_names(FUNCTIONS.read_text())
 # the notes' letters: matrices, b the bias; g the geometry
 LETTERS = {"Z", "W", "S", "b", "g", "k"}
 

@@ -1,6 +1,6 @@
 """The table of C functions as Python sees it through ctypes.
 
-Written from the contracts in ``include/matconv/types.h``, not from its text: test_declarations.py compares
+Written from the contracts in ``include/matconv/table.h``, not from its text: test_declarations.py compares
 that text with what compilers make of it.
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import matconv
 
 INCLUDE = Path(matconv.get_include())
-TYPES = INCLUDE / "matconv" / "types.h"
+TYPES, FUNCTIONS = (INCLUDE / "matconv" / name for name in ("types.h", "table.h"))
 # the struct of all functions
 TABLE = "matconv_api"
 # on the 64-bit systems that the library is built for
@@ -82,7 +82,7 @@ def laid_out(pairs):
 
 
 def header(text):
-    """Return the interface of types.h as JSON-able data."""
+    """Return the interface of types.h and table.h, one after the other, as JSON-able data."""
     text = without_comments(text)
     version = re.search(r"#define MATCONV_ABI_VERSION (\d+)\n", text)
     enums = []
@@ -106,9 +106,14 @@ def argument_names(text):
     return {function[2]: names(function[3]) for _, function in declarations(body) if function}
 
 
+def interface_text():
+    """Return the text of the installed headers that `header` reads."""
+    return TYPES.read_text() + FUNCTIONS.read_text()
+
+
 def current():
-    """Return the interface of the installed header; see `header`."""
-    return header(TYPES.read_text())
+    """Return the interface of the installed headers; see `header`."""
+    return header(interface_text())
 
 
 def constants(interface):

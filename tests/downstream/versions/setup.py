@@ -8,27 +8,29 @@ from setuptools import Extension, setup
 import matconv
 
 HEADERS = Path(matconv.get_include(), "matconv")
-# the pattern and what replaces it, once, in types.h
+# a header, and the pattern in it that is replaced once
 CHANGES = {
-    "today": ("", ""),
-    "newer": (r"\} matconv_api;", r"int (*of_the_future)(void);\n} matconv_api;"),
-    "older": (r"    /\* Open a network written by Network\.export(.*?)(?=\} matconv_api;)", ""),
-    "incompatible": (r"(?<=#define MATCONV_ABI_VERSION )\d+", "999"),
-}
+    "today": None,
+    "newer": ("table.h", r"\} matconv_api;", r"int (*of_the_future)(void);\n} matconv_api;"),
+    "older": (
+        "table.h", r"    /\* Open a network written by Network\.export(.*?)(?=\} matconv_api;)", "",
+    ),
+    "incompatible": ("types.h", r"(?<=#define MATCONV_ABI_VERSION )\d+", "999"),
+}  # fmt: skip
 
 
 def doctored(name):
     """A folder to include from, with the headers of that version."""
     folder = Path("build", "headers", name)
     (folder / "matconv").mkdir(parents=True, exist_ok=True)
-    text = (HEADERS / "types.h").read_text(encoding="utf-8")
-    if name != "today":
-        text, count = re.subn(*CHANGES[name], text, flags=re.DOTALL)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in HEADERS.glob("*.h")}
+    if CHANGES[name]:
+        header, pattern, new = CHANGES[name]
+        texts[header], count = re.subn(pattern, new, texts[header], flags=re.DOTALL)
         if count != 1:
-            raise SystemExit(f"types.h: {count} places to make it {name}")
-    (folder / "matconv" / "types.h").write_text(text, encoding="utf-8")
-    text = (HEADERS / "matconv.h").read_text(encoding="utf-8")
-    (folder / "matconv" / "matconv.h").write_text(text, encoding="utf-8")
+            raise SystemExit(f"{header}: {count} places to make it {name}")
+    for header, text in texts.items():
+        (folder / "matconv" / header).write_text(text, encoding="utf-8")
     return str(folder)
 
 
