@@ -116,7 +116,11 @@ class SecondOrder(Terms):
     def hessp(self, theta: Any, v: Any) -> np.ndarray:
         """Return H v, the product of the Hessian of f at theta with v, as SciPy's ``hessp``.
 
-        As `gnp`, with `Linearization.hessian` for v (n,) or (n, k); Hv has the shape of v.
+        Parameters, errors and what is kept are those of `gnp`, with `Linearization.hessian`.
+
+        Returns
+        -------
+        Hv : ndarray, shape of v
 
         Examples
         --------
@@ -166,9 +170,13 @@ class SecondOrder(Terms):
         return per_image.gradients(part, theta)
 
     def gradient_norms(self, theta: Any) -> np.ndarray:
-        """Return the norms of the rows of `gradients`, float64 (l,), for theta as there.
+        """Return the norms of the rows of `gradients`, which are not stored.
 
-        The rows are not stored.
+        Parameters and errors are those of `gradients`, for all images.
+
+        Returns
+        -------
+        norms : ndarray of float64, shape (l,)
 
         Examples
         --------
@@ -182,16 +190,16 @@ class SecondOrder(Terms):
         return per_image.gradient_norms(self, self.net.as_theta(theta))
 
     def gauss_newton_diagonal(self, theta: Any) -> np.ndarray:
-        """Return the diagonal (n,) of the matrix of `Linearization.gauss_newton`.
+        """Return the diagonal of the Gauss-Newton matrix of f, see `Linearization.gauss_newton`.
 
         It takes a backward pass for each column of a factor of the Hessian of xi, of which there are
-        as many as outputs for most losses. Parameters and errors are those of `Objective.value`.
+        as many as outputs for most losses. Parameters and errors are those of `Objective.value`;
+        TypeError also if the loss is one in Python without the method ``factor``, see
+        `matconv.losses.Loss`.
 
-        Raises
-        ------
-        TypeError, ValueError
-            Also if the loss is one in Python without the method ``factor``; see
-            `matconv.losses.Loss`.
+        Returns
+        -------
+        diagonal : ndarray, shape (n,)
 
         Examples
         --------
