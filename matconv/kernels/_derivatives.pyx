@@ -7,15 +7,15 @@ in order, and sums over leaves in a binary tree: the bits are those of `matconv.
 from libc.string cimport memcpy, memset
 
 from ._guard cimport begin_products_from_c, end_products
-from ._losses cimport Samples, loss_product, loss_value
+from ._losses cimport Samples
 from ._objective cimport shard_count
 from ._passes cimport (
-    program_backward, program_forward, program_prepare, program_target,
-    program_target_gradient,
+    program_backward, program_forward, program_prepare, program_target_gradient,
 )
 from ._program cimport Program
 from ._status cimport OK
 from ._tangents cimport program_tangent, program_target_tangent
+from ._target_losses cimport target_loss, target_loss_product
 
 cdef enum:
     MAX_NODES = 16      # more than there are sums of leaves at the same time
@@ -69,18 +69,13 @@ cdef int gradient_of_shard(
 ) noexcept nogil:
     cdef const Program *p = job.problem.program
     cdef Samples samples = samples_of(job, first)
-    cdef const void *z
     cdef void *dz = NULL
     cdef int status = forward(job, first)
     if status != OK:
         return status
-    z = program_target(p, job.at.state)
     if out != NULL:
         dz = program_target_gradient(p, job.at.block)
-    if p.item_size == 8:
-        value[0] += loss_value(job.problem.code, &samples, <const double *> z, <double *> dz)
-    else:
-        value[0] += loss_value(job.problem.code, &samples, <const float *> z, <float *> dz)
+    value[0] += target_loss(p, job.problem.code, &samples, job.at.state, dz)
     return OK if out == NULL else backward(job, add, out)
 
 
@@ -120,25 +115,16 @@ cdef int gauss_newton_of_shard(
 ) noexcept nogil:
     cdef const Program *p = job.problem.program
     cdef Samples samples = samples_of(job, first)
-    cdef const void *z
-    cdef const void *tz
-    cdef void *dz
     cdef int status = forward(job, first)
     if status == OK:
         status = program_tangent(p, &job.execution, &job.at, False)
     if status != OK:
         return status
-    z = program_target(p, job.at.state)
-    tz = program_target_tangent(p, job.at.t_block, False)
-    dz = program_target_gradient(p, job.at.block)
-    if p.item_size == 8:
-        loss_product(
-            job.problem.code, &samples, <const double *> z, <const double *> tz, <double *> dz
-        )
-    else:
-        loss_product(
-            job.problem.code, &samples, <const float *> z, <const float *> tz, <float *> dz
-        )
+    target_loss_product(
+        p, job.problem.code, &samples, job.at.state,
+        program_target_tangent(p, job.at.t_block, False),
+        program_target_gradient(p, job.at.block),
+    )
     return backward(job, add, out)
 
 

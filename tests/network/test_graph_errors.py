@@ -23,7 +23,8 @@ from matconv import (
 )
 from matconv.encoding import MAX_ELEMENTS, MAX_PARAMETERS, OVERFLOW, Record, encode
 from matconv.kernels._operations import input_limits
-from matconv.kernels.program import Program, ProgramError
+from matconv.kernels._shapes import ProgramError
+from matconv.kernels.program import Program
 from matconv.layers import LAYERS as CLASSES
 
 A, B = Conv(2, 3, name="a"), Dense(2, name="b")
