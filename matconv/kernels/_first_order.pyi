@@ -1,7 +1,18 @@
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack, type_check_only
 
 import numpy as np
 from typing_extensions import disjoint_base
+
+# how threads share a pass
+@type_check_only
+class Sharing(TypedDict, total=False):
+    n_threads: int
+    shared: bool
+    extra: np.ndarray | None
+
+@type_check_only
+class PassOptions(Sharing, total=False):
+    dropout: tuple[int, int, np.ndarray] | None
 
 @disjoint_base
 class FirstOrder:
@@ -39,10 +50,7 @@ class FirstOrder:
         Z: np.ndarray,
         outputs: tuple[np.ndarray, ...],
         block: np.ndarray,
-        *,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **sharing: Unpack[Sharing],
     ) -> None: ...
     def forward(
         self,
@@ -52,10 +60,7 @@ class FirstOrder:
         block: np.ndarray,
         *,
         state: np.ndarray | None = None,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> np.ndarray: ...
     def target_of(self, state: np.ndarray, l: int) -> np.ndarray: ...
     def backward(
@@ -69,10 +74,7 @@ class FirstOrder:
         *,
         state: np.ndarray | None = None,
         add: bool = False,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> None: ...
     def loss(
         self,
@@ -88,8 +90,5 @@ class FirstOrder:
         weights: np.ndarray | None = None,
         parameter: float = 0.0,
         add: bool = False,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> float: ...

@@ -1,6 +1,8 @@
+from typing import Unpack
+
 import numpy as np
 
-from ._first_order import FirstOrder
+from ._first_order import FirstOrder, PassOptions
 
 LOSSES: dict[str, int]
 
@@ -24,10 +26,7 @@ class Program(FirstOrder):
         *,
         state: np.ndarray | None = None,
         hessian: bool = False,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> np.ndarray: ...
     def tangent_backward(
         self,
@@ -45,10 +44,7 @@ class Program(FirstOrder):
         gradients: np.ndarray | None = None,
         has_gradients: bool = False,
         add: bool = False,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> None: ...
     @property
     def image_scratch_bytes(self) -> int: ...
@@ -65,10 +61,7 @@ class Program(FirstOrder):
         total: np.ndarray | None = None,
         row: np.ndarray | None = None,
         inputs: np.ndarray | None = None,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> None: ...
     def gauss_newton(
         self,
@@ -91,8 +84,5 @@ class Program(FirstOrder):
         weights: np.ndarray | None = None,
         parameter: float = 0.0,
         add: bool = False,
-        dropout: tuple[int, int, np.ndarray] | None = None,
-        n_threads: int = 1,
-        shared: bool = False,
-        extra: np.ndarray | None = None,
+        **options: Unpack[PassOptions],
     ) -> None: ...
