@@ -13,11 +13,13 @@ pass beside that of the outputs; products with J' are backward passes:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .buffers import Buffers
 from .evaluation import sum_leaves
 from .kernels._arrays import as_array
 from .kernels.sums import add
@@ -30,6 +32,10 @@ Array = np.ndarray
 
 # default of the budget in bytes for what depends on theta alone
 KEEP = 256e6
+# maximum number of vectors whose products are computed at the same time, and the bytes of their
+# prepared and summed elements
+COLUMNS = 16
+COLUMNS_BYTES = 1 << 27
 
 
 class Linearization:
@@ -43,8 +49,8 @@ class Linearization:
     What depends on theta alone is kept from the first product on that needs it, within the budget
     ``keep``: first the parameters that are prepared for the passes, then the outputs of all layers,
     shard by shard, and then, for products with the Hessian, the gradients of these outputs. The rest
-    is computed again for each product. The results have the same bits for any budget. The images must
-    not be written into meanwhile.
+    is computed again for each product, but forward passes only once for up to 16 columns of v. The
+    results have the same bits for any budget. The images must not be written into meanwhile.
 
     Attributes
     ----------
@@ -211,95 +217,119 @@ class Linearization:
             )
         return self._by_columns("v", v, (len(self.theta),), self._hessian)
 
-    # products with one vector
+    # products with the columns of an array; results with a row for each
 
-    def _jvp(self, v: Array) -> Array:
+    def _jvp(self, columns: list[Array]) -> Array:
         f = self._f
-        program = f._program
-        result = np.empty((f.l, f.n_outputs), v.dtype)
-        shards = f.net.shards(f.l)
-        with f._evaluation.prepared(v) as t_prepared:
+        program, shards = f._program, f.net.shards(f.l)
+        results = np.empty((len(columns), f.l, f.n_outputs), self.theta.dtype)
+        with self._directions(columns, False) as directions:
 
             def evaluate(part: slice, prepared: Array, block: Array, **sharing: Any) -> None:
                 sharing.update(dropout=f._masks(part))
                 state, Z = self._shards.forward(part, prepared, block, sharing)
                 t_block = f._tangents.take()
-                result[part] = program.tangent(
-                    self.theta, prepared, v, t_prepared, len(Z), block, t_block, state=state,
-                    **sharing,
-                )  # fmt: skip
+                for direction, result in zip(directions, results, strict=True):
+                    result[part] = program.tangent(
+                        self.theta, prepared, *direction, len(Z), block, t_block, state=state,
+                        **sharing,
+                    )  # fmt: skip
                 f._tangents.give(t_block, f.engine.n_threads)
 
             f._evaluation.run(
                 self.theta, shards, evaluate, f.engine.n_threads, shared=len(shards) == 1,
                 helper_bytes=program.tangent_bytes, prepared=self._prepared(),
             )  # fmt: skip
-        return result
+        return results
 
-    def _vjp(self, u: Array) -> Array:
+    def _vjp(self, columns: list[Array]) -> Array:
         f = self._f
 
         def sum_shard(
-            part: slice, prepared: Array, block: Array, product: Array, add: bool,
+            part: slice, prepared: Array, block: Array, products: Array, add: bool,
             sharing: dict[str, Any],
         ) -> float:  # fmt: skip
             sharing = {**sharing, "dropout": f._masks(part)}
             state, Z = self._shards.forward(part, prepared, block, sharing)
-            f._program.backward(
-                self.theta, prepared, Z, u[part], block, product, state=state, add=add, **sharing
-            )
+            for u, product in zip(columns, self._rows(products), strict=True):
+                f._program.backward(
+                    self.theta, prepared, Z, u[part], block, product, state=state, add=add,
+                    **sharing,
+                )  # fmt: skip
             return 0.0
 
-        return self._sum(sum_shard)
+        return self._sum(sum_shard, len(columns))
 
-    def _gauss_newton(self, v: Array) -> Array:
-        return self._curvature(v, False)
+    def _gauss_newton(self, columns: list[Array]) -> Array:
+        return self._curvature(columns, False)
 
-    def _hessian(self, v: Array) -> Array:
-        return self._curvature(v, True)
+    def _hessian(self, columns: list[Array]) -> Array:
+        return self._curvature(columns, True)
 
-    def _curvature(self, v: Array, exact: bool) -> Array:
-        """Return G v or, if exact, H v."""
+    def _curvature(self, columns: list[Array], exact: bool) -> Array:
+        """Return G v or, if exact, H v for each column v."""
         f = self._f
         buffers = f._curved if exact else f._tangents
-        with f._evaluation.prepared(v, exact) as t_prepared:
+        with self._directions(columns, exact) as directions:
 
             def sum_shard(
-                part: slice, prepared: Array, block: Array, product: Array, add: bool,
+                part: slice, prepared: Array, block: Array, products: Array, add: bool,
                 sharing: dict[str, Any],
             ) -> float:  # fmt: skip
                 sharing = {**sharing, "dropout": f._masks(part)}
+                state, Z = self._shards.forward(part, prepared, block, sharing)
                 blocks = block, buffers.take()
-                add_product = self._shards.compiled if f._code else self._shards.in_python
-                add_product(part, prepared, (v, t_prepared), blocks, product, exact, add, sharing)
+                for direction, product in zip(directions, self._rows(products), strict=True):
+                    self._shards.curvature(
+                        part, prepared, direction, blocks, state, Z, product, exact, add, sharing
+                    )
                 buffers.give(blocks[1], f.engine.n_threads)
                 return 0.0
 
             if f.C == np.inf:
-                return self._sum(sum_shard, helper_bytes=buffers.nbytes)
+                return self._sum(sum_shard, len(columns), helper_bytes=buffers.nbytes)
             regularised = False
 
             def add_root(left: Array, right: Array) -> None:
                 nonlocal regularised
-                f._regularise(v, left, right)
+                for v, product, other in zip(
+                    columns, self._rows(left), self._rows(right), strict=True
+                ):
+                    f._regularise(v, product, other)
                 regularised = True
 
-            product = self._sum(sum_shard, add_root, buffers.nbytes)
+            products = self._sum(sum_shard, len(columns), add_root, buffers.nbytes)
         if not regularised:
-            f._regularise(v, product)
-        return product
+            for v, product in zip(columns, products, strict=True):
+                f._regularise(v, product)
+        return products
 
     # parts of a product
+
+    @contextmanager
+    def _directions(
+        self, columns: list[Array], backward: bool
+    ) -> Iterator[list[tuple[Array, Array]]]:
+        """Return (v, v prepared) for each column v, for both passes if ``backward``."""
+        with ExitStack() as stack:
+            prepared = self._f._evaluation.prepared
+            yield [(v, stack.enter_context(prepared(v, backward))) for v in columns]
+
+    def _rows(self, products: Array) -> Array:
+        """Return the products of several columns as rows."""
+        return products.reshape(-1, len(self.theta))
 
     def _sum(
         self,
         sum_shard: Callable[..., float],
+        count: int,
         add_root: Callable[[Array, Array], object] = add,
         helper_bytes: int = 0,
     ) -> Array:
-        """Return the sum over all images of the vectors of shards."""
+        """Return the sums over all images of the vectors of shards, ``count`` of them."""
         f = self._f
         leaves = f.net.leaves(f.l)
+        buffers = f._gradients if count == 1 else Buffers(count * self.theta.nbytes)
         sums = sum_leaves(
             f._evaluation,
             self.theta,
@@ -307,17 +337,21 @@ class Linearization:
             range(len(leaves)),
             sum_shard,
             f.engine.n_threads,
-            f._gradients,
+            buffers,
             add_root,
             helper_bytes,
             self._prepared(),
         )
-        ((_, product),) = sums.values()
-        assert product is not None
-        return product
+        ((_, products),) = sums.values()
+        assert products is not None
+        return self._rows(products)
 
     def _by_columns(
-        self, name: str, value: Any, shape: tuple[int, ...], product: Callable[[Array], Array]
+        self,
+        name: str,
+        value: Any,
+        shape: tuple[int, ...],
+        product: Callable[[list[Array]], Array],
     ) -> Array:
         """Return the products of an array, or of each of k arrays, along a further last axis."""
         array = as_array("Linearization", name, value)
@@ -329,14 +363,22 @@ class Linearization:
                 f"Linearization: {name} must have shape {one} or ({wanted}, k), got {array.shape}"
             )
         if array.ndim == len(shape):
-            return product(np.require(array, self.theta.dtype, ["C", "A"]))
+            return product([np.require(array, self.theta.dtype, ["C", "A"])])[0]
         columns = [
-            product(np.require(array[..., k], self.theta.dtype, ["C", "A"]))
-            for k in range(array.shape[-1])
+            np.require(array[..., k], self.theta.dtype, ["C", "A"]) for k in range(array.shape[-1])
         ]
         if not columns:
-            return product(np.zeros(shape, self.theta.dtype))[..., np.newaxis][..., :0]
-        return np.stack(columns, axis=-1)
+            return product([np.zeros(shape, self.theta.dtype)])[0][..., np.newaxis][..., :0]
+        at_once = self._columns_at_once()
+        parts = [product(columns[k : k + at_once]) for k in range(0, len(columns), at_once)]
+        return np.moveaxis(np.concatenate(parts), 0, -1).copy()
+
+    def _columns_at_once(self) -> int:
+        """Return how many vectors share the forward passes that are computed again."""
+        if self._shards.states.fits(self._f.l):
+            return 1
+        nbytes = self._f._program.prepared_bytes + self.theta.nbytes
+        return max(1, min(COLUMNS, COLUMNS_BYTES // nbytes))
 
     def _prepared(self) -> Array | None:
         """Return theta prepared for both passes; None if it is not kept."""

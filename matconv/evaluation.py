@@ -185,14 +185,13 @@ class Vectors:
     buffers : Buffers or None
         Memory of the vectors, except for those that the call returns. None: no gradients are
         computed.
-    theta : ndarray
-        Array whose shape and dtype the vectors have.
+    dtype : numpy.dtype
     count : int
     """
 
-    def __init__(self, buffers: Buffers | None, theta: np.ndarray, count: int) -> None:
+    def __init__(self, buffers: Buffers | None, dtype: np.dtype, count: int) -> None:
         self._buffers = buffers
-        self._theta = theta
+        self._dtype = dtype
         self._count = count
         self._process = getpid()
         # list.pop and list.append are atomic
@@ -227,11 +226,11 @@ class Vectors:
         before the caller has dropped it."""
         if self._buffers is None:
             return None
-        if returned and self._theta.nbytes < LENT_BYTES:
-            return np.empty_like(self._theta)
+        if returned and self._buffers.nbytes < LENT_BYTES:
+            return np.empty(self._buffers.nbytes // self._dtype.itemsize, self._dtype)
         if returned:
-            return self._buffers.lend(self._theta.dtype)
-        return self._buffers.take().view(self._theta.dtype)
+            return self._buffers.lend(self._dtype)
+        return self._buffers.take().view(self._dtype)
 
     def give(self, vector: np.ndarray) -> None:
         """Release a vector that `take` returned."""
@@ -268,7 +267,7 @@ def sum_leaves(
         keyword arguments of the program's passes.
     n_threads : int
     gradients : Buffers, optional
-        Memory for gradients. They are not computed without it.
+        Memory for gradients, or for several vectors of each shard. They are not computed without it.
     add_root : callable
         ``add_root(left, right)`` adds, in place, the two gradients whose sum is that over all
         leaves.
@@ -295,7 +294,7 @@ def sum_leaves(
     # the vector of a node's first leaf becomes that of the node, which is returned
     returned = {tree.span(node)[0] for node in nodes}
     count = min(n_threads, len(run)) + max_waiting(len(leaves)) + len(nodes) - 1
-    vectors = Vectors(gradients, theta, count)
+    vectors = Vectors(gradients, theta.dtype, count)
     # next() of an iterator over a range is atomic
     order = iter(run)
 
@@ -316,7 +315,7 @@ def sum_leaves(
         n_threads,
         shared=len(leaves) == 1 and len(leaves[0]) == 1,
         backward=gradients is not None,
-        helper_bytes=theta.nbytes + helper_bytes,
+        helper_bytes=(gradients.nbytes if gradients is not None else 0) + helper_bytes,
         prepared=prepared,
     )
     return tree.sums

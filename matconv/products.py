@@ -1,4 +1,4 @@
-"""Products with second derivatives for one shard, with what is kept of it for later products."""
+"""Products with derivatives for one shard, with what is kept of it for later products."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class ShardProducts:
     objective : Objective
     theta : ndarray, shape (n,)
     budget : float
-        Bytes of the states, and after them of the gradients of all values, that are kept.
+        Bytes of the states of forward passes, and after them of the gradients of all values, that are
+        kept.
 
     Attributes
     ----------
@@ -43,89 +44,85 @@ class ShardProducts:
 
     def forward(
         self, part: slice, prepared: Array, block: Array, passes: dict[str, Any]
-    ) -> tuple[Array | None, Array]:
-        """Return the state of a shard, None if it is in the block, and the images of the shard."""
+    ) -> tuple[Array, Array]:
+        """Return the state of a shard, which is the block unless it is kept, and its images."""
         kept = self.states.get(part)
         if kept is not None:
             return kept
         Z = self._f._shard(part)[0]
-        state = self._state(part, Z, prepared, block, passes)
+        state = self.states.new(part)
+        self._f._program.forward(self._theta, prepared, Z, block, state=state, **passes)
         if state is None:
-            self._f._program.forward(self._theta, prepared, Z, block, **passes)
+            return block, Z
+        self.states.keep(part, state, Z)
         return state, Z
 
-    def compiled(
+    def curvature(
         self, part: slice, prepared: Array, direction: tuple[Array, Array],
-        blocks: tuple[Array, Array], product: Array, exact: bool, add: bool,
-        passes: dict[str, Any],
+        blocks: tuple[Array, Array], state: Array, Z: Array, product: Array, exact: bool,
+        add: bool, passes: dict[str, Any],
     ) -> None:  # fmt: skip
-        """Compute the product with the Gauss-Newton matrix of a shard, for a compiled loss.
-
-        It is one call without the GIL, unless the state is computed to be kept.
+        """Compute the product with the Gauss-Newton matrix of a shard, after `forward`.
 
         Parameters
         ----------
         direction : (v, v prepared)
             Prepared for both passes if ``exact``.
         blocks : (block, block for tangents, or for Hessians if ``exact``)
+        state, Z : ndarray
+            As `forward` has returned them.
         product : ndarray, shape (n,)
             Overwritten, or added to with ``add``.
         exact : bool
             Whether the matrix is the Hessian.
         """
-        f = self._f
-        Z, y, weights = f._shard(part)
-        state = self._state(part, Z, prepared, blocks[0], passes)
+        compute = self._compiled if self._f._code else self._in_python
         with self._kept_gradients(part, Z, exact) as (gradients, known):
-            f._program.gauss_newton(
-                f._code, self._theta, prepared, *direction, Z, y, f.total_weight or 1.0, *blocks,
-                product, exact=exact, state=state, gradients=gradients, has_gradients=known,
-                weights=weights, parameter=f._parameter, add=add, **passes,
+            compute(
+                part, prepared, direction, blocks, product, exact=exact, add=add, state=state,
+                gradients=gradients, has_gradients=known, **passes,
             )  # fmt: skip
 
-    def in_python(
+    def _compiled(
         self, part: slice, prepared: Array, direction: tuple[Array, Array],
-        blocks: tuple[Array, Array], product: Array, exact: bool, add: bool,
-        passes: dict[str, Any],
+        blocks: tuple[Array, Array], product: Array, **passes: Any,
     ) -> None:  # fmt: skip
-        """Compute the same product for a loss in Python; see `compiled`."""
-        f, block = self._f, blocks[0]
-        program, divisor = f._program, f.total_weight or 1.0
-        state, Z = self.forward(part, prepared, block, passes)
+        """Compute it for a compiled loss, in one call without the GIL."""
+        f = self._f
         _, y, weights = f._shard(part)
-        z = program.target_of(block if state is None else state, len(Z))
-        tz = program.tangent(
-            self._theta, prepared, *direction, len(Z), *blocks, state=state, hessian=exact,
+        f._program.gauss_newton(
+            f._code, self._theta, prepared, *direction, part.stop - part.start, y,
+            f.total_weight or 1.0, *blocks, product, weights=weights, parameter=f._parameter,
             **passes,
         )  # fmt: skip
+
+    def _in_python(
+        self, part: slice, prepared: Array, direction: tuple[Array, Array],
+        blocks: tuple[Array, Array], product: Array, *, exact: bool, add: bool, state: Array,
+        gradients: Array | None, has_gradients: bool, **passes: Any,
+    ) -> None:  # fmt: skip
+        """Compute it for a loss in Python."""
+        f, program, l = self._f, self._f._program, part.stop - part.start
+        divisor = f.total_weight or 1.0
+        Z, y, weights = f._shard(part)
+        z = program.target_of(state, l)
+        tz = program.tangent(
+            self._theta, prepared, *direction, l, *blocks, state=state, hessian=exact, **passes
+        )
         if f._positions:
             z, y, weights = position_rows(z, y, weights, f._positions)
         tdz = guarded(loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights)
         if not exact:
             program.backward(
-                self._theta, prepared, Z, tdz, block, product, state=state, add=add, **passes
+                self._theta, prepared, Z, tdz, blocks[0], product, state=state, add=add, **passes
             )
             return
         _, dz = guarded(loss_gradient, f.loss, z, y, divisor, weights)
-        dz, tdz = dz.reshape(tz.shape), tdz.reshape(tz.shape)
-        with self._kept_gradients(part, Z, exact) as (gradients, known):
-            program.tangent_backward(
-                self._theta, prepared, *direction, dz, tdz, *blocks, product, state=state,
-                gradients=gradients, has_gradients=known, add=add, **passes,
-            )  # fmt: skip
-
-    def _state(
-        self, part: slice, Z: Array, prepared: Array, block: Array, passes: dict[str, Any]
-    ) -> Array | None:
-        """Return the state of a shard with the images Z; None if it is not kept."""
-        kept = self.states.get(part)
-        if kept is not None:
-            return kept[0]
-        state = self.states.new(part)
-        if state is not None:
-            self._f._program.forward(self._theta, prepared, Z, block, state=state, **passes)
-            self.states.keep(part, state, Z)
-        return state
+        program.tangent_backward(
+            self._theta, prepared, *direction, dz.reshape(tz.shape), tdz.reshape(tz.shape),
+            *blocks, product, state=state, gradients=gradients, has_gradients=has_gradients,
+            add=add, **passes,
+        )  # fmt: skip
 
     @contextmanager
     def _kept_gradients(

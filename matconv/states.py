@@ -45,9 +45,13 @@ class States:
         """Return the array of a shard and its images; None if it has not been kept."""
         return self._kept.get(part.start)
 
+    def fits(self, images: int) -> bool:
+        """Return whether the arrays of this number of images are within the budget."""
+        return images * self.image_bytes <= self._budget
+
     def new(self, part: slice) -> np.ndarray | None:
         """Return memory for the array of a shard; None if it is not to be kept."""
-        if part.stop * self.image_bytes > self._budget:
+        if not self.fits(part.stop):
             return None
         try:
             return self._buffers.take()

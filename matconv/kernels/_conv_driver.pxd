@@ -68,11 +68,16 @@ cdef void conv_prepare(
     const Convolution *c, const real *W, real *prepared, real *scratch
 ) noexcept nogil
 
-# S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
-# IN: Z, prepared, b or NULL, valid activation or NULL. OUT: S. SCRATCH: c.forward. No aliasing.
+# Whether a forward pass can have a second product.
+cdef bint conv_adds(const Convolution *c) noexcept nogil
+
+# S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') on tiles first to last - 1.
+# IN: Z, prepared; Z_2, prepared_2 if `conv_adds`, or NULL; b or NULL; valid activation or NULL.
+# OUT: S. SCRATCH: c.forward. No aliasing.
 cdef void conv_forward_prepared(
-    const Convolution *c, const real *Z, const real *prepared, const real *b,
-    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Convolution *c, const real *Z, const real *prepared, const real *Z_2,
+    const real *prepared_2, const real *b, const Activation *activation, real *S,
+    Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
 # Prepare filters first to last - 1 for the backward pass; with few channels, the call with first =

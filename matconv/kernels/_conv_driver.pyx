@@ -7,8 +7,8 @@ from ._conv_direct cimport (
     DIRECT, direct_filters, direct_forward, direct_images, direct_prepare_backward,
 )
 from ._conv_im2col cimport (
-    im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch, im2col_tiles,
-    reads_filters,
+    im2col_adds, im2col_backward, im2col_forward, im2col_prepare_backward, im2col_scratch,
+    im2col_tiles, reads_filters,
 )
 from ._bias_relu cimport add_rows, bias_activation_rows
 from ._finite cimport all_finite
@@ -154,18 +154,25 @@ cdef void conv_prepare(
         permute_filters(&c.g, W, prepared)
 
 
+cdef bint conv_adds(const Convolution *c) noexcept nogil:
+    return c.by_winograd or (not c.direct and im2col_adds(&c.g))
+
+
 cdef void conv_forward_prepared(
-    const Convolution *c, const real *Z, const real *prepared, const real *b,
-    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Convolution *c, const real *Z, const real *prepared, const real *Z_2,
+    const real *prepared_2, const real *b, const Activation *activation, real *S,
+    Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     if c.by_winograd:
         winograd_forward(
-            &c.g, &c.w, Z, prepared, b, activation, S, NULL, first, last, scratch
+            &c.g, &c.w, Z, prepared, Z_2, prepared_2, b, activation, S, NULL, first, last, scratch
         )
     elif c.direct:
         direct_forward(&c.g, Z, prepared, b, activation, S, first, last)
     else:
-        im2col_forward(&c.g, Z, prepared, b, activation, S, first, last, scratch)
+        im2col_forward(
+            &c.g, Z, prepared, Z_2, prepared_2, b, activation, S, first, last, scratch
+        )
 
 
 cdef void conv_prepare_backward(
@@ -280,18 +287,21 @@ cdef void conv_forward(
 ) noexcept nogil:
     cdef const Geometry *g = &c.g
     cdef real *rest = scratch + c.prepared
+    cdef const real *none = NULL
     cdef bint finite = True
     cdef Convolution other
     if first >= last:
         return
     if conv_reads_theta(c):
-        conv_forward_prepared(c, Z, W, b, activation, S, first, last, scratch)
+        conv_forward_prepared(c, Z, W, none, none, b, activation, S, first, last, scratch)
         return
     conv_prepare(c, W, scratch, rest)
     if not guarded or not c.by_winograd:
-        conv_forward_prepared(c, Z, scratch, b, activation, S, first, last, rest)
+        conv_forward_prepared(c, Z, scratch, none, none, b, activation, S, first, last, rest)
         return
-    winograd_forward(g, &c.w, Z, scratch, b, activation, S, &finite, first, last, rest)
+    winograd_forward(
+        g, &c.w, Z, scratch, none, none, b, activation, S, &finite, first, last, rest
+    )
     if finite or not all_finite(g.l * g.b * g.a * g.d, Z) or not all_finite(g.K * g.d_out, W):
         return
     if b == NULL or all_finite(g.d_out, b):

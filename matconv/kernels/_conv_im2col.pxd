@@ -38,14 +38,18 @@ cdef int im2col_scratch(
 # The number of tiles of the outputs.
 cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil
 
-# S = sigma(W phi(Z) + b 1') on tiles first to last - 1.
-# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `_tile`, b (d_out,) or NULL,
-# valid activation or NULL.
+# Whether a forward pass can have a second product.
+cdef bint im2col_adds(const Geometry *g) noexcept nogil
+
+# S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') on tiles first to last - 1.
+# IN: Z (l, b, a, d), W_tile (h_b, h_a, d_g, d_out), see `_tile`; Z_2, W_2 with the same shapes if
+# `im2col_adds`, or NULL; b (d_out,) or NULL; valid activation or NULL.
 # OUT: S (l, b_out, a_out, d_out). SCRATCH: im2col_scratch of a forward pass. No aliasing.
-# 2 l b_out a_out K d_out flops.
+# 2 l b_out a_out K d_out flops for each product.
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W_tile, const real *b,
-    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const real *Z, const real *W_tile, const real *Z_2, const real *W_2,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil
 
 # The filters first to last - 1 of Wt(d_out, K), W_tile transposed, for the backward pass, unless it

@@ -76,18 +76,44 @@ cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil:
     return (g.l * g.b_out * g.a_out + length - 1) // length
 
 
+cdef bint im2col_adds(const Geometry *g) noexcept nogil:
+    return taps_pay(g) or not offsets_pay(g)
+
+
+# S of a tile and a group, or += if add. IN: Z, W_tile, from the group's first channel or filter on.
+# OUT: S, of the tile and group. SCRATCH: a tile of phi.
+cdef void tile_outputs(
+    const Geometry *g, Py_ssize_t t0, Py_ssize_t n, const real *Z, const real *W_tile, bint add,
+    real *S, real *scratch,
+) noexcept nogil:
+    cdef const real *phi = scratch
+    cdef Py_ssize_t ld_phi = g.K
+    if is_transposed(g):
+        transposed_tile(g, t0, n, <real *> Z, scratch, False)
+        # S(d_out_g, n) = W(d_out_g, K) phi'(n, K)'
+        product(c'N', c'T', g.d_out_g, n, g.K, W_tile, g.d_out, scratch, n, add, S, g.d_out)
+        return
+    if is_direct(g):
+        phi, ld_phi = Z + t0 * g.d, g.d
+    else:
+        gather_tile(g, t0, n, Z, scratch)
+    # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
+    product(c'N', c'N', g.d_out_g, n, g.K, W_tile, g.d_out, phi, ld_phi, add, S, g.d_out)
+
+
 cdef void im2col_forward(
-    const Geometry *g, const real *Z, const real *W_tile, const real *b,
-    const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last, real *scratch,
+    const Geometry *g, const real *Z, const real *W_tile, const real *Z_2, const real *W_2,
+    const real *b, const Activation *activation, real *S, Py_ssize_t first, Py_ssize_t last,
+    real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t length = tile_length(g, real is double, False), d_out_g = g.d_out_g
-    cdef Py_ssize_t t0 = first * length, n, group, ld_phi = g.K
+    cdef Py_ssize_t t0 = first * length, n, group
     cdef Py_ssize_t stop = min(last * length, g.l * g.b_out * g.a_out)
-    cdef bint direct = is_direct(g), transposed = is_transposed(g)
-    cdef const real *phi = scratch
     cdef real *S_tile
     if taps_pay(g):
-        taps_forward(g, Z, W_tile, S, first, last)
+        taps_forward(g, Z, W_tile, False, S, first, last)
+        if Z_2 != NULL:
+            taps_forward(g, Z_2, W_2, True, S, first, last)
         for n in range(g.l if b != NULL or activation != NULL else 0):
             S_tile = S + (n * g.b_out * g.a_out + first) * g.d_out
             bias_activation_rows(last - first, g.d_out, S_tile, b, activation, S_tile)
@@ -95,26 +121,19 @@ cdef void im2col_forward(
     if offsets_pay(g):
         offsets_forward(g, Z, W_tile, b, activation, S, first, last, scratch)
         return
-    if direct:
-        ld_phi = g.d
     while t0 < stop:
         n = min(length, stop - t0)
         S_tile = S + t0 * g.d_out
         for group in range(g.groups):
-            if transposed:
-                transposed_tile(g, t0, n, <real *> Z + group * g.d_g, scratch, False)
-                # S(d_out_g, n) = W(d_out_g, K) phi'(n, K)'
-                product(c'N', c'T', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, scratch, n,
-                        False, S_tile + group * d_out_g, g.d_out)
-                continue
-            if direct:
-                phi = Z + t0 * g.d + group * g.d_g
-            else:
-                phi = scratch
-                gather_tile(g, t0, n, Z + group * g.d_g, scratch)
-            # S(d_out_g, n) = W(d_out_g, K) phi(K, n)
-            product(c'N', c'N', d_out_g, n, g.K, W_tile + group * d_out_g, g.d_out, phi, ld_phi,
-                    False, S_tile + group * d_out_g, g.d_out)
+            tile_outputs(
+                g, t0, n, Z + group * g.d_g, W_tile + group * d_out_g, False,
+                S_tile + group * d_out_g, scratch,
+            )
+            if Z_2 != NULL:
+                tile_outputs(
+                    g, t0, n, Z_2 + group * g.d_g, W_2 + group * d_out_g, True,
+                    S_tile + group * d_out_g, scratch,
+                )
         if b != NULL or activation != NULL:
             bias_activation_rows(n, g.d_out, S_tile, b, activation, S_tile)
         t0 += n

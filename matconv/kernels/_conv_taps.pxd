@@ -11,10 +11,10 @@ cdef Py_ssize_t taps_count(const Geometry *g) noexcept nogil
 # Whether this is faster than gathering phi.
 cdef bint taps_pay(const Geometry *g) noexcept nogil
 
-# S = W phi(Z) at output positions first to last - 1 of all images.
+# S = W phi(Z), or += if add, at output positions first to last - 1 of all images.
 # IN: Z, W_tile (K, d_out) in the order of a tile. OUT: S. No aliasing.
 cdef void taps_forward(
-    const Geometry *g, const real *Z, const real *W_tile, real *S, Py_ssize_t first,
+    const Geometry *g, const real *Z, const real *W_tile, bint add, real *S, Py_ssize_t first,
     Py_ssize_t last,
 ) noexcept nogil
 

@@ -45,7 +45,7 @@ cdef bint taps_pay(const Geometry *g) noexcept nogil:
 
 
 cdef void taps_forward(
-    const Geometry *g, const real *Z, const real *W_tile, real *S, Py_ssize_t first,
+    const Geometry *g, const real *Z, const real *W_tile, bint add, real *S, Py_ssize_t first,
     Py_ssize_t last,
 ) noexcept nogil:
     cdef Py_ssize_t step_S = g.b_out * g.a_out * g.d_out, step_Z = g.b * g.a * g.d
@@ -57,7 +57,7 @@ cdef void taps_forward(
         x = position % g.a_out * g.s_a - g.left
         inside(y, g.dil_b, g.b, g.h_b, &u0, &u1)
         inside(x, g.dil_a, g.a, g.h_a, &v0, &v1)
-        if u0 == u1 or v0 == v1:
+        if not add and (u0 == u1 or v0 == v1):
             for t in range(g.l):
                 zero_run(S_position + t * step_S, g.d_out)
         for u in range(u0, u1):
@@ -68,7 +68,7 @@ cdef void taps_forward(
                         c'N', c'N', g.d_out_g, g.l, g.d_g,
                         W_tile + (u * g.h_a + v) * g.d_g * g.d_out + group * g.d_out_g, g.d_out,
                         Z + ((y + u * g.dil_b) * g.a + x + v * g.dil_a) * g.d + group * g.d_g,
-                        step_Z, u > u0 or v > v0, S_position + group * g.d_out_g, step_S,
+                        step_Z, add or u > u0 or v > v0, S_position + group * g.d_out_g, step_S,
                     )
 
 

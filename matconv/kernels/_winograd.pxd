@@ -52,13 +52,13 @@ cdef void winograd_prepare(
     const Geometry *g, const Winograd *w, const real *W, real *U, real *scratch
 ) noexcept nogil
 
-# S = sigma(W phi(Z) + b 1') on blocks first to last - 1. IN: Z, U, b or NULL, valid activation or
-# NULL. OUT: S. INOUT: finite or NULL; set to false if W phi(Z) + b 1' has a NaN or an infinity.
-# SCRATCH: winograd_scratch(w, False). No aliasing.
+# S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') on blocks first to last - 1. IN: Z, U; Z_2, U_2, or
+# NULL; b or NULL, valid activation or NULL. OUT: S. INOUT: finite or NULL; set to false if S before
+# sigma has a NaN or an infinity. SCRATCH: winograd_scratch(w, False). No aliasing.
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b,
-    const Activation *activation, real *S, bint *finite, Py_ssize_t first, Py_ssize_t last,
-    real *scratch,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *Z_2,
+    const real *U_2, const real *b, const Activation *activation, real *S, bint *finite,
+    Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil
 
 # Filters first to last - 1 of U', for the backward pass. IN: W. OUT: Ut, w.size_U elements.

@@ -128,13 +128,28 @@ cdef void winograd_prepare(
     filter_transform(g, w, W, U, scratch)
 
 
+# M_k of n tiles from t0 on and a group, or += if add. IN: Z, U, from the group's first channel or
+# filter on. OUT: M. SCRATCH: V, work.
+cdef void block_products(
+    const Geometry *g, const Winograd *w, Py_ssize_t t0, Py_ssize_t n, const real *Z,
+    const real *U, bint add, real *M, real *V, real *work,
+) noexcept nogil:
+    cdef Py_ssize_t t, k
+    for t in range(n):
+        input_tile(g, w, tile_at(w, t0 + t), Z, V + t * w.inner, work)
+    for k in range(w.positions):
+        # M_k(d_out_g, n) = U_k(d_out_g, d') V_k(d', n)
+        product(c'N', c'N', g.d_out_g, n, w.inner, U + k * w.step_U, g.d_out, V + k * w.step_V,
+                w.inner, add, M + k * w.step_M, g.d_out_g)
+
+
 cdef void winograd_forward(
-    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *b,
-    const Activation *activation, real *S, bint *finite, Py_ssize_t first, Py_ssize_t last,
-    real *scratch,
+    const Geometry *g, const Winograd *w, const real *Z, const real *U, const real *Z_2,
+    const real *U_2, const real *b, const Activation *activation, real *S, bint *finite,
+    Py_ssize_t first, Py_ssize_t last, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t t0 = first * w.block, stop = min(last * w.block, g.l * w.b.tiles * w.a.tiles)
-    cdef Py_ssize_t n, t, k, group, f = g.d_out_g
+    cdef Py_ssize_t n, t, group, f = g.d_out_g
     cdef real *V = scratch
     cdef real *M = V + w.size_V
     cdef real *work = M + w.size_M
@@ -142,12 +157,11 @@ cdef void winograd_forward(
     while t0 < stop:
         n = min(w.block, stop - t0)
         for group in range(g.groups):
-            for t in range(n):
-                input_tile(g, w, tile_at(w, t0 + t), Z + group * g.d_g, V + t * w.inner, work)
-            for k in range(w.positions):
-                # M_k(d_out_g, n) = U_k(d_out_g, d') V_k(d', n)
-                product(c'N', c'N', f, n, w.inner, U + k * w.step_U + group * f, g.d_out,
-                        V + k * w.step_V, w.inner, False, M + k * w.step_M, f)
+            block_products(g, w, t0, n, Z + group * g.d_g, U + group * f, False, M, V, work)
+            if Z_2 != NULL:
+                block_products(
+                    g, w, t0, n, Z_2 + group * g.d_g, U_2 + group * f, True, M, V, work
+                )
             if b != NULL:
                 b_group = b + group * f
             for t in range(n):

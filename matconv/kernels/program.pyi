@@ -70,7 +70,7 @@ class Program(FirstOrder):
         prepared: np.ndarray,
         v: np.ndarray,
         t_prepared: np.ndarray,
-        Z: np.ndarray,
+        l: int,
         y: np.ndarray,
         divisor: float,
         block: np.ndarray,

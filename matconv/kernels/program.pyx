@@ -14,7 +14,7 @@ from ._first_order cimport FirstOrder
 from ._image_gradients cimport ImageResults, program_image_gradients, program_image_scratch
 from ._losses cimport Samples
 from ._operation cimport Masks
-from ._passes cimport program_backward, program_forward, program_target_gradient
+from ._passes cimport program_backward, program_target_gradient
 from ._program cimport Program as Graph
 from ._session cimport Session, session_close, session_end
 from ._status cimport OK
@@ -248,33 +248,30 @@ cdef class Program(FirstOrder):
 
     def gauss_newton(
         self, int code, cnp.ndarray theta, cnp.ndarray prepared, cnp.ndarray v,
-        cnp.ndarray t_prepared, cnp.ndarray Z, cnp.ndarray y, double divisor, cnp.ndarray block,
+        cnp.ndarray t_prepared, Py_ssize_t l, cnp.ndarray y, double divisor, cnp.ndarray block,
         cnp.ndarray t_block, cnp.ndarray product, *, bint exact=False, cnp.ndarray state=None,
         cnp.ndarray gradients=None, bint has_gradients=False, cnp.ndarray weights=None,
         double parameter=0, bint add=False, tuple dropout=None, int n_threads=1,
         bint shared=False, cnp.ndarray extra=None,
     ):
-        """Compute J'BJ v for a compiled loss with the Hessian B, in one call without the GIL.
+        """Compute J'BJ v for a compiled loss with the Hessian B, after `forward` of l images.
 
         Parameters
         ----------
-        code, theta, prepared, Z, y, divisor, block, weights, parameter, dropout
+        code, theta, prepared, y, divisor, block, weights, parameter, dropout
             As for `loss`; the divisor is that of B.
-        v, t_prepared, t_block
+        v, t_prepared, l, t_block, state
             As for `tangent`; with ``exact`` as for `tangent_backward`.
         product : ndarray, shape (n,)
             Overwritten, or added to with ``add``.
         exact : bool
             Whether the product is with the Hessian of the loss as a function of theta.
-        state : ndarray of uint8, shape (state_bytes,), optional
-            As `forward` has set it for Z. By default the forward pass is computed.
         gradients, has_gradients
             As for `tangent_backward`.
         add : bool
         n_threads, shared, extra
             As for `predict`.
         """
-        cdef Py_ssize_t l = cnp.PyArray_DIM(Z, 0)
         cdef Linear at = linear(
             theta, prepared, v, t_prepared, l, state, block, t_block, gradients, has_gradients
         )
@@ -282,16 +279,10 @@ cdef class Program(FirstOrder):
         cdef void *product_ = cnp.PyArray_DATA(product)
         cdef Session session
         cdef Masks masks
-        cdef int status = OK
+        cdef int status
         begin(self.graph, &session, l, True, n_threads, shared, extra, dropout, &masks)
         with nogil:
-            if state is None:
-                status = program_forward(
-                    self.graph, &session.execution, at.theta, at.prepared, l,
-                    cnp.PyArray_DATA(Z), at.state, at.block,
-                )
-            if status == OK:
-                status = program_tangent(self.graph, &session.execution, &at, exact)
+            status = program_tangent(self.graph, &session.execution, &at, exact)
             if status == OK:
                 product_of(self.graph, code, &samples, &at, exact)
             if status == OK and exact:

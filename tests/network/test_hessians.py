@@ -11,6 +11,7 @@ from support.python_losses import SquaredError
 from support.random_graphs import random_graph
 from support.second_order import (
     SMOOTH,
+    Counted,
     CurvedError,
     PreparedGraph,
     assert_close,
@@ -254,18 +255,6 @@ def test_states_are_computed_once():
     assert calls == ["forward"] * len(f.net.shards(9))
 
 
-class Counted:
-    """A program that records calls of `forward`."""
-
-    def __init__(self, program, calls):
-        self._program, self._calls = program, calls
-
-    def __getattr__(self, name):
-        if name == "forward":
-            self._calls.append(name)
-        return getattr(self._program, name)
-
-
 def test_interrupted_forward_pass_is_not_kept():
     f, theta, _ = labelled()
     at = f.linearize(theta)
@@ -284,17 +273,6 @@ def test_interrupted_forward_pass_is_not_kept():
 
 def interrupted(*arguments, **options):
     raise KeyboardInterrupt
-
-
-def test_columns_of_hessian_are_products_of_their_own():
-    f, theta, _ = labelled(C=2.0)
-    at, V = f.linearize(theta), np.random.default_rng(0).standard_normal((f.net.n, 3))
-    found = at.hessian(V)
-    for k in range(3):
-        np.testing.assert_array_equal(found[:, k], at.hessian(V[:, k]))
-    np.testing.assert_array_equal(at.H @ V, found)
-    np.testing.assert_array_equal(at.H.T @ V[:, 0], found[:, 0])
-    assert at.hessian(V[:, :0]).shape == (f.net.n, 0)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -110,11 +110,11 @@ class Run:
     def gauss_newton(self, exact=False):
         rows = np.ones((len(self.Z), self.size), self.net.dtype)
         product = np.full(self.net.n, np.nan, self.net.dtype)
-        memory = block(self.program.training_bytes, 0xFF)
+        self.forward()
         t_bytes = self.program.hessian_bytes if exact else self.program.tangent_bytes
         t_block = block(t_bytes, 0xFF)
-        arguments = (LOSSES["squared"], self.theta, self.prepared, *self.direction(), self.Z, rows,
-                     4.0, memory, t_block, product)  # fmt: skip
+        arguments = (LOSSES["squared"], self.theta, self.prepared, *self.direction(), len(self.Z),
+                     rows, 4.0, self.memory, t_block, product)  # fmt: skip
         self.call("gauss_newton", *arguments, exact=exact)
         return product
 

@@ -186,3 +186,15 @@ class PreparedGraph:
         self.program.prepare(self.v, t_prepared, hessian)
         # the first arguments of passes along the direction
         self.directed = self.theta, self.prepared, self.v, t_prepared
+
+
+class Counted:
+    """A program that records calls of `forward`."""
+
+    def __init__(self, program, calls):
+        self._program, self._calls = program, calls
+
+    def __getattr__(self, name):
+        if name == "forward":
+            self._calls.append(name)
+        return getattr(self._program, name)

@@ -14,8 +14,8 @@ from .._operation cimport (
 )
 from .._bias_relu cimport activation_backward_rows
 from .._conv_driver cimport (
-    Convolution, conv_backward_prepared, conv_forward_prepared, conv_reads_theta, conv_set_images,
-    conv_tiles,
+    Convolution, conv_adds, conv_backward_prepared, conv_forward_prepared, conv_reads_theta,
+    conv_set_images, conv_tiles,
 )
 from .._geometry cimport Geometry, geometry_default
 from .._status cimport OK, SIZE
@@ -67,8 +67,9 @@ cdef inline int sizes(Step *step, Sizes *sizes) noexcept nogil:
     if not step.frozen:
         sizes.prepared_backward = own.c.prepared_backward
         sizes.preparing = max(sizes.preparing, own.c.preparing_backward)
-        # W phi(tZ) of all images
-        sizes.shared_tangent = step.images * step.values[step.output].size
+        if not conv_adds(&own.c):
+            # W phi(tZ) of all images
+            sizes.shared_tangent = step.images * step.values[step.output].size
     # a pass over fewer images may be cut in another way
     for l in range(1, step.images + 1):
         c = convolution_of(step, l)
@@ -92,34 +93,39 @@ cdef inline Py_ssize_t split(const Step *step, int direction, int phase) noexcep
     return forward.pieces if phase == 0 else 0
 
 
-# S = sigma(W phi(Z) + b 1') for all images, or a piece of it. IN: Z, filters; b, activation or
-# NULL. OUT: S.
+# S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') for all images, or a piece of it. IN: Z, filters; Z_2,
+# filters_2 or NULL; b, activation or NULL. OUT: S.
 cdef inline void product(
-    const Step *step, const Call *call, const real *Z, const real *filters, const real *b,
-    const Activation *activation, real *S,
+    const Step *step, const Call *call, const real *Z, const real *filters, const real *Z_2,
+    const real *filters_2, const real *b, const Activation *activation, real *S,
 ) noexcept nogil:
     cdef real *scratch = <real *> call.scratch
     cdef Convolution c = convolution_of(step, step.images)
     cdef ForwardCut cut
     if call.phase == WHOLE:
         conv_set_images(&c, call.images)
-        conv_forward_prepared(&c, Z, filters, b, activation, S, 0, conv_tiles(&c), scratch)
+        conv_forward_prepared(
+            &c, Z, filters, Z_2, filters_2, b, activation, S, 0, conv_tiles(&c), scratch
+        )
         return
     cut_forward(&c, step.frozen, &cut)
     conv_set_images(&c, call.images)
-    forward_piece(&c, &cut, call.piece, Z, filters, b, activation, S, scratch)
+    forward_piece(&c, &cut, call.piece, Z, filters, Z_2, filters_2, b, activation, S, scratch)
 
 
 # S = sigma(W phi(Z) + b 1').
 cdef inline void forward_real(const Step *step, Call *call, real *S) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *b = NULL
+    cdef const real *none = NULL
     cdef const real *filters = <const real *> call.prepared
     if own.has_bias:
         b = <const real *> call.arrays[1]
     if is_unprepared(step):
         filters = <const real *> call.arrays[0]
-    product(step, call, <const real *> call.inputs[0], filters, b, &step.activation, S)
+    product(
+        step, call, <const real *> call.inputs[0], filters, none, none, b, &step.activation, S
+    )
 
 
 cdef inline void forward(const Step *step, Call *call) noexcept nogil:
@@ -167,7 +173,8 @@ cdef inline void backward(const Step *step, Call *call) noexcept nogil:
 
 
 # tS = sigma' (tW phi(Z) + tb 1' + W phi(tZ)), with sigma' as in the backward pass. In pieces, phase
-# 0 computes the two products, of which the second is in call.shared, and phase 1 the rest.
+# 0 computes the products and phase 1 sigma'. If the products cannot be added as they are computed,
+# the second is in call.shared, and phase 1 adds it.
 cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept nogil:
     cdef const Filters *own = <const Filters *> step.own
     cdef const real *tb = NULL
@@ -175,21 +182,26 @@ cdef inline void tangent_real(const Step *step, Call *call, real *tS) noexcept n
     cdef const real *filters = <const real *> call.prepared
     cdef const real *t_filters = <const real *> call.t_prepared
     cdef const real *tZ = <const real *> call.t_inputs[0]
-    cdef real *second = <real *> call.shared
+    cdef real *second = NULL
     cdef Range part
+    if tZ != NULL and not conv_adds(&own.c):
+        second = <real *> call.shared
     if own.has_bias:
         tb = <const real *> call.t_arrays[1]
     if is_unprepared(step):
         filters = <const real *> call.arrays[0]
         t_filters = <const real *> call.t_arrays[0]
     if call.phase <= 0:
-        product(step, call, <const real *> call.inputs[0], t_filters, tb, NULL, tS)
-        if tZ != NULL:
-            product(step, call, tZ, filters, none, NULL, second)
+        product(
+            step, call, <const real *> call.inputs[0], t_filters, none if second != NULL else tZ,
+            filters, tb, NULL, tS,
+        )
+        if second != NULL:
+            product(step, call, tZ, filters, none, none, none, NULL, second)
     if call.phase == 0:
         return
     part = elements_of(step, call)
-    if tZ != NULL:
+    if second != NULL:
         add_run(tS + part.first, <const real *> second + part.first, part.last - part.first)
     activation_backward_rows(
         1, part.last - part.first, <const real *> tS + part.first,

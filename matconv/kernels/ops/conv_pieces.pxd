@@ -41,10 +41,11 @@ cdef inline bint run_of(
 
 
 # A piece of the forward pass of the images of c, which may be fewer than those of the cut.
-# IN: Z, filters, b or NULL, activation. OUT: S. SCRATCH: scratch.
+# IN: Z, filters; Z_2, filters_2 or NULL; b or NULL, activation. OUT: S. SCRATCH: scratch.
 cdef inline void forward_piece(
     const Convolution *c, const ForwardCut *cut, Py_ssize_t piece, const real *Z,
-    const real *filters, const real *b, const Activation *activation, real *S, real *scratch,
+    const real *filters, const real *Z_2, const real *filters_2, const real *b,
+    const Activation *activation, real *S, real *scratch,
 ) noexcept nogil:
     cdef Py_ssize_t tiles = conv_tiles(c), first, length, at_Z = 0, at_S = 0, t
     cdef Convolution part
@@ -52,29 +53,33 @@ cdef inline void forward_piece(
         length = ceil_div(tiles, cut.pieces)
         first = min(tiles, piece * length)
         conv_forward_prepared(
-            c, Z, filters, b, activation, S, first, min(tiles, first + length), scratch
+            c, Z, filters, Z_2, filters_2, b, activation, S, first, min(tiles, first + length),
+            scratch,
         )
         return
     if cut.way != UNITS:
         first = piece // cut.runs.bands if cut.way == BANDS else piece * cut.runs.length
         if run_of(c, &cut.runs, first, piece % cut.runs.bands, &part, &at_Z, &at_S):
             conv_forward_prepared(
-                &part, Z + at_Z, filters, b, activation, S + at_S, 0, conv_tiles(&part), scratch
+                &part, Z + at_Z, filters, Z_2 if Z_2 == NULL else Z_2 + at_Z, filters_2, b,
+                activation, S + at_S, 0, conv_tiles(&part), scratch,
             )
         return
     first = piece * cut.length
     conv_units(c, first, min(first + cut.length, c.g.d_out), &part)
     filters += first
+    filters_2 = filters_2 if filters_2 == NULL else filters_2 + first
     S += first
     if b != NULL:
         b += first
     if c.by_winograd:
         conv_forward_prepared(
-            &part, Z, filters, b, activation, S, 0, conv_tiles(&part), scratch
+            &part, Z, filters, Z_2, filters_2, b, activation, S, 0, conv_tiles(&part), scratch
         )
         return
     conv_forward_prepared(
-        &part, Z, filters, <const real *> NULL, NULL, S, 0, conv_tiles(&part), scratch
+        &part, Z, filters, Z_2, filters_2, <const real *> NULL, NULL, S, 0, conv_tiles(&part),
+        scratch,
     )
     for t in range(c.g.l * c.g.b_out * c.g.a_out):
         bias_activation_rows(

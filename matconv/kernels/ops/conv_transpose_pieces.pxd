@@ -207,6 +207,7 @@ cdef inline void input_gradient(
     cdef const Geometry *g = &c.g
     cdef Py_ssize_t image = g.b_out * g.a_out * g.d_out, k
     cdef const real *filters = <const real *> call.arrays[0]
+    cdef const real *none = NULL
     cdef Convolution one = c[0]
     if not conv_reads_theta(c):
         filters = <const real *> call.prepared_backward
@@ -216,13 +217,13 @@ cdef inline void input_gradient(
             scratch += c.prepared
     if not add:
         conv_forward_prepared(
-            c, dS, filters, <const real *> NULL, NULL, dZ, 0, conv_tiles(c), scratch
+            c, dS, filters, none, none, none, NULL, dZ, 0, conv_tiles(c), scratch
         )
         return
     conv_set_images(&one, 1)
     for k in range(g.l):
         conv_forward_prepared(
-            &one, dS + k * g.b * g.a * g.d, filters, <const real *> NULL, NULL, scratch, 0,
+            &one, dS + k * g.b * g.a * g.d, filters, none, none, none, NULL, scratch, 0,
             conv_tiles(&one), scratch + image,
         )
         add_run(dZ + k * image, scratch, image)
