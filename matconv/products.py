@@ -79,36 +79,36 @@ class ShardProducts:
         compute = self._compiled if self._f._code else self._in_python
         with self._kept_gradients(part, Z, exact) as (gradients, known):
             compute(
-                part, prepared, direction, blocks, product, exact=exact, add=add, state=state,
+                part, Z, prepared, direction, blocks, product, exact=exact, add=add, state=state,
                 gradients=gradients, has_gradients=known, **passes,
             )  # fmt: skip
 
     def _compiled(
-        self, part: slice, prepared: Array, direction: tuple[Array, Array],
+        self, part: slice, Z: Array, prepared: Array, direction: tuple[Array, Array],
         blocks: tuple[Array, Array], product: Array, **passes: Any,
     ) -> None:  # fmt: skip
         """Compute it for a compiled loss, in one call without the GIL."""
         f = self._f
-        _, y, weights = f._shard(part)
+        y, weights = f._labels(part)
         f._program.gauss_newton(
-            f._code, self._theta, prepared, *direction, part.stop - part.start, y,
-            f.total_weight or 1.0, *blocks, product, weights=weights, parameter=f._parameter,
-            **passes,
+            f._code, self._theta, prepared, *direction, len(Z), y, f.total_weight or 1.0, *blocks,
+            product, weights=weights, parameter=f._parameter, **passes,
         )  # fmt: skip
 
     def _in_python(
-        self, part: slice, prepared: Array, direction: tuple[Array, Array],
+        self, part: slice, Z: Array, prepared: Array, direction: tuple[Array, Array],
         blocks: tuple[Array, Array], product: Array, *, exact: bool, add: bool, state: Array,
         gradients: Array | None, has_gradients: bool, **passes: Any,
     ) -> None:  # fmt: skip
         """Compute it for a loss in Python."""
-        f, program, l = self._f, self._f._program, part.stop - part.start
+        f, program = self._f, self._f._program
         divisor = f.total_weight or 1.0
-        Z, y, weights = f._shard(part)
-        z = program.target_of(state, l)
+        y, weights = f._labels(part)
+        z = program.target_of(state, len(Z))
         tz = program.tangent(
-            self._theta, prepared, *direction, l, *blocks, state=state, hessian=exact, **passes
-        )
+            self._theta, prepared, *direction, len(Z), *blocks, state=state, hessian=exact,
+            **passes,
+        )  # fmt: skip
         if f._positions:
             z, y, weights = position_rows(z, y, weights, f._positions)
         tdz = guarded(loss_hessian_product, f.loss, z, y, tz.reshape(z.shape), divisor, weights)

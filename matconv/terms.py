@@ -276,9 +276,14 @@ class Terms:
     def _shard(self, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Return Z of a shard, C-contiguous, y, contiguous or read-only for the loss, and weights."""
         where = part if self._indices is None else self._indices[part]
+        return contiguous(self.Z[where]), *self._labels(part)
+
+    def _labels(self, part: slice) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return y and the weights of a shard, as `_shard`."""
+        where = part if self._indices is None else self._indices[part]
         y = self.Y[where]
         weights = None if self.weights is None else self.weights[where]
-        return contiguous(self.Z[where]), contiguous(y) if self._code else read_only(y), weights
+        return contiguous(y) if self._code else read_only(y), weights
 
     def _masks(self, part: slice) -> tuple[int, int, np.ndarray] | None:
         """Return seed, epoch and numbers of the images of a shard; None if nothing is dropped."""
