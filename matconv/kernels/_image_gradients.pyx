@@ -9,7 +9,7 @@ from ._program cimport Program, tables_of
 from ._steps cimport activate, at_item, begin_call, run_step
 from ._status cimport INTERRUPTED, OK
 from ._team cimport watch_stopped
-from ._types cimport real
+from .sums cimport square, sum_of_squares
 
 
 # What a pass over l images reads and writes.
@@ -153,17 +153,6 @@ cdef int run_image(
     return OK
 
 
-cdef double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
-    cdef double one = 0, other = 0
-    cdef Py_ssize_t k
-    for k in range(0, n - 1, 2):
-        one += <double> x[k] * x[k]
-        other += <double> x[k + 1] * x[k + 1]
-    if n % 2:
-        one += <double> x[n - 1] * x[n - 1]
-    return one + other
-
-
 cdef double squares_of(const Program *p, Py_ssize_t n, const void *x) noexcept nogil:
     if p.item_size == 8:
         return sum_of_squares(n, <const double *> x)
@@ -171,12 +160,6 @@ cdef double squares_of(const Program *p, Py_ssize_t n, const void *x) noexcept n
 
 
 # y(n) = x^2, or += if add.
-cdef void square(Py_ssize_t n, const real *x, bint add, real *y) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(n):
-        y[k] = x[k] * x[k] + y[k] if add else x[k] * x[k]
-
-
 cdef void squared(
     const Program *p, Py_ssize_t n, const void *x, bint add, void *y
 ) noexcept nogil:

@@ -1,4 +1,5 @@
-"""Sums of gradients, regularisation, the step of sgd: one pass over memory, in a fixed order.
+"""Sums of gradients and of squares, regularisation, the step of sgd: one pass over memory, in a
+fixed order.
 
 Arguments are not checked here; `matconv.objective` does that.
 """
@@ -151,6 +152,32 @@ cdef double add_factored(
         if left != NULL:
             left[k] += <real> (factors[k] * theta[k] / C)
     return total
+
+
+cdef double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
+    cdef double lane[LANES]
+    cdef double total = 0
+    cdef Py_ssize_t k, groups = n // LANES
+    cdef int j
+    memset(lane, 0, sizeof(lane))
+    for k in range(groups):
+        for j in range(LANES):
+            lane[j] += <double> x[k * LANES + j] * x[k * LANES + j]
+    for k in range(groups * LANES, n):
+        total += <double> x[k] * x[k]
+    for j in range(LANES):
+        total += lane[j]
+    return total
+
+
+cdef void square(Py_ssize_t n, const real *x, bint add, real *y) noexcept nogil:
+    cdef Py_ssize_t k
+    if add:
+        for k in range(n):
+            y[k] += x[k] * x[k]
+    else:
+        for k in range(n):
+            y[k] = x[k] * x[k]
 
 
 cdef void add_real(Py_ssize_t n, const real *right, real *left) noexcept nogil:
