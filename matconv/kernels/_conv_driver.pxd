@@ -68,7 +68,7 @@ cdef void conv_prepare(
     const Convolution *c, const real *W, real *prepared, real *scratch
 ) noexcept nogil
 
-# Whether a forward pass can have a second product.
+# Whether a forward pass can have a second product, see `im2col_adds`.
 cdef bint conv_adds(const Convolution *c) noexcept nogil
 
 # S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') on tiles first to last - 1.

@@ -38,7 +38,8 @@ cdef int im2col_scratch(
 # The number of tiles of the outputs.
 cdef Py_ssize_t im2col_tiles(const Geometry *g, bint is_double) noexcept nogil
 
-# Whether a forward pass can have a second product.
+# Whether a forward pass can have a second product. Neither the number of images nor the part of the
+# convolution matters.
 cdef bint im2col_adds(const Geometry *g) noexcept nogil
 
 # S = sigma(W phi(Z) + W_2 phi(Z_2) + b 1') on tiles first to last - 1.
