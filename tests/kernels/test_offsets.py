@@ -44,6 +44,40 @@ def test_several_bands_of_long_rows_have_no_difference(d_out, pad, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_long_rows_of_few_elements_have_no_difference(dtype):
+    """A row of outputs in several parts, in a band whose rows all follow the sums of a part."""
+    options = {"pad": 1, "algorithm": "im2col"}
+    assert_integers_equal_plain_loops((2, 7, 150, 1), (1, 3, 3, 21), options, dtype, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", [(6, 8), (7, 7), (8, 7)])
+def test_columns_of_phi_around_the_limit_have_no_difference(kernel, dtype):
+    """192 elements are the maximum."""
+    options = {"pad": 2, "algorithm": "im2col"}
+    assert_integers_equal_plain_loops((2, 9, 12, 4), (4, *kernel, 9), options, dtype, 0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "pad", "stride", "dilation"),
+    [
+        ((2, 1), ((2**62, 0), (0, 0)), 1, (2**62, 1)),
+        ((1, 2), ((0, 0), (0, 2**62)), (1, 2**62), 1),
+        ((1, 2), ((0, 0), (2**62, 0)), (1, 2**62), 1),
+    ],
+)
+def test_sizes_that_overflow_are_not_read_by_offsets(kernel, pad, stride, dilation):
+    """A band of such rows would have a number of elements that overflows to a small one."""
+    random, Z, W, _ = integer_arrays((1, 1, 2, 4), (4, *kernel, 9), "float64", 0)
+    options = {"pad": pad, "stride": stride, "dilation": dilation}
+    S = conv2d(Z, W, algorithm="im2col", **options)
+    assert_same(S, reference.conv2d(Z, W, **options), "S")
+    dS = random.integers(-4, 5, S.shape).astype(float)
+    found = conv2d_backward(dS, Z, W, algorithm="im2col", **options)
+    assert_same_gradients(found, reference.conv2d_backward(dS, Z, W, **options))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [(1, 0), (0, 1), (2, 3)])
 def test_padding_above_or_below_alone_has_no_difference(rows, dtype):
     """Rows without padding are read from the image itself, unless one of them is padding."""
