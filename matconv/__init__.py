@@ -72,6 +72,7 @@ access to all of them; some are loaded when they are first used.
     per_image     gradients of single images
     second_order  products with second derivatives of an objective, gradients of its images
     objective     Objective: f(theta) and its gradient over all images
+    differences   comparison of a derivative with central differences, and its rounding errors
     checking      checks of derivatives: check_gradient, check_products, check_loss
     notes         matrices and equations of the notes in NumPy: vec, mat, ...
     phi           the matrix P_phi, and phi as a linear operator
@@ -153,6 +154,7 @@ if TYPE_CHECKING:
         curvature,
         data,
         descriptions,
+        differences,
         encoding,
         engines,
         evaluation,
@@ -215,6 +217,7 @@ _SUBMODULES = (
     "curvature",
     "data",
     "descriptions",
+    "differences",
     "encoding",
     "engines",
     "evaluation",

@@ -1,37 +1,59 @@
 """Checks of derivatives: of an objective, of its products, and of a loss.
 
-Each check compares two ways to compute the same number, and has a bound for their difference that is
-relative to the numbers that are compared. Central differences are taken over a short step. They are
-wrong where the step crosses a kink of f, which ReLU and max-pooling cause; this is rare.
+Each check compares two ways to compute the same quantity, and has a bound for their difference.
+Both are relative to the quantity itself.
+
+Central differences are taken over a short step, and are wrong where the step crosses a kink, which
+ReLU and max-pooling cause. Kinks at theta itself are common: the initial biases are 0, so an input of
+a ReLU is exactly 0 where a region of an image is. Therefore derivatives of an objective are checked
+near theta, not at it: a random vector is added whose elements have a standard deviation of 1e-2 of
+the root mean square of theta, or of 1e-2 where theta is 0.
+
+Bounds of central differences contain the rounding errors of the function, and the step is
+chosen accordingly; see `matconv.differences`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arguments import as_count
-from .losses import Loss, get_loss, loss_factor, loss_gradient, loss_hessian_product, loss_value
-from .losses.calls import loss_targets
+from .arguments import as_count, refuse_masked
+from .curvature import Linearization
+from .differences import ROUNDING, central
+from .losses import (
+    Loss,
+    get_loss,
+    loss_factor,
+    loss_gradient,
+    loss_hessian_product,
+    loss_targets,
+    loss_value,
+    position_rows,
+)
 from .objective import Objective
 
 Array = np.ndarray
 
 DIRECTIONS = 4
-# Length of the step of central differences: short enough to cross few kinks, long enough for the
-# rounding error of the difference, eps / STEP, to be small.
-STEP = 1e-7
+# standard deviation of what is added to theta, relative to the root mean square of theta
+NEARBY = 1e-2
 DIFFERENCE_BOUND = 1e-7
 # of differences of vectors: their elements have rounding errors of their own
 VECTOR_BOUND = 1e-6
+# a difference within a wider bound does not show that a derivative is right
+WIDEST_BOUND = 0.1
 # relative, for sums of up to some thousands of products of either sign
 ADJOINT_BOUNDS = {"float64": 1e-12, "float32": 1e-4}
 
 
 class Check(NamedTuple):
-    """Result of a check: a relative difference and its bound."""
+    """Result of a check: a relative difference and its bound.
+
+    A bound above 0.1 means that rounding errors hide the derivative.
+    """
 
     name: str
     difference: float
@@ -39,12 +61,16 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is within its bound; False for NaN."""
-        return bool(self.difference <= self.bound)
+        """Whether the difference is within its bound; False for NaN and for a bound above 0.1."""
+        return bool(self.difference <= self.bound <= WIDEST_BOUND)
 
 
 def check_gradient(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
     """Check the gradient of f against central differences of f along four directions.
+
+    The check is made near theta, at theta plus a random vector, because theta may be at a kink. The
+    elements of the vector have a standard deviation of 1e-2 of the root mean square of theta, or of
+    1e-2 where theta is 0.
 
     Parameters
     ----------
@@ -52,12 +78,13 @@ def check_gradient(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
         Of a network in float64.
     theta : array, shape (n,)
     seed : int
-        Of the random directions; the first direction is the gradient.
+        Of the random vectors; the first direction is the gradient.
 
     Returns
     -------
     checks : list of Check
-        Differences are relative to the norm of the gradient.
+        Differences are relative to the norm of the gradient. Their bound contains the rounding error
+        of f, see `matconv.differences`; where it exceeds 0.1, the check does not hold.
 
     Raises
     ------
@@ -76,6 +103,7 @@ def check_gradient(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
     """
     theta = _wide_theta(f, theta)
     random = _random(seed)
+    theta = _near(random, theta)
     gradient = f.gradient(theta)
     norm = float(np.linalg.norm(gradient))
     found = []
@@ -83,26 +111,30 @@ def check_gradient(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
         v = _direction(random, theta)
         if k == 0 and norm > 0:
             v = gradient / norm
-        slope = (f(theta + STEP * v) - f(theta - STEP * v)) / (2 * STEP)
         along = "itself" if k == 0 else f"random direction {k}"
-        difference = _relative(abs(slope - float(v @ gradient)), norm)
-        found.append(Check(f"gradient along {along}", difference, DIFFERENCE_BOUND))
+        compared = central(f, theta, v, gradient.dot, DIFFERENCE_BOUND, norm, 1.0)
+        found.append(Check(f"gradient along {along}", *compared))
     return found
 
 
 def check_products(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
     """Check products with the Jacobian, the Gauss-Newton matrix and the Hessian of f.
 
-    <J v, u> = <v, J'u>, and G and H are symmetric. In float64 J v is also compared with central
-    differences of the outputs, and H v with those of the gradient, along four directions of which
-    the best one counts: a step that crosses kinks tells nothing.
+    <J v, u> = <v, J'u>, and G and H are symmetric. In float64 also G v = J'B J v plus the
+    regularisation, where B is the Hessian of the loss, and J v is compared with central differences
+    of the outputs, H v with those of the gradient, and B dz with those of the gradient of the loss,
+    along four directions of which the best one counts: a step that crosses kinks tells nothing.
+
+    The check is made near theta, at theta plus a random vector, as by `check_gradient`. Differences
+    are relative to the norms of the products alone; the bounds of central differences contain
+    rounding errors, see `matconv.differences`, and above 0.1 the check does not hold.
 
     Parameters
     ----------
     f : Objective
     theta : array, shape (n,)
     seed : int
-        Of the random directions.
+        Of the random vectors.
 
     Returns
     -------
@@ -124,34 +156,37 @@ def check_products(f: Objective, theta: Any, seed: int = 0) -> list[Check]:
     []
     """
     random = _random(seed)
-    at = f.linearize(theta)
-    theta, dtype = at.theta, at.theta.dtype
+    at = f.linearize(_near(random, f.net.as_theta(theta)))
+    dtype = at.theta.dtype
     bound = ADJOINT_BOUNDS[dtype.name]
-    v, w = (_direction(random, theta) for _ in range(2))
+    v, w = (_direction(random, at.theta) for _ in range(2))
     u = random.standard_normal((f.l, f.n_outputs)).astype(dtype)
     found = [Check("J v and J'u, adjoint", _asymmetry(at.jvp(v), u, v, at.vjp(u)), bound)]
     for name, product in (("Gauss-Newton", at.gauss_newton), ("Hessian", at.hessian)):
         difference = _asymmetry(product(v), w, v, product(w))
         found.append(Check(f"{name} products, symmetric", difference, bound))
     if dtype == np.float64:
-        for name, product, function in (
-            ("J v along the best of random directions", at.jvp, f.outputs),
-            ("Hessian along the best of random directions", at.hessian, f.gradient),
-        ):
-            difference = _best_difference(random, theta, product, function)
-            found.append(Check(name, difference, VECTOR_BOUND))
+        z, y, weights = _samples(f, at.theta)
+        found.append(_gauss_newton(f, at, v, z, y, weights))
+        if weights is not None:
+            z, y = z[weights > 0], y[weights > 0]
+        found += _product_differences(f, at, random, z, y)
     return found
 
 
 def check_loss(loss: str | Loss, z: Any, Y: Any, seed: int = 0) -> list[Check]:
     """Check the gradient of a loss against differences of its value, and its Hessian and factor.
 
+    Differences are those of the values of single samples, because a difference of two sums over all
+    samples has the rounding errors of large sums; the value must be the sum of these values. The
+    check is made at z itself, where the loss must be differentiable.
+
     Parameters
     ----------
     loss : str or Loss
         Also a user's own. Methods that it does not have are not checked.
     z : array, shape (samples, n_outputs)
-        Outputs, float64, where the loss is differentiable.
+        Outputs, real, where the loss is differentiable; computed with in float64.
     Y : array
         Targets, as for `Objective`; samples are images.
     seed : int
@@ -160,11 +195,14 @@ def check_loss(loss: str | Loss, z: Any, Y: Any, seed: int = 0) -> list[Check]:
     Returns
     -------
     checks : list of Check
+        The bounds of central differences contain rounding errors, see `matconv.differences`; where
+        one exceeds 0.1, the check does not hold.
 
     Raises
     ------
     TypeError, ValueError
-        If a result of the loss is not what `matconv.losses.Loss` describes.
+        If z is masked, not of real numbers or of another shape, or a result of the loss is not what
+        `matconv.losses.Loss` describes.
 
     Examples
     --------
@@ -173,40 +211,27 @@ def check_loss(loss: str | Loss, z: Any, Y: Any, seed: int = 0) -> list[Check]:
     >>> z = np.random.default_rng(0).standard_normal((5, 3))
     >>> [(check.name, check.holds) for check in check_loss("softmax", z, [0, 1, 2, 1, 0])]
     ... # doctest: +NORMALIZE_WHITESPACE
-    [('gradient of the loss', True), ('Hessian of the loss', True),
-     ('Hessian of the loss, symmetric', True), ('factor of the Hessian of the loss', True)]
+    [('gradient of the loss', True), ('value of the loss, sum over samples', True),
+     ('Hessian of the loss', True), ('Hessian of the loss, symmetric', True),
+     ('factor of the Hessian of the loss', True)]
     """
     loss = get_loss(loss)
-    z = np.ascontiguousarray(z, np.float64)
-    if z.ndim != 2:
-        raise ValueError(f"check_loss: z must have shape (samples, n_outputs), got {z.shape}")
+    z = _real_outputs(z)
     y, _ = loss_targets(loss, Y, len(z), (z.shape[1],), z.dtype)
     random = _random(seed)
     dz, other = random.standard_normal((2, *z.shape))
-    _, gradient = loss_gradient(loss, z, y, 1.0)
-    values = [loss_value(loss, z + side * STEP * dz, y) for side in (1, -1)]
-    slope = (values[0] - values[1]) / (2 * STEP)
-    scale = float(np.linalg.norm(gradient) * np.linalg.norm(dz)) + abs(values[0])
-    difference = _relative(abs(slope - float(np.vdot(gradient, dz))), scale)
-    found = [Check("gradient of the loss", difference, DIFFERENCE_BOUND)]
+    found = list(_value_and_gradient(loss, z, y, dz))
     if not callable(getattr(loss, "hessian_product", None)):
         return found
+    found.append(Check("Hessian of the loss", *_hessian(loss, z, y, dz)))
     product, second = (loss_hessian_product(loss, z, y, x) for x in (dz, other))
-    ends = [loss_gradient(loss, z + side * STEP * dz, y, 1.0)[1] for side in (1, -1)]
-    expected = (ends[0] - ends[1]) / (2 * STEP)
-    scale = float(np.linalg.norm(product) + np.linalg.norm(gradient))
-    difference = _relative(float(np.linalg.norm(product - expected)), scale)
-    found.append(Check("Hessian of the loss", difference, VECTOR_BOUND))
     bound = ADJOINT_BOUNDS["float64"]
     difference = _asymmetry(product, other, dz, second)
     found.append(Check("Hessian of the loss, symmetric", difference, bound))
     if callable(getattr(loss, "factor", None)):
         S = loss_factor(loss, z, y)
         again = np.einsum("ijk,ilk,il->ij", S, S, dz)
-        difference = _relative(
-            float(np.linalg.norm(product - again)), float(np.linalg.norm(product))
-        )
-        found.append(Check("factor of the Hessian of the loss", difference, bound))
+        found.append(Check("factor of the Hessian of the loss", _apart(product, again), bound))
     return found
 
 
@@ -224,6 +249,24 @@ def _wide_theta(f: Objective, theta: Any) -> Array:
             f"check_gradient: differences need float64, the network computes in {f.net.dtype}"
         )
     return f.net.as_theta(theta)
+
+
+def _real_outputs(z: Any) -> Array:
+    """Return z as a C-contiguous matrix of float64, checked."""
+    refuse_masked("check_loss: z", z)
+    array = np.asarray(z)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"check_loss: z must be of real numbers, got {array.dtype}")
+    if array.ndim != 2:
+        raise ValueError(f"check_loss: z must have shape (samples, n_outputs), got {array.shape}")
+    return np.ascontiguousarray(array, np.float64)
+
+
+def _near(random: np.random.Generator, theta: Array) -> Array:
+    """Return theta plus a random vector that is small."""
+    size = np.linalg.norm(theta) / max(len(theta), 1) ** 0.5
+    moved = theta + NEARBY * (size or 1.0) * random.standard_normal(len(theta))
+    return moved.astype(theta.dtype)
 
 
 def _direction(random: np.random.Generator, theta: Array) -> Array:
@@ -246,19 +289,98 @@ def _asymmetry(Av: Array, w: Array, v: Array, Aw: Array) -> float:
     )
 
 
-def _best_difference(
-    random: np.random.Generator,
-    theta: Array,
-    product: Callable[[Array], Array],
-    function: Callable[[Array], Array],
-) -> float:
-    """Return the smallest difference between products and central differences of a function."""
-    scale = float(np.linalg.norm(function(theta)))
-    found = []
-    for _ in range(DIRECTIONS):
-        v = _direction(random, theta)
-        expected = (function(theta + STEP * v) - function(theta - STEP * v)) / (2 * STEP)
-        Av = product(v)
-        difference = float(np.linalg.norm(Av - expected))
-        found.append(_relative(difference, scale + float(np.linalg.norm(Av))))
-    return min(found)
+def _gauss_newton(
+    f: Objective, at: Linearization, v: Array, z: Array, y: Array, weights: Array | None
+) -> Check:
+    """Compare G v with J'B J v / sum_i w_i + p v / C, computed by products with J and B."""
+    dz = at.jvp(v)
+    divisor = f.total_weight or 1.0
+    Bdz = loss_hessian_product(f.loss, z, y, dz.reshape(z.shape), divisor, weights)
+    again = at.vjp(Bdz.reshape(dz.shape))
+    f._squares(v, again)  # adds p v / C
+    product = at.gauss_newton(v)
+    # B is a difference of intermediate results whose size is 1: B dz has errors of eps |dz|
+    error = ROUNDING * np.finfo(dz.dtype).eps * np.linalg.norm(at.vjp(dz)) / len(z)
+    bound = ADJOINT_BOUNDS[dz.dtype.name] + _relative(float(error), float(np.linalg.norm(product)))
+    return Check("Gauss-Newton products, J'B J v", _apart(product, again), bound)
+
+
+def _product_differences(
+    f: Objective, at: Linearization, random: np.random.Generator, z: Array, y: Array
+) -> Iterator[Check]:
+    """Compare products of f at a theta, and of its loss at z, with central differences."""
+    # an error of 1, of either sign, in each element of the gradient of the loss
+    signs = random.choice([-1.0, 1.0], (f.l, f.n_outputs))
+    intermediate = float(np.linalg.norm(at.vjp(signs))) / len(z) if len(z) else 0.0
+    for name, product, function, size in (
+        ("J v along the best of random directions", at.jvp, f.outputs, 0.0),
+        ("Hessian along the best of random directions", at.hessian, f.gradient, intermediate),
+    ):
+        compared = (
+            central(
+                function, at.theta, _direction(random, at.theta), product, VECTOR_BOUND,
+                intermediate=size,
+            )
+            for _ in range(DIRECTIONS)
+        )  # fmt: skip
+        yield Check(name, *_best(compared))
+    compared = (_hessian(f.loss, z, y, random.standard_normal(z.shape)) for _ in range(DIRECTIONS))
+    yield Check("B dz along the best of random directions", *_best(compared))
+
+
+def _apart(one: Array, other: Array) -> float:
+    """Return the norm of the difference of two arrays, relative to that of the first."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return _relative(float(np.linalg.norm(one - other)), float(np.linalg.norm(one)))
+
+
+def _samples(f: Objective, theta: Array) -> tuple[Array, Array, Array | None]:
+    """Return outputs, targets and weights of all samples of f."""
+    z, (y, weights) = f.outputs(theta), f._labels(slice(0, f.l))
+    return position_rows(z, y, weights, f._positions) if f._positions else (z, y, weights)
+
+
+def _value_and_gradient(loss: Loss, z: Array, y: Array, dz: Array) -> Iterator[Check]:
+    """Check the gradient of a loss against values of single samples, and their sum."""
+    value, gradient = loss_gradient(loss, z, y, 1.0)
+
+    def values(at: Array) -> Array:
+        rows = (slice(i, i + 1) for i in range(len(at)))
+        return np.array([loss_value(loss, at[row], y[row]) for row in rows])
+
+    def slopes(v: Array) -> Array:
+        return np.einsum("ij,ij->i", gradient, v)
+
+    # differences of <g_i, dz_i> are relative to the norm of all |g_i| |dz_i|
+    scale = float(np.linalg.norm(_norms(gradient) * _norms(dz)))
+    compared = central(values, z, dz, slopes, DIFFERENCE_BOUND, scale, len(z) ** 0.5)
+    yield Check("gradient of the loss", *compared)
+    each = values(z)
+    total, size = float(each.sum()), float(np.abs(each).sum())
+    difference = max(abs(value - total), abs(loss_value(loss, z, y) - total))
+    # intermediate results of size 1 for each sample
+    error = ROUNDING * float(np.finfo(z.dtype).eps) * len(z)
+    bound = ADJOINT_BOUNDS[z.dtype.name] + _relative(error, size)
+    yield Check("value of the loss, sum over samples", _relative(difference, size), bound)
+
+
+def _hessian(loss: Loss, z: Array, y: Array, dz: Array) -> tuple[float, float]:
+    """Compare B dz with central differences of the gradient of a loss."""
+    return central(
+        lambda at: loss_gradient(loss, at, y, 1.0)[1],
+        z,
+        dz,
+        lambda v: loss_hessian_product(loss, z, y, v),
+        VECTOR_BOUND,
+        intermediate=len(z) ** 0.5,
+    )
+
+
+def _best(compared: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Return the difference and bound with the smallest ratio, of bounds that are not too wide."""
+    return min(compared, key=lambda pair: (pair[1] > WIDEST_BOUND, pair[0] / pair[1]))
+
+
+def _norms(rows: Array) -> Array:
+    """Return the norm of each row."""
+    return np.linalg.norm(rows, axis=1)

@@ -8,6 +8,7 @@ import pytest
 from support.cli_runs import TOML, write_small
 
 from matconv import Add, Conv, Dense, FormatError, Network, Objective, load_model, save_model
+from matconv.checking import Check
 from matconv.cli import main
 from matconv.commands.checks import checks
 from matconv.presets import PRESETS, make_network, preset_for
@@ -286,7 +287,7 @@ def test_checks_are_well_within_their_bounds(dtype, loss):
     found = list(checks(Network(NET.input_shape, NET.layers, dtype), loss, 5, seed=0))
     assert [check.name for check in found if not check.holds] == []
     single = dtype == np.float32
-    assert len(found) == 4 + 5 + single * (3 + 3) + 4
+    assert len(found) == 4 + 7 + single * (3 + 3) + 4
     for check in found:
         assert 0 <= check.difference < check.bound / 10
 
@@ -300,6 +301,16 @@ def test_check_command(capsys):
     assert out.endswith("\nall checks passed\n") and "WRONG" not in out
     assert "adjoint of layer 0 (Conv), weights " in out and "adjoint of layer 1 (MaxPool), " in out
     assert "9 x 10 x 2\n" in out
+
+
+def test_check_command_bound_that_decides_nothing_fails(monkeypatch, capsys):
+    found = [Check("wide", 0.2, 0.3), Check("wrong", 0.4, 0.3), Check("right", 0.01, 0.02)]
+    monkeypatch.setattr("matconv.commands.checks.checks", lambda *arguments: iter(found))
+    assert main(["check"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    ends = {line.split()[0]: line.split(None, 3)[3:] for line in lines if "e-0" in line}
+    assert ends == {"wide": ["NOT DECIDED"], "wrong": ["WRONG"], "right": []}
+    assert lines[-1] == "some checks FAILED: see the lines above"
 
 
 def test_check_of_a_toml_file(tmp_path, capsys):
