@@ -4,7 +4,7 @@ For each: xi and its gradient dz, divided by `divisor`, unless dz is NULL; the p
 factor S of B, both times `scale`. The elements of S are 0 before.
 """
 
-from libc.math cimport exp, log, sqrt
+from libc.math cimport exp, log1p, sqrt
 from libc.string cimport memset
 
 from ._loss_elements cimport hinge
@@ -47,52 +47,56 @@ cdef inline void squared_factor(Py_ssize_t n, const real *z, double scale, real 
         S[j * n + j] = <real> sqrt(2 * scale)
 
 
-cdef inline double maximum(Py_ssize_t n, const real *z) noexcept nogil:
-    cdef double largest = z[0]
-    cdef Py_ssize_t j
+# The index of the maximum, of the first NaN if there is one.
+cdef inline Py_ssize_t argmax(Py_ssize_t n, const real *z) noexcept nogil:
+    cdef Py_ssize_t j, top = 0
     for j in range(1, n):
-        # a NaN remains the maximum
-        largest = z[j] if not z[j] <= largest and largest == largest else largest
-    return largest
+        if not z[j] <= z[top] and z[top] == z[top]:
+            top = j
+    return top
 
 
-# xi = log sum_j exp(z_j - m) - sum_j y_j (z_j - m) with m = max z, so that exp does not overflow
+# xi = log sum_j exp(z_j - m) - sum_j y_j (z_j - m) with m = max z, so that exp does not overflow.
+# The term of the maximum, which is 1, is left out of sums, where it would hide small ones.
 cdef inline double softmax_value(
     Py_ssize_t n, const real *z, Py_ssize_t label, const real *row, double divisor, real *dz
 ) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, score = 0, y
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, top = argmax(n, z)
+    cdef double largest = z[top], others = 0, score = 0, y
     for j in range(n):
-        total += exp(z[j] - largest)
+        if j != top:
+            others += exp(z[j] - largest)
         y = target(label, row, j)
         if y != 0:
             score += y * (z[j] - largest)
     if dz != NULL:
         for j in range(n):
             y = target(label, row, j)
-            dz[j] = <real> ((exp(z[j] - largest) / total - y) / divisor)
-    return log(total) - score
+            dz[j] = <real> ((exp(z[j] - largest) / (1 + others) - y) / divisor)
+        y = target(label, row, top)
+        dz[top] = <real> (((1 - y) - y * others) / (1 + others) / divisor)
+    return log1p(others) - score
 
 
-# B tz = p * (tz - p'tz) with p = softmax(z)
+# B tz = p * (tz - p'tz) with p = softmax(z); tz and its mean are counted from tz at the maximum
 cdef inline void softmax_product(
     Py_ssize_t n, const real *z, double scale, const real *tz, real *product
 ) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, mean = 0, p
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, top = argmax(n, z)
+    cdef double largest = z[top], origin = tz[top], total = 0, mean = 0, p
     for j in range(n):
         p = exp(z[j] - largest)
         total += p
-        mean += p * tz[j]
+        mean += p * (tz[j] - origin)
     mean /= total
     for j in range(n):
         p = exp(z[j] - largest) / total
-        product[j] = <real> (scale * p * (tz[j] - mean))
+        product[j] = <real> (scale * p * ((tz[j] - origin) - mean))
 
 
 # S = diag(sqrt p) - p sqrt(p)'; S S' = diag(p) - p p', because the sum of p is 1
 cdef inline void softmax_factor(Py_ssize_t n, const real *z, double scale, real *S) noexcept nogil:
-    cdef double largest = maximum(n, z), total = 0, p
+    cdef double largest = z[argmax(n, z)], total = 0, p
     cdef Py_ssize_t j, k
     for j in range(n):
         total += exp(z[j] - largest)

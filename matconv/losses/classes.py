@@ -62,20 +62,26 @@ class SoftmaxLoss(KnownLoss):
         return exponentials
 
     def _value_and_gradient(self, z: Array, y: Array) -> tuple[float, Array]:
-        shifted = z - z.max(axis=1, keepdims=True)
+        rows, top = np.arange(len(z)), z.argmax(axis=1)
+        shifted = z - z[rows, top, np.newaxis]
         dz = np.exp(shifted)
-        sums = dz.sum(axis=1, keepdims=True)
-        dz /= sums
+        # the term of the maximum, which is 1, would hide small ones
+        dz[rows, top] = 0
+        others = dz.sum(axis=1)
+        dz /= 1 + others[:, np.newaxis]
         if y.ndim == 2:
-            score = (y * shifted).sum(axis=1)
+            score, y_top = (y * shifted).sum(axis=1), y[rows, top]
             dz -= y
         else:
-            score = shifted[np.arange(len(y)), y]
-            dz[np.arange(len(y)), y] -= 1
-        return total(np.log(sums[:, 0]) - score), dz
+            score, y_top = shifted[rows, y], y == top
+            dz[rows, y] -= 1
+        dz[rows, top] = ((1 - y_top) - y_top * others) / (1 + others)
+        return total(np.log1p(others) - score), dz
 
     def _hessian_product(self, z: Array, y: Array, dz: Array) -> Array:
         p = self.probabilities(z)
+        # counted from that of the maximum, beside which differences of the others would be lost
+        dz = dz - dz[np.arange(len(z)), z.argmax(axis=1), np.newaxis]
         return p * (dz - (p * dz).sum(axis=1, keepdims=True))
 
     def _factor(self, z: Array, y: Array) -> Array:
