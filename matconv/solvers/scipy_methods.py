@@ -17,6 +17,7 @@ Array = np.ndarray
 
 # the matrix, and the method of an objective that multiplies by it
 CURVATURES = {"gauss-newton": "gnp", "hessian": "hessp"}
+TITLES = {"gauss-newton": "Gauss-Newton matrix", "hessian": "Hessian"}
 
 
 class _Ended(Exception):
@@ -85,8 +86,13 @@ class _Iterates(Trials):
             raise _Ended(within_gtol(self._gtol), True)
 
 
-def _product(objective: Any, run: Run, curvature: str) -> Callable[[Array, Array], Array]:
-    """Return a function of x and p for SciPy, which calls it in float64."""
+def _product(
+    objective: Any, run: Run, curvature: str, trials: Trials
+) -> Callable[[Array, Array], Array]:
+    """Return a function of x and p for SciPy, which calls it in float64.
+
+    Where a product is not finite the function raises TrainingError.
+    """
     name = CURVATURES[curvature]
     method = getattr(objective, name, None)
     if method is None:
@@ -97,6 +103,11 @@ def _product(objective: Any, run: Run, curvature: str) -> Callable[[Array, Array
 
     def product(x: Array, p: Array) -> Array:
         result: Array = method(x.astype(dtype), p.astype(dtype))
+        # the network's dtype may not represent a p that SciPy has extrapolated
+        if not np.isfinite(result).all() and np.isfinite(p.astype(dtype)).all():
+            matrix = TITLES[curvature]
+            trials.not_finite = f"a product with the {matrix} is not finite"
+            raise trials.error(f"at step {run.iterations + 1}")
         return result.astype(np.float64)
 
     return product
@@ -141,8 +152,8 @@ def _minimize(
     # not at the top, because this import takes longer than the rest of `import matconv`
     from scipy import optimize
 
-    product = _product(objective, run, curvature)
     trials = _Iterates(objective, run, gtol, before)
+    product = _product(objective, run, curvature, trials)
     run.progress.begin(max_iterations, "iterations")
 
     # SciPy passes the intermediate result to an argument with this name
@@ -178,7 +189,18 @@ def trust_region(
     objective: Any, run: Run, max_iterations: int, *,
     initial_trust_radius: float, max_trust_radius: float, curvature: str, gtol: float,
 ) -> tuple[str, bool]:  # fmt: skip
-    """Minimise f by one of the methods of SciPy that take a maximum of the trust radius."""
+    """Minimise f by one of the methods of SciPy that take a maximum of the trust radius.
+
+    Raises
+    ------
+    ValueError
+        If the initial radius is not below the maximum.
+    """
+    if not initial_trust_radius < max_trust_radius:
+        raise ValueError(
+            f"{run.method}: initial_trust_radius must be less than max_trust_radius, got "
+            f"{initial_trust_radius} and {max_trust_radius}"
+        )
     radii = {"initial_trust_radius": initial_trust_radius, "max_trust_radius": max_trust_radius}
     return _minimize(objective, run, max_iterations, gtol, curvature, {**radii, "gtol": 0.0})
 

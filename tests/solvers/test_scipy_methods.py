@@ -54,7 +54,7 @@ def of_scipy(f, theta0, method, iterations, multiply):
         thetas.append(intermediate_result.x.copy())
 
     def product(x, p):
-        return multiply(x, p.astype(np.float64))  # trust-constr passes integers once
+        return multiply(x, p)
 
     found = guarded(
         optimize.minimize, f.value_and_gradient, theta0, jac=True, hessp=product, method=method,
