@@ -50,7 +50,8 @@ class Linearization:
     ``keep``: first the parameters that are prepared for the passes, then the outputs of all layers,
     shard by shard, and then, for products with the Hessian, the gradients of these outputs. The rest
     is computed again for each product, but forward passes only once for up to 16 columns of v. The
-    results have the same bits for any budget. The images must not be written into meanwhile.
+    results have the same bits for any budget. Z and Y must not be written into meanwhile. A
+    linearization can be copied and pickled; the copy computes again what was kept.
 
     Attributes
     ----------
@@ -78,6 +79,7 @@ class Linearization:
     def __init__(self, objective: Any, theta: Array, keep: float) -> None:
         # an Objective; its members are used as if this were a part of its class
         self._f = objective
+        self._keep = keep
         self.theta = theta
         self.theta.flags.writeable = False
         self._known: tuple[float, Array] | None = None
@@ -85,6 +87,10 @@ class Linearization:
         left = keep - self._f._program.prepared_bytes
         self._keeps_filters = left >= 0
         self._shards = ShardProducts(self._f, self.theta, left)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # without what is kept
+        return Linearization, (self._f, self.theta.copy(), self._keep)
 
     @property
     def value(self) -> float:
@@ -251,7 +257,7 @@ class Linearization:
         ) -> float:  # fmt: skip
             sharing = {**sharing, "dropout": f._masks(part)}
             state, Z = self._shards.forward(part, prepared, block, sharing)
-            for u, product in zip(columns, self._rows(products), strict=True):
+            for u, product in zip(columns, self._rows(products, len(columns)), strict=True):
                 f._program.backward(
                     self.theta, prepared, Z, u[part], block, product, state=state, add=add,
                     **sharing,
@@ -279,7 +285,8 @@ class Linearization:
                 sharing = {**sharing, "dropout": f._masks(part)}
                 state, Z = self._shards.forward(part, prepared, block, sharing)
                 blocks = block, buffers.take()
-                for direction, product in zip(directions, self._rows(products), strict=True):
+                rows = self._rows(products, len(columns))
+                for direction, product in zip(directions, rows, strict=True):
                     self._shards.curvature(
                         part, prepared, direction, blocks, state, Z, product, exact, add, sharing
                     )
@@ -292,9 +299,8 @@ class Linearization:
 
             def add_root(left: Array, right: Array) -> None:
                 nonlocal regularised
-                for v, product, other in zip(
-                    columns, self._rows(left), self._rows(right), strict=True
-                ):
+                rows = (self._rows(products, len(columns)) for products in (left, right))
+                for v, product, other in zip(columns, *rows, strict=True):
                     f._regularise(v, product, other)
                 regularised = True
 
@@ -315,9 +321,9 @@ class Linearization:
             prepared = self._f._evaluation.prepared
             yield [(v, stack.enter_context(prepared(v, backward))) for v in columns]
 
-    def _rows(self, products: Array) -> Array:
-        """Return the products of several columns as rows."""
-        return products.reshape(-1, len(self.theta))
+    def _rows(self, products: Array, count: int) -> Array:
+        """Return the products of ``count`` columns as rows."""
+        return products.reshape(count, len(self.theta))
 
     def _sum(
         self,
@@ -344,7 +350,7 @@ class Linearization:
         )
         ((_, products),) = sums.values()
         assert products is not None
-        return self._rows(products)
+        return self._rows(products, count)
 
     def _by_columns(
         self,
@@ -375,10 +381,8 @@ class Linearization:
 
     def _columns_at_once(self) -> int:
         """Return how many vectors share the forward passes that are computed again."""
-        if self._shards.states.fits(self._f.l):
-            return 1
         nbytes = self._f._program.prepared_bytes + self.theta.nbytes
-        return max(1, min(COLUMNS, COLUMNS_BYTES // nbytes))
+        return max(1, min(COLUMNS, COLUMNS_BYTES // max(nbytes, 1)))
 
     def _prepared(self) -> Array | None:
         """Return theta prepared for both passes; None if it is not kept."""
@@ -394,7 +398,7 @@ class Linearization:
         return self._known
 
     def _flat_jvp(self, v: Array) -> Array:
-        return self.jvp(v).reshape(-1, *v.shape[1:])
+        return self.jvp(v).reshape(self._f.l * self._f.n_outputs, *v.shape[1:])
 
     def _flat_vjp(self, u: Array) -> Array:
         return self.vjp(u.reshape(self._f.l, self._f.n_outputs, *u.shape[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, Self
+from zlib import crc32
 
 import numpy as np
 
@@ -27,8 +28,9 @@ class SecondOrder(Terms):
         super()._set_program()
         self._tangents = Buffers(self._program.tangent_bytes)
         self._curved = Buffers(self._program.hessian_bytes)
-        # of the last two thetas of second-order products, the last used one first
-        self._linearizations: list[Linearization] = []
+        # of the last two thetas of `gnp` and `hessp`, the last used one first, each with the
+        # checksum of the data
+        self._linearizations: list[tuple[Linearization, int]] = []
 
     def __copy__(self) -> Self:
         other = super().__copy__()
@@ -84,14 +86,16 @@ class SecondOrder(Terms):
 
         What depends on theta alone is kept for the last two thetas, up to the default budget of
         `linearize` for each. They are compared by value: an optimiser may pass copies, and return to
-        its last point after a step that it rejects.
+        its last point after a step that it rejects. So are Z, Y and the weights, by a checksum, and
+        attributes by identity: a product is always that of the present f.
 
         Parameters
         ----------
         theta : array, shape (n,)
             As for `linearize`.
         v : array, shape (n,) or (n, k)
-            As for `Linearization.gauss_newton`.
+            As for `Linearization.gauss_newton`, but real elements of another dtype are converted to
+            the network's: SciPy's trust-constr passes integers once.
 
         Returns
         -------
@@ -111,7 +115,7 @@ class SecondOrder(Terms):
         >>> f.gnp(np.ones(1), np.ones(1))  # of (3 theta)^2
         array([18.])
         """
-        return self._linearized_at(theta).gauss_newton(v)
+        return self._linearized_at(theta).gauss_newton(self._as_direction(v))
 
     def hessp(self, theta: Any, v: Any) -> np.ndarray:
         """Return H v, the product of the Hessian of f at theta with v, as SciPy's ``hessp``.
@@ -131,7 +135,7 @@ class SecondOrder(Terms):
         >>> f.hessp(np.array([2.0, 3.0]), np.array([1.0, 0.0]))  # of (theta_1 theta_2)^2
         array([18., 24.])
         """
-        return self._linearized_at(theta).hessian(v)
+        return self._linearized_at(theta).hessian(self._as_direction(v))
 
     def gradients(self, theta: Any, indices: Any = None) -> np.ndarray:
         """Return the gradients of xi of single images, not weighted, without the regularisation.
@@ -214,13 +218,39 @@ class SecondOrder(Terms):
         return per_image.gauss_newton_diagonal(self, self.net.as_theta(theta))
 
     def _linearized_at(self, theta: Any) -> Linearization:
-        """Return `linearize(theta)`, or one of the last two if theta has the same bytes."""
+        """Return `linearize(theta)`, or one of the last two if nothing has changed."""
         theta = self.net.as_theta(theta)
-        kept = self._linearizations
-        for at in kept:
-            if np.array_equal(at.theta.view(np.uint8), theta.view(np.uint8)):
+        checksum, kept = self._checksum(), self._linearizations
+        for at, known in kept:
+            same = np.array_equal(at.theta.view(np.uint8), theta.view(np.uint8))
+            if same and known == checksum and self._has_attributes_of(at):
                 break
         else:
             at = self.linearize(theta)
-        self._linearizations = [at, *(other for other in kept if other is not at)][:2]
+        others = [one for one in kept if one[0] is not at]
+        self._linearizations = [(at, checksum), *others][:2]
         return at
+
+    def _checksum(self) -> int:
+        """Return a checksum of the images, targets and weights."""
+        checksum = 0
+        for part in self.net.shards(self.l):
+            for array in self._shard(part):
+                if array is not None:
+                    checksum = crc32(np.ascontiguousarray(array).data, checksum)
+        return checksum
+
+    def _has_attributes_of(self, at: Linearization) -> bool:
+        """Return whether no attribute has been set since a linearization was made."""
+        then = vars(at._f)
+        return all(
+            then.get(name) is value
+            for name, value in vars(self).items()
+            if name != "_linearizations"
+        )
+
+    def _as_direction(self, v: Any) -> Any:
+        """Return an array v in the network's dtype if it is real."""
+        if isinstance(v, np.ndarray) and v.dtype.kind in "fiub":
+            return v.astype(self.net.dtype, copy=False)
+        return v

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 
 from .buffers import Buffers
@@ -34,8 +36,8 @@ class States:
 
     def __init__(self, nbytes: int, images: int, extra: int, budget: float) -> None:
         self.image_bytes = -(-nbytes // images) + extra
+        self._images = images
         self._budget = budget
-        # the memory of an array for fewer images is used in part only: the rest has no pages
         self._buffers = Buffers(nbytes)
         # by the first image of a shard: the array, and the images that it was computed from, whose
         # addresses a state contains
@@ -45,15 +47,13 @@ class States:
         """Return the array of a shard and its images; None if it has not been kept."""
         return self._kept.get(part.start)
 
-    def fits(self, images: int) -> bool:
-        """Return whether the arrays of this number of images are within the budget."""
-        return images * self.image_bytes <= self._budget
-
     def new(self, part: slice) -> np.ndarray | None:
         """Return memory for the array of a shard; None if it is not to be kept."""
-        if not self.fits(part.stop):
+        if part.stop * self.image_bytes > self._budget:
             return None
         try:
+            if part.stop - part.start < self._images:
+                return sparse(self._buffers.nbytes)
             return self._buffers.take()
         except MemoryError:
             return None
@@ -66,3 +66,23 @@ class States:
     def count(self) -> int:
         """Number of arrays that are kept."""
         return len(self._kept)
+
+
+def sparse(nbytes: int) -> np.ndarray:
+    """Return an array of bytes of which a part will be used: only pages written to take memory.
+
+    Raises
+    ------
+    MemoryError
+    """
+    private = {}
+    if hasattr(mmap, "MAP_PRIVATE"):
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+    try:
+        memory = mmap.mmap(-1, max(nbytes, 1), **private)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            # a huge page would span the parts of several values that are not used
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    except OSError as error:
+        raise MemoryError(f"States: no memory for {nbytes} bytes") from error
+    return np.frombuffer(memory, np.uint8)
