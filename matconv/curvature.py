@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,18 +118,12 @@ class Linearization:
     @property
     def G(self) -> ProductOperator:
         """The Gauss-Newton matrix of f, a SciPy LinearOperator of shape (n, n); see `J`."""
-        from .operators import ProductOperator
-
-        shape = len(self.theta), len(self.theta)
-        return ProductOperator(self.theta.dtype, shape, self.gauss_newton, self.gauss_newton)
+        return self._symmetric(self.gauss_newton)
 
     @property
     def H(self) -> ProductOperator:
         """The Hessian of f, a SciPy LinearOperator of shape (n, n); see `J`."""
-        from .operators import ProductOperator
-
-        shape = len(self.theta), len(self.theta)
-        return ProductOperator(self.theta.dtype, shape, self.hessian, self.hessian)
+        return self._symmetric(self.hessian)
 
     def jvp(self, v: Any) -> Array:
         """Return J v, the derivative of all outputs along v.
@@ -190,7 +185,7 @@ class Linearization:
             If v has another dtype or shape, or the loss is one in Python without the method
             ``hessian_product``; see `matconv.losses.Loss`.
         """
-        return self._by_columns("v", v, (len(self.theta),), self._gauss_newton)
+        return self._by_columns("v", v, (len(self.theta),), self._curvature)
 
     def hessian(self, v: Any) -> Array:
         """Return H v, the product with the Hessian of f: the derivative of its gradient along v.
@@ -221,7 +216,7 @@ class Linearization:
                 f"Linearization: layer {step} ({self._f.net.layers[step].kind}) has no pass "
                 "tangent_backward, which products with the Hessian need"
             )
-        return self._by_columns("v", v, (len(self.theta),), self._hessian)
+        return self._by_columns("v", v, (len(self.theta),), partial(self._curvature, exact=True))
 
     # products with the columns of an array; results with a row for each
 
@@ -266,13 +261,7 @@ class Linearization:
 
         return self._sum(sum_shard, len(columns))
 
-    def _gauss_newton(self, columns: list[Array]) -> Array:
-        return self._curvature(columns, False)
-
-    def _hessian(self, columns: list[Array]) -> Array:
-        return self._curvature(columns, True)
-
-    def _curvature(self, columns: list[Array], exact: bool) -> Array:
+    def _curvature(self, columns: list[Array], exact: bool = False) -> Array:
         """Return G v or, if exact, H v for each column v."""
         f = self._f
         buffers = f._curved if exact else f._tangents
@@ -383,6 +372,13 @@ class Linearization:
         """Return how many vectors share the forward passes that are computed again."""
         nbytes = self._f._program.prepared_bytes + self.theta.nbytes
         return max(1, min(COLUMNS, COLUMNS_BYTES // max(nbytes, 1)))
+
+    def _symmetric(self, product: Callable[[Array], Array]) -> ProductOperator:
+        """Return the operator of a symmetric matrix of shape (n, n)."""
+        from .operators import ProductOperator
+
+        n = len(self.theta)
+        return ProductOperator(self.theta.dtype, (n, n), product, product)
 
     def _prepared(self) -> Array | None:
         """Return theta prepared for both passes; None if it is not kept."""
